@@ -1,0 +1,199 @@
+"""The hot lane: bytes in, bytes out, on a bare ASGI callable.
+
+The protocols at Troth's doors (ACME, OCSP, CRL) need a status, a few headers and a body, and nothing that a web
+framework adds; a framework costs three times the CPU of this. A door writes ``async def handler(request) ->
+Response`` and lists it in a :class:`Lane`; matching is an exact dictionary look-up, then a prefix with trailing
+path parameters. Bodies are bounded *before* they are read whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Asgi: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request, body read whole.
+
+    Attributes:
+        method: upper-case.
+        path: percent-decoded path, without the query.
+        raw_path: the path as sent (OCSP GET needs it: base64 holds ``/`` and ``+``).
+        params: path segments that a route's ``{}`` placeholders matched, in order.
+        headers: names lower-case, latin-1 decoded; of doubled headers the last wins.
+        body: at most the route's limit.
+        client: peer address as text, or None on a Unix socket.
+        tls_client_cert: DER of the client certificate when the listener asked for one.
+    """
+
+    method: str
+    path: str
+    raw_path: bytes
+    query: bytes
+    params: tuple[str, ...]
+    headers: Mapping[str, str]
+    body: bytes
+    client: str | None = None
+    tls_client_cert: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One answer. ``headers`` are (lower-case name, value) byte pairs; content-length is added."""
+
+    status: int
+    body: bytes = b""
+    headers: Sequence[tuple[bytes, bytes]] = ()
+
+
+Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One door.
+
+    Attributes:
+        pattern: ``/acme/new-order`` or with whole-segment placeholders, ``/acme/order/{}``; a last ``{*}``
+            takes the rest of the path.
+        methods: method → handler. HEAD is not implied.
+        permission: who may call: ``public`` for protocol endpoints that authenticate the message itself.
+        max_body: bytes; a longer body is answered 413 without being read.
+    """
+
+    pattern: str
+    methods: Mapping[str, Handler]
+    permission: str
+    max_body: int = 65_536
+
+
+Refusal: TypeAlias = Callable[[Request, int, str], Response]
+
+
+def plain_refusal(_request: Request, status: int, detail: str) -> Response:
+    """The lane's own answers (404, 405, 413) as plain text; doors with problem documents pass their own."""
+    return Response(status, detail.encode() + b"\n", ((b"content-type", b"text/plain; charset=utf-8"),))
+
+
+@dataclass(slots=True)
+class Lane:
+    """An ASGI application over a list of routes.
+
+    ``refusal`` words 404, 405 and 413 in the door's own manner. Exceptions of handlers are passed to ``on_error``,
+    which must return an answer that leaks nothing.
+    """
+
+    routes: Sequence[Route]
+    on_error: Callable[[Request, Exception], Awaitable[Response]]
+    refusal: Refusal = plain_refusal
+    _exact: dict[str, Route] = field(init=False, default_factory=dict)
+    _shaped: dict[int, list[tuple[tuple[str, ...], Route]]] = field(init=False, default_factory=dict)
+    _rest: list[tuple[str, Route]] = field(init=False, default_factory=list)
+
+    def __post_init__(self) -> None:
+        for route in self.routes:
+            segments = tuple(route.pattern.split("/"))
+            if segments[-1] == "{*}":
+                self._rest.append((route.pattern[:-3], route))
+            elif "{}" in segments:
+                self._shaped.setdefault(len(segments), []).append((segments, route))
+            else:
+                self._exact[route.pattern] = route
+
+    def find(self, path: str) -> tuple[Route, tuple[str, ...]] | None:
+        """The route for ``path`` and what its placeholders matched, or None."""
+        exact = self._exact.get(path)
+        if exact is not None:
+            return exact, ()
+        parts = path.split("/")
+        for segments, route in self._shaped.get(len(parts), ()):
+            found: list[str] = []
+            for want, have in zip(segments, parts, strict=True):
+                if want == "{}":
+                    if not have:
+                        break
+                    found.append(have)
+                elif want != have:
+                    break
+            else:
+                return route, tuple(found)
+        for prefix, route in self._rest:
+            if path.startswith(prefix):
+                return route, (path[len(prefix) :],)
+        return None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+            return
+        if scope["type"] != "http":
+            return
+        path: str = scope["path"]
+        found = self.find(path)
+        client = scope.get("client")
+        request = Request(
+            method=scope["method"],
+            path=path,
+            raw_path=scope.get("raw_path") or path.encode(),
+            query=scope.get("query_string", b""),
+            params=found[1] if found else (),
+            headers={name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]},
+            body=b"",
+            client=client[0] if client else None,
+            tls_client_cert=(scope.get("state") or {}).get("tls_client_cert"),
+        )
+        response = await self._answer(found[0] if found else None, request, receive)
+        if response is None:
+            return
+        headers = [*response.headers, (b"content-length", str(len(response.body)).encode())]
+        await send({"type": "http.response.start", "status": response.status, "headers": headers})
+        body = b"" if request.method == "HEAD" else response.body
+        await send({"type": "http.response.body", "body": body})
+
+    async def _answer(self, route: Route | None, request: Request, receive: Receive) -> Response | None:
+        if route is None:
+            return self.refusal(request, 404, "no such resource")
+        handler = route.methods.get(request.method)
+        if handler is None:
+            refused = self.refusal(request, 405, f"method {request.method} is not allowed here")
+            allow = ", ".join(sorted(route.methods)).encode()
+            return Response(refused.status, refused.body, (*refused.headers, (b"allow", allow)))
+        declared = request.headers.get("content-length", "")
+        if declared.isdigit() and int(declared) > route.max_body:
+            return self.refusal(request, 413, f"body larger than {route.max_body} bytes")
+        body = b""
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return None
+            body += message.get("body", b"")
+            if len(body) > route.max_body:
+                return self.refusal(request, 413, f"body larger than {route.max_body} bytes")
+            more = message.get("more_body", False)
+        if body:
+            request = Request(
+                request.method, request.path, request.raw_path, request.query, request.params, request.headers, body,
+                request.client, request.tls_client_cert,
+            )
+        try:
+            return await handler(request)
+        except Exception as error:
+            return await self.on_error(request, error)
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.startup":
+            await send({"type": "lifespan.startup.complete"})
+        elif message["type"] == "lifespan.shutdown":
+            await send({"type": "lifespan.shutdown.complete"})
+            return

@@ -1,0 +1,107 @@
+"""One transaction for many units: which statements run, in which order, and who drops out.
+
+The order is fixed: guards (rank, name) → steps → claims → writes → ledger events. Guards and steps write nothing,
+so a unit they drop has left no trace. A claim may have inserted a row for a unit that a later claim refuses; then the
+whole transaction is rolled back and run again without that unit (:class:`Again`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+
+from troth.store.statement import Claim, Guard, Statement, Write
+from troth.store.unit import Check, Unit
+
+
+class Again(Exception):  # noqa: N818 -- a signal between two functions of this room, not an error
+    """The transaction must be rolled back and run again without these units."""
+
+    def __init__(self, refused: dict[int, Exception]) -> None:
+        super().__init__(f"{len(refused)} units refused after a write")
+        self.refused = refused
+
+
+def _columns(statement: Statement, rows: list[tuple[Any, ...]]) -> list[list[Any]]:
+    """Rows turned into one list per column."""
+    if not rows:
+        return [[] for _ in statement.types]
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _grouped(items: Iterable[tuple[Statement, Any]]) -> list[tuple[Statement, list[Any]]]:
+    """Values by statement, in the one order of statements that every process keeps."""
+    groups: dict[str, tuple[Statement, list[Any]]] = {}
+    for statement, value in items:
+        groups.setdefault(statement.name, (statement, []))[1].append(value)
+    return sorted(groups.values(), key=lambda group: (group[0].rank, group[0].name))
+
+
+async def run(connection: Any, units: list[Unit], at: datetime) -> dict[int, Exception]:
+    """Run ``units`` in the transaction that ``connection`` is in. Returns ordinal → refusal of those dropped.
+
+    Raises Again, or whatever PostgreSQL says about a statement.
+    """
+    refused: dict[int, Exception] = {}
+    attempts = [unit.attempt() for unit in units]
+    await _check(connection, attempts, Guard, refused)
+    for ordinal, attempt in enumerate(attempts):
+        for step in attempt.steps:
+            if ordinal in refused:
+                break
+            try:
+                await step(connection, attempt)
+            except asyncpg.PostgresError:
+                raise
+            except Exception as refusal:
+                refused[ordinal] = refusal
+    before = set(refused)
+    claimed = await _check(connection, attempts, Claim, refused)
+    if any(ordinal in claimed for ordinal in refused.keys() - before):
+        raise Again({ordinal: refused[ordinal] for ordinal in refused.keys() - before})
+    alive = [attempt for ordinal, attempt in enumerate(attempts) if ordinal not in refused]
+    items: list[tuple[Statement, Any]] = [item for attempt in alive for item in attempt.writes]
+    items += [event.inbox_row(unit=attempt.id, at=at) for attempt in alive for event in attempt.events]
+    for statement, rows in _grouped(items):
+        await connection.execute(statement.sql, *_columns(statement, rows))
+    return refused
+
+
+async def _check(
+    connection: Any, attempts: list[Unit], kind: type[Guard] | type[Claim], refused: dict[int, Exception]
+) -> set[int]:
+    """Run all guards (or claims); adds to ``refused``; returns the ordinals for which any statement held."""
+    held_any: set[int] = set()
+    wanted: list[tuple[Statement, tuple[int, Check]]] = [
+        (check.statement, (ordinal, check))
+        for ordinal, attempt in enumerate(attempts)
+        for check in attempt.checks
+        if isinstance(check.statement, kind)
+    ]
+    for statement, group in _grouped(wanted):
+        live = [(ordinal, check) for ordinal, check in group if ordinal not in refused]
+        if not live:
+            continue
+        # The ordinal sent is the position in this list: one unit may use the same guard twice.
+        positions = list(range(len(live)))
+        columns = _columns(statement, [check.values for _, check in live])
+        holding = {row[0] for row in await connection.fetch(statement.sql, positions, *columns)}
+        for position, (ordinal, check) in enumerate(live):
+            if position in holding:
+                held_any.add(ordinal)
+            else:
+                refused.setdefault(ordinal, check.refusal)
+    return held_any
+
+
+def has_events(units: Iterable[Unit]) -> bool:
+    """Whether any unit holds a ledger event (steps may add more; then the sequencer's own poll finds them)."""
+    return any(unit.events or unit.steps for unit in units)
+
+
+def writes_to(units: Iterable[Unit], write: Write) -> bool:
+    """Whether any unit has a row for ``write``."""
+    return any(item[0] is write for unit in units for item in unit.writes)

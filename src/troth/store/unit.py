@@ -1,0 +1,139 @@
+"""A write unit: the rows, guards and ledger events that happen together or not at all.
+
+A unit is filled by whoever takes part (a door adds its order, the judge its decision, the mint its certificate)
+and handed to :meth:`troth.store.pool.Database.commit` once. The pool joins many units in one transaction; a unit
+whose guard fails drops out alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol, TypeAlias
+from uuid import UUID
+
+import asyncpg
+
+from troth.kit.ids import new_id
+from troth.store.statement import Claim, Guard, Write
+
+Row: TypeAlias = "asyncpg.Record"
+
+
+class Reader(Protocol):
+    """What may be asked of the database: plain reads with ``$1`` parameters."""
+
+    async def fetch(self, sql: str, *values: Any) -> list[Row]:
+        """All rows."""
+        ...
+
+    async def fetchrow(self, sql: str, *values: Any) -> Row | None:
+        """The first row, or None."""
+        ...
+
+    async def fetchval(self, sql: str, *values: Any) -> Any:
+        """The first column of the first row, or None."""
+        ...
+
+
+class Recordable(Protocol):
+    """Something that becomes a ledger row when its unit is committed (``troth.audit.event.Event``)."""
+
+    def inbox_row(self, *, unit: UUID, at: datetime) -> tuple[Write, tuple[Any, ...]]:
+        """The statement and the values that put it into the ledger's inbox."""
+        ...
+
+
+Step: TypeAlias = "Callable[[Reader, Unit], Awaitable[None]]"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A guard or claim with its values and what to raise when it does not hold."""
+
+    statement: Guard | Claim
+    values: tuple[Any, ...]
+    refusal: Exception
+
+
+class Unit:
+    """Rows, guards and events that are committed together. Building it does no I/O.
+
+    Methods return the unit, so that calls can be chained.
+    """
+
+    __slots__ = ("checks", "events", "id", "keys", "steps", "writes")
+
+    def __init__(self) -> None:
+        self.id = new_id()
+        self.checks: list[Check] = []
+        self.writes: list[tuple[Write, tuple[Any, ...]]] = []
+        self.events: list[Recordable] = []
+        self.steps: list[Step] = []
+        self.keys: set[Hashable] = set()
+
+    def guard(self, guard: Guard, *values: Any, refuse: Exception, key: Hashable | None = None) -> Unit:
+        """Go on only if ``guard`` holds for ``values``; else the commit raises ``refuse``.
+
+        ``key`` names state this unit wants for itself: two units with an equal key never share a batch. Give it
+        whenever the unit also changes what the guard looked at.
+        """
+        self.checks.append(Check(guard, values, refuse))
+        if key is not None:
+            self.keys.add(key)
+        return self
+
+    def claim(self, claim: Claim, *values: Any, refuse: Exception, key: Hashable | None = None) -> Unit:
+        """Insert a row that only one may insert; else the commit raises ``refuse``."""
+        self.checks.append(Check(claim, values, refuse))
+        self.keys.add(key if key is not None else (claim.name, values[0]))
+        return self
+
+    def write(self, write: Write, *values: Any) -> Unit:
+        """Add one row of ``write``."""
+        if len(values) != len(write.types):
+            raise TypeError(f"{write.name} takes {len(write.types)} values, not {len(values)}")
+        self.writes.append((write, values))
+        return self
+
+    def write_all(self, write: Write, rows: Sequence[tuple[Any, ...]]) -> Unit:
+        """Add several rows of ``write``."""
+        for row in rows:
+            self.write(write, *row)
+        return self
+
+    def record(self, event: Recordable) -> Unit:
+        """Add a ledger event, written in the same transaction."""
+        self.events.append(event)
+        return self
+
+    def then(self, step: Step) -> Unit:
+        """Run ``step(reader, unit)`` inside the transaction, after all guards hold and before anything is written.
+
+        The step reads what the guards have locked and adds claims, writes and events to the unit it is given
+        (not to the one it was registered on: a commit that is retried runs its steps again). Raising drops this
+        unit alone. Steps cannot add guards.
+        """
+        self.steps.append(step)
+        return self
+
+    def exclusively(self, key: Hashable) -> Unit:
+        """Never share a batch with another unit of the same ``key``."""
+        self.keys.add(key)
+        return self
+
+    def absorb(self, other: Unit) -> Unit:
+        """Take over everything that ``other`` holds."""
+        self.checks += other.checks
+        self.writes += other.writes
+        self.events += other.events
+        self.steps += other.steps
+        self.keys |= other.keys
+        return self
+
+    def attempt(self) -> Unit:
+        """A copy for one run of the transaction; steps write into the copy."""
+        copy = Unit()
+        copy.id = self.id
+        return copy.absorb(self)
