@@ -1,0 +1,83 @@
+"""What each role may do. One table, in code: a role cannot be widened by a row in a database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+
+class Permission(StrEnum):
+    """One thing that may be done. Every route of the admin API names exactly one."""
+
+    STATUS_READ = "status.read"
+    CERTIFICATE_READ = "certificate.read"
+    CERTIFICATE_ISSUE = "certificate.issue"
+    CERTIFICATE_HOLD = "certificate.hold"
+    CERTIFICATE_REVOKE = "certificate.revoke"
+    SUBJECT_READ = "subject.read"
+    DECISION_READ = "decision.read"
+    EVENT_READ = "event.read"
+    STAGED_READ = "staged.read"
+    STAGED_DECIDE = "staged.decide"
+    POLICY_READ = "policy.read"
+    FEED_READ = "feed.read"
+    AUTHORITY_READ = "authority.read"
+    LEDGER_READ = "ledger.read"
+    LEDGER_EXPORT = "ledger.export"
+    CONFIGURATION_APPLY = "configuration.apply"
+    POLICY_WRITE = "policy.write"
+    FEED_WRITE = "feed.write"
+    ENFORCEMENT_FREEZE = "enforcement.freeze"
+    ACCESS_MANAGE = "access.manage"
+    ACCOUNT_OWN = "account.own"
+
+
+class Role(StrEnum):
+    """What a principal is."""
+
+    ADMINISTRATOR = "administrator"
+    OPERATOR = "operator"
+    APPROVER = "approver"
+    AUDITOR = "auditor"
+
+
+_LOOK = frozenset(
+    {
+        Permission.STATUS_READ,
+        Permission.CERTIFICATE_READ,
+        Permission.SUBJECT_READ,
+        Permission.DECISION_READ,
+        Permission.EVENT_READ,
+        Permission.STAGED_READ,
+        Permission.POLICY_READ,
+        Permission.FEED_READ,
+        Permission.AUTHORITY_READ,
+        Permission.LEDGER_READ,
+        Permission.ACCOUNT_OWN,
+    }
+)
+
+#: Role → what it may do. The auditor alone (with the administrator) takes the ledger away; the operator runs the
+#: day but writes no policy; the approver only decides what automation has staged.
+ROLES: Mapping[Role, frozenset[Permission]] = {
+    Role.ADMINISTRATOR: frozenset(Permission),
+    Role.OPERATOR: _LOOK
+    | {
+        Permission.CERTIFICATE_ISSUE,
+        Permission.CERTIFICATE_HOLD,
+        Permission.CERTIFICATE_REVOKE,
+        Permission.CONFIGURATION_APPLY,
+        Permission.STAGED_DECIDE,
+        Permission.ENFORCEMENT_FREEZE,
+    },
+    Role.APPROVER: _LOOK | {Permission.STAGED_DECIDE},
+    Role.AUDITOR: _LOOK | {Permission.LEDGER_EXPORT},
+}
+
+#: One line for each role, shown wherever a role is chosen.
+ROLE_WORDS: Mapping[Role, str] = {
+    Role.ADMINISTRATOR: "everything, accounts and policies included",
+    Role.OPERATOR: "issues, holds and revokes; applies directories; approves staged actions; no policies, no accounts",
+    Role.APPROVER: "reads, and approves or rejects staged actions",
+    Role.AUDITOR: "reads, and exports the ledger",
+}
