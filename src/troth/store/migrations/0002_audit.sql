@@ -22,7 +22,8 @@ CREATE TABLE ledger_event (
     leaf bytea NOT NULL,
     PRIMARY KEY (idx)
 ) PARTITION BY RANGE (idx);
-CREATE TABLE ledger_event_default PARTITION OF ledger_event DEFAULT;
+-- Further partitions are made ahead by the sequencer (troth.audit.store.PARTITION_SIZE).
+CREATE TABLE ledger_event_p0 PARTITION OF ledger_event FOR VALUES FROM (0) TO (5000000);
 
 CREATE TABLE ledger_subject (
     ref text NOT NULL,

@@ -1,0 +1,78 @@
+"""Having the log's size and root signed by the notary, which lives in the signer process and only ever extends.
+
+The notary is told the leaves that follow its own last size and computes the root itself; it signs what it
+computed, not what it is told. If its root differs from ours, the database was changed behind the log's back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+from troth.audit.errors import TAMPERED, LedgerTampered
+from troth.audit.note import NoteKey, open_checkpoint
+from troth.audit.store import Checkpoint, LedgerStore
+from troth.kit.clock import Clock
+from troth.kit.errors import TrothError
+from troth.kit.log import get_logger
+
+log = get_logger("audit")
+
+_LEAVES_PER_CALL = 20_000
+
+
+class Notary(Protocol):
+    """Who signs checkpoints."""
+
+    async def notary_size(self) -> int:
+        """The size of the last checkpoint it signed."""
+        ...
+
+    async def extend(self, old_size: int, leaves: list[bytes]) -> str:
+        """Append ``leaves`` to a log of ``old_size`` and sign the result: the checkpoint as a signed note."""
+        ...
+
+
+class Checkpointer:
+    """Keeps the signed checkpoint at the head of the log."""
+
+    def __init__(self, store: LedgerStore, notary: Notary, key: NoteKey, clock: Clock) -> None:
+        self._store = store
+        self._notary = notary
+        self._key = key
+        self._clock = clock
+
+    async def run(self, stop: asyncio.Event, *, every: float = 1.0) -> None:
+        """Sign whenever the log has grown, at most once in ``every`` seconds, until ``stop`` is set."""
+        while not stop.is_set():
+            try:
+                await self.catch_up()
+            except (TrothError, OSError) as error:
+                log.warning("checkpoint.delayed", error=str(error))
+            try:
+                await asyncio.wait_for(stop.wait(), every)
+            except TimeoutError:
+                pass
+        await self.catch_up()
+
+    async def catch_up(self) -> Checkpoint | None:
+        """Have everything that is in the log now signed. Raises LedgerTampered when the notary's root is another."""
+        head = await self._store.head()
+        size = await self._notary.notary_size()
+        if size > head.size:
+            raise LedgerTampered(
+                TAMPERED, f"the notary has signed {size} events, the log holds {head.size}: rows are missing"
+            )
+        signed: Checkpoint | None = None
+        while size < head.size:
+            rows = await self._store.leaves(size, min(_LEAVES_PER_CALL, head.size - size))
+            if [index for index, _ in rows] != list(range(size, size + len(rows))) or not rows:
+                raise LedgerTampered(TAMPERED, f"the log has a gap after index {size}")
+            note = await self._notary.extend(size, [leaf for _, leaf in rows])
+            said = open_checkpoint(note, self._key)
+            size += len(rows)
+            signed = Checkpoint(said.size, said.root, note, self._clock.now())
+            await self._store.add_checkpoint(signed)
+        if signed is not None and signed.size == head.size and signed.root != head.root:
+            raise LedgerTampered(TAMPERED, f"the root at {head.size} is not the one the notary computed")
+        return signed

@@ -1,0 +1,100 @@
+"""An event of the ledger, and how it becomes bytes.
+
+The payload is canonical JSON; the Merkle entry is SHA-256(salt ‖ payload), so a payload can be erased by law and the
+tree still verifies (the salt keeps an erased payload from being guessed).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from troth.kit.canonical import Json, canonical_json
+from troth.kit.ids import new_id
+from troth.store.statement import Write
+
+INBOX = Write(
+    "ledger_inbox",
+    """INSERT INTO ledger_inbox (id, recorded_at, payload, salt)
+       SELECT * FROM unnest($1::uuid[], $2::timestamptz[], $3::bytea[], $4::bytea[])""",
+    ("uuid", "timestamptz", "bytea", "bytea"),
+    rank=95,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened, before it has a place in the log.
+
+    Attributes:
+        kind: dotted past tense: ``certificate.issued``.
+        actor: who did it: ``system:gate``, ``admin:alice``, ``acme:<account id>``, ``feed:edr``.
+        subjects: references to what it is about, for timelines: ``certificate:<uuid>``, ``subject:<uuid>``.
+        data: JSON without floats; times as ISO 8601. Never a secret, a key or a challenge token.
+    """
+
+    kind: str
+    actor: str
+    subjects: tuple[str, ...] = ()
+    data: Mapping[str, Json] = field(default_factory=dict)
+
+    def inbox_row(self, *, unit: UUID, at: datetime) -> tuple[Write, tuple[Any, ...]]:
+        """See :class:`troth.store.unit.Recordable`."""
+        identifier = new_id()
+        payload = canonical_json(
+            {
+                "id": str(identifier),
+                "unit": str(unit),
+                "at": at.astimezone(UTC).isoformat(timespec="microseconds"),
+                "kind": self.kind,
+                "actor": self.actor,
+                "subjects": list(self.subjects),
+                "data": dict(self.data),
+            }
+        )
+        return INBOX, (identifier, at, payload, os.urandom(16))
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEvent:
+    """An event with its place in the log.
+
+    Attributes:
+        index: gapless from 0.
+        unit: the write unit it was committed in; events of one unit belong together.
+    """
+
+    index: int
+    id: UUID
+    unit: UUID
+    recorded_at: datetime
+    kind: str
+    actor: str
+    subjects: tuple[str, ...]
+    data: Mapping[str, Any]
+
+
+def entry_hash(salt: bytes, payload: bytes) -> bytes:
+    """The 32-byte Merkle entry of an event: SHA-256(salt ‖ payload)."""
+    return hashlib.sha256(salt + payload).digest()
+
+
+def parse_payload(index: int, payload: bytes) -> StreamEvent:
+    """An event from its canonical payload. Raises ValueError or KeyError if it is not one."""
+    value = json.loads(payload)
+    return StreamEvent(
+        index=index,
+        id=UUID(value["id"]),
+        unit=UUID(value["unit"]),
+        recorded_at=datetime.fromisoformat(value["at"]),
+        kind=value["kind"],
+        actor=value["actor"],
+        subjects=tuple(value["subjects"]),
+        data=value["data"],
+    )

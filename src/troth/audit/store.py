@@ -1,0 +1,213 @@
+"""The ledger's SQL: the sequencer's move from inbox to log, and everybody's reads by index."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from troth.audit.event import StreamEvent, parse_payload
+from troth.store.pool import Database
+from troth.store.unit import Reader
+
+#: Events a partition holds. Retention drops payloads or whole partitions; leaves stay in exports.
+PARTITION_SIZE = 5_000_000
+
+EPOCH = "SELECT 1 FROM lease WHERE name = $1 AND epoch = $2 FOR UPDATE"
+HEAD_FOR_UPDATE = "SELECT size, frontier, newest_at FROM ledger_head FOR UPDATE"
+TAKE_INBOX = """
+DELETE FROM ledger_inbox WHERE id IN (SELECT id FROM ledger_inbox ORDER BY id LIMIT $1)
+RETURNING id, recorded_at, payload, salt"""
+APPEND = """
+INSERT INTO ledger_event (idx, id, recorded_at, kind, actor, payload, salt, leaf)
+SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::timestamptz[], $4::text[], $5::text[], $6::bytea[], $7::bytea[],
+    $8::bytea[])"""
+APPEND_SUBJECTS = """
+INSERT INTO ledger_subject (ref, idx) SELECT * FROM unnest($1::text[], $2::bigint[]) ON CONFLICT DO NOTHING"""
+MOVE_HEAD = "UPDATE ledger_head SET size = $1, frontier = $2, root = $3, newest_at = $4"
+
+_HEAD = "SELECT size, frontier, root, newest_at FROM ledger_head"
+_INBOX_OLDEST = "SELECT min(recorded_at) FROM ledger_inbox"
+_FROM = "SELECT idx, payload FROM ledger_event WHERE idx >= $1 ORDER BY idx LIMIT $2"
+_RAW = """
+SELECT idx, id, recorded_at, kind, actor, payload, salt, leaf FROM ledger_event
+WHERE idx >= $1 ORDER BY idx LIMIT $2"""
+_LEAVES = "SELECT idx, leaf FROM ledger_event WHERE idx >= $1 ORDER BY idx LIMIT $2"
+_ABOUT = """
+SELECT e.idx, e.payload FROM ledger_subject s JOIN ledger_event e USING (idx)
+WHERE s.ref = $1 AND s.idx < $2 ORDER BY s.idx DESC LIMIT $3"""
+_LATEST = "SELECT idx, payload FROM ledger_event WHERE idx < $1 ORDER BY idx DESC LIMIT $2"
+_ADD_CHECKPOINT = """
+INSERT INTO ledger_checkpoint (size, root, note, signed_at) VALUES ($1, $2, $3, $4) ON CONFLICT (size) DO NOTHING"""
+_LAST_CHECKPOINT = "SELECT size, root, note, signed_at FROM ledger_checkpoint ORDER BY size DESC LIMIT 1"
+_CHECKPOINTS = "SELECT size, root, note, signed_at FROM ledger_checkpoint ORDER BY size"
+_ACKNOWLEDGE = """
+INSERT INTO stream_point (id, name, idx, lease_until) VALUES ($1, $2, $3, now() + $4 * interval '1 second')
+ON CONFLICT (id) DO UPDATE SET idx = excluded.idx, lease_until = excluded.lease_until"""
+_LEAVE = "DELETE FROM stream_point WHERE id = $1"
+_FORGET = "DELETE FROM stream_point WHERE lease_until < now() - interval '1 hour'"
+_EFFECTIVE = "SELECT count(*) FROM stream_point WHERE idx <= $1 AND lease_until >= now()"
+_POINTS = "SELECT name, idx, lease_until >= now() AS live FROM stream_point ORDER BY name, id"
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """How far the log has come.
+
+    Attributes:
+        size: number of events in the log; the next index.
+        root: RFC 6962 root over them.
+        newest_at: the latest time any of them claims.
+    """
+
+    size: int
+    root: bytes
+    newest_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class RawEvent:
+    """A row as it lies in the table, unverified."""
+
+    index: int
+    id: UUID
+    recorded_at: datetime
+    kind: str
+    actor: str
+    payload: bytes | None
+    salt: bytes | None
+    leaf: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A signed statement of the log's size and root (C2SP signed note)."""
+
+    size: int
+    root: bytes
+    note: str
+    signed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A decision point: the next index it has yet to apply, and whether its lease stands."""
+
+    name: str
+    index: int
+    live: bool
+
+
+def partition_ddl(number: int) -> str:
+    """The statement that makes partition ``number`` if it is not there."""
+    first = int(number) * PARTITION_SIZE
+    return (
+        f"CREATE TABLE IF NOT EXISTS ledger_event_p{int(number)} PARTITION OF ledger_event "
+        f"FOR VALUES FROM ({first}) TO ({first + PARTITION_SIZE})"
+    )
+
+
+class LedgerStore:
+    """Reads of the ledger."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def head(self) -> Head:
+        """The present head."""
+        row = await self._database.fetchrow(_HEAD)
+        assert row is not None, "migration 0002 writes the one row of ledger_head"
+        return Head(row["size"], bytes(row["root"]), row["newest_at"])
+
+    async def oldest_unsequenced(self) -> datetime | None:
+        """When the oldest event that has no index yet was recorded."""
+        return await self._database.fetchval(_INBOX_OLDEST)  # type: ignore[no-any-return]
+
+    async def read(self, start: int, limit: int) -> list[StreamEvent]:
+        """Events from index ``start`` on (those whose payload was erased are left out)."""
+        return (await self.read_on(start, limit))[0]
+
+    async def read_on(self, start: int, limit: int) -> tuple[list[StreamEvent], int]:
+        """Like :meth:`read`, with the index to go on from."""
+        rows = await self._database.fetch(_FROM, start, limit)
+        events = [parse_payload(row["idx"], bytes(row["payload"])) for row in rows if row["payload"] is not None]
+        return events, rows[-1]["idx"] + 1 if rows else start
+
+    async def latest(self, limit: int, *, before: int | None = None) -> list[StreamEvent]:
+        """The newest events, newest first, with index below ``before``."""
+        rows = await self._database.fetch(_LATEST, before if before is not None else 2**62, limit)
+        return [parse_payload(row["idx"], bytes(row["payload"])) for row in rows if row["payload"] is not None]
+
+    async def about(self, ref: str, limit: int, *, before: int | None = None) -> list[StreamEvent]:
+        """The newest events about ``ref`` (``certificate:<uuid>`` …), newest first, with index below ``before``."""
+        rows = await self._database.fetch(_ABOUT, ref, before if before is not None else 2**62, limit)
+        return [parse_payload(row["idx"], bytes(row["payload"])) for row in rows if row["payload"] is not None]
+
+    async def raw(self, *, chunk: int = 5000) -> AsyncIterator[RawEvent]:
+        """Every row in the order of its index, as it lies there: for verification and export."""
+        start = 0
+        while rows := await self._database.fetch(_RAW, start, chunk):
+            for row in rows:
+                yield raw_event(row)
+            start = rows[-1]["idx"] + 1
+
+    async def leaves(self, start: int, limit: int) -> list[tuple[int, bytes]]:
+        """(index, leaf hash) from ``start`` on."""
+        return [(row["idx"], bytes(row["leaf"])) for row in await self._database.fetch(_LEAVES, start, limit)]
+
+    async def add_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Keep a signed checkpoint."""
+        await self._database.fetchval(
+            _ADD_CHECKPOINT, checkpoint.size, checkpoint.root, checkpoint.note, checkpoint.signed_at
+        )
+
+    async def last_checkpoint(self) -> Checkpoint | None:
+        """The newest signed checkpoint."""
+        row = await self._database.fetchrow(_LAST_CHECKPOINT)
+        return None if row is None else _checkpoint(row)
+
+    async def checkpoints(self) -> list[Checkpoint]:
+        """All signed checkpoints, oldest first."""
+        return [_checkpoint(row) for row in await self._database.fetch(_CHECKPOINTS)]
+
+    async def acknowledge(self, point: UUID, name: str, index: int, lease_seconds: float) -> None:
+        """Say that decision point ``point`` has applied everything below ``index``."""
+        await self._database.fetchval(_ACKNOWLEDGE, point, name, index, lease_seconds)
+
+    async def leave(self, point: UUID) -> None:
+        """Take a decision point off the list: it has stopped answering."""
+        await self._database.fetchval(_LEAVE, point)
+        await self._database.fetchval(_FORGET)
+
+    async def is_effective(self, index: int) -> bool:
+        """Whether every live decision point has applied the event at ``index``."""
+        return bool(await self._database.fetchval(_EFFECTIVE, index) == 0)
+
+    async def points(self) -> list[Point]:
+        """All decision points."""
+        return [Point(row["name"], row["idx"], row["live"]) for row in await self._database.fetch(_POINTS)]
+
+
+def raw_event(row: Any) -> RawEvent:
+    """A row of ``ledger_event`` as a record."""
+    return RawEvent(
+        row["idx"],
+        row["id"],
+        row["recorded_at"],
+        row["kind"],
+        row["actor"],
+        None if row["payload"] is None else bytes(row["payload"]),
+        None if row["salt"] is None else bytes(row["salt"]),
+        bytes(row["leaf"]),
+    )
+
+
+def _checkpoint(row: Any) -> Checkpoint:
+    return Checkpoint(row["size"], bytes(row["root"]), row["note"], row["signed_at"])
+
+
+async def epoch_in_force(reader: Reader, name: str, epoch: int) -> bool:
+    """Whether lease ``name`` is still at ``epoch``; locks its row until the transaction ends."""
+    return await reader.fetchval(EPOCH, name, epoch) is not None

@@ -1,0 +1,118 @@
+"""Following the ledger by index: the trust tables of status and RADIUS workers, the dashboard, later the sinks.
+
+Polling is the truth and NOTIFY only a wake-up. A batch carries the monotonic time from *before* it was asked for:
+whoever vouches for being up to date counts its lease from there (see :class:`StreamPoint`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from uuid import UUID
+
+from troth.audit.event import StreamEvent
+from troth.audit.sequencer import STREAM_CHANNEL
+from troth.audit.store import LedgerStore
+from troth.kit.clock import Clock
+from troth.kit.log import get_logger
+from troth.store.errors import StoreError
+from troth.store.pool import Database
+
+log = get_logger("audit")
+
+_LIMIT = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one poll found.
+
+    Attributes:
+        events: in order, perhaps none.
+        next: the index to ask for next; everything below has been seen.
+        asked_at: monotonic seconds before the poll.
+        complete: whether the poll reached the end of the log.
+    """
+
+    events: tuple[StreamEvent, ...]
+    next: int
+    asked_at: float
+    complete: bool
+
+
+class Stream:
+    """A follower of the ledger. Several may follow over one database."""
+
+    def __init__(self, database: Database, clock: Clock, *, poll_seconds: float = 0.2) -> None:
+        self._database = database
+        self._store = LedgerStore(database)
+        self._clock = clock
+        self._poll = poll_seconds
+
+    async def follow(self, start: int, stop: asyncio.Event) -> AsyncIterator[Batch]:
+        """Batches from index ``start`` on until ``stop`` is set; an empty one at least every poll.
+
+        While the database does not answer nothing is yielded: the follower's lease lapses, as it must.
+        """
+        wake = asyncio.Event()
+        await self._database.listen(STREAM_CHANNEL, wake.set)
+        index = start
+        while not stop.is_set():
+            wake.clear()
+            asked = self._clock.monotonic()
+            try:
+                events, following = await self._store.read_on(index, _LIMIT)
+            except StoreError as error:
+                log.warning("stream.interrupted", error=str(error))
+                await asyncio.sleep(self._poll)
+                continue
+            complete = following - index < _LIMIT
+            index = following
+            yield Batch(tuple(events), index, asked, complete)
+            if complete:
+                try:
+                    await asyncio.wait_for(wake.wait(), self._poll)
+                except TimeoutError:
+                    pass
+
+
+class StreamPoint:
+    """A decision point's promise: "I have applied everything below this index", good for ``lease_seconds``.
+
+    A change is *effective* when every point has acknowledged it or its lease has lapsed; a point whose lease has
+    lapsed by its own clock must follow its stated policy for that case (DESIGN, rule 5).
+    """
+
+    def __init__(self, store: LedgerStore, clock: Clock, point: UUID, name: str, *, lease_seconds: float = 1.0) -> None:
+        self._store = store
+        self._clock = clock
+        self._point = point
+        self._name = name
+        self._seconds = lease_seconds
+        self._until = 0.0
+        self._acknowledged = -1
+        self._written_at = -1.0
+
+    @property
+    def live(self) -> bool:
+        """Whether this point may vouch for what it holds, by its own clock."""
+        return self._clock.monotonic() < self._until
+
+    async def applied(self, batch: Batch) -> None:
+        """The batch has been applied: renew the lease, and tell the others when there is something to tell."""
+        if not batch.complete:
+            return
+        if batch.next == self._acknowledged and batch.asked_at - self._written_at < self._seconds / 3:
+            return
+        await self._store.acknowledge(self._point, self._name, batch.next, self._seconds)
+        self._acknowledged = batch.next
+        self._written_at = batch.asked_at
+        # Counted from before the poll and renewed only together with the row that others read, so that the row
+        # never says "lapsed" while this point still vouches.
+        self._until = batch.asked_at + self._seconds
+
+    async def leave(self) -> None:
+        """This point has stopped answering."""
+        self._until = 0.0
+        await self._store.leave(self._point)

@@ -1,0 +1,232 @@
+"""The ledger on a real PostgreSQL: every committed event gets one index, and no tampering goes unnoticed."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from troth.audit.checkpoints import Checkpointer
+from troth.audit.errors import LedgerTampered
+from troth.audit.event import Event
+from troth.audit.merkle import Frontier
+from troth.audit.note import CheckpointText, NoteKey, sign_note
+from troth.audit.sequencer import Sequencer
+from troth.audit.store import LedgerStore
+from troth.audit.stream import Batch, Stream, StreamPoint
+from troth.audit.verify import export, verify_export, verify_store
+from troth.kit.clock import SystemClock
+from troth.kit.ids import new_id
+from troth.store.errors import LeaseLost
+from troth.store.lease import Held
+from troth.store.pool import Database
+from troth.store.unit import Unit
+
+
+class LocalNotary:
+    """A notary with its key in this process: the signer's own is tested with the signer."""
+
+    def __init__(self) -> None:
+        self._key = Ed25519PrivateKey.generate()
+        public = self._key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+        self.key = NoteKey("ledger.test", public)
+        self.frontier = Frontier(0, [])
+
+    async def notary_size(self) -> int:
+        return self.frontier.size
+
+    async def extend(self, old_size: int, leaves: list[bytes]) -> str:
+        assert old_size == self.frontier.size
+        self.frontier.extend(leaves)
+        text = CheckpointText(self.key.name, self.frontier.size, self.frontier.root()).encode()
+        return sign_note(text, self.key, self._key.sign)
+
+
+class Log:
+    """A database with a sequencer that the test steps by hand."""
+
+    def __init__(self, database: Database, held: Held) -> None:
+        self.database = database
+        self.store = LedgerStore(database)
+        self.sequencer = Sequencer(database, SystemClock(), new_id())
+        self.held = held
+        self.notary = LocalNotary()
+        self.checkpointer = Checkpointer(self.store, self.notary, self.notary.key, SystemClock())
+
+    async def record(self, *numbers: int) -> None:
+        await asyncio.gather(
+            *(
+                self.database.commit(Unit().record(Event("test.happened", "system:test", (f"thing:{n}",), {"n": n})))
+                for n in numbers
+            )
+        )
+
+    async def move(self) -> int:
+        return await self.sequencer.move(self.held)
+
+    async def verify(self) -> list[tuple[int | None, str]]:
+        return (await verify_store(self.store, self.notary.key)).faults
+
+
+@pytest.fixture
+async def ledger(database: Database) -> Log:
+    await database.fetch(
+        "INSERT INTO lease (name, holder, epoch, lease_until) VALUES ('sequencer', $1, 1, now() + interval '1 hour')",
+        new_id(),
+    )
+    return Log(database, Held("sequencer", 1, 0))
+
+
+async def signed_log(ledger: Log, events: int) -> Log:
+    """``ledger`` with ``events`` events, signed at half and at the end."""
+    await ledger.record(*range(events // 2))
+    await ledger.move()
+    await ledger.checkpointer.catch_up()
+    await ledger.record(*range(events // 2, events))
+    await ledger.move()
+    await ledger.checkpointer.catch_up()
+    return ledger
+
+
+async def test_indexes_are_gapless_and_every_event_has_one(ledger: Log) -> None:
+    await ledger.record(*range(40))
+    await ledger.move()
+    await ledger.record(*range(40, 100))
+    await ledger.move()
+    events = await ledger.store.read(0, 1000)
+    assert [event.index for event in events] == list(range(100))
+    assert sorted(event.data["n"] for event in events) == list(range(100))
+    assert (await ledger.store.head()).size == 100
+    assert [event.data["n"] for event in await ledger.store.about("thing:73", 10)] == [73]
+
+
+async def test_an_event_of_a_unit_that_was_dropped_never_existed(ledger: Log) -> None:
+    unit = Unit().record(Event("test.happened", "system:test"))
+
+    async def refuse(*_: object) -> None:
+        raise ValueError
+
+    with pytest.raises(ValueError):
+        await ledger.database.commit(unit.then(refuse))
+    assert await ledger.move() == 0
+
+
+async def test_a_sequencer_whose_lease_was_taken_over_writes_nothing(ledger: Log) -> None:
+    await ledger.record(1)
+    await ledger.database.fetch("UPDATE lease SET epoch = 2 WHERE name = 'sequencer'")
+    with pytest.raises(LeaseLost):
+        await ledger.move()
+    assert (await ledger.store.head()).size == 0
+    ledger.held = Held("sequencer", 2, 0)
+    assert await ledger.move() == 1
+
+
+async def test_an_untouched_ledger_verifies_also_from_its_export(ledger: Log, tmp_path: Path) -> None:
+    await signed_log(ledger, 30)
+    report = await verify_store(ledger.store, ledger.notary.key)
+    assert (report.faults, report.events, report.signed) == ([], 30, 30)
+    out = io.StringIO()
+    assert await export(ledger.store, ledger.notary.key, out) == 30
+    path = tmp_path / "ledger.jsonl"
+    path.write_text(out.getvalue())
+    assert verify_export(path, key=ledger.notary.key).proved
+    lines = out.getvalue().splitlines()
+    for damaged in (
+        [*lines[:5], *lines[6:]],  # one deleted
+        [*lines[:5], lines[6], lines[5], *lines[7:]],  # two swapped
+        [*lines[:5], lines[5].replace('\\"n\\":', '\\"n\\":1'), *lines[6:]],  # one changed
+        lines[:-1],  # the end cut off
+    ):
+        path.write_text("\n".join(damaged) + "\n")
+        assert not verify_export(path, key=ledger.notary.key).proved
+
+
+TAMPERING = {
+    "payload changed": """UPDATE ledger_event SET payload = convert_to(replace(convert_from(payload, 'UTF8'),
+        '"n":7', '"n":8'), 'UTF8') WHERE convert_from(payload, 'UTF8') LIKE '%"n":7}%'""",
+    "kind changed": "UPDATE ledger_event SET kind = 'test.other' WHERE idx = 4",
+    "time changed": "UPDATE ledger_event SET recorded_at = recorded_at + interval '1 s' WHERE idx = 4",
+    "payload and leaf changed": """UPDATE ledger_event SET payload = '{}', salt = '',
+        leaf = sha256('\\x00'::bytea || sha256('{}'::bytea)) WHERE idx = 5""",
+    "row deleted": "DELETE FROM ledger_event WHERE idx = 11",
+    "row deleted and the rest moved up": """WITH d AS (DELETE FROM ledger_event WHERE idx = 29 RETURNING *)
+        UPDATE ledger_event e SET id = d.id, recorded_at = d.recorded_at, payload = d.payload, salt = d.salt,
+            leaf = d.leaf FROM d WHERE e.idx = 10""",
+    "end cut off": "DELETE FROM ledger_event WHERE idx >= 28",
+    "two rows swapped": """UPDATE ledger_event a SET id = b.id, recorded_at = b.recorded_at, payload = b.payload,
+        salt = b.salt, leaf = b.leaf FROM ledger_event b
+        WHERE (a.idx = 2 AND b.idx = 3) OR (a.idx = 3 AND b.idx = 2)""",
+}
+
+
+@pytest.mark.parametrize("how", TAMPERING)
+async def test_tampering_is_found(ledger: Log, how: str) -> None:
+    await signed_log(ledger, 30)
+    await ledger.database.fetch(TAMPERING[how])
+    assert await ledger.verify()
+
+
+async def test_an_erased_payload_leaves_a_tree_that_verifies(ledger: Log) -> None:
+    await signed_log(ledger, 10)
+    await ledger.database.fetch("UPDATE ledger_event SET payload = NULL, salt = NULL WHERE idx = 3")
+    report = await verify_store(ledger.store, ledger.notary.key)
+    assert (report.faults, report.erased) == ([], 1)
+
+
+async def test_the_notary_is_not_moved_by_a_log_that_lost_its_end(ledger: Log) -> None:
+    await signed_log(ledger, 10)
+    await ledger.database.fetch("DELETE FROM ledger_event WHERE idx >= 8")
+    await ledger.database.fetch("UPDATE ledger_head SET size = 8")
+    with pytest.raises(LedgerTampered):
+        await ledger.checkpointer.catch_up()
+
+
+async def test_followers_see_each_event_once_and_in_order(ledger: Log) -> None:
+    stop = asyncio.Event()
+    seen: list[int] = []
+
+    async def follow() -> None:
+        async for batch in Stream(ledger.database, SystemClock(), poll_seconds=0.05).follow(0, stop):
+            seen.extend(event.index for event in batch.events)
+
+    follower = asyncio.create_task(follow())
+    for start in range(0, 60, 20):
+        await ledger.record(*range(start, start + 20))
+        await ledger.move()
+    async with asyncio.timeout(10):
+        while len(seen) < 60:
+            await asyncio.sleep(0.01)
+    stop.set()
+    await follower
+    assert seen == list(range(60))
+
+
+async def test_a_change_is_effective_once_every_live_point_has_applied_it(ledger: Log) -> None:
+    clock = SystemClock()
+    quick = StreamPoint(ledger.store, clock, new_id(), "status-1", lease_seconds=60)
+    slow = StreamPoint(ledger.store, clock, new_id(), "status-2", lease_seconds=60)
+    await quick.applied(Batch((), 8, clock.monotonic(), complete=True))
+    await slow.applied(Batch((), 5, clock.monotonic(), complete=True))
+    assert not await ledger.store.is_effective(7)
+    await ledger.database.fetch("UPDATE stream_point SET lease_until = now() - interval '1 s' WHERE name = 'status-2'")
+    assert await ledger.store.is_effective(7)
+    assert quick.live
+
+
+async def test_the_running_sequencer_takes_the_duty_and_hands_it_on(database: Database) -> None:
+    clock = SystemClock()
+    for number in range(2):
+        stop = asyncio.Event()
+        running = asyncio.create_task(Sequencer(database, clock, new_id()).run(stop))
+        await database.commit(Unit().record(Event("test.happened", "system:test", (), {"n": number})))
+        async with asyncio.timeout(10):
+            while (await LedgerStore(database).head()).size <= number:
+                await asyncio.sleep(0.01)
+        stop.set()
+        await running
+
+
