@@ -1,0 +1,186 @@
+"""Fast assertions on the exact bytes about to be signed, and the token that lets them be signed once.
+
+The bytes come out of our own encoder and back through another's parser (cryptography), and every field is held
+against what was asked: a defect in a template, a profile or the database shows here, before a signature makes it the
+world's problem. It takes a seventh of a millisecond, so it runs on every leaf. The whole of pkilint runs elsewhere
+(``lint_full``).
+
+A :class:`LintToken` is the only way to a signature: it is made here and nowhere else, names the authority, the
+reservation and the digest of the bytes, and can be redeemed once (Boulder's ``issuanceToken`` is the model).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.x509.oid import ExtensionOID as Ext
+from cryptography.x509.oid import NameOID
+
+from troth.pki import der
+from troth.pki.errors import LINT_REFUSED, TOKEN_MISUSED, LintRefused, NameRefused
+from troth.pki.keycheck import check_spki
+from troth.pki.names import GeneralNames, names_of
+from troth.pki.profile import EXTENDED_KEY_USAGES, Profile
+from troth.pki.serial import LENGTH, SerialNumber
+from troth.pki.template import TbsBytes, Template, subject_key_identifier
+
+#: Stands where a signature will stand, so that parsers for whole certificates can read a TBSCertificate.
+DUMMY_SIGNATURE = der.bits(der.sequence(der.integer(1), der.integer(1)))
+
+#: pyca flag → name in a profile.
+_USAGES: dict[str, Callable[[x509.KeyUsage], bool]] = {
+    "digitalSignature": lambda usage: usage.digital_signature,
+    "contentCommitment": lambda usage: usage.content_commitment,
+    "keyEncipherment": lambda usage: usage.key_encipherment,
+    "dataEncipherment": lambda usage: usage.data_encipherment,
+    "keyAgreement": lambda usage: usage.key_agreement,
+    "keyCertSign": lambda usage: usage.key_cert_sign,
+    "cRLSign": lambda usage: usage.crl_sign,
+}
+_UNPARSABLE = (
+    ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
+_SEAL = object()
+_SPKI = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What the certificate must say: the request as reserved, not as encoded."""
+
+    serial: SerialNumber
+    spki: bytes
+    names: GeneralNames
+    common_name: str | None
+    not_before: datetime
+    not_after: datetime
+    now: datetime
+
+
+class LintToken:
+    """Leave to sign one TBS under one authority for one reservation, once."""
+
+    __slots__ = ("_authority", "_redeemed", "_reservation", "_tbs_sha256")
+
+    def __init__(self, authority: str, reservation: UUID, tbs: TbsBytes, *, seal: object) -> None:
+        if seal is not _SEAL:
+            raise LintRefused(TOKEN_MISUSED, "lint tokens are made by lint() alone")
+        self._authority = authority
+        self._reservation = reservation
+        self._tbs_sha256 = hashlib.sha256(tbs).digest()
+        self._redeemed = False
+
+    def redeem(self, authority: str, reservation: UUID, tbs: TbsBytes) -> None:
+        """Use the token up. Raises LintRefused when it was used before or names something else."""
+        if self._redeemed:
+            raise LintRefused(TOKEN_MISUSED, "a lint token can be redeemed once")
+        self._redeemed = True
+        if (authority, reservation, hashlib.sha256(tbs).digest()) != (
+            self._authority, self._reservation, self._tbs_sha256,
+        ):
+            raise LintRefused(TOKEN_MISUSED, "a lint token is bound to its authority, reservation and bytes")
+
+
+def lint(tbs: TbsBytes, template: Template, expected: Expected, *, reservation: UUID) -> LintToken:
+    """A token for ``tbs`` if every assertion holds. Raises LintRefused; ``facts["findings"]`` lists the codes."""
+    findings = findings_of(tbs, template, expected)
+    if findings:
+        raise LintRefused(LINT_REFUSED, ", ".join(findings), findings=findings)
+    return LintToken(template.authority, reservation, tbs, seal=_SEAL)
+
+
+def findings_of(tbs: TbsBytes, template: Template, expected: Expected) -> list[str]:
+    """Codes of the assertions that fail, in order; empty when all hold."""
+    try:
+        certificate = x509.load_der_x509_certificate(der.sequence(tbs, template.signature_algorithm, DUMMY_SIGNATURE))
+        extensions = certificate.extensions
+    except _UNPARSABLE:
+        # Whatever a strict parser dislikes, the certificate is unusable; there is nothing finer to say.
+        return ["lint.unparsable"]
+    checks = {
+        "lint.encoding": certificate.tbs_certificate_bytes == tbs and certificate.version is x509.Version.v3,
+        "lint.serial": certificate.serial_number == int.from_bytes(expected.serial, "big") > 0
+        and len(expected.serial) == LENGTH,
+        "lint.issuer": certificate.issuer == template.issuer.subject,
+        "lint.subject": _subject_fits(certificate, expected),
+        "lint.validity": _validity_fits(certificate, template, expected),
+        "lint.key": _key_fits(certificate, template.profile, expected),
+        "lint.extension_set": {e.oid.dotted_string for e in extensions}
+        == template.extension_oids | ({"2.5.29.17"} if expected.names else set()),
+    }
+    found = [code for code, holds in checks.items() if not holds]
+    try:
+        found += _extension_findings(extensions, template, expected)
+    except (x509.ExtensionNotFound, NameRefused, ValueError):
+        found.append("lint.extension_unreadable")
+    return found
+
+
+def _subject_fits(certificate: x509.Certificate, expected: Expected) -> bool:
+    attributes = list(certificate.subject)
+    if expected.common_name is None:
+        return not attributes and bool(expected.names)
+    return [(a.oid, a.value) for a in attributes] == [(NameOID.COMMON_NAME, expected.common_name)]
+
+
+def _validity_fits(certificate: x509.Certificate, template: Template, expected: Expected) -> bool:
+    begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    profile, issuer = template.profile, template.issuer
+    return (
+        (begin, end) == (expected.not_before, expected.not_after)
+        and begin <= expected.now < end
+        and expected.now - begin <= profile.backdate + timedelta(minutes=1)
+        and end - begin + timedelta(seconds=1) <= profile.max_lifetime
+        and issuer.not_valid_before_utc <= begin
+        and end <= issuer.not_valid_after_utc
+    )
+
+
+def _key_fits(certificate: x509.Certificate, profile: Profile, expected: Expected) -> bool:
+    # Kind and canonical form; the weakness checks were made on the same bytes when the request came in, and are
+    # repeated here: 20 µs for an elliptic curve.
+    checked = check_spki(expected.spki)
+    encoded = certificate.public_key().public_bytes(*_SPKI)
+    return encoded == expected.spki == checked.spki and checked.kind in profile.keys
+
+
+def _extension_findings(extensions: x509.Extensions, template: Template, expected: Expected) -> list[str]:
+    profile = template.profile
+    found = []
+
+    def need(code: str, holds: bool) -> None:
+        if not holds:
+            found.append(code)
+
+    usage = extensions.get_extension_for_class(x509.KeyUsage)
+    named = {name for name, flag in _USAGES.items() if flag(usage.value)}
+    need("lint.key_usage", usage.critical and named == set(profile.key_usage))
+    extended = extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    wanted = {EXTENDED_KEY_USAGES[name] for name in profile.extended_key_usage}
+    need("lint.extended_key_usage", bool(wanted) and {oid.dotted_string for oid in extended} == wanted)
+    if profile.basic_constraints == "end-entity":
+        constraints = extensions.get_extension_for_class(x509.BasicConstraints)
+        need("lint.basic_constraints", constraints.critical and not constraints.value.ca)
+    issuer_id = template.issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
+    authority = extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
+    need("lint.authority_key_identifier", authority.key_identifier == issuer_id)
+    subject = extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    need("lint.subject_key_identifier", subject.digest == subject_key_identifier(expected.spki))
+    if expected.names:
+        names = extensions.get_extension_for_oid(Ext.SUBJECT_ALTERNATIVE_NAME)
+        value = names.value
+        need(
+            "lint.subject_alternative_name",
+            isinstance(value, x509.SubjectAlternativeName)
+            and tuple(names_of(value)) == expected.names
+            and names.critical == (expected.common_name is None),
+        )
+    return found
