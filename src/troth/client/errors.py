@@ -1,0 +1,58 @@
+"""What goes wrong at the client's side of ACME and in JOSE."""
+
+from __future__ import annotations
+
+from troth.kit.errors import TrothError, reason
+
+JOSE_ENCODING = reason(
+    "jose.encoding",
+    "the text is not canonical base64url without padding",
+    fix="Encode with the alphabet of RFC 4648, section 5, without '=' and without stray bits.",
+)
+JOSE_KEY = reason(
+    "jose.key",
+    "the JSON Web Key is not a public key of a known kind",
+    fix="Use an EC key on P-256, P-384 or P-521, an RSA key, or Ed25519.",
+)
+JOSE_ALGORITHM = reason(
+    "jose.algorithm",
+    "the signature algorithm does not fit the key",
+    fix="P-256 signs with ES256, P-384 with ES384, P-521 with ES512, RSA with RS256, Ed25519 with EdDSA.",
+)
+JOSE_SIGNATURE = reason(
+    "jose.signature",
+    "the signature does not verify",
+    fix="Check that key and signed bytes belong together.",
+)
+TRANSPORT = reason(
+    "client.transport",
+    "the server could not be reached or did not speak HTTP/1.1",
+    fix="Check the URL, the network and the trusted root certificate.",
+    status=502,
+)
+ACME_REFUSED = reason(
+    "client.acme.refused",
+    "the ACME server refused the request",
+    fix="Read the problem document; Troth's own servers put a reason code in it.",
+    status=502,
+)
+ACME_ANSWER = reason(
+    "client.acme.answer",
+    "the ACME server's answer is not what RFC 8555 promises",
+    fix="Check that the directory URL belongs to an ACME server.",
+    status=502,
+)
+ACME_TIMEOUT = reason(
+    "client.acme.timeout",
+    "the ACME server did not reach a final state in time",
+    fix="Look at the order's page on the server; poll longer.",
+    status=504,
+)
+
+
+class JoseError(TrothError):
+    """A JOSE value is malformed, or a signature does not hold."""
+
+
+class TransportError(TrothError):
+    """No answer was got, or none that is HTTP."""

@@ -1,0 +1,95 @@
+"""What the ACME door keeps: accounts, orders, authorizations with their challenges (RFC 8555, section 7.1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, TypeAlias
+from uuid import UUID
+
+import msgspec
+
+from troth.enroll.acme.problems import Identifier
+
+AccountStatus: TypeAlias = Literal["valid", "deactivated", "revoked"]
+OrderStatus: TypeAlias = Literal["pending", "ready", "processing", "valid", "invalid"]
+AuthzStatus: TypeAlias = Literal["pending", "valid", "invalid", "deactivated"]
+
+#: The challenge types offered, in the order in which clients see them.
+HTTP_01, DNS_01, TLS_ALPN_01 = "http-01", "dns-01", "tls-alpn-01"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A key that may ask. ``profile`` is the directory it was made in: an account is good there and nowhere else."""
+
+    id: UUID
+    profile: str
+    thumbprint: str
+    jwk: bytes
+    status: AccountStatus
+    contact: tuple[str, ...]
+    terms_agreed: bool
+    created_at: datetime
+
+
+class Challenge(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One way to prove control of an identifier.
+
+    Attributes:
+        token: at least 128 random bits, base64url; of this challenge alone.
+        validated: ISO 8601, when it became valid.
+        error: the problem document of the last failed try (RFC 8555 erratum 5732 allows it while processing).
+    """
+
+    type: str
+    token: str
+    status: str = "pending"
+    validated: str | None = None
+    error: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Authorization:
+    """Control over one identifier, for one order."""
+
+    id: UUID
+    order_id: UUID
+    account_id: UUID
+    identifier: Identifier
+    wildcard: bool
+    status: AuthzStatus
+    expires: datetime
+    challenges: tuple[Challenge, ...]
+
+    def challenge(self, kind: str) -> Challenge | None:
+        """The challenge of this type, if it is offered."""
+        return next((challenge for challenge in self.challenges if challenge.type == kind), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A request for a certificate.
+
+    Attributes:
+        identifiers: with ``*.`` where a wildcard was asked for; sorted, without doubles.
+        attempt: how often the gate was asked; part of the request id.
+        csr_sha256: digest of the CSR that finalize accepted.
+    """
+
+    id: UUID
+    account_id: UUID
+    profile: str
+    status: OrderStatus
+    identifiers: tuple[Identifier, ...]
+    not_after: datetime | None
+    expires: datetime
+    error: dict[str, Any] | None
+    attempt: int
+    csr_sha256: bytes | None
+    certificate_id: UUID | None
+    authorizations: tuple[UUID, ...] = ()
+
+    def request_id(self, attempt: int) -> str:
+        """The gate's request id for the try numbered ``attempt``."""
+        return f"acme:{self.id}:{attempt}"

@@ -1,0 +1,252 @@
+"""The ACME door's SQL. Each state change is a guard (the state is still as seen) and a write, in one unit."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from troth.enroll.acme.model import Account, Authorization, Challenge, Order
+from troth.enroll.acme.problems import Identifier
+from troth.store.statement import Claim, Guard, Write
+from troth.store.unit import Reader, Row
+
+ADD_ACCOUNT = Claim(
+    "acme_add_account",
+    """WITH i AS (SELECT * FROM unnest($1::int[], $2::text[], $3::uuid[], $4::text[], $5::bytea[], $6::jsonb[],
+                  $7::boolean[], $8::timestamptz[])
+                  AS i(n, thumbprint, id, profile, jwk, contact, terms_agreed, created_at)),
+            w AS (INSERT INTO acme_account (id, profile, thumbprint, jwk, status, contact, terms_agreed, created_at)
+                  SELECT id, profile, thumbprint, jwk, 'valid', contact, terms_agreed, created_at FROM i
+                  ON CONFLICT DO NOTHING RETURNING id)
+       SELECT i.n FROM i JOIN w USING (id)""",
+    ("text", "uuid", "text", "bytea", "jsonb", "boolean", "timestamptz"),
+)
+ACCOUNT_VALID = Guard(
+    "acme_account_valid",
+    """SELECT i.n FROM unnest($1::int[], $2::uuid[]) AS i(n, id)
+       JOIN acme_account a ON a.id = i.id AND a.status = 'valid' ORDER BY a.id FOR SHARE OF a""",
+    ("uuid",),
+    rank=20,
+)
+KEY_FREE = Guard(
+    "acme_key_free",
+    """SELECT i.n FROM unnest($1::int[], $2::text[], $3::text[]) AS i(n, profile, thumbprint)
+       WHERE NOT EXISTS (SELECT 1 FROM acme_account a WHERE a.profile = i.profile AND a.thumbprint = i.thumbprint)""",
+    ("text", "text"),
+    rank=21,
+)
+SET_KEY = Write(
+    "acme_set_key",
+    """UPDATE acme_account SET thumbprint = i.thumbprint, jwk = i.jwk
+       FROM unnest($1::uuid[], $2::text[], $3::bytea[]) AS i(id, thumbprint, jwk) WHERE acme_account.id = i.id""",
+    ("uuid", "text", "bytea"),
+)
+SET_CONTACT = Write(
+    "acme_set_contact",
+    """UPDATE acme_account SET contact = i.contact
+       FROM unnest($1::uuid[], $2::jsonb[]) AS i(id, contact) WHERE acme_account.id = i.id""",
+    ("uuid", "jsonb"),
+)
+DEACTIVATE_ACCOUNT = Write(
+    "acme_deactivate_account",
+    "UPDATE acme_account SET status = 'deactivated' FROM unnest($1::uuid[]) AS i(id) WHERE acme_account.id = i.id",
+    ("uuid",),
+)
+CANCEL_ORDERS = Write(
+    "acme_cancel_orders",
+    """UPDATE acme_order o SET status = 'invalid' FROM unnest($1::uuid[]) AS i(id)
+       WHERE o.account_id = i.id AND o.status IN ('pending', 'ready')""",
+    ("uuid",),
+)
+ADD_ORDER = Write(
+    "acme_add_order",
+    """INSERT INTO acme_order (id, account_id, profile, status, identifiers, not_after, expires, created_at)
+       SELECT id, account_id, profile, 'pending', identifiers, not_after, expires, created_at
+       FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::jsonb[], $5::timestamptz[], $6::timestamptz[],
+           $7::timestamptz[]) AS i(id, account_id, profile, identifiers, not_after, expires, created_at)""",
+    ("uuid", "uuid", "text", "jsonb", "timestamptz", "timestamptz", "timestamptz"),
+)
+ADD_AUTHZ = Write(
+    "acme_add_authz",
+    """INSERT INTO acme_authz (id, order_id, account_id, type, value, wildcard, status, expires, challenges)
+       SELECT id, order_id, account_id, type, value, wildcard, 'pending', expires, challenges
+       FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::boolean[], $7::timestamptz[],
+           $8::jsonb[]) AS i(id, order_id, account_id, type, value, wildcard, expires, challenges)""",
+    ("uuid", "uuid", "uuid", "text", "text", "boolean", "timestamptz", "jsonb"),
+    rank=51,
+)
+ORDER_IS = Guard(
+    "acme_order_is",
+    """SELECT i.n FROM unnest($1::int[], $2::uuid[], $3::text[], $4::int[]) AS i(n, id, status, attempt)
+       JOIN acme_order o ON o.id = i.id AND o.status = i.status AND o.attempt = i.attempt
+       ORDER BY o.id FOR UPDATE OF o""",
+    ("uuid", "text", "int"),
+    rank=22,
+)
+LOCK_ORDER = Guard(
+    "acme_lock_order",
+    """SELECT i.n FROM unnest($1::int[], $2::uuid[]) AS i(n, id)
+       JOIN acme_order o ON o.id = i.id ORDER BY o.id FOR UPDATE OF o""",
+    ("uuid",),
+    rank=22,
+)
+AUTHZ_PENDING = Guard(
+    "acme_authz_pending",
+    """SELECT i.n FROM unnest($1::int[], $2::uuid[]) AS i(n, id)
+       JOIN acme_authz a ON a.id = i.id AND a.status = 'pending' ORDER BY a.id FOR UPDATE OF a""",
+    ("uuid",),
+    rank=23,
+)
+SET_AUTHZ = Write(
+    "acme_set_authz",
+    """UPDATE acme_authz a SET status = i.status, challenges = i.challenges
+       FROM unnest($1::uuid[], $2::text[], $3::jsonb[]) AS i(id, status, challenges) WHERE a.id = i.id""",
+    ("uuid", "text", "jsonb"),
+)
+#: Runs after SET_AUTHZ in the same transaction, under the order's lock: the last valid authorization makes the
+#: order ready at once (clients look only at authorizations before they finalize).
+SETTLE_ORDER = Write(
+    "acme_settle_order",
+    """UPDATE acme_order o SET
+           status = CASE WHEN s.failed THEN 'invalid' ELSE 'ready' END,
+           error = CASE WHEN s.failed THEN s.error ELSE NULL END
+       FROM (SELECT i.id, i.error,
+                    bool_or(a.status IN ('invalid', 'deactivated')) AS failed,
+                    bool_and(a.status = 'valid') AS complete
+             FROM unnest($1::uuid[], $2::jsonb[]) AS i(id, error) JOIN acme_authz a ON a.order_id = i.id
+             GROUP BY i.id, i.error) AS s
+       WHERE o.id = s.id AND o.status = 'pending' AND (s.failed OR s.complete)""",
+    ("uuid", "jsonb"),
+    rank=52,
+)
+ORDER_PROCESSING = Write(
+    "acme_order_processing",
+    """UPDATE acme_order o SET status = 'processing', attempt = i.attempt, csr_sha256 = i.csr_sha256, error = NULL
+       FROM unnest($1::uuid[], $2::int[], $3::bytea[]) AS i(id, attempt, csr_sha256) WHERE o.id = i.id""",
+    ("uuid", "int", "bytea"),
+)
+ORDER_VALID = Write(
+    "acme_order_valid",
+    """UPDATE acme_order o SET status = 'valid', certificate_id = i.certificate_id
+       FROM unnest($1::uuid[], $2::uuid[]) AS i(id, certificate_id) WHERE o.id = i.id""",
+    ("uuid", "uuid"),
+)
+ORDER_READY_AGAIN = Write(
+    "acme_order_ready_again",
+    """UPDATE acme_order o SET status = 'ready', csr_sha256 = NULL
+       FROM unnest($1::uuid[]) AS i(id) WHERE o.id = i.id AND o.status = 'processing'""",
+    ("uuid",),
+)
+
+_ACCOUNT = "SELECT id, profile, thumbprint, jwk, status, contact, terms_agreed, created_at FROM acme_account"
+_ACCOUNT_BY_ID = f"{_ACCOUNT} WHERE id = $1"
+_ACCOUNT_BY_KEY = f"{_ACCOUNT} WHERE profile = $1 AND thumbprint = $2"
+_ORDER = """
+SELECT o.id, o.account_id, o.profile, o.status, o.identifiers, o.not_after, o.expires, o.error, o.attempt,
+    o.csr_sha256, o.certificate_id,
+    ARRAY(SELECT a.id FROM acme_authz a WHERE a.order_id = o.id ORDER BY a.id) AS authorizations
+FROM acme_order o"""
+_ORDER_BY_ID = f"{_ORDER} WHERE o.id = $1"
+_ORDER_BY_CERTIFICATE = f"{_ORDER} WHERE o.certificate_id = $1"
+_ORDERS_OF = """
+SELECT id FROM acme_order WHERE account_id = $1 AND status <> 'invalid' AND id > $2 ORDER BY id LIMIT $3"""
+_AUTHZ = """
+SELECT id, order_id, account_id, type, value, wildcard, status, expires, challenges FROM acme_authz WHERE id = $1"""
+_HELD_NAMES = """
+SELECT DISTINCT CASE WHEN wildcard THEN '*.' || value ELSE value END AS name FROM acme_authz
+WHERE account_id = $1 AND status = 'valid' AND expires > $2 AND value = ANY($3::text[])"""
+
+_challenges = msgspec.json.Decoder(tuple[Challenge, ...])
+
+
+def encode_challenges(challenges: tuple[Challenge, ...]) -> str:
+    """Challenges as the JSON that lies in their authorization's row."""
+    return msgspec.json.encode(challenges).decode()
+
+
+class AcmeStore:
+    """Reads."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    async def account(self, account: UUID) -> Account | None:
+        """The account, in whatever state."""
+        return _account(await self._reader.fetchrow(_ACCOUNT_BY_ID, account))
+
+    async def account_by_key(self, profile: str, thumbprint: str) -> Account | None:
+        """The account of a key in a directory."""
+        return _account(await self._reader.fetchrow(_ACCOUNT_BY_KEY, profile, thumbprint))
+
+    async def order(self, order: UUID) -> Order | None:
+        """The order with the ids of its authorizations."""
+        return _order(await self._reader.fetchrow(_ORDER_BY_ID, order))
+
+    async def order_of_certificate(self, certificate: UUID) -> Order | None:
+        """The order that a certificate came from."""
+        return _order(await self._reader.fetchrow(_ORDER_BY_CERTIFICATE, certificate))
+
+    async def orders_of(self, account: UUID, *, after: UUID, limit: int) -> list[UUID]:
+        """Ids of an account's orders that are not invalid, oldest first, above ``after``."""
+        return [row["id"] for row in await self._reader.fetch(_ORDERS_OF, account, after, limit)]
+
+    async def authorization(self, authz: UUID) -> Authorization | None:
+        """One authorization."""
+        row = await self._reader.fetchrow(_AUTHZ, authz)
+        return None if row is None else authorization_of(row)
+
+    async def held_names(self, account: UUID, values: list[str], now: datetime) -> set[str]:
+        """Which of these base names (no ``*.``) the account has proved, written with ``*.`` where it proved that."""
+        return {row["name"] for row in await self._reader.fetch(_HELD_NAMES, account, now, values)}
+
+
+def _account(row: Row | None) -> Account | None:
+    if row is None:
+        return None
+    return Account(
+        row["id"],
+        row["profile"],
+        row["thumbprint"],
+        bytes(row["jwk"]),
+        row["status"],
+        tuple(json.loads(row["contact"])),
+        row["terms_agreed"],
+        row["created_at"],
+    )
+
+
+def _order(row: Any) -> Order | None:
+    if row is None:
+        return None
+    return Order(
+        id=row["id"],
+        account_id=row["account_id"],
+        profile=row["profile"],
+        status=row["status"],
+        identifiers=tuple(Identifier(kind, value) for kind, value in json.loads(row["identifiers"])),
+        not_after=row["not_after"],
+        expires=row["expires"],
+        error=None if row["error"] is None else json.loads(row["error"]),
+        attempt=row["attempt"],
+        csr_sha256=None if row["csr_sha256"] is None else bytes(row["csr_sha256"]),
+        certificate_id=row["certificate_id"],
+        authorizations=tuple(row["authorizations"]),
+    )
+
+
+def authorization_of(row: Any) -> Authorization:
+    """A row of ``acme_authz`` as a record."""
+    return Authorization(
+        row["id"],
+        row["order_id"],
+        row["account_id"],
+        Identifier(row["type"], row["value"]),
+        row["wildcard"],
+        row["status"],
+        row["expires"],
+        _challenges.decode(row["challenges"]),
+    )
