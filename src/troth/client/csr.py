@@ -1,0 +1,28 @@
+"""Certificate requests (PKCS #10) for a key that stays with the caller."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import ip_address
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+
+from troth.client.jose import PrivateKey
+
+
+def certificate_request(
+    key: PrivateKey, *, dns: Iterable[str] = (), ip: Iterable[str] = (), common_name: str = ""
+) -> bytes:
+    """A DER certificate request for the given names, signed with ``key``."""
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)] if common_name else [])
+    names: list[x509.GeneralName] = [x509.DNSName(name) for name in dns]
+    names.extend(x509.IPAddress(ip_address(address)) for address in ip)
+    builder = x509.CertificateSigningRequestBuilder().subject_name(subject)
+    if names:
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+    algorithm = None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
+    return builder.sign(key, algorithm).public_bytes(Encoding.DER)
