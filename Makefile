@@ -1,0 +1,80 @@
+# The daily commands. `make` alone lists them.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+
+PYTHON_BIN := .venv/bin/python
+DATA ?= ./var
+ARGS ?=
+# Parallel test processes; the tests start real databases and servers, so few are enough.
+JOBS ?= 2
+CHECKED := src bench tests/support scripts/checks scripts/reasons.py
+
+.PHONY: help
+help: ## this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
+	@echo
+	@echo "  ARGS=… adds arguments to run, test and bench; DATA=… is the data directory of run (default ./var)."
+
+.PHONY: setup
+setup: ## install what Troth needs to run into .venv
+	@scripts/setup
+
+.PHONY: run
+run: setup ## run a whole Troth on an embedded database, until Ctrl-C
+	@exec .venv/bin/troth up --data $(DATA) $(ARGS)
+
+.PHONY: setup-dev
+setup-dev:
+	@scripts/setup --dev
+
+.PHONY: test
+test: ## install what the tests need (Debian packages included), lint, and run every test
+	@scripts/setup --dev --peers
+	@$(MAKE) --no-print-directory lint
+	$(PYTHON_BIN) -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
+
+.PHONY: lint
+lint: setup-dev ## ruff, mypy --strict, the floors, the project's own checks
+	$(PYTHON_BIN) -m ruff check .
+	$(PYTHON_BIN) -m ruff format --check .
+	$(PYTHON_BIN) -m mypy --strict $(CHECKED)
+	.venv/bin/lint-imports
+	$(PYTHON_BIN) -m scripts.checks
+
+.PHONY: fmt
+fmt: setup-dev ## format, and mend what ruff can mend
+	$(PYTHON_BIN) -m ruff format .
+	$(PYTHON_BIN) -m ruff check --fix .
+
+.PHONY: reasons
+reasons: setup-dev ## write docs/reason-codes.md from the registry
+	$(PYTHON_BIN) -m scripts.reasons --write
+
+.PHONY: lock
+lock: setup-dev ## make requirements/*.txt anew from requirements/*.in
+	scripts/lock
+
+.PHONY: bench
+bench: bench-gate bench-acme bench-ocsp bench-signal ## every benchmark, one after the other
+
+.PHONY: bench-gate
+bench-gate: setup-dev ## issuances per second through the gate, durable
+	$(PYTHON_BIN) -m bench.gate $(ARGS)
+
+.PHONY: bench-acme
+bench-acme: ## whole ACME orders per second and CPU per order, beside Debian's pebble
+	@scripts/setup --dev --peers
+	$(PYTHON_BIN) -m bench.acme $(ARGS)
+
+.PHONY: bench-ocsp
+bench-ocsp: setup-dev ## OCSP answers per second
+	$(PYTHON_BIN) -m bench.ocsp $(ARGS)
+
+.PHONY: bench-signal
+bench-signal: setup-dev ## from an accepted signal to OCSP answering revoked, under load
+	$(PYTHON_BIN) -m bench.signal $(ARGS)
+
+.PHONY: clean
+clean: ## remove .venv and caches (never the data directory)
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
