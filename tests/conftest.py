@@ -1,0 +1,11 @@
+"""Fixtures for everyone. Each module of ``tests/support`` holds one part; what a test asks for is made lazily."""
+
+from __future__ import annotations
+
+pytest_plugins = [
+    "tests.support.clocks",
+    "tests.support.databases",
+    "tests.support.dns",
+    "tests.support.programs",
+    "tests.support.webroot",
+]
