@@ -1,0 +1,214 @@
+"""Feeds: who may tell us what, about whom, with how much effect, and by which secret we know them.
+
+Defined in YAML under ``feeds:`` and applied as a whole file or not at all. A feed's webhook secret is made here,
+shown once, and kept sealed: an HMAC needs the secret itself, so a hash would not do.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+import yaml
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from troth.trust.caps import Cap
+from troth.trust.model import Kind, Subject
+from troth.trust.signal_errors import FEED_INVALID, FeedInvalid
+from troth.trust.signals import KINDS
+from troth.trust.standing import Standing
+
+SECRET_PREFIX: Final = "whsec_"  # noqa: S105 -- what a secret begins with is no secret
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}\Z")
+_MAX_TEXT = 262_144
+
+
+class ScopeDefinition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """About whom: kinds of subject, and groups if not everyone of those kinds."""
+
+    subjects: tuple[Literal["device", "user", "workload"], ...] = ("device", "user")
+    groups: tuple[str, ...] = ()
+
+
+class CapDefinition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How many subjects the feed may restrict in one window; what is left out comes from the settings."""
+
+    percent: Annotated[int, msgspec.Meta(ge=0, le=100)] | None = None
+    subjects: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    window_seconds: Annotated[int, msgspec.Meta(ge=1, le=31 * 86_400)] | None = None
+
+
+class FeedDefinition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One entry under ``feeds:``.
+
+    Attributes:
+        kinds: kinds of signal, or whole classes of them (``edr.*``).
+        greatest_effect: no signal of this feed moves a subject further than this.
+        may_clear: whether it may take back what it raised.
+        suspended: its signals are recorded, and whatever they ask for is staged.
+    """
+
+    name: str
+    kinds: tuple[str, ...]
+    scope: ScopeDefinition = ScopeDefinition()
+    greatest_effect: Literal["restricted", "quarantined", "distrusted"] = "quarantined"
+    may_clear: bool = True
+    cap: CapDefinition = CapDefinition()
+    suspended: bool = False
+
+
+class _Document(msgspec.Struct, forbid_unknown_fields=True):
+    feeds: tuple[FeedDefinition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """A feed as it is in force."""
+
+    name: str
+    kinds: tuple[str, ...]
+    scope: ScopeDefinition
+    greatest_effect: Standing
+    may_clear: bool
+    cap: Cap
+    suspended: bool
+    applied_at: datetime
+    actor: str
+    former_until: datetime | None = None
+
+    def may_send(self, kind: str) -> bool:
+        """Whether signals of ``kind`` are granted."""
+        return any(kind == granted or _in_class(kind, granted) for granted in self.kinds)
+
+    def covers(self, subject: Subject) -> bool:
+        """Whether ``subject`` is in scope."""
+        if subject.kind.value not in self.scope.subjects:
+            return False
+        return not self.scope.groups or not set(self.scope.groups).isdisjoint(subject.groups)
+
+
+def parse_feeds(source: str | Mapping[str, Any]) -> tuple[FeedDefinition, ...]:
+    """The definitions in a YAML document (or one parsed already). Raises FeedInvalid, naming the field."""
+    document: Any = source
+    if isinstance(source, str):
+        if len(source) > _MAX_TEXT:
+            raise FeedInvalid(FEED_INVALID, "the document is longer than 256 KiB")
+        try:
+            document = yaml.safe_load(source)
+        except (yaml.YAMLError, RecursionError) as error:
+            raise FeedInvalid(FEED_INVALID, " ".join(str(error).split())[:300]) from error
+    try:
+        feeds = msgspec.convert(document, _Document).feeds
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise FeedInvalid(FEED_INVALID, str(error)[:300]) from error
+    seen: set[str] = set()
+    for feed in feeds:
+        _check(feed, seen)
+        seen.add(feed.name)
+    return feeds
+
+
+def _check(feed: FeedDefinition, seen: set[str]) -> None:
+    def refuse(field: str, what: str) -> FeedInvalid:
+        return FeedInvalid(FEED_INVALID, f"feed {feed.name[:80]!r}: {field}: {what}", feed=feed.name[:80], field=field)
+
+    if not _NAME.match(feed.name):
+        raise refuse("name", "lower-case letters, digits and hyphens, at most 63, beginning with a letter")
+    if feed.name in seen:
+        raise refuse("name", "defined twice in this file")
+    if not feed.kinds:
+        raise refuse("kinds", "grant at least one kind")
+    for granted in feed.kinds:
+        if granted not in KINDS and not any(_in_class(kind, granted) for kind in KINDS):
+            raise refuse("kinds", f"{granted[:80]!r} is no kind and no class of kinds (such as edr.*)")
+    if not feed.scope.subjects:
+        raise refuse("scope.subjects", f"name at least one of {', '.join(kind.value for kind in Kind)}")
+
+
+def _in_class(kind: str, granted: str) -> bool:
+    return granted.endswith(".*") and kind.startswith(granted[:-1])
+
+
+def in_force(definition: FeedDefinition, default: Cap, *, at: datetime, actor: str) -> Feed:
+    """The feed that ``definition`` makes, its gaps filled from the settings' ``default`` cap."""
+    asked = definition.cap
+    return Feed(
+        name=definition.name,
+        kinds=definition.kinds,
+        scope=definition.scope,
+        greatest_effect=Standing(definition.greatest_effect),
+        may_clear=definition.may_clear,
+        cap=Cap(
+            percent=default.percent if asked.percent is None else asked.percent,
+            subjects=default.subjects if asked.subjects is None else asked.subjects,
+            window=default.window if asked.window_seconds is None else timedelta(seconds=asked.window_seconds),
+        ),
+        suspended=definition.suspended,
+        applied_at=at,
+        actor=actor,
+    )
+
+
+# --- secrets ---------------------------------------------------------------------------------------------------------
+
+
+def new_webhook_secret() -> bytes:
+    """256 random bits; the Standard Webhooks specification asks for 24 to 64 bytes."""
+    return secrets.token_bytes(32)
+
+
+def shown(secret: bytes) -> str:
+    """A webhook secret as its sender is given it: ``whsec_`` and base64."""
+    return SECRET_PREFIX + base64.b64encode(secret).decode()
+
+
+class SecretBox:
+    """Seals webhook secrets with AES-256-GCM; the feed's name is bound in, so that rows cannot be swapped."""
+
+    def __init__(self, key: bytes) -> None:
+        self._aead = AESGCM(key)
+
+    @classmethod
+    def at(cls, path: Path) -> SecretBox:
+        """The box whose 32-byte key is kept at ``path`` (0600); the key is made on first use."""
+        if not path.exists():
+            draft = path.with_name(f".{path.name}.{os.getpid()}")
+            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as file:
+                file.write(secrets.token_bytes(32))
+                file.flush()
+                os.fsync(file.fileno())
+            try:
+                # Unlike a rename, a link never replaces the key that another process has just made.
+                os.link(draft, path)
+            except FileExistsError:
+                pass
+            finally:
+                draft.unlink()
+        return cls(path.read_bytes())
+
+    def seal(self, feed: str, secret: bytes) -> bytes:
+        """``secret`` sealed for ``feed``: 12 bytes of nonce, ciphertext, tag."""
+        nonce = secrets.token_bytes(12)
+        return nonce + self._aead.encrypt(nonce, secret, _bound(feed))
+
+    def open(self, feed: str, sealed: bytes) -> bytes:
+        """The secret. Raises FeedInvalid if the key is another one or the row was changed."""
+        try:
+            return self._aead.decrypt(sealed[:12], sealed[12:], _bound(feed))
+        except InvalidTag as error:
+            raise FeedInvalid(
+                FEED_INVALID, f"the secret of feed {feed!r} does not open with this installation's key", feed=feed
+            ) from error
+
+
+def _bound(feed: str) -> bytes:
+    return b"troth feed secret\0" + feed.encode()

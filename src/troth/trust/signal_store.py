@@ -1,0 +1,251 @@
+"""SQL of signals, hold causes and the standing they add up to. Staged actions have ``action_store``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from troth.store.statement import Claim, Guard, Write
+from troth.store.unit import Reader, Row, Unit
+from troth.trust.causes import HoldCause
+from troth.trust.feeds import ScopeDefinition
+from troth.trust.model import Kind, Subject
+from troth.trust.signals import Signal, Whom
+from troth.trust.standing import Standing
+
+#: The subject exists, and its standing is ours until commit. Decisions hold it FOR SHARE while they are bound.
+LOCK_SUBJECT = Guard(
+    "signal_subject_lock",
+    """SELECT i.n FROM unnest($1::int[], $2::uuid[]) AS i(n, id)
+       JOIN subject s ON s.id = i.id ORDER BY s.id FOR UPDATE OF s""",
+    ("uuid",),
+    rank=20,
+)
+
+_TAKE = Claim(
+    "signal_take",
+    """WITH i AS (SELECT * FROM unnest($1::int[], $2::text[], $3::text[], $4::uuid[], $5::bytea[], $6::text[],
+                      $7::text[], $8::text[], $9::text[], $10::text[], $11::uuid[], $12::timestamptz[],
+                      $13::timestamptz[], $14::text[], $15::text[], $16::boolean[], $17::jsonb[])
+                  AS t(n, feed, message_id, id, digest, kind, effect, level, cause, whom, subject_id, observed_at,
+                       received_at, evidence, standing, staged, effects)),
+       w AS (INSERT INTO signal (feed, message_id, id, digest, kind, effect, level, cause, whom, subject_id,
+                                 observed_at, received_at, evidence, standing, staged, effects)
+             SELECT feed, message_id, id, digest, kind, effect, level, cause, whom, subject_id,
+                    observed_at, received_at, evidence, standing, staged, effects FROM i
+             ON CONFLICT (feed, message_id) DO NOTHING RETURNING id)
+       SELECT i.n FROM i JOIN w USING (id)""",
+    (
+        "text", "text", "uuid", "bytea", "text", "text", "text", "text", "text", "uuid", "timestamptz", "timestamptz",
+        "text", "text", "boolean", "jsonb",
+    ),
+)  # fmt: skip
+
+_CAUSE = Write(
+    "hold_cause",
+    """INSERT INTO hold_cause (subject_id, feed, key, level, observed_at, raised_at, signal_id, cleared_at, approved_by)
+       SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[],
+                            $7::uuid[], $8::timestamptz[], $9::text[])
+       ON CONFLICT (subject_id, feed, key) DO UPDATE SET
+           level = excluded.level, observed_at = excluded.observed_at, raised_at = excluded.raised_at,
+           signal_id = excluded.signal_id, cleared_at = excluded.cleared_at, approved_by = excluded.approved_by""",
+    ("uuid", "text", "text", "text", "timestamptz", "timestamptz", "uuid", "timestamptz", "text"),
+)
+
+_STANDING = Write(
+    "subject_standing",
+    """UPDATE subject s SET standing = i.standing, standing_version = i.version, standing_since = i.since
+       FROM unnest($1::uuid[], $2::text[], $3::int[], $4::timestamptz[]) AS i(id, standing, version, since)
+       WHERE s.id = i.id""",
+    ("uuid", "text", "int", "timestamptz"),
+)
+
+_SUBJECT = "id, kind, name, origin, standing, standing_version, standing_since, protected, groups"
+_BY_ID = f"SELECT {_SUBJECT} FROM subject WHERE id = $1"
+_ID_BY_NAME = "SELECT id FROM subject WHERE kind = $1 AND name = $2 AND removed_at IS NULL"
+_IDS_BY_SERIAL = """
+SELECT id FROM subject WHERE attributes ->> 'serial' = $1 AND kind = 'device' AND removed_at IS NULL LIMIT 2"""
+
+_CAUSES = """
+SELECT feed, key, level, observed_at, raised_at, signal_id, cleared_at, approved_by FROM hold_cause
+WHERE subject_id = $1 AND (cleared_at IS NULL OR feed = $2) ORDER BY raised_at, feed, key"""
+_ALL_CAUSES = """
+SELECT feed, key, level, observed_at, raised_at, signal_id, cleared_at, approved_by FROM hold_cause
+WHERE subject_id = $1 AND level <> 'trusted' ORDER BY raised_at DESC, feed, key LIMIT 500"""
+
+_SPENT = """
+SELECT count(DISTINCT subject_id) FROM hold_cause
+WHERE feed = $1 AND raised_at > $2 AND approved_by IS NULL AND level <> 'trusted' AND subject_id <> $3"""
+_POPULATION = """
+SELECT count(*) FROM subject WHERE removed_at IS NULL AND kind = ANY($1::text[])
+AND (cardinality($2::text[]) = 0 OR groups ?| $2::text[])"""
+
+_SIGNAL = """
+SELECT id, feed, message_id, digest, kind, effect, level, cause, whom, subject_id, observed_at, received_at, evidence,
+       standing, staged, effects FROM signal"""
+_TAKEN = f"{_SIGNAL} WHERE feed = $1 AND message_id = $2"
+_OF_SUBJECT = f"{_SIGNAL} WHERE subject_id = $1 AND ($2::uuid IS NULL OR id < $2) ORDER BY id DESC LIMIT $3"
+_OF_FEED = f"{_SIGNAL} WHERE feed = $1 AND ($2::uuid IS NULL OR id < $2) ORDER BY id DESC LIMIT $3"
+_NEWEST = f"{_SIGNAL} WHERE $1::uuid IS NULL OR id < $1 ORDER BY id DESC LIMIT $2"
+
+# Subjects whose standing is not the strictest of their open causes. Never many: each is a fault to mend.
+_ASTRAY = """
+SELECT s.id FROM subject s LEFT JOIN LATERAL (
+    SELECT max(array_position(ARRAY['trusted', 'restricted', 'quarantined', 'distrusted'], c.level)) AS place
+    FROM hold_cause c WHERE c.subject_id = s.id AND c.cleared_at IS NULL) c ON true
+WHERE (s.standing <> 'trusted' OR c.place > 1)
+AND array_position(ARRAY['trusted', 'restricted', 'quarantined', 'distrusted'], s.standing) <> COALESCE(c.place, 1)
+LIMIT $1"""
+
+
+@dataclass(frozen=True, slots=True)
+class TakenSignal:
+    """A signal as it was accepted, with the answer it got."""
+
+    id: UUID
+    feed: str
+    message_id: str
+    digest: bytes
+    kind: str
+    effect: str
+    level: Standing
+    cause: str
+    whom: str
+    subject_id: UUID | None
+    observed_at: datetime
+    received_at: datetime
+    evidence: str
+    standing: Standing | None
+    staged: bool
+    effects: tuple[str, ...]
+
+
+def take(
+    unit: Unit,
+    signal: Signal,
+    *,
+    id: UUID,
+    level: Standing,
+    subject_id: UUID | None,
+    at: datetime,
+    standing: Standing | None,
+    staged: bool,
+    effects: Sequence[str],
+    refuse: Exception,
+) -> None:
+    """Add the claim on (feed, message id), which is the signal's row with its answer."""
+    unit.claim(
+        _TAKE, signal.feed, signal.message_id, id, signal.digest, signal.kind.name, signal.effect.value, level.value,
+        signal.cause, str(signal.whom), subject_id, signal.observed_at, at, signal.evidence,
+        None if standing is None else standing.value, staged, msgspec.json.encode(list(effects)).decode(),
+        refuse=refuse,
+    )  # fmt: skip
+
+
+def set_cause(unit: Unit, subject_id: UUID, cause: HoldCause) -> None:
+    """Add the write of one cause, new or changed."""
+    unit.write(
+        _CAUSE, subject_id, cause.feed, cause.key, cause.level.value, cause.observed_at, cause.raised_at,
+        cause.signal_id, cause.cleared_at, cause.approved_by,
+    )  # fmt: skip
+
+
+def set_standing(unit: Unit, subject: Subject, standing: Standing, *, at: datetime) -> None:
+    """Add the write of a new standing; ``subject`` must be locked by LOCK_SUBJECT."""
+    unit.write(_STANDING, subject.id, standing.value, subject.standing_version + 1, at)
+
+
+async def resolve(reader: Reader, whom: Whom) -> list[UUID]:
+    """The ids of the subjects that ``whom`` names: usually one, none if nobody is known, two or more if unclear."""
+    if whom.id is not None:
+        found = await reader.fetchrow(_BY_ID, whom.id)
+        return [] if found is None else [whom.id]
+    if whom.device_serial is not None:
+        return [row["id"] for row in await reader.fetch(_IDS_BY_SERIAL, whom.device_serial)]
+    named = await reader.fetchval(_ID_BY_NAME, whom.kind, whom.name)
+    return [] if named is None else [named]
+
+
+async def find_subject(reader: Reader, subject_id: UUID) -> Subject | None:
+    """The subject, as far as enforcement needs to know it."""
+    row = await reader.fetchrow(_BY_ID, subject_id)
+    if row is None:
+        return None
+    return Subject(
+        id=row["id"],
+        kind=Kind(row["kind"]),
+        name=row["name"],
+        origin=row["origin"],
+        standing=Standing(row["standing"]),
+        standing_version=row["standing_version"],
+        standing_since=row["standing_since"],
+        protected=row["protected"],
+        groups=msgspec.json.decode(row["groups"], type=tuple[str, ...]),
+    )
+
+
+async def causes_of(reader: Reader, subject_id: UUID, feed: str) -> list[HoldCause]:
+    """Every open cause of the subject, and every cleared one of ``feed``."""
+    return [_cause(row) for row in await reader.fetch(_CAUSES, subject_id, feed)]
+
+
+async def cause_history(reader: Reader, subject_id: UUID) -> list[HoldCause]:
+    """Causes of the subject, open and cleared, the newest first."""
+    return [_cause(row) for row in await reader.fetch(_ALL_CAUSES, subject_id)]
+
+
+async def spent(reader: Reader, feed: str, since: datetime, but: UUID) -> int:
+    """How many subjects other than ``but`` the feed has restricted since then, on its own account."""
+    return int(await reader.fetchval(_SPENT, feed, since, but))
+
+
+async def population(reader: Reader, scope: ScopeDefinition) -> int:
+    """How many subjects are in scope."""
+    return int(await reader.fetchval(_POPULATION, list(scope.subjects), list(scope.groups)))
+
+
+async def find_taken(reader: Reader, feed: str, message_id: str) -> TakenSignal | None:
+    """The signal that was accepted under this message id."""
+    row = await reader.fetchrow(_TAKEN, feed, message_id)
+    return None if row is None else _taken(row)
+
+
+async def signals(
+    reader: Reader,
+    *,
+    subject_id: UUID | None = None,
+    feed: str | None = None,
+    before: UUID | None = None,
+    limit: int = 50,
+) -> list[TakenSignal]:
+    """Signals of a subject, of a feed, or of everyone, the newest first; ``before`` is the last id of a page."""
+    if subject_id is not None:
+        rows = await reader.fetch(_OF_SUBJECT, subject_id, before, limit)
+    elif feed is not None:
+        rows = await reader.fetch(_OF_FEED, feed, before, limit)
+    else:
+        rows = await reader.fetch(_NEWEST, before, limit)
+    return [_taken(row) for row in rows]
+
+
+async def astray(reader: Reader, limit: int) -> list[UUID]:
+    """Subjects whose standing contradicts their causes."""
+    return [row["id"] for row in await reader.fetch(_ASTRAY, limit)]
+
+
+def _cause(row: Row) -> HoldCause:
+    values: dict[str, Any] = dict(row)
+    return HoldCause(**(values | {"level": Standing(values["level"])}))
+
+
+def _taken(row: Row) -> TakenSignal:
+    values: dict[str, Any] = dict(row)
+    values["level"] = Standing(values["level"])
+    values["standing"] = None if values["standing"] is None else Standing(values["standing"])
+    values["effects"] = msgspec.json.decode(values["effects"], type=tuple[str, ...])
+    return TakenSignal(**values)
