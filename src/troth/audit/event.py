@@ -15,17 +15,10 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from troth.audit.inbox_store import INBOX
 from troth.kit.canonical import Json, canonical_json
 from troth.kit.ids import new_id
 from troth.store.statement import Write
-
-INBOX = Write(
-    "ledger_inbox",
-    """INSERT INTO ledger_inbox (id, recorded_at, payload, salt)
-       SELECT * FROM unnest($1::uuid[], $2::timestamptz[], $3::bytea[], $4::bytea[])""",
-    ("uuid", "timestamptz", "bytea", "bytea"),
-    rank=95,
-)
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,11 +75,10 @@ class Sequencer:
 
     async def move(self, held: Held) -> int:
         """Move one batch; returns how many events got an index. Raises LeaseLost if the duty has moved on."""
-        async with self._database.acquire() as connection:
-            async with connection.transaction():
-                if not await store.epoch_in_force(connection, held.name, held.epoch):
-                    raise LeaseLost(LEASE_LOST, "another sequencer is at work")
-                moved = await self._move_in(connection)
+        async with self._database.acquire() as connection, connection.transaction():
+            if not await store.epoch_in_force(connection, held.name, held.epoch):
+                raise LeaseLost(LEASE_LOST, "another sequencer is at work")
+            moved = await self._move_in(connection)
         if moved:
             self._database.wake(STREAM_CHANNEL)
         return moved

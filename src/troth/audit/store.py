@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from troth.audit.errors import TAMPERED, LedgerTampered
 from troth.audit.event import StreamEvent, parse_payload
 from troth.store.pool import Database
 from troth.store.unit import Reader
@@ -118,7 +119,8 @@ class LedgerStore:
     async def head(self) -> Head:
         """The present head."""
         row = await self._database.fetchrow(_HEAD)
-        assert row is not None, "migration 0002 writes the one row of ledger_head"
+        if row is None:
+            raise LedgerTampered(TAMPERED, "the log has no head")
         return Head(row["size"], bytes(row["root"]), row["newest_at"])
 
     async def oldest_unsequenced(self) -> datetime | None:

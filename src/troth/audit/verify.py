@@ -111,9 +111,7 @@ class Verifier:
         """The result. Checkpoints beyond the last row mean that the end of the log was cut off."""
         largest = max(self._roots, default=0)
         if largest > self._frontier.size:
-            self.report.add(
-                None, f"{largest} events were signed, {self._frontier.size} are there: the end is missing"
-            )
+            self.report.add(None, f"{largest} events were signed, {self._frontier.size} are there: the end is missing")
         return self.report
 
 
@@ -189,4 +187,3 @@ _ERASED = (
 
 def _encode(data: bytes) -> str:
     return base64.b64encode(data).decode()
-

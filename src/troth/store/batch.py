@@ -17,7 +17,7 @@ from troth.store.statement import Claim, Guard, Statement, Write
 from troth.store.unit import Check, Unit
 
 
-class Again(Exception):  # noqa: N818 -- a signal between two functions of this room, not an error
+class Again(Exception):
     """The transaction must be rolled back and run again without these units."""
 
     def __init__(self, refused: dict[int, Exception]) -> None:
@@ -56,7 +56,7 @@ async def run(connection: Any, units: list[Unit], at: datetime) -> dict[int, Exc
                 await step(connection, attempt)
             except asyncpg.PostgresError:
                 raise
-            except Exception as refusal:
+            except Exception as refusal:  # noqa: BLE001 -- whatever a step raises is its unit's answer, and its alone
                 refused[ordinal] = refusal
     before = set(refused)
     claimed = await _check(connection, attempts, Claim, refused)

@@ -42,6 +42,21 @@ WHERE id IN (
 RETURNING id, kind, key, payload, attempts"""
 
 _DONE = "DELETE FROM job WHERE id = $1 AND attempts = $2"
+_FINISH = Write(
+    "job_finish",
+    """DELETE FROM job USING unnest($1::uuid[], $2::int[]) AS i(id, attempts)
+       WHERE job.id = i.id AND job.attempts = i.attempts""",
+    ("uuid", "int"),
+    rank=91,
+)
+_POSTPONE = Write(
+    "job_postpone",
+    """UPDATE job SET state = 'due', due = i.due, lease_until = NULL
+       FROM unnest($1::uuid[], $2::int[], $3::timestamptz[]) AS i(id, attempts, due)
+       WHERE job.id = i.id AND job.attempts = i.attempts""",
+    ("uuid", "int", "timestamptz"),
+    rank=91,
+)
 _RETRY = """
 UPDATE job SET state = CASE WHEN $5 THEN 'dead' ELSE 'due' END, due = $3, lease_until = NULL, last_error = $4
 WHERE id = $1 AND attempts = $2"""
@@ -73,6 +88,16 @@ class LeasedJob:
 def enqueue(unit: Unit, job: Job) -> Unit:
     """Add ``job`` to ``unit``: it exists if and only if the unit is committed."""
     return unit.write(_ENQUEUE, new_id(), job.kind, job.key, json.dumps(job.payload), job.due)
+
+
+def finish(unit: Unit, job: LeasedJob) -> Unit:
+    """Let ``job`` end with ``unit``: its effect and its end are committed together."""
+    return unit.write(_FINISH, job.id, job.attempts)
+
+
+def postpone(unit: Unit, job: LeasedJob, until: datetime) -> Unit:
+    """Let ``job`` run again at ``until``, if ``unit`` is committed."""
+    return unit.write(_POSTPONE, job.id, job.attempts, until)
 
 
 class JobQueue:

@@ -77,7 +77,9 @@ async def migrate(url: str) -> list[Migration]:
                 await connection.execute(migration.sql)
                 await connection.execute(
                     "INSERT INTO schema_migration (number, name, sha256) VALUES ($1, $2, $3)",
-                    migration.number, migration.name, migration.sha256,
+                    migration.number,
+                    migration.name,
+                    migration.sha256,
                 )
                 applied.append(migration)
         return applied

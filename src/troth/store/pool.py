@@ -172,7 +172,7 @@ class Database:
                 try:
                     await self._write(batch_)
                 except Exception as error:  # the writer must outlive any surprise, and say so to those who wait
-                    log.error("store.writer_failed", exc_info=True)
+                    log.exception("store.writer_failed")
                     for waiting in batch_:
                         _fail(waiting, error)
             if self._closing and not self._waiting:

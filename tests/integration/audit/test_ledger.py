@@ -228,5 +228,3 @@ async def test_the_running_sequencer_takes_the_duty_and_hands_it_on(database: Da
                 await asyncio.sleep(0.01)
         stop.set()
         await running
-
-

@@ -128,9 +128,7 @@ async def test_a_step_that_raises_drops_its_unit_alone(tables: Database) -> None
     async def refuse(_reader: Reader, _unit: Unit) -> None:
         raise Refused
 
-    results = await outcomes(
-        tables, [Unit().write(ADD, new_id(), 1), Unit().write(ADD, new_id(), 2).then(refuse)]
-    )
+    results = await outcomes(tables, [Unit().write(ADD, new_id(), 1), Unit().write(ADD, new_id(), 2).then(refuse)])
     assert results[0] is None
     assert isinstance(results[1], Refused)
     assert await tables.fetchval("SELECT array_agg(v) FROM t") == [1]

@@ -62,6 +62,11 @@ class Authorization:
     expires: datetime
     challenges: tuple[Challenge, ...]
 
+    @property
+    def name(self) -> str:
+        """The identifier's value as it stands in the order: with ``*.`` for a wildcard."""
+        return f"*.{self.identifier.value}" if self.wildcard else self.identifier.value
+
     def challenge(self, kind: str) -> Challenge | None:
         """The challenge of this type, if it is offered."""
         return next((challenge for challenge in self.challenges if challenge.type == kind), None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -65,18 +66,16 @@ CANCEL_ORDERS = Write(
 ADD_ORDER = Write(
     "acme_add_order",
     """INSERT INTO acme_order (id, account_id, profile, status, identifiers, not_after, expires, created_at)
-       SELECT id, account_id, profile, 'pending', identifiers, not_after, expires, created_at
-       FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::jsonb[], $5::timestamptz[], $6::timestamptz[],
-           $7::timestamptz[]) AS i(id, account_id, profile, identifiers, not_after, expires, created_at)""",
-    ("uuid", "uuid", "text", "jsonb", "timestamptz", "timestamptz", "timestamptz"),
+       SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::jsonb[], $6::timestamptz[],
+           $7::timestamptz[], $8::timestamptz[])""",
+    ("uuid", "uuid", "text", "text", "jsonb", "timestamptz", "timestamptz", "timestamptz"),
 )
 ADD_AUTHZ = Write(
     "acme_add_authz",
     """INSERT INTO acme_authz (id, order_id, account_id, type, value, wildcard, status, expires, challenges)
-       SELECT id, order_id, account_id, type, value, wildcard, 'pending', expires, challenges
-       FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::boolean[], $7::timestamptz[],
-           $8::jsonb[]) AS i(id, order_id, account_id, type, value, wildcard, expires, challenges)""",
-    ("uuid", "uuid", "uuid", "text", "text", "boolean", "timestamptz", "jsonb"),
+       SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::boolean[], $7::text[],
+           $8::timestamptz[], $9::jsonb[])""",
+    ("uuid", "uuid", "uuid", "text", "text", "boolean", "text", "timestamptz", "jsonb"),
     rank=51,
 )
 ORDER_IS = Guard(
@@ -103,9 +102,10 @@ AUTHZ_PENDING = Guard(
 )
 SET_AUTHZ = Write(
     "acme_set_authz",
-    """UPDATE acme_authz a SET status = i.status, challenges = i.challenges
-       FROM unnest($1::uuid[], $2::text[], $3::jsonb[]) AS i(id, status, challenges) WHERE a.id = i.id""",
-    ("uuid", "text", "jsonb"),
+    """UPDATE acme_authz a SET status = i.status, challenges = i.challenges, expires = i.expires
+       FROM unnest($1::uuid[], $2::text[], $3::jsonb[], $4::timestamptz[]) AS i(id, status, challenges, expires)
+       WHERE a.id = i.id""",
+    ("uuid", "text", "jsonb", "timestamptz"),
 )
 #: Runs after SET_AUTHZ in the same transaction, under the order's lock: the last valid authorization makes the
 #: order ready at once (clients look only at authorizations before they finalize).
@@ -156,9 +156,9 @@ _ORDERS_OF = """
 SELECT id FROM acme_order WHERE account_id = $1 AND status <> 'invalid' AND id > $2 ORDER BY id LIMIT $3"""
 _AUTHZ = """
 SELECT id, order_id, account_id, type, value, wildcard, status, expires, challenges FROM acme_authz WHERE id = $1"""
-_HELD_NAMES = """
-SELECT DISTINCT CASE WHEN wildcard THEN '*.' || value ELSE value END AS name FROM acme_authz
-WHERE account_id = $1 AND status = 'valid' AND expires > $2 AND value = ANY($3::text[])"""
+_HELD = """
+SELECT id, order_id, account_id, type, value, wildcard, status, expires, challenges FROM acme_authz
+WHERE account_id = $1 AND status = 'valid' AND expires > $2 AND value = ANY($3::text[]) ORDER BY expires"""
 
 _challenges = msgspec.json.Decoder(tuple[Challenge, ...])
 
@@ -199,9 +199,11 @@ class AcmeStore:
         row = await self._reader.fetchrow(_AUTHZ, authz)
         return None if row is None else authorization_of(row)
 
-    async def held_names(self, account: UUID, values: list[str], now: datetime) -> set[str]:
-        """Which of these base names (no ``*.``) the account has proved, written with ``*.`` where it proved that."""
-        return {row["name"] for row in await self._reader.fetch(_HELD_NAMES, account, now, values)}
+    async def held(self, account: UUID, names: Iterable[str], now: datetime) -> dict[str, Authorization]:
+        """The account's valid authorizations for these names (``*.`` included), the longest-lived of each."""
+        bases = sorted({name.removeprefix("*.") for name in names})
+        rows = await self._reader.fetch(_HELD, account, now, bases)
+        return {authz.name: authz for authz in map(authorization_of, rows)}
 
 
 def _account(row: Row | None) -> Account | None:

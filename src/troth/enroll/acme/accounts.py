@@ -1,0 +1,165 @@
+"""Accounts: made, found, changed, given a new key, closed (RFC 8555, section 7.3)."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, replace
+from typing import Any
+
+from troth.audit.event import Event
+from troth.client.jose import VerifyingKey
+from troth.enroll.acme import errors, store
+from troth.enroll.acme.jwk import encode_jwk
+from troth.enroll.acme.model import Account
+from troth.enroll.acme.problems import AcmeProblem
+from troth.enroll.acme.urls import Urls
+from troth.kit.clock import Clock
+from troth.kit.ids import new_id
+from troth.store.pool import Database
+from troth.store.unit import Unit
+
+_MAILTO = re.compile(r"mailto:[^\s@,?;<>\"]{1,64}@[a-z0-9.-]{1,253}\Z", re.IGNORECASE)
+_MAX_CONTACTS = 10
+
+
+class _Taken(Exception):
+    """Another request has just registered the same key."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRules:
+    """What accounts must bring.
+
+    Attributes:
+        contact_required: at least one contact.
+        contact_domains: lower-case domains that contacts may lie in; empty: any.
+        terms_url: terms that must be agreed to; empty: none.
+    """
+
+    contact_required: bool = False
+    contact_domains: tuple[str, ...] = ()
+    terms_url: str = ""
+
+
+class AccountDesk:
+    """What can be done with accounts."""
+
+    def __init__(self, database: Database, clock: Clock, rules: AccountRules) -> None:
+        self._rules = rules
+        self._database = database
+        self._store = store.AcmeStore(database)
+        self._clock = clock
+
+    async def register(self, key: VerifyingKey, payload: dict[str, Any], urls: Urls) -> tuple[Account, bool]:
+        """The account of ``key`` and whether it was made now. Raises AcmeProblem."""
+        thumbprint = key.thumbprint
+        known = await self._store.account_by_key(urls.profile, thumbprint)
+        if known is not None:
+            return self._usable(known), False
+        if payload.get("onlyReturnExisting") is True:
+            raise AcmeProblem(errors.ACCOUNT_UNKNOWN, "no account has this key")
+        if self._rules.terms_url and payload.get("termsOfServiceAgreed") is not True:
+            link = (b"link", f'<{self._rules.terms_url}>;rel="terms-of-service"'.encode())
+            raise AcmeProblem(errors.TERMS_REQUIRED, headers=(link,), members={"instance": self._rules.terms_url})
+        account = Account(
+            id=new_id(),
+            profile=urls.profile,
+            thumbprint=thumbprint,
+            jwk=encode_jwk(key),
+            status="valid",
+            contact=read_contacts(payload.get("contact", []), self._rules),
+            terms_agreed=payload.get("termsOfServiceAgreed") is True,
+            created_at=self._clock.now(),
+        )
+        unit = Unit().claim(
+            store.ADD_ACCOUNT,
+            thumbprint,
+            account.id,
+            account.profile,
+            account.jwk,
+            json.dumps(account.contact),
+            account.terms_agreed,
+            account.created_at,
+            refuse=_Taken(),
+            key=("acme_account", account.profile, thumbprint),
+        )
+        unit.record(_event("created", account, {"profile": account.profile, "thumbprint": thumbprint}))
+        try:
+            await self._database.commit(unit)
+        except _Taken:
+            known = await self._store.account_by_key(urls.profile, thumbprint)
+            if known is None:
+                raise
+            return self._usable(known), False
+        return account, True
+
+    async def update(self, account: Account, payload: dict[str, Any]) -> Account:
+        """Change the contacts or close the account; members that are read-only are ignored (section 7.3.2)."""
+        status = payload.get("status")
+        if status is not None and status not in ("deactivated", account.status):
+            raise AcmeProblem(errors.MALFORMED, "status can only be set to 'deactivated'")
+        unit = self._while_valid(account)
+        if status == "deactivated":
+            unit.write(store.DEACTIVATE_ACCOUNT, account.id).write(store.CANCEL_ORDERS, account.id)
+            unit.record(_event("deactivated", account, {}))
+            await self._database.commit(unit)
+            return replace(account, status="deactivated")
+        if "contact" not in payload:
+            return account
+        contact = read_contacts(payload["contact"], self._rules)
+        unit.write(store.SET_CONTACT, account.id, json.dumps(contact)).record(_event("changed", account, {}))
+        await self._database.commit(unit)
+        return replace(account, contact=contact)
+
+    async def change_key(self, account: Account, key: VerifyingKey, urls: Urls) -> Account:
+        """Put ``key`` in the place of the account's key; the account's URL stays (section 7.3.5)."""
+        thumbprint = key.thumbprint
+        holder = await self._store.account_by_key(account.profile, thumbprint)
+        if holder is not None:
+            location = urls.account(holder.id).encode()
+            raise AcmeProblem(errors.ACCOUNT_KEY_IN_USE, headers=((b"location", location),))
+        unit = self._while_valid(account)
+        unit.guard(
+            store.KEY_FREE,
+            account.profile,
+            thumbprint,
+            refuse=AcmeProblem(errors.ACCOUNT_KEY_IN_USE),
+            key=("acme_account", account.profile, thumbprint),
+        )
+        jwk = encode_jwk(key)
+        unit.write(store.SET_KEY, account.id, thumbprint, jwk)
+        unit.record(_event("key_changed", account, {"old": account.thumbprint, "new": thumbprint}))
+        await self._database.commit(unit)
+        return replace(account, thumbprint=thumbprint, jwk=jwk)
+
+    def _while_valid(self, account: Account) -> Unit:
+        return Unit().guard(
+            store.ACCOUNT_VALID, account.id, refuse=AcmeProblem(errors.ACCOUNT_INACTIVE), key=account.id
+        )
+
+    @staticmethod
+    def _usable(account: Account) -> Account:
+        if account.status != "valid":
+            raise AcmeProblem(errors.ACCOUNT_INACTIVE, f"the account of this key is {account.status}")
+        return account
+
+
+def read_contacts(value: object, rules: AccountRules) -> tuple[str, ...]:
+    """Contacts from a payload: mailto URLs with one address and no header fields. Raises AcmeProblem."""
+    if not isinstance(value, list) or len(value) > _MAX_CONTACTS or not all(isinstance(item, str) for item in value):
+        raise AcmeProblem(errors.MALFORMED, f"contact is not a list of at most {_MAX_CONTACTS} strings")
+    for item in value:
+        if not item.lower().startswith("mailto:"):
+            raise AcmeProblem(errors.CONTACT_UNSUPPORTED, f"contact {item[:80]!r} is not a mailto URL")
+        if not _MAILTO.match(item):
+            raise AcmeProblem(errors.CONTACT_INVALID, f"contact {item[:80]!r} is not one plain address")
+        if rules.contact_domains and item.rpartition("@")[2].lower() not in rules.contact_domains:
+            raise AcmeProblem(errors.CONTACT_INVALID, f"contact {item[:80]!r} is in none of the accepted domains")
+    if rules.contact_required and not value:
+        raise AcmeProblem(errors.CONTACT_INVALID, "a contact is required here")
+    return tuple(value)
+
+
+def _event(what: str, account: Account, data: dict[str, str]) -> Event:
+    return Event(f"acme.account.{what}", f"acme:{account.id}", (f"account:{account.id}",), data)

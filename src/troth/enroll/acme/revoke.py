@@ -1,0 +1,78 @@
+"""Revocation by the account that ordered, by one that holds all the names, or by the key (RFC 8555, section 7.6)."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from cryptography import x509
+
+from troth.client.jose import VerifyingKey, b64url_decode
+from troth.enroll.acme import errors
+from troth.enroll.acme.model import Account
+from troth.enroll.acme.problems import AcmeProblem
+from troth.enroll.acme.store import AcmeStore
+from troth.kit.clock import Clock
+from troth.kit.errors import TrothError
+from troth.pki.errors import AlreadyRevoked
+from troth.pki.model import CertificateRecord
+from troth.pki.revocation import revoke
+from troth.pki.store import CertificateStore
+from troth.store.pool import Database
+from troth.store.unit import Unit
+
+_REASONS = frozenset({0, 1, 3, 4, 5, 9})
+_KEY_COMPROMISE = 1
+_MAX_DER = 65_536
+
+
+class RevocationDesk:
+    """Takes revocation requests."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._store = AcmeStore(database)
+        self._certificates = CertificateStore(database)
+        self._clock = clock
+
+    async def revoke(self, account: Account | None, key: VerifyingKey, payload: dict[str, Any]) -> None:
+        """Revoke the certificate in ``payload``; ``account`` is None when the request was signed by ``jwk``."""
+        record = await self._named(payload)
+        reason = payload.get("reason", 0)
+        if isinstance(reason, bool) or not isinstance(reason, int) or reason not in _REASONS:
+            raise AcmeProblem(errors.BAD_REVOCATION_REASON, f"reason {str(reason)[:20]} is not one of 0, 1, 3, 4, 5, 9")
+        if account is None:
+            if record.spki_sha256 != hashlib.sha256(key.spki()).digest():
+                raise AcmeProblem(errors.ACCOUNT_FOREIGN, "the key is not the certificate's")
+            # Whoever proves to hold the key shows that it is not its owner's alone (Boulder does the same).
+            reason, actor = _KEY_COMPROMISE, "acme:key-holder"
+        else:
+            if not await self._may_revoke(account, record):
+                raise AcmeProblem(errors.ACCOUNT_FOREIGN, "the account neither ordered nor controls these names")
+            actor = f"acme:{account.id}"
+        try:
+            await self._database.commit(revoke(Unit(), record.id, reason, actor=actor, at=self._clock.now()))
+        except AlreadyRevoked as already:
+            raise AcmeProblem(errors.ALREADY_REVOKED) from already
+
+    async def _named(self, payload: dict[str, Any]) -> CertificateRecord:
+        value = payload.get("certificate")
+        try:
+            if not isinstance(value, str) or len(value) > _MAX_DER:
+                raise ValueError
+            der = b64url_decode(value)
+            serial = x509.load_der_x509_certificate(der).serial_number
+        except (ValueError, TrothError, TypeError):
+            raise AcmeProblem(errors.MALFORMED, "certificate is not a base64url DER certificate") from None
+        record = await self._certificates.by_serial(serial.to_bytes((serial.bit_length() + 8) // 8 or 1, "big"))
+        if record is None or record.der != der:
+            raise AcmeProblem(errors.NOT_FOUND, "Troth did not issue this certificate")
+        return record
+
+    async def _may_revoke(self, account: Account, record: CertificateRecord) -> bool:
+        order = await self._store.order_of_certificate(record.id)
+        if order is not None and order.account_id == account.id:
+            return True
+        wanted = {value for _, value in record.names}
+        held = await self._store.held(account.id, wanted, self._clock.now())
+        return bool(wanted) and wanted <= held.keys()

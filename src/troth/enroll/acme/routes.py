@@ -1,0 +1,315 @@
+"""The ACME door: one directory per profile under ``/acme/<profile>/``, on the hot lane.
+
+Each handler opens the signed request, asks a desk, and renders. Every answer carries a fresh nonce and the index
+link (RFC 8555, sections 6.5 and 7.1), errors included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+from uuid import UUID
+
+import msgspec
+
+from troth.enroll.acme import errors
+from troth.enroll.acme.accounts import AccountDesk
+from troth.enroll.acme.finalize import Finalizer
+from troth.enroll.acme.jwk import AccountKeys
+from troth.enroll.acme.jws import MAX_BODY, SignedBy, SignedRequest, open_key_change, open_request
+from troth.enroll.acme.model import Account
+from troth.enroll.acme.nonce import NonceMap
+from troth.enroll.acme.orders import PAGE, OrderDesk
+from troth.enroll.acme.problems import AcmeProblem, as_problem, render
+from troth.enroll.acme.revoke import RevocationDesk
+from troth.enroll.acme.store import AcmeStore
+from troth.enroll.acme.urls import Urls
+from troth.enroll.acme.views import account_view, authz_view, challenge_view, order_view
+from troth.kit.ids import parse_id
+from troth.kit.lane import Request, Response, Route
+from troth.kit.log import get_logger
+from troth.pki.catalogue import Catalogue
+from troth.pki.pem import pem_chain
+from troth.pki.store import CertificateStore
+
+log = get_logger("acme")
+
+Signed: TypeAlias = "SignedRequest[Account]"
+Work: TypeAlias = Callable[[Request, Urls, Signed], Awaitable[Response]]
+
+_JSON = (b"content-type", b"application/json")
+_NO_STORE = (b"cache-control", b"no-store")
+_CORS = (
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-expose-headers", b"Link, Replay-Nonce, Location, Retry-After"),
+)
+_ZERO = UUID(int=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """What one directory says of itself."""
+
+    profile: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Desks:
+    """Who does the work behind the door."""
+
+    accounts: AccountDesk
+    orders: OrderDesk
+    finalizer: Finalizer
+    revocations: RevocationDesk
+    store: AcmeStore
+    certificates: CertificateStore
+    catalogue: Catalogue
+
+
+class AcmeDoor:
+    """Routes of all directories.
+
+    Args:
+        base: the public URL, ``https://host:port`` without a slash at the end.
+        directories: by profile name; a path that names no directory is answered 404.
+        meta: further members of every directory's ``meta`` (``termsOfService``, ``website``).
+    """
+
+    def __init__(
+        self,
+        base: str,
+        directories: Mapping[str, Directory],
+        desks: Desks,
+        nonces: NonceMap,
+        keys: AccountKeys,
+        *,
+        meta: Mapping[str, str] | None = None,
+    ) -> None:
+        self._base = base
+        self._directories = directories
+        self._desks = desks
+        self._nonces = nonces
+        self._keys = keys
+        self._meta = dict(meta or {})
+
+    def routes(self) -> list[Route]:
+        """All routes. They are public: each message carries its own authentication."""
+
+        def post(path: str, work: Work, signed_by: SignedBy = "kid") -> Route:
+            async def handler(request: Request) -> Response:
+                return await self._signed(request, work, signed_by)
+
+            return Route(f"/acme/{{}}/{path}", {"POST": handler}, permission="public", max_body=MAX_BODY)
+
+        return [
+            Route("/acme/{}/directory", {"GET": self._directory, "HEAD": self._directory}, permission="public"),
+            Route("/acme/{}/new-nonce", {"HEAD": self._new_nonce, "GET": self._new_nonce}, permission="public"),
+            post("new-account", self._new_account, "jwk"),
+            post("acct/{}", self._account),
+            post("acct/{}/orders", self._orders),
+            post("key-change", self._key_change),
+            post("new-order", self._new_order),
+            post("order/{}", self._order),
+            post("order/{}/finalize", self._finalize),
+            post("authz/{}", self._authz),
+            post("chall/{}/{}", self._challenge),
+            post("cert/{}", self._certificate),
+            post("revoke-cert", self._revoke, "either"),
+        ]
+
+    # --- what every answer has in common -----------------------------------------------------------------------
+
+    def refusal(self, request: Request, status: int, detail: str) -> Response:
+        """The lane's 404, 405 and 413 in ACME's words."""
+        reasons = {404: errors.NOT_FOUND, 405: errors.METHOD, 413: errors.TOO_LARGE}
+        return self.failed(request, AcmeProblem(reasons[status], detail))
+
+    def failed(self, request: Request, error: Exception) -> Response:
+        """Any exception as a problem document."""
+        problem = as_problem(error)
+        if problem.status >= 500:
+            log.error("acme.failed", path=request.path, exc_info=error)
+        elif problem.type.endswith("badNonce"):
+            log.debug("acme.bad_nonce", path=request.path)
+        else:
+            log.info("acme.refused", path=request.path, reason=problem.reason.code, detail=problem.detail)
+        extra = ((b"retry-after", b"5"),) if problem.status == 503 else ()
+        return render(problem, *self._common(request), *extra)
+
+    def _common(self, request: Request) -> tuple[tuple[bytes, bytes], ...]:
+        parts = request.path.split("/", 3)
+        index = f"{self._base}/acme/{parts[2] if len(parts) > 2 else ''}/directory"
+        return (
+            (b"replay-nonce", self._nonces.issue().encode()),
+            (b"link", f'<{index}>;rel="index"'.encode()),
+            *_CORS,
+        )
+
+    def _answer(
+        self, request: Request, status: int, value: Any, *headers: tuple[bytes, bytes], location: str | None = None
+    ) -> Response:
+        where = ((b"location", location.encode()),) if location is not None else ()
+        return Response(
+            status, msgspec.json.encode(value), (_JSON, _NO_STORE, *where, *headers, *self._common(request))
+        )
+
+    async def _signed(self, request: Request, work: Work, signed_by: SignedBy) -> Response:
+        urls = self._urls(request)
+
+        async def find_account(rest: str) -> Account | None:
+            identifier = parse_id(rest)
+            account = None if identifier is None else await self._desks.store.account(identifier)
+            return account if account is not None and account.profile == urls.profile else None
+
+        signed = await open_request(
+            request.body,
+            content_type=request.headers.get("content-type"),
+            url=f"{self._base}{request.path}",
+            signed_by=signed_by,
+            account_prefix=urls.account_prefix,
+            find_account=find_account,
+            keys=self._keys,
+            nonces=self._nonces,
+        )
+        return await work(request, urls, signed)
+
+    def _urls(self, request: Request) -> Urls:
+        profile = request.params[0]
+        if profile not in self._directories:
+            raise AcmeProblem(errors.NOT_FOUND, "there is no such directory")
+        return Urls(self._base, profile)
+
+    # --- reading without a signature ---------------------------------------------------------------------------
+
+    async def _directory(self, request: Request) -> Response:
+        urls = self._urls(request)
+        directory = self._directories[urls.profile]
+        value = {
+            "newNonce": urls.at("new-nonce"),
+            "newAccount": urls.at("new-account"),
+            "newOrder": urls.at("new-order"),
+            "revokeCert": urls.at("revoke-cert"),
+            "keyChange": urls.at("key-change"),
+            "meta": {**self._meta, "profiles": {directory.profile: directory.description}},
+        }
+        return Response(200, msgspec.json.encode(value), (_JSON, _NO_STORE, *_CORS))
+
+    async def _new_nonce(self, request: Request) -> Response:
+        self._urls(request)
+        return Response(200 if request.method == "HEAD" else 204, b"", (_NO_STORE, *self._common(request)))
+
+    # --- accounts ----------------------------------------------------------------------------------------------
+
+    async def _new_account(self, request: Request, urls: Urls, signed: Signed) -> Response:
+        account, made = await self._desks.accounts.register(signed.key, signed.json(), urls)
+        return self._answer(
+            request, 201 if made else 200, account_view(account, urls), location=urls.account(account.id)
+        )
+
+    async def _account(self, request: Request, urls: Urls, signed: Signed) -> Response:
+        account = _own(signed, request.params[1])
+        if not signed.is_post_as_get:
+            account = await self._desks.accounts.update(account, signed.json())
+        return self._answer(request, 200, account_view(account, urls))
+
+    async def _key_change(self, request: Request, urls: Urls, signed: Signed) -> Response:
+        account = _account_of(signed)
+        key = open_key_change(signed, account_url=urls.account(account.id), keys=self._keys)
+        account = await self._desks.accounts.change_key(account, key, urls)
+        return self._answer(request, 200, account_view(account, urls))
+
+    async def _orders(self, request: Request, urls: Urls, signed: Signed) -> Response:
+        account = _own(signed, request.params[1])
+        cursor = request.query.decode("latin-1").removeprefix("cursor=")
+        found = await self._desks.orders.orders(account, parse_id(cursor) or _ZERO)
+        following: list[tuple[bytes, bytes]] = []
+        if len(found) == PAGE:
+            url = f"{urls.orders(account.id)}?cursor={found[-1]}"
+            following.append((b"link", f'<{url}>;rel="next"'.encode()))
+        return self._answer(request, 200, {"orders": [urls.order(order) for order in found]}, *following)
+
+    # --- orders ------------------------------------------------------------------------------------------------
+
+    async def _new_order(self, request: Request, urls: Urls, signed: Signed) -> Response:
+        order = await self._desks.orders.place(_account_of(signed), signed.json())
+        return self._answer(request, 201, order_view(order, urls), location=urls.order(order.id))
+
+    async def _order(self, request: Request, urls: Urls, signed: Signed) -> Response:
+        order = await self._desks.orders.order(_account_of(signed), _id(request.params[1]))
+        order = await self._desks.finalizer.recovered(order)
+        waiting = ((b"retry-after", b"1"),) if order.status == "processing" else ()
+        return self._answer(request, 200, order_view(order, urls), *waiting, location=urls.order(order.id))
+
+    async def _finalize(self, request: Request, urls: Urls, signed: Signed) -> Response:
+        account = _account_of(signed)
+        order = await self._desks.orders.order(account, _id(request.params[1]))
+        order = await self._desks.finalizer.finalize(account, order, signed.json(), client=request.client)
+        waiting = ((b"retry-after", b"1"),) if order.status == "processing" else ()
+        return self._answer(request, 200, order_view(order, urls), *waiting, location=urls.order(order.id))
+
+    async def _authz(self, request: Request, urls: Urls, signed: Signed) -> Response:
+        account = _account_of(signed)
+        authz = await self._desks.orders.authorization(account, _id(request.params[1]))
+        if not signed.is_post_as_get:
+            if signed.json().get("status") != "deactivated":
+                raise AcmeProblem(errors.MALFORMED, "an authorization can only be deactivated")
+            authz = await self._desks.orders.deactivate(account, authz)
+        waiting = ((b"retry-after", b"1"),) if authz.status == "pending" else ()
+        return self._answer(request, 200, authz_view(authz, urls), *waiting)
+
+    async def _challenge(self, request: Request, urls: Urls, signed: Signed) -> Response:
+        account = _account_of(signed)
+        kind = request.params[2]
+        authz = await self._desks.orders.authorization(account, _id(request.params[1]))
+        if not signed.is_post_as_get:
+            signed.json()  # a response object, empty for these types (erratum 5729); members are ignored
+            authz = await self._desks.orders.answer(account, authz, kind)
+        challenge = authz.challenge(kind)
+        if challenge is None:
+            raise AcmeProblem(errors.NOT_FOUND, "there is no such challenge")
+        # python-acme raises without the "up" link.
+        up = (b"link", f'<{urls.authz(authz.id)}>;rel="up"'.encode())
+        return self._answer(
+            request, 200, challenge_view(authz, challenge, urls), up, location=urls.challenge(authz.id, kind)
+        )
+
+    # --- certificates ------------------------------------------------------------------------------------------
+
+    async def _certificate(self, request: Request, urls: Urls, signed: Signed) -> Response:
+        account = _account_of(signed)
+        identifier = _id(request.params[1])
+        order = await self._desks.store.order_of_certificate(identifier)
+        record = await self._desks.certificates.by_id(identifier)
+        if order is None or record is None or record.der is None:
+            raise AcmeProblem(errors.NOT_FOUND, "there is no such certificate")
+        if order.account_id != account.id:
+            raise AcmeProblem(errors.ACCOUNT_FOREIGN, "the certificate belongs to another account")
+        chain = self._desks.catalogue.chain(record.authority)
+        headers = ((b"content-type", b"application/pem-certificate-chain"), _NO_STORE, *self._common(request))
+        return Response(200, pem_chain([record.der, *chain]), headers)
+
+    async def _revoke(self, request: Request, _urls: Urls, signed: Signed) -> Response:
+        await self._desks.revocations.revoke(signed.account, signed.key, signed.json())
+        return Response(200, b"", (_NO_STORE, *self._common(request)))
+
+
+def _account_of(signed: Signed) -> Account:
+    if signed.account is None:
+        raise AcmeProblem(errors.JWS_MALFORMED, "this resource takes requests signed with kid")
+    return signed.account
+
+
+def _own(signed: Signed, segment: str) -> Account:
+    account = _account_of(signed)
+    if str(account.id) != segment:
+        raise AcmeProblem(errors.ACCOUNT_FOREIGN, "the account URL is not the signer's")
+    return account
+
+
+def _id(segment: str) -> UUID:
+    identifier = parse_id(segment)
+    if identifier is None:
+        raise AcmeProblem(errors.NOT_FOUND, "there is no such resource")
+    return identifier

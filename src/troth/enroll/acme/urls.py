@@ -1,0 +1,56 @@
+"""The URLs of one directory, always from the configured public URL and never from a Host header."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Urls:
+    """URLs of the directory of ``profile`` under ``base`` (``https://host:port``, no slash at the end)."""
+
+    base: str
+    profile: str
+
+    def at(self, path: str) -> str:
+        """The URL of ``path`` below the directory's root."""
+        return f"{self.base}/acme/{self.profile}/{path}"
+
+    @property
+    def directory(self) -> str:
+        """Where clients start."""
+        return self.at("directory")
+
+    @property
+    def account_prefix(self) -> str:
+        """What every account URL starts with."""
+        return self.at("acct/")
+
+    def account(self, account: UUID) -> str:
+        """An account; also its ``kid``."""
+        return self.at(f"acct/{account}")
+
+    def orders(self, account: UUID) -> str:
+        """The list of an account's orders."""
+        return self.at(f"acct/{account}/orders")
+
+    def order(self, order: UUID) -> str:
+        """An order."""
+        return self.at(f"order/{order}")
+
+    def finalize(self, order: UUID) -> str:
+        """Where an order's CSR goes."""
+        return self.at(f"order/{order}/finalize")
+
+    def authz(self, authz: UUID) -> str:
+        """An authorization."""
+        return self.at(f"authz/{authz}")
+
+    def challenge(self, authz: UUID, kind: str) -> str:
+        """A challenge of an authorization."""
+        return self.at(f"chall/{authz}/{kind}")
+
+    def certificate(self, certificate: UUID) -> str:
+        """A certificate with its chain."""
+        return self.at(f"cert/{certificate}")

@@ -1,0 +1,86 @@
+"""Validations as jobs: the worker claims them, holds the challenge against the network and writes the result.
+
+A failure that may pass (nothing listens yet, DNS has not spread) leaves the challenge in ``processing`` with its
+``error`` shown, and is tried again until the tries are used up (RFC 8555 erratum 5732).
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import UUID
+
+from troth.enroll.acme.jwk import AccountKeys
+from troth.enroll.acme.model import Authorization
+from troth.enroll.acme.model import Challenge as StoredChallenge
+from troth.enroll.acme.orders import OrderDesk, replace_challenge
+from troth.enroll.acme.store import AcmeStore
+from troth.enroll.acme.validate.outcome import Challenge, Invalid, Valid
+from troth.enroll.acme.validate.validator import Validator
+from troth.enroll.acme.views import rfc3339
+from troth.kit.clock import Clock
+from troth.kit.log import get_logger
+from troth.store.jobs import LeasedJob, finish, postpone
+from troth.store.pool import Database
+from troth.store.unit import Unit
+
+log = get_logger("acme")
+
+#: Longer than a validation can take, so that no two workers validate one challenge at once.
+LEASE = timedelta(seconds=30)
+
+
+class ValidationJobs:
+    """Handler of ``acme.validate`` jobs."""
+
+    def __init__(
+        self,
+        database: Database,
+        desk: OrderDesk,
+        validator: Validator,
+        clock: Clock,
+        *,
+        attempts: int = 4,
+        retry_after: timedelta = timedelta(seconds=2),
+    ) -> None:
+        """``retry_after`` is the pause before the second try; it doubles until ``attempts`` are used up."""
+        self._attempts = attempts
+        self._retry_after = retry_after
+        self._keys = AccountKeys()
+        self._database = database
+        self._store = AcmeStore(database)
+        self._desk = desk
+        self._validator = validator
+        self._clock = clock
+
+    async def run(self, job: LeasedJob) -> None:
+        """Validate once and write the result; the job ends or is postponed in the same unit."""
+        authz = await self._store.authorization(UUID(job.payload["authz"]))
+        challenge = authz.challenge(job.payload["type"]) if authz is not None else None
+        account = await self._store.account(authz.account_id) if authz is not None else None
+        if authz is None or challenge is None or account is None or authz.status != "pending":
+            await self._database.commit(finish(Unit(), job))
+            return
+        thumbprint = self._keys.stored(account.jwk).thumbprint
+        result = await self._validator.validate(
+            Challenge(challenge.type, authz.identifier, challenge.token, f"{challenge.token}.{thumbprint}")
+        )
+        await self._write(job, authz, challenge, result)
+
+    async def _write(
+        self, job: LeasedJob, authz: Authorization, challenge: StoredChallenge, result: Valid | Invalid
+    ) -> None:
+        data = {"method": challenge.type}
+        if isinstance(result, Valid):
+            done = replace_challenge(challenge, status="valid", validated=rfc3339(self._clock.now()), error=None)
+            await self._desk.settle(authz, done, "valid", data, with_job=lambda unit: finish(unit, job))
+            return
+        log.info("validation.failed", authorization=str(authz.id), detail=result.problem.detail, attempt=job.attempts)
+        problem = result.problem.document()
+        if result.retryable and job.attempts < self._attempts and authz.expires > self._clock.now():
+            again = self._clock.now() + self._retry_after * 2 ** (job.attempts - 1)
+            waiting = replace_challenge(challenge, status="processing", error=problem)
+            await self._desk.settle(authz, waiting, "pending", data, with_job=lambda unit: postpone(unit, job, again))
+            return
+        failed = replace_challenge(challenge, status="invalid", error=problem)
+        data["reason"] = result.problem.reason.code
+        await self._desk.settle(authz, failed, "invalid", data, with_job=lambda unit: finish(unit, job))

@@ -1,0 +1,153 @@
+"""From a proved request to a certificate: the one path that every door takes.
+
+A door (ACME now, SCEP and EST later, an operator's command) proves what can be proved and hands over an
+:class:`Ask`. Then, always in this order:
+
+1. whose names are these: the subjects they belong to, or a workload made for them;
+2. the judge decides for each subject, on facts of this moment; the strictest outcome counts;
+3. a refusal is recorded and told;
+4. the gate issues, in units that carry the decision, the door's own rows and a guard on each subject's standing;
+   if a standing moved between decision and reservation, the decision is made anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from troth.enroll.errors import REFUSED, IssuanceRefused
+from troth.kit.canonical import Json
+from troth.kit.ids import new_id
+from troth.pki.gate import Binding, Gate, IssuanceRequest, IssuedCertificate
+from troth.pki.names import GeneralNames
+from troth.store.pool import Database
+from troth.store.unit import Unit
+from troth.trust.decide import Judge, Question, Verdict
+from troth.trust.errors import StandingChanged
+from troth.trust.model import Moment, Outcome, Subject
+from troth.trust.subjects import Subjects
+
+#: How often a decision is made anew because a subject's standing moved under it.
+_DECISIONS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What a door asks for.
+
+    Attributes:
+        request_id: unique for ever; at most one certificate comes from it.
+        profile: the profile asked for; an obligation of the decision may put another in its place.
+        spki: DER SubjectPublicKeyInfo whose possession was proved.
+        names: canonical names that the evidence covers, all of them.
+        evidence: what was proved and how: ``{"control": True, "method": "http-01"}``.
+        request: facts of the request itself: door, account, address.
+        subject: the subject, where the door knows it; else it is found by the names.
+        actor: who asks, for the ledger: ``acme:<account id>``, ``admin:alice``.
+    """
+
+    request_id: str
+    profile: str
+    spki: bytes
+    names: GeneralNames
+    actor: str
+    evidence: Mapping[str, Json] = field(default_factory=dict)
+    request: Mapping[str, Json] = field(default_factory=dict)
+    subject: Subject | None = None
+    common_name: str | None = None
+    lifetime: timedelta | None = None
+    moment: Moment = Moment.ISSUE
+
+
+class Issuance:
+    """The path, over the rooms below."""
+
+    def __init__(self, database: Database, subjects: Subjects, judge: Judge, gate: Gate, *, authority: str) -> None:
+        self._database = database
+        self._subjects = subjects
+        self._judge = judge
+        self._gate = gate
+        self._authority = authority
+
+    async def issue(
+        self,
+        ask: Ask,
+        *,
+        with_reserve: Callable[[], Unit],
+        with_store: Callable[[IssuedCertificate], Unit],
+        on_refusal: Callable[[], Unit] = Unit,
+    ) -> IssuedCertificate:
+        """The certificate for ``ask``.
+
+        ``with_reserve`` and ``with_store`` make the units of the door's own rows (called anew for each try);
+        ``on_refusal`` that which is written beside a refusing decision.
+
+        Raises IssuanceRefused, whose facts name the decision, or whatever the gate raises.
+        """
+        for attempt in range(_DECISIONS):
+            subjects = await self._subjects_of(ask)
+            verdict = await self._judge.decide(
+                Question(
+                    moment=ask.moment,
+                    profile=ask.profile,
+                    subjects=subjects,
+                    evidence=ask.evidence,
+                    request={**ask.request, "names": [value for _, value in ask.names]},
+                )
+            )
+            if verdict.outcome is Outcome.DENY or not self._may_issue(verdict, ask):
+                await self._refuse(verdict, on_refusal())
+            try:
+                return await self._gate.issue(
+                    self._request(ask, subjects, verdict),
+                    with_reserve=verdict.bind(with_reserve()),
+                    with_store=with_store,
+                )
+            except StandingChanged:
+                if attempt == _DECISIONS - 1:
+                    raise
+        raise AssertionError("the loop above returns or raises")
+
+    async def _subjects_of(self, ask: Ask) -> tuple[Subject, ...]:
+        if ask.subject is not None:
+            return (ask.subject,)
+        return await self._subjects.resolve(ask.names)
+
+    def _may_issue(self, verdict: Verdict, ask: Ask) -> bool:
+        """Quarantine lets only the short quarantine profile through, so that the subject can heal."""
+        if verdict.outcome is not Outcome.QUARANTINE:
+            return True
+        return (verdict.obligations.profile or ask.profile) != ask.profile or ask.profile == "quarantine"
+
+    async def _refuse(self, verdict: Verdict, unit: Unit) -> None:
+        await self._database.commit(verdict.bind(unit))
+        decision = verdict.deciding
+        raise IssuanceRefused(
+            REFUSED,
+            decision.obligations.say or f"not authorized, reference {str(decision.id)[-12:]}",
+            decision_id=str(decision.id),
+            outcome=verdict.outcome.value,
+        )
+
+    def _request(self, ask: Ask, subjects: tuple[Subject, ...], verdict: Verdict) -> IssuanceRequest:
+        lifetimes = [limit for limit in (ask.lifetime, verdict.obligations.lifetime) if limit is not None]
+        bindings = [Binding(subject.id, "subject") for subject in subjects]
+        bindings += [Binding(subject.owner.id, "owner") for subject in subjects if subject.owner is not None]
+        return IssuanceRequest(
+            request_id=ask.request_id,
+            authority=self._authority,
+            profile=verdict.obligations.profile or ask.profile,
+            spki=ask.spki,
+            names=ask.names,
+            common_name=ask.common_name,
+            lifetime=min(lifetimes, default=None),
+            subjects=tuple(dict.fromkeys(bindings)),
+            decision_id=verdict.deciding.id,
+            actor=ask.actor,
+        )
+
+
+def operator_request_id() -> str:
+    """A request id for a request that has no order behind it."""
+    return f"operator:{new_id()}"
