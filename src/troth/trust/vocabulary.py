@@ -1,0 +1,187 @@
+"""The words a condition may use: every attribute, its type, and who says it.
+
+A policy that names anything else is refused when it is applied, with the nearest known name. CEL by itself would take
+``posture.complaint == true`` and answer an error at three in the morning.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Any
+
+#: Longest list a condition is let loose on: expressions loop over lists, and CEL has no cost limit of its own.
+MAX_LIST = 1024
+MAX_TEXT = 4096
+
+
+class Type(Enum):
+    """The types of values. There are no fractions: a score is an integer, and so every record is exact."""
+
+    BOOL = "bool"
+    INT = "int"
+    STRING = "string"
+    TIME = "timestamp"
+    DURATION = "duration"
+    STRINGS = "list(string)"
+    INTS = "list(int)"
+
+    @property
+    def element(self) -> Type | None:
+        """Of a list: the type of what is in it."""
+        return {Type.STRINGS: Type.STRING, Type.INTS: Type.INT}.get(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """One word of the vocabulary."""
+
+    type: Type
+    meaning: str
+
+
+def _words(root: str, **words: tuple[Type, str]) -> dict[str, Attribute]:
+    return {f"{root}.{name}": Attribute(*word) for name, word in words.items()}
+
+
+VOCABULARY: Mapping[str, Attribute] = {
+    **_words(
+        "request",
+        profile=(Type.STRING, "the certificate profile asked for"),
+        protocol=(Type.STRING, "the door: acme, api …"),
+        names=(Type.STRINGS, "DNS names asked for"),
+        lifetime=(Type.DURATION, "lifetime asked for"),
+        key_type=(Type.STRING, "the key's type: p256, rsa2048 …"),
+        address=(Type.STRING, "IP address of the caller"),
+        account=(Type.STRING, "the account that asks"),
+    ),
+    **_words(
+        "evidence",
+        controlled_names=(Type.STRINGS, "names over which control was proved for this request"),
+        methods=(Type.STRINGS, "how: http-01, dns-01, tls-alpn-01, preauthorized, operator"),
+        attested=(Type.BOOL, "a hardware attestation was verified"),
+        hardware_key=(Type.BOOL, "the key is proved to live in hardware"),
+        operator=(Type.STRING, "the administrator or operator who asked, where a person did"),
+        possession=(Type.BOOL, "the caller proved to hold the private key"),
+    ),
+    **_words(
+        "subject",
+        kind=(Type.STRING, "user, device or workload"),
+        name=(Type.STRING, "its name"),
+        groups=(Type.STRINGS, "groups it is in"),
+        standing=(Type.STRING, "trusted, restricted, quarantined or distrusted"),
+        protected=(Type.BOOL, "enforcement only alarms about it"),
+        origin=(Type.STRING, "the directory source or door that made it known"),
+    ),
+    **_words(
+        "user",
+        name=(Type.STRING, "the user's name; of a device or workload: its owner's"),
+        enabled=(Type.BOOL, "the account is enabled"),
+        email=(Type.STRING, "mail address"),
+        department=(Type.STRING, "department"),
+        groups=(Type.STRINGS, "groups the user is in"),
+    ),
+    **_words(
+        "device",
+        name=(Type.STRING, "the device's name"),
+        managed=(Type.BOOL, "under management"),
+        serial=(Type.STRING, "serial number"),
+        platform=(Type.STRING, "windows, macos, linux, ios, android …"),
+        model=(Type.STRING, "model"),
+        groups=(Type.STRINGS, "groups the device is in"),
+        checked_at=(Type.TIME, "when it last reported to its manager"),
+    ),
+    **_words(
+        "workload",
+        name=(Type.STRING, "the workload's name"),
+        environment=(Type.STRING, "production, staging …"),
+        groups=(Type.STRINGS, "groups the workload is in"),
+    ),
+    **_words(
+        "posture",
+        compliant=(Type.BOOL, "the manager calls the device compliant"),
+        disk_encrypted=(Type.BOOL, "full disk encryption is on"),
+        firewall=(Type.BOOL, "the host firewall is on"),
+        screen_lock=(Type.BOOL, "a screen lock is set"),
+        os_version=(Type.STRING, "version of the operating system"),
+        os_supported=(Type.BOOL, "the operating system still gets security updates"),
+        edr_running=(Type.BOOL, "the EDR sensor runs"),
+        jailbroken=(Type.BOOL, "the device is jailbroken or rooted"),
+    ),
+    **_words("risk", score=(Type.INT, "0 (none) to 100")),
+    **_words(
+        "time",
+        now=(Type.TIME, "the moment of the decision"),
+        hour=(Type.INT, "hour of the day in UTC, 0 to 23"),
+        weekday=(Type.INT, "day of the week in UTC, 1 (Monday) to 7"),
+    ),
+}
+
+ROOTS = frozenset(path.partition(".")[0] for path in VOCABULARY)
+
+#: Roots under which a policy or a directory may name attributes of its own (``attributes:`` in the policy file).
+OPEN_ROOTS = frozenset({"posture", "user", "device", "workload", "evidence"})
+#: Roots that facts may speak of; the others come from the door, the clock or the subject's row.
+FACT_ROOTS = frozenset({"posture", "risk", "user", "device", "workload"})
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}\Z")
+
+
+def is_path(path: str) -> bool:
+    """Whether ``path`` has the form of an attribute: ``root.name``, lower-case."""
+    root, dot, name = path.partition(".")
+    return bool(dot) and root in ROOTS and _NAME.match(name) is not None
+
+
+def nearest(word: str, known: Mapping[str, object] | frozenset[str] | set[str]) -> str | None:
+    """The known word that ``word`` was probably meant to be, or None."""
+    found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return found[0] if found else None
+
+
+def misfit(value: Any, wanted: Type) -> str | None:
+    """What keeps ``value`` (as JSON) from being a ``wanted``, as a clause; None if it fits."""
+    element = wanted.element
+    if element is not None:
+        if not isinstance(value, (list, tuple)):
+            return f"is {_called(value)}, not a {wanted.value}"
+        if len(value) > MAX_LIST:
+            return f"has {len(value)} entries, more than the {MAX_LIST} a condition may look at"
+        return next((wrong for item in value if (wrong := misfit(item, element))), None)
+    if wanted is Type.BOOL:
+        fits = isinstance(value, bool)
+    elif wanted in (Type.INT, Type.DURATION):
+        fits = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 53
+    elif wanted is Type.STRING:
+        if isinstance(value, str) and len(value) > MAX_TEXT:
+            return f"is longer than {MAX_TEXT} characters"
+        fits = isinstance(value, str)
+    else:
+        fits = isinstance(value, str) and _time(value) is not None
+    return None if fits else f"is {_called(value)}, not a {wanted.value}"
+
+
+def native(value: Any, wanted: Type) -> Any:
+    """A fitting JSON ``value`` as CEL takes it: a time as datetime, a duration as timedelta."""
+    if wanted is Type.TIME:
+        return _time(value)
+    if wanted is Type.DURATION:
+        return timedelta(seconds=value)
+    return value
+
+
+def _time(text: str) -> datetime | None:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo is not None else None
+
+
+def _called(value: Any) -> str:
+    names = {bool: "a bool", int: "an int", str: "a string", list: "a list", type(None): "null", float: "a fraction"}
+    return names.get(type(value), "of an unknown kind")
