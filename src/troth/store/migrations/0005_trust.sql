@@ -53,8 +53,9 @@ CREATE TABLE directory (
     actor text NOT NULL
 );
 
--- Every version of every policy, as it was applied. The newest of a name governs.
+-- Every version of every policy, as it was applied; numbered through all policies. The newest of a name governs.
 CREATE TABLE policy_version (
+    number int NOT NULL UNIQUE,
     name text NOT NULL,
     version int NOT NULL,
     sha256 text NOT NULL,
