@@ -1,0 +1,249 @@
+"""Asking the judge: gather what is known now, decide purely, and bind the verdict to what it permits.
+
+1. Who the subjects are is the door's word (:class:`troth.trust.subjects.Subjects`); what is known of them comes from
+   the fact sources, at once and within a budget.
+2. Each subject is judged alone, from a snapshot that is stored with the decision.
+3. Of several subjects the worst outcome wins: a certificate for a healthy and a quarantined server is refused or
+   restricted as the quarantined one demands.
+4. :meth:`Verdict.bind` puts decisions, events and the guard on each standing into the write unit of the act. If a
+   standing changes between the decision and the commit, the unit is refused (``trust.standing.changed``) and the door
+   asks again: nothing is issued on a standing that is no longer true.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TypeAlias
+
+from troth.audit.event import Event
+from troth.kit.canonical import Json
+from troth.kit.clock import Clock
+from troth.kit.ids import new_id
+from troth.store.unit import Unit
+from troth.trust.errors import STANDING_CHANGED, SUBJECT_NONE, Retryable, TrustError
+from troth.trust.facts import FactSource, FeedHealth, Observation, concerns, gather, newest, own_attributes
+from troth.trust.judge import judge
+from troth.trust.model import (
+    Decision,
+    FeedState,
+    Moment,
+    Obligations,
+    Outcome,
+    Ruling,
+    Seen,
+    Snapshot,
+    Subject,
+    SubjectRef,
+    encode,
+)
+from troth.trust.policy import Policy, strictest
+from troth.trust.policy_cache import PolicyCache
+from troth.trust.policy_store import ADD_DECISION, decision_row
+from troth.trust.store import STANDING_UNCHANGED
+from troth.trust.subjects import add_fresh
+from troth.trust.vocabulary import FACT_ROOTS
+
+Given: TypeAlias = "Json | datetime | timedelta"
+
+#: Seconds that all fact sources together may take.
+BUDGET = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a door asks.
+
+    Attributes:
+        request: attributes of ``request.*`` without the root: ``{"names": […], "protocol": "acme"}``.
+        evidence: attributes of ``evidence.*``: what the door has proved itself, never what the caller claims.
+    """
+
+    moment: Moment
+    profile: str
+    subjects: tuple[Subject, ...]
+    evidence: Mapping[str, Given]
+    request: Mapping[str, Given]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was decided for the whole request.
+
+    Attributes:
+        obligations: of all decisions together: the shortest lifetime, the strictest one's profile, all to notify.
+        decisions: one per subject, in the order of the question.
+        decisive: the decision that determined the outcome.
+    """
+
+    outcome: Outcome
+    obligations: Obligations
+    decisions: tuple[Decision, ...]
+    decisive: Decision
+    subjects: tuple[Subject, ...]
+    snapshots: tuple[Snapshot, ...]
+
+    @property
+    def permits(self) -> bool:
+        """Whether anything may be issued or let in at all; what exactly, ``obligations`` say."""
+        return self.outcome is not Outcome.DENY
+
+    @property
+    def profile(self) -> str:
+        """The profile to issue: the one asked for, or the one that the decision puts in its place."""
+        return self.obligations.profile or self.decisive.asked
+
+    def bind(self, unit: Unit, *, actor: str, refs: Sequence[str] = ()) -> Unit:
+        """Add to ``unit``: fresh subjects, the decisions with their events, and the guard on each standing.
+
+        ``refs``: further references for the ledger (``order:<id>``). A refusal (``deny``) is bound as well, to a unit
+        that records it. The commit raises Retryable when a standing or a subject changed meanwhile.
+        """
+        at = self.decisive.at
+        add_fresh(unit, self.subjects, actor=actor, at=at)
+        for subject in self.subjects:
+            if not subject.fresh:
+                changed = Retryable(STANDING_CHANGED, f"the standing of {subject.name} changed meanwhile")
+                # The key keeps this unit out of the batch in which the standing changes: that unit must see
+                # this one's certificate committed, or it would not hold it.
+                unit.guard(
+                    STANDING_UNCHANGED, subject.id, subject.standing_version, refuse=changed, key=subject_key(subject)
+                )
+        for decision, snapshot in zip(self.decisions, self.snapshots, strict=True):
+            unit.write(ADD_DECISION, *decision_row(decision, snapshot))
+            unit.record(_event(decision, actor, refs))
+        return unit
+
+
+def subject_key(subject: Subject) -> tuple[str, str]:
+    """The key of units that judge a subject or change its standing: two such units never share a batch."""
+    return ("subject", str(subject.id))
+
+
+def _event(decision: Decision, actor: str, refs: Sequence[str]) -> Event:
+    subject = decision.subject
+    return Event(
+        "decision.made",
+        actor,
+        (f"subject:{subject.id}", f"decision:{decision.id}", *refs),
+        {
+            "decision_id": str(decision.id),
+            "subject_id": str(subject.id),
+            "subject": f"{subject.kind.value}:{subject.name}",
+            "standing": subject.standing.value,
+            "standing_version": subject.standing_version,
+            "moment": decision.moment.value,
+            "profile": decision.asked,
+            "outcome": decision.outcome.value,
+            "reason": decision.reason,
+            "policy": decision.policy,
+            "policy_version": decision.policy_version,
+            "policy_sha256": decision.policy_sha256,
+            "rule": decision.rule,
+            "conditions": {one.name: one.result.value for one in decision.conditions},
+            "record_sha256": hashlib.sha256(encode(decision)).hexdigest(),
+        },
+    )
+
+
+class Judge:
+    """The one who is asked at each of the four moments."""
+
+    def __init__(
+        self,
+        policies: PolicyCache,
+        sources: Sequence[FactSource],
+        clock: Clock,
+        *,
+        feeds: FeedHealth | None = None,
+        budget: float = BUDGET,
+    ) -> None:
+        self._policies = policies
+        self._sources = tuple(sources)
+        self._clock = clock
+        self._feeds = feeds
+        self._budget = budget
+
+    async def decide(self, question: Question) -> Verdict:
+        """Gather and decide; nothing is written until the verdict is bound to a unit and that is committed.
+
+        Raises TrustError (``trust.subject.none``) for a question about nobody.
+        """
+        if not question.subjects:
+            raise TrustError(SUBJECT_NONE)
+        policy = self._policies.governing(question.profile)
+        paths = policy.wants(*FACT_ROOTS) if policy is not None else frozenset()
+        whom = {one.id: one for subject in question.subjects for one in (subject, subject.owner) if one is not None}
+        observations, failures = await gather(self._sources, tuple(whom.values()), paths, budget=self._budget)
+        feeds = tuple(await self._feeds.down()) if self._feeds is not None and paths else ()
+        at = self._clock.now()
+        snapshots = tuple(
+            snapshot(question, subject, policy, observations, at, feeds=feeds, failures=failures)
+            for subject in question.subjects
+        )
+        return combine(question.subjects, snapshots, tuple(judge(policy, one) for one in snapshots))
+
+
+def combine(subjects: tuple[Subject, ...], snapshots: tuple[Snapshot, ...], decisions: tuple[Decision, ...]) -> Verdict:
+    """One verdict from the decisions about several subjects: the worst outcome wins."""
+    decisive = max(decisions, key=lambda decision: decision.outcome)
+    rest = [decision for decision in decisions if decision is not decisive]
+    ruling = strictest(
+        Ruling(decisive.outcome, decisive.obligations), *(Ruling(one.outcome, one.obligations) for one in rest)
+    )
+    return Verdict(ruling.outcome, ruling.obligations, decisions, decisive, subjects, snapshots)
+
+
+def snapshot(
+    question: Question,
+    subject: Subject,
+    policy: Policy | None,
+    observations: Sequence[Observation],
+    at: datetime,
+    *,
+    feeds: tuple[FeedState, ...] = (),
+    failures: tuple[tuple[str, str], ...] = (),
+) -> Snapshot:
+    """All that one decision is made from: the whole request and evidence, and of the rest what the policy reads."""
+    values: dict[str, Seen] = {
+        "time.now": Seen("time.now", at.isoformat(), "clock", at),
+        "time.hour": Seen("time.hour", at.hour, "clock", at),
+        "time.weekday": Seen("time.weekday", at.isoweekday(), "clock", at),
+    }
+    wanted = policy.paths if policy is not None else frozenset()
+    values |= {path: seen for path, seen in own_attributes(subject, at).items() if path in wanted}
+    for path, one in newest(one for one in observations if concerns(one, subject)).items():
+        stated = values.get(path)
+        if path in wanted and (stated is None or stated.observed_at <= one.observed_at):
+            values[path] = Seen(path, one.value, one.source, one.observed_at)
+    values["request.profile"] = Seen("request.profile", question.profile, "request", at)
+    for root, given in (("request", question.request), ("evidence", question.evidence)):
+        for name, value in given.items():
+            path = f"{root}.{name}"
+            values[path] = Seen(path, _json(value), root, at)
+    ref = SubjectRef(
+        subject.id, subject.kind, subject.name, subject.standing, subject.standing_version, subject.protected
+    )
+    return Snapshot(
+        id=new_id(),
+        at=at,
+        moment=question.moment,
+        asked=question.profile,
+        subject=ref,
+        values=tuple(values[path] for path in sorted(values)),
+        feeds=feeds,
+        failures=failures,
+    )
+
+
+def _json(value: Given) -> Json:
+    """A given value as it is recorded: times as ISO 8601, durations as whole seconds, sequences as lists."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return int(value.total_seconds())
+    if isinstance(value, (list, tuple)):
+        return list(value)
+    return value
