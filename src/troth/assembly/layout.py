@@ -78,6 +78,11 @@ class Layout:
         return self.root / "admin.token"
 
     @property
+    def server_identity(self) -> Path:
+        """The listeners' own certificate chain and private key (PEM), replaced whole when it is renewed."""
+        return self.secrets / "server.pem"
+
+    @property
     def nonces(self) -> Path:
         return self.root / "nonces.map"
 

@@ -1,0 +1,192 @@
+"""A child of the supervisor: started, waited for until it is ready, restarted when it dies, stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from troth.assembly.context import VARIABLE, Inherited, Role
+from troth.assembly.errors import CHILD_FAILED, AssemblyError
+from troth.assembly.layout import Layout
+from troth.assembly.process import Process
+from troth.kit.clock import Clock
+from troth.kit.log import get_logger
+
+log = get_logger("assembly")
+
+Command = Callable[[Role, Layout], list[str]]
+
+_READY_SECONDS = 60.0
+#: A role ends itself 15 s after it was asked to (``serve.py``); this is for one that cannot even do that.
+_STOP_SECONDS = 20.0
+_FIRST_PAUSE = 0.2
+_LONGEST_PAUSE = 30.0
+#: A child that lived this long was well: its next death is paused for as if it were the first.
+_WELL_AFTER = 60.0
+
+
+def serve_command(role: Role, layout: Layout) -> list[str]:
+    """The command line of a role's process. ``-P``: what lies in the working directory is not imported."""
+    return [sys.executable, "-P", "-m", "troth", "serve", "--role", role, "--data", str(layout.root)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """What all children share.
+
+    Attributes:
+        lifeline: read end of the pipe whose write end only the supervisor holds.
+        environ: the environment they get; settings of the supervisor's command line are in it as variables.
+    """
+
+    layout: Layout
+    clock: Clock
+    sockets: Mapping[str, Sequence[socket.socket]]
+    lifeline: int
+    database_url: str
+    environ: Mapping[str, str]
+    command: Command = serve_command
+
+
+@dataclass(eq=False)
+class Child:
+    """One process of one role, kept alive until :meth:`stop`."""
+
+    role: Role
+    index: int
+    listeners: Sequence[str]
+    around: Surroundings
+    restarts: int = 0
+    _process: Process | None = None
+    _keeper: asyncio.Task[None] | None = None
+    _stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def name(self) -> str:
+        """``web-1``."""
+        return f"{self.role}-{self.index}"
+
+    @property
+    def pid(self) -> int | None:
+        """The process id while it runs."""
+        return self._process.pid if self._process is not None and not self._process.ended() else None
+
+    async def start(self) -> None:
+        """Start it and wait until it is ready; from then on it is restarted whenever it ends.
+
+        Raises AssemblyError if it ends, or is not ready in time, the first time: then something is wrong that a
+        restart would not mend.
+        """
+        if not await self._launch():
+            status = self._process.status if self._process is not None else None
+            await self.stop()
+            how = "is not ready after a minute" if status is None else _ended(status)
+            raise AssemblyError(CHILD_FAILED, f"{self.name} {how}", role=self.role)
+        self._keeper = asyncio.create_task(self._keep())
+
+    async def stop(self) -> None:
+        """Ask it to end, wait, and end it by force if it must be."""
+        self._stopping.set()
+        process = self._process
+        if process is not None:
+            process.send(signal.SIGTERM)
+            if not await process.wait(_STOP_SECONDS):
+                log.error("child.killed", child=self.name, pid=process.pid)
+                process.send(signal.SIGKILL)
+                await process.wait()
+        if self._keeper is not None:
+            await self._keeper
+
+    def kill(self) -> None:
+        """End it now."""
+        self._stopping.set()
+        if self._process is not None:
+            self._process.send(signal.SIGKILL)
+
+    async def _keep(self) -> None:
+        pause = _FIRST_PAUSE
+        while True:
+            process = self._process
+            begun = self.around.clock.monotonic()
+            if process is not None:
+                await process.wait()
+            if self._stopping.is_set():
+                return
+            if self.around.clock.monotonic() - begun > _WELL_AFTER:
+                pause = _FIRST_PAUSE
+            how = _ended(process.status if process is not None else None)
+            log.error("child.ended", child=self.name, how=how, restart_seconds=pause)
+            try:
+                await asyncio.wait_for(self._stopping.wait(), pause)
+            except TimeoutError:
+                pause = min(pause * 2, _LONGEST_PAUSE)
+            if self._stopping.is_set():
+                return
+            self.restarts += 1
+            if await self._launch():
+                log.info("child.restarted", child=self.name, restarts=self.restarts)
+            elif self._process is not None:
+                self._process.send(signal.SIGKILL)  # neither ready nor ended
+
+    async def _launch(self) -> bool:
+        """Start the process; whether it became ready."""
+        readable, writable = os.pipe()
+        try:
+            self._process = self._spawn(writable)
+        finally:
+            os.close(writable)
+        try:
+            return await self._becomes_ready(readable, self._process)
+        finally:
+            os.close(readable)
+
+    def _spawn(self, ready: int) -> Process:
+        around = self.around
+        handed_down = Inherited(
+            supervisor=os.getpid(),
+            index=self.index,
+            sockets={name: [one.fileno() for one in around.sockets[name]] for name in self.listeners},
+            ready=ready,
+            lifeline=around.lifeline,
+            database_url=around.database_url,
+        )
+        popen = subprocess.Popen(
+            around.command(self.role, around.layout),
+            stdin=subprocess.DEVNULL,
+            stdout=2,  # standard output belongs to the supervisor's one line of JSON
+            env={**around.environ, VARIABLE: handed_down.encode()},
+            pass_fds=handed_down.descriptors(),
+            # A process group of its own: Ctrl-C reaches the supervisor alone, which stops things in their order.
+            process_group=0,
+        )
+        return Process.child(popen)
+
+    async def _becomes_ready(self, readable: int, process: Process) -> bool:
+        """Until the child writes its byte; False when it ends (the pipe then closes) or takes too long."""
+        loop = asyncio.get_running_loop()
+        told = asyncio.Event()
+        loop.add_reader(readable, told.set)
+        try:
+            await asyncio.wait_for(told.wait(), _READY_SECONDS)
+        except TimeoutError:
+            return False
+        finally:
+            loop.remove_reader(readable)
+        if os.read(readable, 1) == b"1":
+            return True
+        await process.wait(5.0)  # so that its status can be told
+        return False
+
+
+def _ended(status: int | None) -> str:
+    if status is None:
+        return "ended"
+    if status < 0:
+        return f"was killed by {signal.Signals(-status).name}"
+    return f"ended with exit code {status}"

@@ -1,0 +1,82 @@
+"""What a role is given to work with, and how the supervisor hands it down."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+
+from troth.assembly.layout import Layout
+from troth.assembly.state import State
+from troth.kit.clock import Clock
+from troth.kit.settings import Config
+
+Role = Literal["signer", "worker", "status", "web"]
+#: In the order of starting: each needs those before it. They are stopped the other way round.
+ROLES: tuple[Role, ...] = ("signer", "worker", "status", "web")
+#: Which listeners a role answers on.
+LISTENERS: Mapping[Role, tuple[str, ...]] = {"signer": (), "worker": (), "status": ("http",), "web": ("https", "admin")}
+
+VARIABLE = "TROTH_INHERITED"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoleContext:
+    """Handed to a role's ``run``.
+
+    Attributes:
+        index: which one of several processes of this role, from 0.
+        state: the public addresses.
+        sockets: listening sockets by name: ``https``, ``http``, ``admin``, ``admin_socket``; a name may have
+            several (IPv4 and IPv6).
+        database_url: where the store is.
+        stop: set when it is time to end; ``run`` then finishes what it is doing and returns.
+        ready: called once, when requests are answered.
+    """
+
+    role: Role
+    index: int
+    config: Config
+    layout: Layout
+    state: State
+    clock: Clock
+    sockets: Mapping[str, Sequence[socket.socket]]
+    database_url: str
+    stop: asyncio.Event
+    ready: Callable[[], None]
+
+
+class Inherited(msgspec.Struct, frozen=True, kw_only=True):
+    """What a child of the supervisor finds in its environment: descriptor numbers, and whose child it is.
+
+    Attributes:
+        sockets: listener name → descriptors.
+        ready: write end of a pipe; a byte says that the role is ready.
+        lifeline: read end of a pipe that nobody writes to; its end is the supervisor's end.
+    """
+
+    supervisor: int
+    index: int
+    sockets: dict[str, list[int]]
+    ready: int
+    lifeline: int
+    database_url: str
+
+    def encode(self) -> str:
+        """The value of the environment variable."""
+        return msgspec.json.encode(self).decode()
+
+    def descriptors(self) -> tuple[int, ...]:
+        """All descriptors that the child must inherit."""
+        return (self.ready, self.lifeline, *(fd for fds in self.sockets.values() for fd in fds))
+
+
+def inherited() -> Inherited | None:
+    """What the supervisor handed down, or None for a role that runs alone. Our own children do not see it again."""
+    text = os.environ.pop(VARIABLE, None)
+    return msgspec.json.decode(text, type=Inherited) if text is not None else None

@@ -1,0 +1,135 @@
+"""``troth serve --role R``: one role in this process, under a supervisor or alone (under systemd, in a pod)."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import importlib
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import uvloop
+
+from troth.assembly import listeners, state
+from troth.assembly.context import LISTENERS, Inherited, Role, RoleContext, inherited
+from troth.assembly.errors import NOT_PREPARED, AssemblyError
+from troth.assembly.layout import Layout
+from troth.assembly.postgres.server import url as embedded_url
+from troth.kit import config as configuration
+from troth.kit import log as logging
+from troth.kit.clock import SystemClock
+from troth.kit.errors import TrothError
+from troth.kit.settings import Config, LogSettings
+
+log = logging.get_logger("assembly")
+
+#: After a stop was asked for, a role that has not ended by then is ended.
+_STOP_SECONDS = 15.0
+_PR_SET_PDEATHSIG = 1
+
+Run = Callable[[RoleContext], Awaitable[None]]
+
+
+def serve(role: Role, layout: Layout) -> int:
+    """Run ``role`` until it is told to stop; the process's exit code. Raises TrothError before it has begun."""
+    handed_down = inherited()
+    if handed_down is not None:
+        _die_with(handed_down.supervisor)
+    config = configuration.load(layout.root)
+    configure_log(role, config.log)
+    known = state.read(layout.state_file)
+    if known is None:
+        raise AssemblyError(NOT_PREPARED, f"{layout.state_file} does not exist")
+    run: Run = importlib.import_module(f"troth.assembly.roles.{role}").run
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_main(role, run, config, layout, known, handed_down))
+
+
+def configure_log(role: str, settings: LogSettings) -> None:
+    """Set logging up as the settings say: text for a person at a terminal, JSON for a machine."""
+    lines = settings.format == "json" or (settings.format == "auto" and not sys.stderr.isatty())
+    logging.configure(role=role, level=settings.level, json_lines=lines)
+
+
+async def _main(
+    role: Role, run: Run, config: Config, layout: Layout, known: state.State, handed_down: Inherited | None
+) -> int:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+
+    def end() -> None:
+        if handed_down is not None:
+            loop.remove_reader(handed_down.lifeline)  # at its end it stays readable for ever
+        if not stop.is_set():
+            stop.set()
+            _end_by_force(_STOP_SECONDS)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, end)
+    if handed_down is not None:
+        loop.add_reader(handed_down.lifeline, end)
+        sockets = {
+            name: [socket.socket(fileno=fd) for fd in descriptors] for name, descriptors in handed_down.sockets.items()
+        }
+    else:
+        sockets, _ = listeners.open_listeners(config.listen, known, LISTENERS[role])
+        if role == "web":
+            sockets[listeners.ADMIN_SOCKET] = [listeners.open_unix(layout.admin_socket)]
+
+    def ready() -> None:
+        log.info("role.ready", pid=os.getpid())
+        if handed_down is not None:
+            os.write(handed_down.ready, b"1")
+            os.close(handed_down.ready)
+
+    context = RoleContext(
+        role=role,
+        index=handed_down.index if handed_down is not None else 0,
+        config=config,
+        layout=layout,
+        state=known,
+        clock=SystemClock(),
+        sockets=sockets,
+        database_url=(handed_down.database_url if handed_down else config.database.url) or embedded_url(layout),
+        stop=stop,
+        ready=ready,
+    )
+    try:
+        await run(context)
+    except TrothError as error:
+        log.error("role.failed", code=error.code, detail=error.detail, fix=error.reason.fix)
+        return 1
+    except Exception:
+        log.exception("role.failed", code="internal.error")
+        return 1
+    if not stop.is_set():
+        log.error("role.ended_by_itself")
+        return 1
+    log.info("role.stopped")
+    return 0
+
+
+def _die_with(supervisor: int) -> None:
+    """Have the kernel tell us when the supervisor dies, however it dies. The lifeline pipe says so too, everywhere."""
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != supervisor:  # it died before the kernel knew that we care
+        sys.exit(1)
+
+
+def _end_by_force(seconds: float) -> None:
+    """End the process if it still runs after ``seconds``: a hung role must not outlive its supervisor."""
+
+    def kill() -> None:
+        log.error("role.stop_timed_out", seconds=seconds)
+        os._exit(1)
+
+    timer = threading.Timer(seconds, kill)
+    timer.daemon = True
+    timer.start()

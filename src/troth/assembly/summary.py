@@ -1,0 +1,58 @@
+"""What ``troth up`` says once it is ready: the same for a person and for a program."""
+
+from __future__ import annotations
+
+import msgspec
+
+from troth.assembly.firststart import Start
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """The one JSON object of ``troth up --output json``.
+
+    Attributes:
+        acme_directories: profile → directory URL.
+        root_certificate: path of the root's PEM file, to be trusted by clients.
+        admin_token_file: path of the first administrator's bootstrap token; gone once it has been used.
+    """
+
+    https_url: str
+    http_url: str
+    admin_url: str
+    acme_directories: dict[str, str]
+    root_certificate: str
+    admin_token_file: str
+    data_dir: str
+
+    def json(self) -> str:
+        """One line of JSON."""
+        return msgspec.json.encode(self).decode()
+
+
+def summarize(start: Start) -> Summary:
+    """The summary of a Troth that is ready."""
+    state, layout = start.state, start.layout
+    return Summary(
+        https_url=state.public_url,
+        http_url=state.public_http_url,
+        admin_url=state.admin_url,
+        acme_directories={"tls-server": f"{state.public_url}/acme/tls-server/directory"},
+        root_certificate=str(layout.root_certificate),
+        admin_token_file=str(layout.admin_token),
+        data_dir=str(layout.root),
+    )
+
+
+def render(summary: Summary) -> str:
+    """The summary in words."""
+    rows = [
+        ("ACME", summary.acme_directories.get("tls-server", summary.https_url)),
+        ("OCSP and CRL", summary.http_url),
+        ("Dashboard", summary.admin_url),
+        ("Root certificate", summary.root_certificate),
+        ("Log in with", summary.admin_token_file),
+        ("Data", summary.data_dir),
+    ]
+    width = max(len(label) for label, _ in rows)
+    lines = [f"  {label.ljust(width)}  {value}" for label, value in rows]
+    return "\n".join(["", "Troth is ready.", "", *lines, "", "Ctrl-C stops it."])

@@ -1,0 +1,230 @@
+"""``troth up``: everything on one machine, kept alive by one process.
+
+The order of a start, each step needing those before it: lock the data directory · bind the listeners · PostgreSQL ·
+migrate · signer · what a first start makes · worker, status, web. A stop goes the other way round, so that nobody
+asks something that has gone already. The supervisor itself holds no key and answers no request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from troth.assembly import firststart, listeners, state, summary
+from troth.assembly.children import Child, Command, Surroundings, serve_command
+from troth.assembly.context import LISTENERS, ROLES, Role
+from troth.assembly.errors import ALREADY_RUNNING, AssemblyError
+from troth.assembly.layout import Layout
+from troth.assembly.postgres import EmbeddedPostgres
+from troth.assembly.progress import Progress
+from troth.kit.clock import Clock
+from troth.kit.errors import TrothError
+from troth.kit.log import get_logger
+from troth.kit.settings import Config, ProcessSettings
+from troth.store.migrate import migrate
+
+log = get_logger("assembly")
+
+_FIRST_PAUSE = 0.2
+_LONGEST_PAUSE = 30.0
+_WELL_AFTER = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Supervisor:
+    """One ``troth up``.
+
+    Attributes:
+        environ: what children get as their environment.
+        announce: told the summary once everything is ready.
+        command: how a role's process is started.
+        first_start: makes what a data directory lacks, with the database running.
+    """
+
+    layout: Layout
+    config: Config
+    clock: Clock
+    progress: Progress
+    environ: Mapping[str, str]
+    announce: Callable[[summary.Summary], None]
+    command: Command = serve_command
+    first_start: Callable[[firststart.Start], Awaitable[None]] = firststart.first_start
+
+    async def run(self) -> None:
+        """Start everything, serve until SIGINT or SIGTERM, stop everything. Raises TrothError if the start fails."""
+        asked = asyncio.Event()
+        running: list[Child] = []
+        with self._locked(), _signals(asked, running):
+            async with contextlib.AsyncExitStack() as stack:
+                # A stop asked for during the start is a stop, not an error. Only the start is ever cancelled: the
+                # way down, which is the stack's, must not be.
+                starting = asyncio.create_task(self._start_all(stack, running))
+                stopping = asyncio.create_task(asked.wait())
+                await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
+                if starting.done():
+                    starting.result()
+                    await stopping
+                else:
+                    starting.cancel()
+                    await asyncio.wait((starting,))
+                stopping.cancel()
+                log.info("supervisor.stopping")
+
+    async def _start_all(self, stack: contextlib.AsyncExitStack, running: list[Child]) -> None:
+        sockets, known = self._listen()
+        stack.callback(listeners.close, sockets)
+        database_url = self.config.database.url or await stack.enter_async_context(self._database())
+        with self.progress.step("preparing the database") as step:
+            applied = await migrate(database_url)
+            step.note(f"{len(applied)} migrations" if applied else "")
+        lifeline, held = os.pipe()
+        stack.callback(os.close, lifeline)
+        stack.callback(os.close, held)
+        around = Surroundings(
+            layout=self.layout,
+            clock=self.clock,
+            sockets=sockets,
+            lifeline=lifeline,
+            database_url=database_url,
+            environ=self.environ,
+            command=self.command,
+        )
+        start = firststart.Start(
+            config=self.config,
+            layout=self.layout,
+            state=known,
+            clock=self.clock,
+            database_url=database_url,
+            progress=self.progress,
+        )
+        stack.push_async_callback(self._stop, running)
+        signer, others = _children(self.config.processes, around)
+        # The signer first, alone: all others speak to it while they start, and a first start needs it.
+        await self._start(signer, running)
+        await self.first_start(start)
+        await self._start(others, running)
+        self.announce(summary.summarize(start))
+        log.info("supervisor.ready", pid=os.getpid())
+
+    def _listen(self) -> tuple[listeners.Sockets, state.State]:
+        with self.progress.step("opening the listeners") as step:
+            before = state.read(self.layout.state_file)
+            sockets, known = listeners.open_listeners(self.config.listen, before)
+            try:
+                sockets[listeners.ADMIN_SOCKET] = [listeners.open_unix(self.layout.admin_socket)]
+                if known != before:
+                    state.write(self.layout.state_file, known)
+            except BaseException:
+                listeners.close(sockets)
+                raise
+            step.note(", ".join(f"{name} {address}" for name, address in known.listeners.items()))
+            if before is not None and before.public_http_url != known.public_http_url:
+                step.note(f"certificates issued so far point to {before.public_http_url}")
+        return sockets, known
+
+    @contextlib.asynccontextmanager
+    async def _database(self) -> AsyncIterator[str]:
+        database = EmbeddedPostgres(self.layout, self.config.database, self.clock)
+        with self.progress.step("starting PostgreSQL") as step:
+            url = await database.start()
+            step.note(database.version)
+            step.note("adopted the one that was running" if database.adopted else "")
+            for note in database.notes:
+                step.note(note)
+        keeper = asyncio.create_task(self._keep_database(database))
+        try:
+            yield url
+        finally:
+            keeper.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await keeper
+            with self.progress.step("stopping PostgreSQL"):
+                await database.stop()
+
+    async def _keep_database(self, database: EmbeddedPostgres) -> None:
+        """Restart the database whenever it ends; every process reconnects by itself."""
+        pause = _FIRST_PAUSE
+        while True:
+            begun = self.clock.monotonic()
+            status = await database.wait()
+            if self.clock.monotonic() - begun > _WELL_AFTER:
+                pause = _FIRST_PAUSE
+            log.error("postgres.ended", status=status, restart_seconds=pause)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)
+            try:
+                await database.start()
+            except TrothError as error:
+                log.error("postgres.restart_failed", code=error.code, detail=error.detail)
+            else:
+                log.info("postgres.restarted", pid=database.pid)
+
+    async def _start(self, children: Sequence[Child], running: list[Child]) -> None:
+        with self.progress.step(f"starting {', '.join(child.name for child in children)}"):
+            running.extend(children)
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    for child in children:
+                        tasks.create_task(child.start())
+            except BaseExceptionGroup as failed:
+                raise failed.exceptions[0] from None
+
+    async def _stop(self, running: list[Child]) -> None:
+        with self.progress.step("stopping"):
+            for role in reversed(ROLES):
+                await asyncio.gather(*(child.stop() for child in running if child.role == role))
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Hold the data directory for ourselves. The kernel lets go of the lock when we die, however we die."""
+        self.layout.prepare()
+        descriptor = os.open(self.layout.lock_file, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
+                detail = f"{self.layout.root} is in use by process {holder}"
+                raise AssemblyError(ALREADY_RUNNING, detail) from error
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+            yield
+        finally:
+            os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _signals(asked: asyncio.Event, running: list[Child]) -> Iterator[None]:
+    """SIGINT, SIGTERM and SIGHUP ask for a stop; a second one while stopping ends the children at once."""
+    loop = asyncio.get_running_loop()
+
+    def ask() -> None:
+        if asked.is_set():
+            for child in running:
+                child.kill()
+        asked.set()
+
+    # Under nohup SIGHUP is ignored, and stays so.
+    numbers = [n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]
+    for number in numbers:
+        loop.add_signal_handler(number, ask)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+def _children(settings: ProcessSettings, around: Surroundings) -> tuple[list[Child], list[Child]]:
+    """The signer, and the others in the order of starting."""
+    counts: dict[Role, int] = {"web": settings.web, "status": settings.status}
+    children: list[Child] = []
+    for role in ROLES:
+        names = [*LISTENERS[role], *([listeners.ADMIN_SOCKET] if role == "web" else [])]
+        children += [Child(role, index, names, around) for index in range(counts.get(role, 1))]
+    return [c for c in children if c.role == "signer"], [c for c in children if c.role != "signer"]

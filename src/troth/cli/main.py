@@ -1,0 +1,73 @@
+"""The ``troth`` command."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+
+import cyclopts
+from cyclopts import App
+
+import troth
+from troth.kit.errors import TrothError
+
+FAILED, USAGE, NOT_FOUND, DENIED = 1, 2, 3, 4
+
+app = App(
+    name="troth",
+    help="A PKI whose certificates hold only while faith is kept.",
+    version=troth.__version__,
+    version_flags=["--version"],
+    help_format="plaintext",
+)
+# The help stands here, so that the list of commands needs none of their modules.
+app.command("troth.cli.up:up", name="up", help="Start everything on this machine and serve until Ctrl-C.")
+app.command("troth.cli.serve:serve", name="serve", help="Run one role alone.")
+app.command("troth.cli.config:app", name="config", help="Check the configuration; print the reference.")
+app.command("troth.cli.version:version", name="version", help="Print the version.")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command in ``arguments`` (default: the process's own) and return its exit code."""
+    tokens = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        result = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+    except cyclopts.CycloptsError as error:
+        print(f"troth: {error}", file=sys.stderr)
+        print("Try `troth --help`.", file=sys.stderr)
+        return USAGE
+    except TrothError as error:
+        tell(error, as_json=wants_json(tokens))
+        return exit_code(error)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has gone (`troth … | head`). Python would complain once more while it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    return result if isinstance(result, int) else 0
+
+
+def exit_code(error: TrothError) -> int:
+    """The exit code for ``error``."""
+    return {403: DENIED, 404: NOT_FOUND}.get(error.reason.status, FAILED)
+
+
+def tell(error: TrothError, *, as_json: bool) -> None:
+    """Say on standard error what failed, why, and what to do about it."""
+    if as_json:
+        told = {"code": error.code, "detail": error.detail, "summary": error.reason.summary, "fix": error.reason.fix}
+        print(json.dumps({"error": told}), file=sys.stderr)
+        return
+    print(f"troth: {error.reason.summary}", file=sys.stderr)
+    if error.detail != error.reason.summary:
+        print("\n".join(f"  {line}" for line in error.detail.splitlines()), file=sys.stderr)
+    print(f"  {error.reason.fix}  [{error.code}]", file=sys.stderr)
+
+
+def wants_json(tokens: Sequence[str]) -> bool:
+    """Whether the command was asked for JSON, told from its words alone: it may not even have started."""
+    joined = " ".join(tokens)
+    return any(f" {form}" in f" {joined}" for form in ("--output json", "--output=json", "-o json", "-o=json"))
