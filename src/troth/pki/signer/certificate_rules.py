@@ -1,0 +1,220 @@
+"""The limits of an issuing key, held against the bytes it is about to sign.
+
+The signer trusts no description of what it signs: it reads the TBSCertificate again, first by hand (the fields whose
+exact octets matter), then with cryptography under a dummy signature (extensions, times, names). Only what both can
+read is signed. What a certificate *should* say is the gate's business; here stands what it may never say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
+
+from troth.pki import der
+from troth.pki.keys.algorithm import KeyAlgorithm
+from troth.pki.keys.model import IssuingLimits, KeyMetadata, KeyPurpose
+from troth.pki.signer.errors import (
+    LIMIT_ALGORITHM,
+    LIMIT_AUTHORITY_KEY,
+    LIMIT_CA,
+    LIMIT_EXTENDED_KEY_USAGE,
+    LIMIT_EXTENSION,
+    LIMIT_ISSUER,
+    LIMIT_KEY_USAGE,
+    LIMIT_RESPONDER,
+    LIMIT_SERIAL,
+    LIMIT_VALIDITY,
+    MALFORMED,
+    SignerRefused,
+)
+
+#: A responder with nocheck cannot be revoked (RFC 6960, 4.2.2.2.1), so it lives a week at most.
+MAX_RESPONDER_VALIDITY = timedelta(days=7)
+#: How far ahead of the signer's clock a certificate or CRL may start.
+MAX_AHEAD = timedelta(minutes=5)
+
+_T = TypeVar("_T", bound=x509.ExtensionType)
+_UNREADABLE = (
+    ValueError, TypeError, x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType,
+)
+_MIN_SERIAL, _MAX_SERIAL = 8, 20
+_RESPONDER = ExtendedKeyUsageOID.OCSP_SIGNING.dotted_string
+#: Extensions that mean something in CA certificates alone (RFC 5280, 4.2.1.5, 4.2.1.10, 4.2.1.11, 4.2.1.14).
+_CA_ONLY = frozenset(
+    {
+        ExtensionOID.POLICY_MAPPINGS,
+        ExtensionOID.NAME_CONSTRAINTS,
+        ExtensionOID.POLICY_CONSTRAINTS,
+        ExtensionOID.INHIBIT_ANY_POLICY,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TbsFields:
+    """Fields of a TBSCertificate in their exact octets.
+
+    Attributes:
+        serial: the INTEGER's content.
+        algorithm: AlgorithmIdentifier, whole.
+        issuer: Name, whole.
+        subject: Name, whole.
+        spki: SubjectPublicKeyInfo, whole.
+    """
+
+    serial: bytes
+    algorithm: bytes
+    issuer: bytes
+    subject: bytes
+    spki: bytes
+
+
+def read_tbs(tbs: bytes) -> TbsFields:
+    """The fields of a version 3 TBSCertificate without unique identifiers. Raises SignerRefused."""
+    try:
+        outer = der.Reader(tbs)
+        reader = outer.enter(der.SEQUENCE)
+        outer.close()
+        version = reader.enter(0xA0)
+        if version.read(der.INTEGER) != b"\x02":
+            raise der.DerError("not version 3")
+        version.close()
+        serial = reader.read(der.INTEGER)
+        der.read_integer(serial)
+        algorithm, issuer = reader.whole(), reader.whole()
+        reader.read(der.SEQUENCE)  # validity: cryptography reads it
+        subject, spki = reader.whole(), reader.whole()
+        reader.read(0xA3)
+        reader.close()
+    except der.DerError as error:
+        raise SignerRefused(MALFORMED, f"TBSCertificate: {error}") from error
+    return TbsFields(serial, algorithm, issuer, subject, spki)
+
+
+def parse_tbs(tbs: bytes, algorithm: bytes) -> x509.Certificate:
+    """``tbs`` as cryptography reads it, under a dummy signature. Raises SignerRefused."""
+    try:
+        certificate = x509.load_der_x509_certificate(der.sequence(tbs, algorithm, der.bits(bytes(64))))
+        _ = certificate.extensions, certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    except _UNREADABLE as error:
+        raise SignerRefused(MALFORMED, "the TBSCertificate cannot be read") from error
+    if certificate.tbs_certificate_bytes != tbs:
+        raise SignerRefused(MALFORMED, "the TBSCertificate has more than one reading")
+    return certificate
+
+
+class CertificateRules:
+    """The limits of one issuing key, ready to be applied.
+
+    Args:
+        own_key: finds the key of this signer that has a given SubjectPublicKeyInfo.
+    """
+
+    def __init__(
+        self, algorithm: KeyAlgorithm, limits: IssuingLimits, own_key: Callable[[bytes], KeyMetadata | None]
+    ) -> None:
+        self._algorithm = algorithm.signature_algorithm
+        self._limits = limits
+        self._usages = frozenset(limits.extended_key_usages)
+        self._own_key = own_key
+
+    def check(self, tbs: bytes, now: datetime) -> bytes:
+        """The serial number's octets, if ``tbs`` keeps every limit at ``now``. Raises SignerRefused."""
+        fields = read_tbs(tbs)
+        if not (_MIN_SERIAL <= len(fields.serial) <= _MAX_SERIAL) or fields.serial[0] & 0x80:
+            raise SignerRefused(LIMIT_SERIAL)
+        if fields.algorithm != self._algorithm:
+            raise SignerRefused(LIMIT_ALGORITHM)
+        if fields.issuer != self._limits.subject:
+            raise SignerRefused(LIMIT_ISSUER)
+        certificate = parse_tbs(tbs, fields.algorithm)
+        extensions = certificate.extensions
+        self._check_validity(certificate, now)
+        self._check_authority_key(extensions)
+        ca = self._check_ca(extensions)
+        usages = self._check_usages(extensions, ca)
+        _check_extension_set(extensions, ca, responder=_RESPONDER in usages)
+        self._check_own_key(fields.spki, certificate, usages)
+        return fields.serial
+
+    def _check_validity(self, certificate: x509.Certificate, now: datetime) -> None:
+        limits = self._limits
+        begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+        # The last second is inclusive (RFC 5280, 4.1.2.5), so one is added.
+        if end - begin + timedelta(seconds=1) > timedelta(seconds=limits.max_validity_seconds):
+            raise SignerRefused(LIMIT_VALIDITY, f"longer than {limits.max_validity_seconds} s")
+        if end > limits.not_after or begin < limits.not_before:
+            raise SignerRefused(LIMIT_VALIDITY, "not within the authority's own validity")
+        if end <= now or begin > now + MAX_AHEAD or begin < now - timedelta(seconds=limits.max_backdate_seconds):
+            raise SignerRefused(LIMIT_VALIDITY, "it does not start at the present")
+
+    def _check_authority_key(self, extensions: x509.Extensions) -> None:
+        found = value_of(extensions, x509.AuthorityKeyIdentifier)
+        if found is None or found.key_identifier != self._limits.key_identifier or found.authority_cert_issuer:
+            raise SignerRefused(LIMIT_AUTHORITY_KEY)
+
+    def _check_ca(self, extensions: x509.Extensions) -> bool:
+        constraints = value_of(extensions, x509.BasicConstraints)
+        if constraints is None or not constraints.ca:
+            return False
+        above = self._limits.path_length
+        if not self._limits.allow_ca or above == 0:
+            raise SignerRefused(LIMIT_CA)
+        if above is not None and (constraints.path_length is None or constraints.path_length >= above):
+            raise SignerRefused(LIMIT_CA, f"the path length must be below {above}")
+        return True
+
+    def _check_usages(self, extensions: x509.Extensions, ca: bool) -> frozenset[str]:
+        usage = value_of(extensions, x509.KeyUsage)
+        # A certificate without key usage may be used for anything, CRLs included (RFC 5280, 6.3.3 f).
+        if usage is None or usage.key_cert_sign != ca or (usage.crl_sign and not ca):
+            raise SignerRefused(LIMIT_KEY_USAGE)
+        extended = value_of(extensions, x509.ExtendedKeyUsage)
+        if extended is None:
+            if not ca:
+                raise SignerRefused(LIMIT_EXTENDED_KEY_USAGE, "extended key usage is never absent")
+            return frozenset()
+        usages = frozenset(oid.dotted_string for oid in extended)
+        if not usages or not usages <= self._usages:
+            raise SignerRefused(LIMIT_EXTENDED_KEY_USAGE)
+        if _RESPONDER in usages and (ca or len(usages) > 1):
+            raise SignerRefused(LIMIT_EXTENDED_KEY_USAGE, "OCSPSigning stands alone, in a certificate that is no CA's")
+        return usages
+
+    def _check_own_key(self, spki: bytes, certificate: x509.Certificate, usages: frozenset[str]) -> None:
+        own = self._own_key(spki)
+        if _RESPONDER not in usages:
+            if own is not None:
+                raise SignerRefused(LIMIT_RESPONDER, "the signer's own keys are certified as responders alone")
+            return
+        if own is None or own.purpose is not KeyPurpose.OCSP:
+            raise SignerRefused(LIMIT_RESPONDER)
+        begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+        too_long = end - begin + timedelta(seconds=1) > MAX_RESPONDER_VALIDITY
+        if too_long or (own.use_until is not None and end > own.use_until):
+            raise SignerRefused(LIMIT_VALIDITY, "a responder lives 7 days at most, and no longer than its key")
+
+
+def _check_extension_set(extensions: x509.Extensions, ca: bool, *, responder: bool) -> None:
+    for extension in extensions:
+        unknown = isinstance(extension.value, x509.UnrecognizedExtension)
+        if extension.critical and unknown:
+            raise SignerRefused(LIMIT_EXTENSION, f"critical {extension.oid.dotted_string} is not known here")
+        if extension.oid in _CA_ONLY and not ca:
+            raise SignerRefused(LIMIT_EXTENSION, f"{extension.oid.dotted_string} belongs in CA certificates")
+        # nocheck exempts from revocation: for responders, which live a week, and for nothing else.
+        if extension.oid == ExtensionOID.OCSP_NO_CHECK and not responder:
+            raise SignerRefused(LIMIT_EXTENSION, "ocsp-nocheck belongs in a responder's certificate")
+
+
+def value_of(extensions: x509.Extensions, kind: type[_T]) -> _T | None:
+    """The extension's value, or None."""
+    try:
+        return extensions.get_extension_for_class(kind).value
+    except x509.ExtensionNotFound:
+        return None

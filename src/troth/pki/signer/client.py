@@ -1,0 +1,233 @@
+"""The signer, as every other process sees it.
+
+The one promise that matters: **a request that may have been signed is never sent again.** A request that had left
+when the connection broke, or whose answer did not come in time, raises SignerLost; one that had not left waits for
+the next connection and raises SignerUnavailable when none comes in time. Questions (keys, health, the notary's state)
+change nothing and are repeated silently.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+from uuid import UUID
+
+from cryptography.exceptions import InvalidSignature
+
+from troth.kit.errors import INTERNAL, registered_reasons
+from troth.kit.log import get_logger
+from troth.pki.algorithms import load_public, verify
+from troth.pki.keys.algorithm import KeyAlgorithm
+from troth.pki.keys.errors import SecretUnsafe
+from troth.pki.keys.files import read_secret
+from troth.pki.keys.model import KeyMetadata, KeyPurpose
+from troth.pki.signer import protocol
+from troth.pki.signer.errors import LOST, MALFORMED, UNAVAILABLE, SignerLost, SignerRefused, SignerUnavailable
+from troth.pki.signer.link import Link, LinkLost
+from troth.pki.signer.sealing import Recipient, Sealed
+
+log = get_logger("pki")
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
+_HANDSHAKE_SECONDS = 5.0
+_A = TypeVar("_A")
+
+
+class SignerClient:
+    """A lasting, pipelined connection to the signer under one role.
+
+    >>> async with SignerClient(run / "signer.sock", "web", data / "secrets") as signer:
+    ...     signature = await signer.certify(key_id, tbs, certificate_id)
+
+    Args:
+        socket: the signer's Unix socket.
+        role: as in ``troth.pki.signer.roles``.
+        secrets_directory: where ``<role>.secret`` lies; read at each connection.
+        timeout: seconds that one call takes at most, waiting for a connection included.
+    """
+
+    def __init__(self, socket: Path, role: str, secrets_directory: Path, *, timeout: float = 10.0) -> None:
+        self._socket = socket
+        self._role = role
+        self._secret_file = secrets_directory / f"{role}.secret"
+        self._timeout = timeout
+        self._secret = b""
+        self._link: Link | None = None
+        self._linked = asyncio.Event()
+        self._keeper: asyncio.Task[None] | None = None
+        self._trouble = "not connected yet"
+
+    async def __aenter__(self) -> Self:
+        self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def open(self) -> None:
+        """Begin to connect, and stay connected until :meth:`close`. Calls wait for the connection by themselves."""
+        if self._keeper is None:
+            self._keeper = asyncio.get_running_loop().create_task(self._keep_connected())
+
+    async def close(self) -> None:
+        """End the connection; calls under way raise SignerLost or SignerUnavailable."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.gather(self._keeper, return_exceptions=True)
+            self._keeper = None
+
+    async def certify(self, key_id: str, tbs: bytes, reservation_id: UUID) -> bytes:
+        """The signature over a TBSCertificate (DER). For the gate, and for nobody else.
+
+        ``reservation_id`` is the UUIDv7 under which the bytes were stored; it is signed at most once, and never if it
+        is older than the signer's start.
+        """
+        request = await self._act(lambda n: protocol.Certify(n, key_id, tbs, reservation_id))
+        return _expect(request, protocol.Signature).signature
+
+    async def sign_crl(self, key_id: str, tbs: bytes) -> bytes:
+        """The signature over a TBSCertList (DER), whose number must be above the last."""
+        return _expect(await self._act(lambda n: protocol.SignCrl(n, key_id, tbs)), protocol.Signature).signature
+
+    async def generate_key(self, purpose: KeyPurpose, algorithm: KeyAlgorithm = KeyAlgorithm.P256) -> KeyMetadata:
+        """Make a key in the signer."""
+        return _expect(await self._act(lambda n: protocol.GenerateKey(n, purpose, algorithm)), protocol.Key).key
+
+    async def attach_authority(
+        self, key_id: str, certificate: bytes, bounds: protocol.Bounds | None = None
+    ) -> KeyMetadata:
+        """Bind an issuing key to its authority's certificate (DER), once."""
+        bounds = bounds or protocol.Bounds()
+        return _expect(
+            await self._act(lambda n: protocol.AttachAuthority(n, key_id, certificate, bounds)), protocol.Key
+        ).key
+
+    async def release_key(self, key_id: str) -> bytes:
+        """The private key of an OCSP responder: PKCS#8, DER, in the clear. It never goes to a file."""
+        recipient = Recipient()
+        released = await self._question(lambda n: protocol.ReleaseKey(n, key_id, recipient.public))
+        answer = _expect(released, protocol.SealedKey)
+        return recipient.open(Sealed(answer.ephemeral, answer.ciphertext), secret=self._secret, context=key_id)
+
+    async def checkpoint(self, old_size: int, leaves: Sequence[bytes], at: datetime) -> protocol.SignedCheckpoint:
+        """Have the notary extend the ledger from ``old_size``; look at ``extended`` in the answer."""
+        return _expect(
+            await self._act(lambda n: protocol.Checkpoint(n, old_size, list(leaves), at)), protocol.SignedCheckpoint
+        )
+
+    async def list_keys(self, purpose: KeyPurpose | None = None) -> list[KeyMetadata]:
+        """All keys, oldest first."""
+        return _expect(await self._question(lambda n: protocol.ListKeys(n, purpose)), protocol.Keys).keys
+
+    async def public_key(self, key_id: str) -> KeyMetadata:
+        """About one key."""
+        return _expect(await self._question(lambda n: protocol.PublicKey(n, key_id)), protocol.Key).key
+
+    async def notary_state(self) -> protocol.NotaryState:
+        """Where the notary stands, and its verifier key."""
+        return _expect(await self._question(protocol.NotaryStateRequest), protocol.NotaryState)
+
+    async def health(self, key_id: str | None = None) -> protocol.HealthReport:
+        """Proof of life; with ``key_id`` that key signs a nonce and the signature is verified here."""
+        nonce = os.urandom(32)
+        report = _expect(
+            await self._question(lambda n: protocol.Health(n, nonce, key_id)), protocol.HealthReport
+        )
+        if key_id is not None:
+            metadata = await self.public_key(key_id)
+            try:
+                verify(load_public(metadata.public_key), report.signature or b"", protocol.health_message(nonce))
+            except InvalidSignature as error:
+                raise SignerUnavailable(UNAVAILABLE, f"{key_id} makes signatures that do not verify") from error
+        return report
+
+    async def _act(self, build: Callable[[int], protocol.Request]) -> protocol.Answer:
+        """Send once; SignerLost when it left and no answer came."""
+        return await self._ask(build, repeat=False)
+
+    async def _question(self, build: Callable[[int], protocol.Request]) -> protocol.Answer:
+        """Send until answered or out of time: the request changes nothing."""
+        return await self._ask(build, repeat=True)
+
+    async def _ask(self, build: Callable[[int], protocol.Request], *, repeat: bool) -> protocol.Answer:
+        deadline = asyncio.get_running_loop().time() + self._timeout
+        while True:
+            link = await self._wait_for_link(deadline)
+            n = link.next_number()
+            try:
+                async with asyncio.timeout_at(deadline):
+                    return await link.send(build(n))
+            except LinkLost as error:
+                if error.sent and not repeat:
+                    raise SignerLost(LOST, "the connection broke before the answer came") from None
+            except TimeoutError:
+                if link.withdraw(n) or repeat:
+                    raise SignerUnavailable(UNAVAILABLE, f"no answer within {self._timeout} s") from None
+                raise SignerLost(LOST, f"no answer within {self._timeout} s") from None
+            finally:
+                link.withdraw(n)
+
+    async def _wait_for_link(self, deadline: float) -> Link:
+        while True:
+            link = self._link
+            if link is not None and link.alive:
+                return link
+            if self._keeper is None or self._keeper.done():
+                raise SignerUnavailable(UNAVAILABLE, "the client is closed")
+            self._linked.clear()
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await self._linked.wait()
+            except TimeoutError:
+                raise SignerUnavailable(UNAVAILABLE, self._trouble) from None
+
+    async def _keep_connected(self) -> None:
+        pause = _FIRST_PAUSE
+        try:
+            while True:
+                try:
+                    await self._connect()
+                    pause = _FIRST_PAUSE
+                    if self._link is not None:
+                        await asyncio.shield(self._link.ended)
+                    self._trouble = "the signer ended the connection"
+                except (OSError, TimeoutError, SecretUnsafe, SignerUnavailable) as error:
+                    self._trouble = str(error)
+                    log.debug("signer.not_reached", error=str(error))
+                # The pauses of many clients spread, so that a restarted signer is not met by all at once.
+                await asyncio.sleep(pause * (0.5 + secrets.randbelow(1000) / 1000))
+                pause = min(pause * 2, _LONGEST_PAUSE)
+        finally:
+            if self._link is not None:
+                self._link.close()
+            self._linked.set()
+
+    async def _connect(self) -> None:
+        loop = asyncio.get_running_loop()
+        secret = await loop.run_in_executor(None, read_secret, self._secret_file)
+        async with asyncio.timeout(_HANDSHAKE_SECONDS):
+            _transport, link = await loop.create_unix_connection(lambda: Link(self._role, secret), str(self._socket))
+            try:
+                await link.proved
+            except BaseException:
+                link.close()
+                raise
+        self._secret, self._link = secret, link
+        self._linked.set()
+
+
+def _expect(answer: protocol.Answer, kind: type[_A]) -> _A:
+    """``answer`` if it is a ``kind``; a Failure raises SignerRefused with the signer's reason."""
+    if isinstance(answer, kind):
+        return answer
+    if isinstance(answer, protocol.Failure):
+        raise SignerRefused(registered_reasons().get(answer.code, INTERNAL), answer.detail)
+    raise SignerRefused(MALFORMED, f"the signer answered with {type(answer).__name__}")

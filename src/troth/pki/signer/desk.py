@@ -1,0 +1,172 @@
+"""What is done for each request, once it is known who asks.
+
+Two lanes. :meth:`Desk.quick` answers on the event loop: reads, and the signatures that issuance waits for.
+:meth:`Desk.slow` runs on one thread of its own, in order: everything that flushes a file or makes a key. The state
+that the slow lane changes (key store, CRL numbers, notary) belongs to that thread; the quick lane reads what it has
+published.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TypeAlias
+
+from troth.kit.clock import Clock
+from troth.pki.keys.model import Custodian, IssuingLimits, KeyMetadata, KeyPurpose
+from troth.pki.signer import protocol
+from troth.pki.signer.attachment import limits_from
+from troth.pki.signer.certificate_rules import MAX_RESPONDER_VALIDITY, CertificateRules
+from troth.pki.signer.crl_rules import CrlNumbers, check_crl
+from troth.pki.signer.errors import BUSY, KEY_UNATTACHED, LIMIT_RESPONDER, MALFORMED, ROLE, SignerRefused
+from troth.pki.signer.memory import Memory
+from troth.pki.signer.notary import Notary, Standing
+from troth.pki.signer.roles import Role
+from troth.pki.signer.sealing import seal
+
+#: An OCSP key is certified in its first week, and its certificate lives a week.
+_RESPONDER_KEY_LIFE = 2 * MAX_RESPONDER_VALIDITY
+#: Live keys of one purpose. A worker that was taken over fills no disk.
+_MAX_KEYS = {KeyPurpose.OCSP: 256, KeyPurpose.ISSUING: 64}
+
+SlowRequest: TypeAlias = (
+    protocol.SignCrl
+    | protocol.GenerateKey
+    | protocol.AttachAuthority
+    | protocol.ReleaseKey
+    | protocol.Checkpoint
+)
+QuickRequest: TypeAlias = (
+    protocol.Certify | protocol.ListKeys | protocol.PublicKey | protocol.Health | protocol.NotaryStateRequest
+)
+
+
+def permission_of(request: protocol.Request) -> str:
+    """The permission that ``request`` needs."""
+    operation = str(request.__struct_config__.tag)
+    return f"{operation}:{request.purpose}" if isinstance(request, protocol.GenerateKey) else operation
+
+
+def authorize(role: Role, request: protocol.Request) -> None:
+    """Raise SignerRefused unless ``role`` may ask for this."""
+    if permission_of(request) not in role.permissions:
+        raise SignerRefused(ROLE)
+
+
+class Desk:
+    """The signer's operations, without sockets."""
+
+    def __init__(
+        self, custodian: Custodian, notary: Notary, numbers: CrlNumbers, clock: Clock, memory: Memory | None = None
+    ) -> None:
+        self._custodian = custodian
+        self._notary = notary
+        self._numbers = numbers
+        self._clock = clock
+        self._memory = memory or Memory()
+        self._rules: dict[str, CertificateRules] = {}
+        self._started_at = clock.now()
+        self._by_spki: dict[bytes, KeyMetadata] = {}
+        self._index()
+
+    def quick(self, request: QuickRequest) -> protocol.Answer:
+        """Answer on the event loop. Raises TrothError subclasses; then nothing was signed."""
+        match request:
+            case protocol.Certify():
+                return self._certify(request)
+            case protocol.ListKeys(n=n, purpose=purpose):
+                keys = [key for key in self._custodian.list_keys() if purpose in (None, key.purpose)]
+                return protocol.Keys(n, keys)
+            case protocol.PublicKey(n=n, key_id=key_id):
+                return protocol.Key(n, self._custodian.metadata(key_id))
+            case protocol.Health():
+                return self._health(request)
+            case protocol.NotaryStateRequest(n=n):
+                at = self._notary.standing()
+                return protocol.NotaryState(n, at.size, at.root, at.note, str(self._notary.verifier_key))
+
+    def slow(self, request: SlowRequest, secret: bytes) -> protocol.Answer:
+        """Answer on the slow lane's thread; ``secret`` is the asking role's. Raises as :meth:`quick`."""
+        match request:
+            case protocol.SignCrl():
+                return self._sign_crl(request)
+            case protocol.GenerateKey():
+                return self._generate(request)
+            case protocol.AttachAuthority():
+                return self._attach(request)
+            case protocol.ReleaseKey():
+                return self._release(request, secret)
+            case protocol.Checkpoint(n=n, old_size=old_size, leaves=leaves, at=at):
+                standing: Standing = self._notary.checkpoint(old_size, leaves, at)
+                return protocol.SignedCheckpoint(n, standing.extended, standing.size, standing.root, standing.note)
+
+    def _certify(self, request: protocol.Certify) -> protocol.Signature:
+        key_id = request.key_id
+        rules = self._rules.get(key_id) or self._compile(key_id)
+        serial = rules.check(request.tbs, self._clock.now())
+        self._memory.check(request.reservation_id, key_id, serial)
+        # Remembered before the signature is made: what fails after this is never tried again.
+        self._memory.remember(request.reservation_id, key_id, serial)
+        return protocol.Signature(request.n, self._custodian.signing_key(key_id).sign(request.tbs))
+
+    def _compile(self, key_id: str) -> CertificateRules:
+        metadata, limits = self._issuing(key_id)
+        # Limits never change once a key is attached, so what was compiled stays true.
+        rules = self._rules[key_id] = CertificateRules(
+            metadata.algorithm, limits, lambda spki: self._by_spki.get(spki)
+        )
+        return rules
+
+    def _issuing(self, key_id: str) -> tuple[KeyMetadata, IssuingLimits]:
+        metadata = self._custodian.metadata(key_id)
+        if metadata.purpose is not KeyPurpose.ISSUING or metadata.limits is None:
+            raise SignerRefused(KEY_UNATTACHED)
+        return metadata, metadata.limits
+
+    def _health(self, request: protocol.Health) -> protocol.HealthReport:
+        if not 16 <= len(request.nonce) <= 64:
+            raise SignerRefused(MALFORMED, "a health nonce has 16 to 64 octets")
+        signature = None
+        if request.key_id is not None:
+            signature = self._custodian.signing_key(request.key_id).sign(protocol.health_message(request.nonce))
+        return protocol.HealthReport(request.n, self._started_at, self._clock.now(), len(self._by_spki), signature)
+
+    def _sign_crl(self, request: protocol.SignCrl) -> protocol.Signature:
+        metadata, limits = self._issuing(request.key_id)
+        header = check_crl(request.tbs, metadata.algorithm, limits, self._clock.now())
+        self._numbers.advance(request.key_id, header)
+        return protocol.Signature(request.n, self._custodian.signing_key(request.key_id).sign(request.tbs))
+
+    def _generate(self, request: protocol.GenerateKey) -> protocol.Key:
+        purpose, now = request.purpose, self._clock.now()
+        self._forget_old(now)
+        if sum(key.purpose is purpose for key in self._custodian.list_keys()) >= _MAX_KEYS.get(purpose, 0):
+            raise SignerRefused(BUSY, f"the signer holds as many {purpose} keys as it may")
+        until = now + _RESPONDER_KEY_LIFE if purpose is KeyPurpose.OCSP else None
+        made = self._custodian.generate(purpose, request.algorithm, use_until=until)
+        self._index()
+        return protocol.Key(request.n, made)
+
+    def _attach(self, request: protocol.AttachAuthority) -> protocol.Key:
+        spki = self._custodian.metadata(request.key_id).public_key
+        limits = limits_from(request.certificate, spki, request.bounds, self._clock.now())
+        attached = self._custodian.attach(request.key_id, request.certificate, limits)
+        self._index()
+        return protocol.Key(request.n, attached)
+
+    def _release(self, request: protocol.ReleaseKey, secret: bytes) -> protocol.SealedKey:
+        metadata = self._custodian.metadata(request.key_id)
+        if metadata.purpose is not KeyPurpose.OCSP:
+            raise SignerRefused(LIMIT_RESPONDER, "this key never leaves the signer")
+        plain = self._custodian.export(request.key_id)
+        sealed = seal(plain, request.recipient, secret=secret, context=request.key_id)
+        return protocol.SealedKey(request.n, sealed.ephemeral, sealed.ciphertext)
+
+    def _forget_old(self, now: datetime) -> None:
+        for key in self._custodian.list_keys():
+            if key.use_until is not None and key.use_until < now:
+                self._custodian.forget(key.key_id)
+        self._index()
+
+    def _index(self) -> None:
+        # One assignment publishes the new index to the quick lane.
+        self._by_spki = {key.public_key: key for key in self._custodian.list_keys()}

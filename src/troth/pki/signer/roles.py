@@ -1,0 +1,40 @@
+"""Who may ask the signer for what: the one table.
+
+The DESIGN's rule 6 in its smallest form: what is not written here is refused. A permission is the operation's tag,
+for ``generate_key`` with the purpose behind a colon.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+_KIB = 1024
+_MIB = 1024 * _KIB
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """What one kind of process may do here.
+
+    Attributes:
+        permissions: operations.
+        max_frame: octets of one request. A leaf with a thousand names has 40 KiB; a CRL of 100,000 entries 5 MiB.
+    """
+
+    permissions: frozenset[str]
+    max_frame: int
+
+
+_READS = frozenset({"health", "list_keys", "public_key", "notary_state"})
+
+ROLES: Mapping[str, Role] = {
+    # Serves strangers, so it gets the least: leaves, within the limits of the key.
+    "web": Role(_READS | {"certify"}, 256 * _KIB),
+    # Issues for operators and jobs, renews responders, builds CRLs, has the ledger's checkpoints signed.
+    "worker": Role(_READS | {"certify", "sign_crl", "checkpoint", "generate_key:ocsp"}, 64 * _MIB),
+    # Answers OCSP with a released key; asks for nothing to be signed.
+    "status": Role(_READS | {"release_key"}, 64 * _KIB),
+    # The supervisor, at the first start: makes an authority's key and binds it. It cannot have anything certified.
+    "setup": Role(_READS | {"generate_key:issuing", "attach_authority"}, 64 * _KIB),
+}
