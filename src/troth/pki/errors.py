@@ -40,12 +40,20 @@ PROFILE_UNKNOWN = reason(
     "pki.profile.unknown", "no such certificate profile is applied",
     fix="List the profiles, or apply one with `troth apply -f`.", status=404,
 )
+PROFILE_CHANGED = reason(
+    "pki.profile.changed", "the profile was changed by someone else at the same moment",
+    fix="Look at the present version and apply again.", status=409,
+)
 PROFILE_REFUSES = reason(
     "pki.profile.refuses", "the request does not fit the certificate profile",
     fix="Ask for what the profile allows, or for another profile.", status=403,
 )
 AUTHORITY_UNKNOWN = reason(
     "pki.authority.unknown", "no such authority", fix="List the authorities of this installation.", status=404,
+)
+AUTHORITY_EXISTS = reason(
+    "pki.authority.exists", "an authority of this name or certificate exists already",
+    fix="Choose another name; an authority's certificate is never exchanged.", status=409,
 )
 AUTHORITY_INACTIVE = reason(
     "pki.authority.inactive", "the authority issues no certificates in its present state",

@@ -1,0 +1,151 @@
+"""What may be issued here and now: authorities and applied profiles, compiled on first use and kept.
+
+The catalogue is a copy of two small tables. ``refresh`` reads them again (the assembly calls it on the ledger events
+``profile.applied`` and ``authority.*`` and now and then besides); readers between two refreshes see one consistent
+state, since the copy is exchanged whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from troth.audit.event import Event
+from troth.kit.clock import Clock
+from troth.pki.authorities import Authority, chain_of, find
+from troth.pki.authority_store import ADD_AUTHORITY, ADD_PROFILE, AuthorityStore
+from troth.pki.errors import AUTHORITY_EXISTS, PROFILE_CHANGED, PROFILE_UNKNOWN, AuthorityRefused, ProfileRefused
+from troth.pki.lint_full import lint_profile
+from troth.pki.profile import Profile, parse_profile
+from troth.pki.template import Template, compile_template
+from troth.store.pool import Database
+from troth.store.unit import Unit
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedProfile:
+    """The version of a profile that governs."""
+
+    profile: Profile
+    version: int
+    document: str
+    applied_at: datetime
+    actor: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Copy:
+    authorities: Mapping[str, Authority] = field(default_factory=dict)
+    profiles: Mapping[str, AppliedProfile] = field(default_factory=dict)
+    templates: dict[tuple[str, str], Template] = field(default_factory=dict)
+    chains: dict[str, tuple[bytes, ...]] = field(default_factory=dict)
+
+
+class Catalogue:
+    """See the module. Belongs to one event loop."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._copy = _Copy()
+
+    async def refresh(self) -> None:
+        """Read authorities and profiles again."""
+        store = AuthorityStore(self._database)
+        authorities = {authority.slug: authority for authority in await store.authorities()}
+        profiles = {
+            name: AppliedProfile(parse_profile(document), version, document, applied_at, actor)
+            for name, version, _, document, applied_at, actor in await store.profiles()
+        }
+        self._copy = _Copy(authorities, profiles)
+
+    @property
+    def authorities(self) -> Mapping[str, Authority]:
+        """All authorities by slug."""
+        return self._copy.authorities
+
+    @property
+    def profiles(self) -> Mapping[str, AppliedProfile]:
+        """The governing version of every profile, by name."""
+        return self._copy.profiles
+
+    def authority(self, slug: str) -> Authority:
+        """One authority. Raises AuthorityRefused."""
+        return find(slug, self._copy.authorities)
+
+    def chain(self, slug: str) -> tuple[bytes, ...]:
+        """DER of the authority and its parents without the root. Raises AuthorityRefused."""
+        copy = self._copy
+        if slug not in copy.chains:
+            copy.chains[slug] = chain_of(slug, copy.authorities)
+        return copy.chains[slug]
+
+    def template(self, authority: str, profile: str) -> Template:
+        """``profile`` compiled under ``authority``. Raises AuthorityRefused, ProfileRefused."""
+        copy = self._copy
+        found = copy.templates.get((authority, profile))
+        if found is None:
+            issuer = find(authority, copy.authorities)
+            applied = copy.profiles.get(profile)
+            if applied is None:
+                raise ProfileRefused(PROFILE_UNKNOWN, f"no profile is named {profile[:80]!r}")
+            found = compile_template(
+                applied.profile, version=applied.version, authority=authority, issuer=issuer.x509, urls=issuer.urls
+            )
+            copy.templates[authority, profile] = found
+        return found
+
+    async def apply_profile(self, document: str, *, actor: str) -> AppliedProfile:
+        """Make ``document`` (YAML) the governing version of its profile; the same profile again changes nothing.
+
+        Linted in full against every active authority first. Raises ProfileRefused, LintRefused.
+        """
+        profile = parse_profile(document)
+        await self.refresh()
+        present = self._copy.profiles.get(profile.name)
+        if present is not None and present.profile.digest == profile.digest:
+            return present
+        version = present.version + 1 if present else 1
+        for authority in self._copy.authorities.values():
+            if authority.state == "active" and authority.kind == "issuing":
+                lint_profile(
+                    compile_template(
+                        profile, version=version, authority=authority.slug, issuer=authority.x509, urls=authority.urls
+                    ),
+                    self._clock.now(),
+                )
+        now = self._clock.now()
+        unit = Unit()
+        unit.claim(
+            ADD_PROFILE, profile.name, version, profile.digest, document, now, actor,
+            refuse=ProfileRefused(PROFILE_CHANGED, f"profile {profile.name} was applied by someone else just now"),
+        )
+        unit.record(
+            Event(
+                "profile.applied", actor, (f"profile:{profile.name}",),
+                {"name": profile.name, "version": version, "digest": profile.digest.hex()},
+            )
+        )
+        await self._database.commit(unit)
+        await self.refresh()
+        return self._copy.profiles[profile.name]
+
+
+def add_authority(unit: Unit, authority: Authority, *, actor: str) -> Unit:
+    """Add ``authority`` and its ledger event to ``unit``."""
+    unit.claim(
+        ADD_AUTHORITY, authority.slug, authority.name, authority.kind, authority.parent, authority.certificate,
+        authority.sha256, authority.key_id, authority.state, authority.trial, authority.ca_issuers_url,
+        authority.ocsp_url, authority.crl_url, authority.not_after, authority.created_at, actor,
+        refuse=AuthorityRefused(AUTHORITY_EXISTS, f"an authority is named {authority.slug} or has this certificate"),
+    )
+    return unit.record(
+        Event(
+            "authority.added", actor, (f"authority:{authority.slug}",),
+            {
+                "slug": authority.slug, "name": authority.name, "kind": authority.kind, "parent": authority.parent,
+                "sha256": authority.sha256.hex(), "state": authority.state, "trial": authority.trial,
+            },
+        )
+    )

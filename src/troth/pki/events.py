@@ -1,0 +1,41 @@
+"""The mint's ledger events. Followers of the trust stream read certificate status from these and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from uuid import UUID
+
+from troth.audit.event import Event
+from troth.kit.canonical import Json
+from troth.pki.model import Status
+from troth.pki.serial import SerialNumber
+
+
+def iso(moment: datetime) -> str:
+    """UTC with microseconds, as everywhere in the ledger."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def certificate_event(
+    kind: str, *, actor: str, certificate_id: UUID, serial: SerialNumber, authority: str, status: Status,
+    status_version: int, status_at: datetime, reason: int | None, not_after: datetime,
+    subjects: Sequence[UUID] = (), decision_id: UUID | None = None, more: dict[str, Json] | None = None,
+) -> Event:
+    """An event of one certificate. Every kind carries the whole status, so that a follower keeps the greatest
+    ``status_version`` it has seen and may miss, repeat or reorder the rest."""
+    references = [f"certificate:{certificate_id}", f"authority:{authority}"]
+    references += [f"subject:{subject}" for subject in subjects]
+    if decision_id is not None:
+        references.append(f"decision:{decision_id}")
+    data: dict[str, Json] = {
+        "certificate_id": str(certificate_id),
+        "serial": serial.hex(),
+        "authority": authority,
+        "status": status,
+        "status_version": status_version,
+        "status_at": iso(status_at),
+        "reason": reason,
+        "not_after": iso(not_after),
+    }
+    return Event(kind, actor, tuple(references), data | (more or {}))

@@ -1,0 +1,158 @@
+"""The whole of pkilint, in process: for profiles at apply time, CA certificates, responders and samples of leaves.
+
+A certificate takes about 5 ms, so this is not for every leaf (``lint`` is). What is linted wears a constant dummy
+signature: no key is needed to find out what would be wrong. Every finding has pkilint's own code; a finding that we
+accept stands in :data:`ALLOWED` with the reason, and nothing else of severity notice or above passes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+from troth.pki import algorithms, der
+from troth.pki.errors import LINT_REFUSED, LintRefused
+from troth.pki.lint import DUMMY_SIGNATURE, Expected, findings_of
+from troth.pki.names import GeneralNames, canonical_names
+from troth.pki.profile import Profile
+from troth.pki.serial import new_serial
+from troth.pki.template import TbsBytes, Template
+
+#: Finding code → why it does not stop us.
+ALLOWED: Mapping[str, str] = {
+    "pkix.invalid_uri_syntax": "pkilint knows web schemes only and calls SPIFFE IDs malformed; names.canonical_uri "
+    "holds every URI to RFC 3986 before it comes here",
+    "pkix.invalid_domain_name_syntax": "pkilint wants public names: no wildcard, no single label such as localhost; "
+    "names.canonical_dns holds every name to RFC 1123 and RFC 5890 before it comes here",
+}
+_STOPPING = frozenset({"FATAL", "ERROR", "WARNING", "NOTICE"})
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One finding of pkilint.
+
+    Attributes:
+        severity: ``FATAL``, ``ERROR``, ``WARNING``, ``NOTICE``, ``INFO`` or ``DEBUG``.
+        code: dotted, pkilint's own.
+        where: path of the field in the certificate.
+    """
+
+    severity: str
+    code: str
+    where: str
+
+
+@lru_cache(maxsize=1)
+def _linter() -> tuple[Any, Any]:
+    """pkilint's document loader and validators. Imported here: web workers never pay its 40 MB."""
+    from pkilint import loader
+    from pkilint.pkix import certificate, extension, name
+
+    validators = certificate.create_pkix_certificate_validator_container(
+        certificate.create_decoding_validators(name.ATTRIBUTE_TYPE_MAPPINGS, extension.EXTENSION_MAPPINGS),
+        [
+            certificate.create_issuer_validator_container([]),
+            certificate.create_validity_validator_container(),
+            certificate.create_subject_validator_container([]),
+            certificate.create_extensions_validator_container([]),
+            certificate.create_spki_validator_container([]),
+        ],
+    )
+    return loader, validators
+
+
+def findings(certificate: bytes) -> list[Finding]:
+    """Everything that pkilint says of a DER certificate, allowed or not, worst first."""
+    loader, validators = _linter()
+    try:
+        document = loader.load_certificate(certificate, "certificate")
+    except ValueError:
+        return [Finding("FATAL", "lint.unparsable", "certificate")]
+    found = [
+        (int(description.finding.severity), Finding(
+            str(description.finding.severity), description.finding.code, str(result.node.path)
+        ))
+        for result in validators.validate(document.root)
+        for description in result.finding_descriptions
+    ]
+    return [finding for _, finding in sorted(found, key=lambda item: (item[0], item[1].code, item[1].where))]
+
+
+def lint_full(certificate: bytes) -> list[Finding]:
+    """Raise LintRefused for findings of severity notice or above that are not allowed; return the rest."""
+    found = findings(certificate)
+    bad = [finding for finding in found if finding.severity in _STOPPING and finding.code not in ALLOWED]
+    if bad:
+        listed = [f"{finding.code} at {finding.where}" for finding in bad]
+        raise LintRefused(LINT_REFUSED, "; ".join(listed[:10]), findings=sorted({finding.code for finding in bad}))
+    return found
+
+
+def lint_tbs(tbs: TbsBytes, signature_algorithm: bytes) -> list[Finding]:
+    """:func:`lint_full` of a TBSCertificate under the dummy signature."""
+    return lint_full(der.sequence(tbs, signature_algorithm, DUMMY_SIGNATURE))
+
+
+def lint_profile(template: Template, now: datetime) -> None:
+    """Lint what ``template`` makes at its extremes: each kind of key, fewest and most names, with and without CN.
+
+    Raises LintRefused.
+    """
+    profile = template.profile
+    for kind in profile.keys:
+        spki = sample_spki(kind)
+        for names, common_name in _extremes(profile):
+            begin, end = template.validity(now, profile.max_lifetime)
+            serial = new_serial(now)
+            tbs = template.tbs(
+                serial=serial, spki=spki, names=names, common_name=common_name, not_before=begin, not_after=end
+            )
+            codes = findings_of(tbs, template, Expected(serial, spki, names, common_name, begin, end, now))
+            if codes:
+                raise LintRefused(LINT_REFUSED, ", ".join(codes), findings=codes)
+            lint_tbs(tbs, template.signature_algorithm)
+
+
+def _extremes(profile: Profile) -> list[tuple[GeneralNames, str | None]]:
+    longest = ".".join(["x" * 63] * 3 + ["y" * 53, "example"])
+    samples = {
+        "dns": ["a.example", longest, *(["*.a.example"] if profile.names.wildcard else [])],
+        "ip": ["192.0.2.1", "2001:db8::1"],
+        "email": ["someone@a.example"],
+        "uri": ["spiffe://a.example/workload", "https://a.example/x"],
+    }
+    pool = [(kind, value) for kind in profile.names.kinds for value in samples[kind]]
+    more = [("dns", f"n{i}.example") for i in range(profile.names.max)] if "dns" in profile.names.kinds else []
+    fewest = canonical_names(pool[: profile.names.min])
+    most = canonical_names([*pool, *more][: profile.names.max])
+    choices: dict[str, tuple[str | None, ...]] = {
+        "absent": (None,), "optional": (None, "Sample"), "required": ("Sample",),
+    }
+    return [(names, cn) for names in (fewest, most) for cn in choices[profile.common_name] if names or cn is not None]
+
+
+@lru_cache(maxsize=8)
+def sample_spki(kind: str) -> bytes:
+    """DER of a well-known public key of ``kind``: made from constants, so that no time goes into making keys."""
+    curves: dict[str, ec.EllipticCurve] = {"p256": ec.SECP256R1(), "p384": ec.SECP384R1(), "p521": ec.SECP521R1()}
+    if kind in curves:
+        return algorithms.spki_of(ec.derive_private_key(7, curves[kind]).public_key())
+    if kind == "ed25519":
+        return algorithms.spki_of(ed25519.Ed25519PrivateKey.from_private_bytes(b"\x07" * 32).public_key())
+    return algorithms.spki_of(rsa.RSAPublicNumbers(65537, _sample_modulus(int(kind[3:]))).public_key())
+
+
+def _sample_modulus(size: int) -> int:
+    """An odd number of ``size`` bits without small factors. Nobody knows its factors, nor needs to."""
+    stream = b"".join(hashlib.sha256(b"troth sample modulus %d" % i).digest() for i in range(size // 256))
+    n = int.from_bytes(stream, "big") | 1 << (size - 1) | 1
+    while any(n % odd == 0 for odd in range(3, 752, 2)):
+        n += 2
+    return n

@@ -1,0 +1,160 @@
+"""The mint's records: what is asked for, what was issued, what the tables say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Literal, TypeAlias
+from uuid import UUID
+
+from troth.pki.names import GeneralNames
+from troth.pki.serial import SerialNumber
+
+State: TypeAlias = Literal["reserved", "issued", "burnt"]
+Status: TypeAlias = Literal["good", "held", "revoked"]
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """One subject that a certificate speaks for. ``role`` is ``subject`` or ``owner``."""
+
+    subject_id: UUID
+    role: str = "subject"
+
+
+@dataclass(frozen=True, slots=True)
+class IssuanceRequest:
+    """What the gate is asked for.
+
+    Attributes:
+        request_id: the caller's own name for this issuance; it yields at most one certificate, ever.
+        authority: slug.
+        profile: name.
+        spki: DER SubjectPublicKeyInfo whose possession the caller has had proved.
+        names: canonical, and proved by the caller.
+        lifetime: counted from notBefore; None takes the profile's default, more than its maximum is cut.
+        actor: who asks, as in the ledger: ``acme:<account id>``, ``admin:alice``.
+    """
+
+    request_id: str
+    authority: str
+    profile: str
+    spki: bytes
+    names: GeneralNames
+    actor: str
+    common_name: str | None = None
+    lifetime: timedelta | None = None
+    subjects: tuple[Binding, ...] = ()
+    decision_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedCertificate:
+    """A certificate that is signed, verified and durably stored.
+
+    Attributes:
+        der: the certificate.
+        chain: DER, issuing authority first, the root left out.
+        status: what it was when it was stored: a hold may have come before the signature.
+    """
+
+    id: UUID
+    serial: SerialNumber
+    der: bytes
+    sha256: bytes
+    chain: tuple[bytes, ...]
+    not_before: datetime
+    not_after: datetime
+    profile: str
+    authority: str
+    status: Status = "good"
+    status_version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateRecord:
+    """One row of ``certificate``."""
+
+    id: UUID
+    authority: str
+    serial: SerialNumber
+    request_id: str
+    profile: str
+    profile_version: int
+    spki_sha256: bytes
+    names: GeneralNames
+    common_name: str | None
+    not_before: datetime
+    not_after: datetime
+    state: State
+    tbs: bytes | None
+    der: bytes | None
+    sha256: bytes | None
+    decision_id: UUID | None
+    reserved_at: datetime
+    issued_at: datetime | None
+    status: Status
+    status_version: int
+    status_at: datetime
+    revocation_reason: int | None
+    actor: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """One cause of a hold."""
+
+    cause: str
+    actor: str
+    raised_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SerialStatus:
+    """What OCSP needs to know of a serial number.
+
+    Attributes:
+        state: a serial that is only reserved is answered ``unknown`` unless it is held or revoked.
+        reason: RFC 5280 reason code while not good.
+    """
+
+    serial: SerialNumber
+    state: State
+    status: Status
+    status_at: datetime
+    reason: int | None
+    not_after: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Responder:
+    """A delegated responder's certificate and the name of its key in the signer."""
+
+    certificate_id: UUID
+    authority: str
+    key_id: str
+    certificate: bytes
+    not_before: datetime
+    not_after: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Crl:
+    """A published CRL."""
+
+    authority: str
+    number: int
+    this_update: datetime
+    next_update: datetime
+    der: bytes
+    sha256: bytes
+    entries: int
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of certificates, newest first; ``cursor`` continues, None at the end."""
+
+    certificates: Sequence[CertificateRecord] = field(default_factory=tuple)
+    cursor: UUID | None = None

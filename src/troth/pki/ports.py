@@ -1,0 +1,40 @@
+"""What the mint needs from outside itself."""
+
+from __future__ import annotations
+
+from typing import Protocol
+from uuid import UUID
+
+from troth.pki.keys.model import KeyMetadata, KeyPurpose
+
+
+class CertificateSigner(Protocol):
+    """Signs TBSCertificates: the signer process, or a key in memory in tests."""
+
+    async def certify(self, key_id: str, tbs: bytes, reservation_id: UUID) -> bytes:
+        """The signature over ``tbs`` as it goes into the BIT STRING. At most one per reservation."""
+        ...
+
+
+class CrlSigner(Protocol):
+    """Signs TBSCertLists."""
+
+    async def sign_crl(self, key_id: str, tbs: bytes) -> bytes:
+        """The signature over ``tbs``."""
+        ...
+
+
+class ResponderKeys(Protocol):
+    """Makes keys for delegated OCSP responders; they never leave the signer but, sealed, for a status worker."""
+
+    async def generate_key(self, purpose: KeyPurpose) -> KeyMetadata:
+        """A fresh P-256 key, durable in the signer."""
+        ...
+
+
+class Interlock(Protocol):
+    """Says whether signing is safe now."""
+
+    async def ensure(self) -> None:
+        """Return if it is. Raises ClockRefused otherwise."""
+        ...

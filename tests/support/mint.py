@@ -1,0 +1,184 @@
+"""A mint on a test's own database: an authority whose key is in memory, the shipped profiles, a gate.
+
+The key sits where the signer process would be; everything else is the product.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from troth.kit.clock import FakeClock
+from troth.kit.ids import new_id
+
+if TYPE_CHECKING:
+    from troth.pki.catalogue import Catalogue
+    from troth.pki.gate import Gate
+    from troth.pki.keys.model import KeyMetadata, KeyPurpose
+    from troth.pki.model import IssuanceRequest
+    from troth.store.pool import Database
+
+
+def ca_certificate(
+    key: ec.EllipticCurvePrivateKey, name: str, now: datetime,
+    issuer: tuple[x509.Certificate, ec.EllipticCurvePrivateKey] | None = None,
+) -> x509.Certificate:
+    """A self-signed root, or an issuing authority under ``issuer``; ten years."""
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    usage = dict.fromkeys(
+        ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement",
+         "encipher_only", "decipher_only"), False,
+    )
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer[0].subject if issuer else subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=3650))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0 if issuer else None), critical=True)
+        .add_extension(x509.KeyUsage(key_cert_sign=True, crl_sign=True, **usage), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    )
+    if issuer:
+        issuer_id = issuer[0].extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+        builder = builder.add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(issuer_id), critical=False
+        )
+    return builder.sign(issuer[1] if issuer else key, hashes.SHA256())
+
+
+def new_spki() -> bytes:
+    """DER SubjectPublicKeyInfo of a fresh P-256 key."""
+    return ec.generate_private_key(ec.SECP256R1()).public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+
+
+class MemorySigner:
+    """Keys in memory, and what was signed with them. ``fail`` is raised once in place of a signature."""
+
+    def __init__(self) -> None:
+        self.keys: dict[str, ec.EllipticCurvePrivateKey] = {}
+        self.certified: list[tuple[UUID, bytes]] = []
+        self.fail: Exception | None = None
+        self.spoil = False
+
+    async def certify(self, key_id: str, tbs: bytes, reservation_id: UUID) -> bytes:
+        if self.fail is not None:
+            failure, self.fail = self.fail, None
+            raise failure
+        self.certified.append((reservation_id, tbs))
+        return self.keys[key_id].sign(b"other" if self.spoil else tbs, ec.ECDSA(hashes.SHA256()))
+
+    async def sign_crl(self, key_id: str, tbs: bytes) -> bytes:
+        if self.fail is not None:
+            failure, self.fail = self.fail, None
+            raise failure
+        return self.keys[key_id].sign(b"other" if self.spoil else tbs, ec.ECDSA(hashes.SHA256()))
+
+    async def generate_key(self, purpose: KeyPurpose) -> KeyMetadata:
+        from troth.pki.keys.algorithm import KeyAlgorithm
+        from troth.pki.keys.model import KeyMetadata
+
+        key = ec.generate_private_key(ec.SECP256R1())
+        key_id = f"{purpose}-{new_id()}"
+        self.keys[key_id] = key
+        spki = key.public_key().public_bytes(
+            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        return KeyMetadata(key_id, purpose, KeyAlgorithm.P256, spki, datetime.fromtimestamp(0).astimezone())
+
+
+class OpenInterlock:
+    """Says yes, or raises what it is told to."""
+
+    def __init__(self) -> None:
+        self.refusal: Exception | None = None
+
+    async def ensure(self) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+
+
+@dataclass
+class Mint:
+    """What a test of the mint works with."""
+
+    database: Database
+    clock: FakeClock
+    signer: MemorySigner
+    interlock: OpenInterlock
+    catalogue: Catalogue
+    gate: Gate
+    root: x509.Certificate
+    issuer: x509.Certificate
+    instance: UUID = field(default_factory=new_id)
+
+    def request(self, request_id: str = "request-1", **changes: object) -> IssuanceRequest:
+        """A request for a server certificate of ``a.example``."""
+        from troth.pki.model import IssuanceRequest
+
+        values: dict[str, object] = {
+            "request_id": request_id, "authority": "issuing", "profile": "tls-server", "spki": new_spki(),
+            "names": (("dns", "a.example"),), "actor": "test:mint",
+        }
+        return IssuanceRequest(**(values | changes))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+async def mint(database: Database, clock: FakeClock) -> Mint:
+    """A root, an issuing authority named ``issuing``, the shipped profiles and a gate, on a fresh database."""
+    from troth.pki.authorities import Authority
+    from troth.pki.catalogue import Catalogue, add_authority
+    from troth.pki.gate import Gate
+    from troth.pki.profile import shipped_profiles
+    from troth.store.unit import Unit
+
+    signer = MemorySigner()
+    root_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    signer.keys["issuing-key"] = key
+    root = ca_certificate(root_key, "Test Root", clock.now())
+    issuer = ca_certificate(key, "Test Issuing", clock.now(), (root, root_key))
+    der = serialization.Encoding.DER
+    base = "http://pki.test"
+    unit = Unit()
+    add_authority(
+        unit,
+        Authority(
+            "root", "Test Root", "root", None, root.public_bytes(der), None, "active", True, None, None,
+            f"{base}/crl/root.crl", clock.now(),
+        ),
+        actor="test:mint",
+    )
+    add_authority(
+        unit,
+        Authority(
+            "issuing", "Test Issuing", "issuing", "root", issuer.public_bytes(der), "issuing-key", "active", True,
+            f"{base}/ca/issuing.cer", f"{base}/ocsp/issuing", f"{base}/crl/issuing.crl", clock.now(),
+        ),
+        actor="test:mint",
+    )
+    await database.commit(unit)
+    catalogue = Catalogue(database, clock)
+    for document in shipped_profiles().values():
+        await catalogue.apply_profile(document, actor="test:mint")
+    interlock = OpenInterlock()
+    instance = new_id()
+    gate = Gate(database, signer, catalogue, interlock, clock, instance=instance)
+    return Mint(database, clock, signer, interlock, catalogue, gate, root, issuer, instance)
+
+
+def sha256(data: bytes) -> bytes:
+    """For comparing with stored digests."""
+    return hashlib.sha256(data).digest()
