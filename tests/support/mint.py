@@ -122,6 +122,7 @@ class Mint:
     catalogue: Catalogue
     gate: Gate
     root: x509.Certificate
+    root_key: ec.EllipticCurvePrivateKey
     issuer: x509.Certificate
     instance: UUID = field(default_factory=new_id)
 
@@ -176,7 +177,7 @@ async def mint(database: Database, clock: FakeClock) -> Mint:
     interlock = OpenInterlock()
     instance = new_id()
     gate = Gate(database, signer, catalogue, interlock, clock, instance=instance)
-    return Mint(database, clock, signer, interlock, catalogue, gate, root, issuer, instance)
+    return Mint(database, clock, signer, interlock, catalogue, gate, root, root_key, issuer, instance)
 
 
 def sha256(data: bytes) -> bytes:
