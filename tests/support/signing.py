@@ -26,6 +26,11 @@ def usage(*, sign_certificates: bool = False, sign_crls: bool = False) -> x509.K
     )  # fmt: skip
 
 
+END_ENTITY = x509.BasicConstraints(ca=False, path_length=None)
+LEAF_USAGE = usage()
+SHA256 = hashes.SHA256()
+
+
 def spki_of(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
@@ -73,12 +78,12 @@ def leaf_tbs(
     serial: int | None = None,
     begins: timedelta = timedelta(minutes=-5),
     lasts: timedelta = timedelta(days=7),
-    constraints: x509.BasicConstraints | None = x509.BasicConstraints(ca=False, path_length=None),
-    key_usage: x509.KeyUsage | None = usage(),
+    constraints: x509.BasicConstraints | None = END_ENTITY,
+    key_usage: x509.KeyUsage | None = LEAF_USAGE,
     usages: Sequence[x509.ObjectIdentifier] | None = (ExtendedKeyUsageOID.SERVER_AUTH,),
     authority: object = USUAL,
     extra: Sequence[tuple[x509.ExtensionType, bool]] = (),
-    digest: hashes.SHA256 | hashes.SHA384 = hashes.SHA256(),
+    digest: hashes.SHA256 | hashes.SHA384 = SHA256,
 ) -> bytes:
     """A TBSCertificate that is within every limit, but for what the arguments change."""
     if authority is USUAL:
@@ -117,7 +122,7 @@ def crl_tbs(
     authority: bool = True,
     extra: Sequence[tuple[x509.ExtensionType, bool]] = (),
     revoked: int = 0,
-    digest: hashes.SHA256 | hashes.SHA384 = hashes.SHA256(),
+    digest: hashes.SHA256 | hashes.SHA384 = SHA256,
 ) -> bytes:
     """A TBSCertList that is within every limit, but for what the arguments change."""
     entries = [

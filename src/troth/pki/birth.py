@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from troth.kit.clock import Clock, SystemClock
 from troth.kit.errors import TrothError, registered_reasons
+from troth.kit.log import configure
 from troth.pki.algorithms import load_public
 from troth.pki.birth_certificates import issuing_certificate, root_certificate, root_crl
 from troth.pki.birth_custody import seal_root, settle
@@ -163,6 +164,7 @@ def _check(plan: BirthPlan) -> None:
 def main() -> int:
     """The child process."""
     harden()
+    configure(role="birth")  # to standard error: standard output carries the result alone
     answer: Birth | BirthFailure
     try:
         plan = msgspec.json.decode(sys.stdin.buffer.read(65_536), type=BirthPlan)

@@ -74,7 +74,9 @@ def with_serial(content: bytes) -> bytes:
     return der.sequence(version, der.tlv(der.INTEGER, content), rest)
 
 
-@pytest.mark.parametrize("content", [b"\x01", b"\x7f" * 7, b"\xff" + b"\x01" * 15, b"\x00\xff" + b"\x01" * 19, b"\x01" * 21])
+@pytest.mark.parametrize(
+    "content", [b"\x01", b"\x7f" * 7, b"\xff" + b"\x01" * 15, b"\x00\xff" + b"\x01" * 19, b"\x01" * 21]
+)
 def test_serials_that_are_short_long_or_negative_are_refused(content: bytes) -> None:
     assert refused(with_serial(content)) == "signer.limit.serial"
 
@@ -82,7 +84,9 @@ def test_serials_that_are_short_long_or_negative_are_refused(content: bytes) -> 
 BAD: dict[str, tuple[str, Callable[[], bytes]]] = {
     "another issuer": (
         "signer.limit.issuer",
-        lambda: leaf_tbs(CA_SPKI, NOW, issuer=x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Test Issuing CA 2")])),
+        lambda: leaf_tbs(
+            CA_SPKI, NOW, issuer=x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Test Issuing CA 2")])
+        ),
     ),
     "the same issuer in another string type": (
         "signer.limit.issuer",
@@ -134,7 +138,10 @@ BAD: dict[str, tuple[str, Callable[[], bytes]]] = {
             CA_SPKI, NOW, extra=[(x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\x00"), True)]
         ),
     ),
-    "nocheck in a leaf": ("signer.limit.extension", lambda: leaf_tbs(CA_SPKI, NOW, extra=[(x509.OCSPNoCheck(), False)])),
+    "nocheck in a leaf": (
+        "signer.limit.extension",
+        lambda: leaf_tbs(CA_SPKI, NOW, extra=[(x509.OCSPNoCheck(), False)]),
+    ),
     "a responder with a stranger's key": ("signer.limit.responder", lambda: leaf_tbs(CA_SPKI, NOW, usages=RESPONDER)),
     "a responder with an issuing key": (
         "signer.limit.responder",
@@ -190,7 +197,11 @@ def test_a_key_that_may_signs_CA_certificates_below_its_path_length_only() -> No
     check(good, of)
     for length in (1, 5, None):
         tbs = leaf_tbs(
-            CA_SPKI, NOW, constraints=x509.BasicConstraints(ca=True, path_length=length), key_usage=CA_USAGE, usages=None
+            CA_SPKI,
+            NOW,
+            constraints=x509.BasicConstraints(ca=True, path_length=length),
+            key_usage=CA_USAGE,
+            usages=None,
         )
         assert refused(tbs, of) == "signer.limit.ca"
     check(
