@@ -42,6 +42,7 @@ class Surroundings:
 
     Attributes:
         lifeline: read end of the pipe whose write end only the supervisor holds.
+        lock: the held lock on the data directory. Children inherit it, so it is held until the last of them is gone.
         environ: the environment they get; settings of the supervisor's command line are in it as variables.
     """
 
@@ -49,6 +50,7 @@ class Surroundings:
     clock: Clock
     sockets: Mapping[str, Sequence[socket.socket]]
     lifeline: int
+    lock: int
     database_url: str
     environ: Mapping[str, str]
     command: Command = serve_command
@@ -161,7 +163,7 @@ class Child:
             stdin=subprocess.DEVNULL,
             stdout=2,  # standard output belongs to the supervisor's one line of JSON
             env={**around.environ, VARIABLE: handed_down.encode()},
-            pass_fds=handed_down.descriptors(),
+            pass_fds=(*handed_down.descriptors(), around.lock),
             # A process group of its own: Ctrl-C reaches the supervisor alone, which stops things in their order.
             process_group=0,
         )

@@ -8,12 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
+from troth.access.passkeys import RelyingParty
+from troth.access.service import Access
+from troth.assembly.hierarchy import ensure_hierarchy
 from troth.assembly.layout import Layout
 from troth.assembly.progress import Progress
 from troth.assembly.state import State
 from troth.kit.clock import Clock
 from troth.kit.settings import Config
+from troth.pki.signer.client import SignerClient
+from troth.store.pool import Database
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,13 +34,44 @@ class Start:
     progress: Progress
 
 
-Part = Callable[[Start], Awaitable[None]]
+Part = Callable[[Start, Database], Awaitable[None]]
+
+
+async def authorities(start: Start, database: Database) -> None:
+    """A root and an issuing authority, the shipped profiles and policies."""
+    layout = start.layout
+    with start.progress.step("looking for the authorities") as step:
+        async with SignerClient(layout.signer_socket, "setup", layout.secrets) as signer:
+            made = await ensure_hierarchy(database, signer, layout, start.state, start.clock)
+        if made:
+            step.note("made a root and an issuing authority: trial, online-born")
+    if layout.offline_root.exists():
+        start.progress.tell(
+            f"! The root's sealed key is in {layout.offline_root}. Move the key and its passphrase off this machine,"
+            " apart from each other; README.txt there says how."
+        )
+
+
+async def administrator(start: Start, database: Database) -> None:
+    """The set-up token of the first administrator."""
+    access = Access.build(database, start.clock, relying_party(start.state))
+    await access.invitations.ensure_bootstrap(start.layout.admin_token)
+
+
+def relying_party(state: State) -> RelyingParty:
+    """Whom passkeys are made for: the dashboard's host."""
+    return RelyingParty(id=urlsplit(state.admin_url).hostname or "localhost", origins=(state.admin_url,))
+
 
 #: In order; each needs those before it.
-PARTS: Sequence[Part] = ()
+PARTS: Sequence[Part] = (authorities, administrator)
 
 
 async def first_start(start: Start) -> None:
     """Make whatever of :data:`PARTS` is missing."""
-    for part in PARTS:
-        await part(start)
+    database = await Database.open(start.database_url, clock=start.clock, max_connections=2)
+    try:
+        for part in PARTS:
+            await part(start, database)
+    finally:
+        await database.close()

@@ -12,7 +12,7 @@ import contextlib
 import fcntl
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from troth.assembly import firststart, listeners, state, summary
@@ -21,6 +21,7 @@ from troth.assembly.context import LISTENERS, ROLES, Role
 from troth.assembly.errors import ALREADY_RUNNING, AssemblyError
 from troth.assembly.layout import Layout
 from troth.assembly.postgres import EmbeddedPostgres
+from troth.assembly.process import Process
 from troth.assembly.progress import Progress
 from troth.kit.clock import Clock
 from troth.kit.errors import TrothError
@@ -33,6 +34,8 @@ log = get_logger("assembly")
 _FIRST_PAUSE = 0.2
 _LONGEST_PAUSE = 30.0
 _WELL_AFTER = 60.0
+#: What is left of a crashed supervisor's processes ends within this time (``serve.py``: 15 s).
+_FORMER_SECONDS = 20.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,23 +62,29 @@ class Supervisor:
         """Start everything, serve until SIGINT or SIGTERM, stop everything. Raises TrothError if the start fails."""
         asked = asyncio.Event()
         running: list[Child] = []
-        with self._locked(), _signals(asked, running):
-            async with contextlib.AsyncExitStack() as stack:
-                # A stop asked for during the start is a stop, not an error. Only the start is ever cancelled: the
-                # way down, which is the stack's, must not be.
-                starting = asyncio.create_task(self._start_all(stack, running))
-                stopping = asyncio.create_task(asked.wait())
-                await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
-                if starting.done():
-                    starting.result()
-                    await stopping
-                else:
-                    starting.cancel()
-                    await asyncio.wait((starting,))
-                stopping.cancel()
-                log.info("supervisor.stopping")
+        async with self._locked() as lock:
+            with _signals(asked, running):
+                async with contextlib.AsyncExitStack() as stack:
+                    await self._until_asked(self._start_all(stack, lock, running), asked)
+                    log.info("supervisor.stopping")
 
-    async def _start_all(self, stack: contextlib.AsyncExitStack, running: list[Child]) -> None:
+    async def _until_asked(self, start: Coroutine[None, None, None], asked: asyncio.Event) -> None:
+        """Run ``start``, then wait for ``asked``; a stop asked for during the start is a stop, not an error.
+
+        Only the start is ever cancelled: the way down, which comes after this, must not be.
+        """
+        starting, stopping = asyncio.create_task(start), asyncio.create_task(asked.wait())
+        try:
+            await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                starting.result()
+                await stopping
+        finally:
+            stopping.cancel()
+            starting.cancel()
+            await asyncio.wait((starting, stopping))
+
+    async def _start_all(self, stack: contextlib.AsyncExitStack, lock: int, running: list[Child]) -> None:
         sockets, known = self._listen()
         stack.callback(listeners.close, sockets)
         database_url = self.config.database.url or await stack.enter_async_context(self._database())
@@ -90,6 +99,7 @@ class Supervisor:
             clock=self.clock,
             sockets=sockets,
             lifeline=lifeline,
+            lock=lock,
             database_url=database_url,
             environ=self.environ,
             command=self.command,
@@ -179,23 +189,40 @@ class Supervisor:
             for role in reversed(ROLES):
                 await asyncio.gather(*(child.stop() for child in running if child.role == role))
 
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Hold the data directory for ourselves. The kernel lets go of the lock when we die, however we die."""
+    @contextlib.asynccontextmanager
+    async def _locked(self) -> AsyncIterator[int]:
+        """Hold the data directory for ourselves and our children, who inherit the lock.
+
+        The kernel lets go of it when the last of us is dead, however we die; so after a crash this waits for what is
+        left of the former processes. Raises AssemblyError when another supervisor lives.
+        """
         self.layout.prepare()
         descriptor = os.open(self.layout.lock_file, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
+            deadline = self.clock.monotonic() + _FORMER_SECONDS
+            while not _try_lock(descriptor):
                 holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
-                detail = f"{self.layout.root} is in use by process {holder}"
-                raise AssemblyError(ALREADY_RUNNING, detail) from error
+                if _lives(holder) or self.clock.monotonic() > deadline:
+                    raise AssemblyError(ALREADY_RUNNING, f"{self.layout.root} is in use by process {holder}")
+                await asyncio.sleep(0.05)
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-            yield
+            yield descriptor
         finally:
             os.close(descriptor)
+
+
+def _lives(pid: str) -> bool:
+    process = Process.existing(int(pid)) if pid.isdecimal() else None
+    return process is not None and not process.ended()
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 @contextlib.contextmanager

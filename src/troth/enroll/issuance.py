@@ -15,16 +15,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import NoReturn
 
 from troth.enroll.errors import REFUSED, IssuanceRefused
-from troth.kit.canonical import Json
 from troth.kit.ids import new_id
-from troth.pki.gate import Binding, Gate, IssuanceRequest, IssuedCertificate
+from troth.pki.gate import Gate
+from troth.pki.model import Binding, IssuanceRequest, IssuedCertificate
 from troth.pki.names import GeneralNames
 from troth.store.pool import Database
 from troth.store.unit import Unit
-from troth.trust.decide import Judge, Question, Verdict
-from troth.trust.errors import StandingChanged
+from troth.trust.decide import Given, Judge, Question, Verdict
+from troth.trust.enforce import QUARANTINE_PROFILES
+from troth.trust.errors import Retryable
 from troth.trust.model import Moment, Outcome, Subject
 from troth.trust.subjects import Subjects
 
@@ -41,8 +43,10 @@ class Ask:
         profile: the profile asked for; an obligation of the decision may put another in its place.
         spki: DER SubjectPublicKeyInfo whose possession was proved.
         names: canonical names that the evidence covers, all of them.
-        evidence: what was proved and how: ``{"control": True, "method": "http-01"}``.
-        request: facts of the request itself: door, account, address.
+        evidence: what was proved and how: ``{"controlled_names": […], "methods": ["http-01"]}``.
+        request: facts of the request itself: protocol, account, address.
+        origin: the door, remembered with a workload that is made for a name.
+        refs: further references for the decision's ledger event: ``order:<id>``.
         subject: the subject, where the door knows it; else it is found by the names.
         actor: who asks, for the ledger: ``acme:<account id>``, ``admin:alice``.
     """
@@ -52,8 +56,10 @@ class Ask:
     spki: bytes
     names: GeneralNames
     actor: str
-    evidence: Mapping[str, Json] = field(default_factory=dict)
-    request: Mapping[str, Json] = field(default_factory=dict)
+    evidence: Mapping[str, Given] = field(default_factory=dict)
+    request: Mapping[str, Given] = field(default_factory=dict)
+    origin: str = "acme"
+    refs: tuple[str, ...] = ()
     subject: Subject | None = None
     common_name: str | None = None
     lifetime: timedelta | None = None
@@ -96,15 +102,15 @@ class Issuance:
                     request={**ask.request, "names": [value for _, value in ask.names]},
                 )
             )
-            if verdict.outcome is Outcome.DENY or not self._may_issue(verdict, ask):
-                await self._refuse(verdict, on_refusal())
+            if not _permits(verdict):
+                await self._refuse(ask, verdict, on_refusal())
             try:
                 return await self._gate.issue(
                     self._request(ask, subjects, verdict),
-                    with_reserve=verdict.bind(with_reserve()),
+                    with_reserve=verdict.bind(with_reserve(), actor=ask.actor, refs=ask.refs),
                     with_store=with_store,
                 )
-            except StandingChanged:
+            except Retryable:
                 if attempt == _DECISIONS - 1:
                     raise
         raise AssertionError("the loop above returns or raises")
@@ -112,16 +118,10 @@ class Issuance:
     async def _subjects_of(self, ask: Ask) -> tuple[Subject, ...]:
         if ask.subject is not None:
             return (ask.subject,)
-        return await self._subjects.resolve(ask.names)
+        return await self._subjects.resolve([value for _, value in ask.names], origin=ask.origin)
 
-    def _may_issue(self, verdict: Verdict, ask: Ask) -> bool:
-        """Quarantine lets only the short quarantine profile through, so that the subject can heal."""
-        if verdict.outcome is not Outcome.QUARANTINE:
-            return True
-        return (verdict.obligations.profile or ask.profile) != ask.profile or ask.profile == "quarantine"
-
-    async def _refuse(self, verdict: Verdict, unit: Unit) -> None:
-        await self._database.commit(verdict.bind(unit))
+    async def _refuse(self, ask: Ask, verdict: Verdict, unit: Unit) -> NoReturn:
+        await self._database.commit(verdict.bind(unit, actor=ask.actor, refs=ask.refs))
         decision = verdict.deciding
         raise IssuanceRefused(
             REFUSED,
@@ -137,7 +137,7 @@ class Issuance:
         return IssuanceRequest(
             request_id=ask.request_id,
             authority=self._authority,
-            profile=verdict.obligations.profile or ask.profile,
+            profile=verdict.profile,
             spki=ask.spki,
             names=ask.names,
             common_name=ask.common_name,
@@ -146,6 +146,14 @@ class Issuance:
             decision_id=verdict.deciding.id,
             actor=ask.actor,
         )
+
+
+def _permits(verdict: Verdict) -> bool:
+    """Whether anything may be issued. Quarantine lets only a quarantine profile through, so that the subject can heal:
+    an outcome of quarantine that names no other profile than the one asked for would issue the full certificate."""
+    if verdict.outcome is not Outcome.QUARANTINE:
+        return verdict.permits
+    return verdict.profile in QUARANTINE_PROFILES
 
 
 def operator_request_id() -> str:

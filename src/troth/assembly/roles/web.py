@@ -5,12 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
+from datetime import timedelta
 
+from troth.assembly.acme import acme_door
+from troth.assembly.admin import admin_app
 from troth.assembly.context import RoleContext
 from troth.assembly.errors import NOT_PREPARED, AssemblyError
+from troth.assembly.hierarchy import ISSUING
+from troth.assembly.mint import Mint, mint_of
 from troth.assembly.roles.common import LIVEZ, database_of, internal_error
-from troth.kit.lane import Lane
+from troth.assembly.trust import Trust, trust_of
+from troth.connect.webhook.routes import WebhookDoor
+from troth.enroll.issuance import Issuance
+from troth.kit.lane import Asgi, Lane, Request, Response, plain_refusal
 from troth.kit.log import get_logger
+from troth.store.pool import Database
 from troth.web.server import Listening, serve
 from troth.web.tls import ServerTls
 
@@ -25,12 +34,16 @@ async def run(context: RoleContext) -> None:
         tls = ServerTls(context.layout.server_identity)
     except FileNotFoundError as error:
         raise AssemblyError(NOT_PREPARED, f"{error.filename} does not exist") from error
-    async with database_of(context):
-        lane = Lane([LIVEZ], on_error=internal_error)
+    async with contextlib.AsyncExitStack() as stack:
+        database, instance = await stack.enter_async_context(database_of(context))
+        mint = await stack.enter_async_context(mint_of(context, database, instance))
+        trust = trust_of(context, database)
+        issuance = Issuance(database, mint.subjects, mint.judge, mint.gate, authority=ISSUING)
+        admin = await stack.enter_async_context(admin_app(context, database, mint, trust, issuance))
         listenings = [
-            Listening(app=lane, sockets=context.sockets["https"], tls=tls),
-            Listening(app=lane, sockets=context.sockets["admin"], tls=tls),
-            Listening(app=lane, sockets=context.sockets["admin_socket"]),
+            Listening(app=_public(context, database, mint, trust, issuance), sockets=context.sockets["https"], tls=tls),
+            Listening(app=admin, sockets=context.sockets["admin"], tls=tls),
+            Listening(app=admin, sockets=context.sockets["admin_socket"]),
         ]
         renewing = asyncio.create_task(_follow(tls))
         try:
@@ -39,6 +52,24 @@ async def run(context: RoleContext) -> None:
             renewing.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await renewing
+
+
+def _public(context: RoleContext, database: Database, mint: Mint, trust: Trust, issuance: Issuance) -> Asgi:
+    """The https listener: the doors whose messages authenticate themselves."""
+    acme = acme_door(context, database, mint, issuance)
+    tolerance = timedelta(seconds=context.config.signals.tolerance_seconds)
+    webhook = WebhookDoor(trust.feeds, trust.signals, context.clock, tolerance=tolerance)
+
+    def refusal(request: Request, status: int, detail: str) -> Response:
+        speaks_acme = request.path.startswith("/acme/")
+        return (acme.refusal if speaks_acme else plain_refusal)(request, status, detail)
+
+    async def on_error(request: Request, error: Exception) -> Response:
+        if request.path.startswith("/acme/"):
+            return acme.failed(request, error)
+        return await internal_error(request, error)
+
+    return Lane([*acme.routes(), *webhook.routes(), LIVEZ], on_error=on_error, refusal=refusal)
 
 
 async def _follow(tls: ServerTls) -> None:

@@ -1,14 +1,95 @@
-"""The worker: what has to be done once in the whole installation, each duty under its own lease."""
+"""The worker: what has to be done in the whole installation, each duty safe to be tried by several at once."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+
+from troth.assembly.acme import validation_jobs
 from troth.assembly.context import RoleContext
+from troth.assembly.hierarchy import ISSUING
+from troth.assembly.identity import ServiceIdentity
+from troth.assembly.mint import Mint, mint_of
+from troth.assembly.notary import notary_of
 from troth.assembly.roles.common import database_of
+from troth.audit.checkpoints import Checkpointer
 from troth.audit.sequencer import Sequencer
+from troth.audit.store import LedgerStore
+from troth.enroll.acme.orders import VALIDATE_JOB
+from troth.kit.errors import TrothError
+from troth.kit.log import get_logger
+from troth.pki.burn import Burner
+from troth.pki.responder import Responders
+from troth.status.publisher import publisher_of
+from troth.store.lease import Instance
+from troth.store.pool import Database
+from troth.store.runner import JobRunner
+from troth.trust.mending import Mender
+
+log = get_logger("assembly")
 
 
 async def run(context: RoleContext) -> None:
     """Serve until told to stop."""
-    async with database_of(context) as (database, instance):
-        context.ready()
-        await Sequencer(database, context.clock, instance.id).run(context.stop)
+    async with database_of(context) as (database, instance), mint_of(context, database, instance) as mint:
+        sequencer = asyncio.create_task(Sequencer(database, context.clock, instance.id).run(context.stop))
+        duties = await _duties(context, database, instance, mint)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_ended_early(sequencer, context.stop))
+            for duty in duties:
+                tasks.create_task(duty)
+            context.ready()
+
+
+async def _duties(context: RoleContext, database: Database, instance: Instance, mint: Mint) -> list[Awaitable[None]]:
+    clock, stop = context.clock, context.stop
+    responders = Responders(database, mint.gate, mint.signer, mint.catalogue, clock)
+    identity = ServiceIdentity(
+        database, mint.gate, context.layout.server_identity, context.state, clock, authority=ISSUING
+    )
+    publisher = publisher_of(database, mint.signer, mint.catalogue, mint.clocks, clock, context.config.crl, instance.id)
+    burner = Burner(database, clock)
+
+    async def own_certificates() -> None:
+        await responders.ensure(ISSUING)
+        await identity.ensure(mint.catalogue.authority(ISSUING).x509)
+
+    async def burn() -> None:
+        await burner.burn_abandoned()
+
+    # Before the others may start: the listeners need a certificate, OCSP a responder, relying parties a CRL.
+    await own_certificates()
+    await publisher.ensure()
+    notary, key = await notary_of(mint.signer)
+    checkpointer = Checkpointer(LedgerStore(database), notary, key, clock)
+    jobs = JobRunner(database, clock, {VALIDATE_JOB: validation_jobs(context, database).run})
+    return [
+        checkpointer.run(stop),
+        jobs.run(stop),
+        publisher.run(stop),
+        _every(60.0, own_certificates, stop, "own certificates"),
+        _every(2.0, burn, stop, "burning"),
+        _every(60.0, Mender(database, clock).mend, stop, "mending"),
+    ]
+
+
+async def _every(seconds: float, work: Callable[[], Awaitable[object]], stop: asyncio.Event, name: str) -> None:
+    """Do ``work`` now and then; what it raises is told, and tried again next time."""
+    while not stop.is_set():
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), seconds)
+            return
+        try:
+            await work()
+        except TrothError as error:
+            log.warning("duty.postponed", duty=name, code=error.code, detail=error.detail)
+        except Exception:
+            log.exception("duty.failed", duty=name)
+
+
+async def _ended_early(task: asyncio.Task[None], stop: asyncio.Event) -> None:
+    """Pass on how ``task`` ended; a duty that ends by itself must not leave the others running without it."""
+    await task
+    if not stop.is_set():
+        raise RuntimeError("the sequencer ended by itself")

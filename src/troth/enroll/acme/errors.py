@@ -221,3 +221,11 @@ RATE_LIMITED = reason(
     fix="Wait as long as Retry-After says.",
     status=429,
 )
+
+# The server itself.
+NONCE_MAP_UNUSABLE = reason(
+    "acme.nonce.map_unusable",
+    "the map of used nonces cannot be opened safely",
+    fix="nonces.map must be a regular file of Troth's own user on a local disk; it may be deleted while Troth is down.",
+    status=500,
+)

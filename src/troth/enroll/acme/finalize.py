@@ -23,7 +23,7 @@ from troth.kit.clock import Clock
 from troth.kit.errors import TrothError
 from troth.pki.csr import SigningRequest, parse_csr
 from troth.pki.errors import CsrRefused, KeyRefused, NameRefused, ProfileRefused
-from troth.pki.gate import IssuedCertificate
+from troth.pki.model import IssuedCertificate
 from troth.pki.names import GeneralNames, canonical_names
 from troth.pki.store import CertificateStore
 from troth.store.pool import Database
@@ -72,8 +72,9 @@ class Finalizer:
                     spki=request.key.spki,
                     names=_names(order),
                     actor=f"acme:{account.id}",
-                    evidence={"control": True, "method": "acme"},
+                    evidence={"controlled_names": [name.value for name in order.identifiers]},
                     request={"protocol": "acme", "account": str(account.id), "address": client or ""},
+                    refs=(f"order:{order.id}", f"account:{account.id}"),
                     lifetime=None if order.not_after is None else order.not_after - self._clock.now(),
                 ),
                 with_reserve=reserve,

@@ -39,15 +39,9 @@ from pathlib import Path
 
 from troth.client.errors import JoseError
 from troth.client.jose import b64url_decode, b64url_encode
+from troth.enroll.acme.errors import NONCE_MAP_UNUSABLE
 from troth.kit.clock import Clock
-from troth.kit.errors import TrothError, reason
-
-NONCE_MAP_UNUSABLE = reason(
-    "acme.nonce.map_unusable",
-    "the map of used nonces cannot be opened safely",
-    fix="nonces.map must be a regular file of Troth's own user on a local disk; it may be deleted while Troth is down.",
-    status=500,
-)
+from troth.kit.errors import TrothError
 
 LIFETIME = timedelta(hours=2)
 RING_BITS = 24
@@ -178,12 +172,12 @@ class NonceMap:
             size = _HEADER_SIZE + self._ring // 8
             boot_id = _read_boot_id()
             with _within_process, self._locked(0, _HEADER_SIZE):
-                if os.fstat(self._file).st_size != size:
-                    os.ftruncate(self._file, size)
-                # Real blocks, not a hole: a full disk would otherwise kill the process on its first write (SIGBUS).
+                # A file cut short has lost used bits, however sound its header is. It is only ever made longer: to
+                # shorten it would kill every process that has it mapped (SIGBUS), as would a hole on a full disk.
+                whole = os.fstat(self._file).st_size >= size
                 os.posix_fallocate(self._file, 0, size)
                 self._map = mmap.mmap(self._file, size)
-                if not self._read_header(boot_id, state):
+                if not whole or not self._read_header(boot_id, state):
                     self._write_header(boot_id, state)
         except OSError as error:
             os.close(self._file)

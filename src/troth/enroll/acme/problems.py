@@ -58,6 +58,7 @@ ACME_TYPES: dict[str, tuple[str, int | None]] = {
     "acme.validation.incorrect": ("incorrectResponse", None),
     "acme.validation.target": ("connection", None),
     "acme.rate_limited": ("rateLimited", None),
+    "acme.nonce": ("serverInternal", None),
     "internal": ("serverInternal", 500),
 }
 

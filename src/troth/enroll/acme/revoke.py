@@ -14,14 +14,13 @@ from troth.enroll.acme.problems import AcmeProblem
 from troth.enroll.acme.store import AcmeStore
 from troth.kit.clock import Clock
 from troth.kit.errors import TrothError
-from troth.pki.errors import AlreadyRevoked
+from troth.pki.errors import ALREADY_REVOKED, RevocationRefused
 from troth.pki.model import CertificateRecord
-from troth.pki.revocation import revoke
+from troth.pki.revocation import REASONS, OfCertificate, revoke
 from troth.pki.store import CertificateStore
 from troth.store.pool import Database
 from troth.store.unit import Unit
 
-_REASONS = frozenset({0, 1, 3, 4, 5, 9})
 _KEY_COMPROMISE = 1
 _MAX_DER = 65_536
 
@@ -39,7 +38,7 @@ class RevocationDesk:
         """Revoke the certificate in ``payload``; ``account`` is None when the request was signed by ``jwk``."""
         record = await self._named(payload)
         reason = payload.get("reason", 0)
-        if isinstance(reason, bool) or not isinstance(reason, int) or reason not in _REASONS:
+        if isinstance(reason, bool) or not isinstance(reason, int) or reason not in REASONS:
             raise AcmeProblem(errors.BAD_REVOCATION_REASON, f"reason {str(reason)[:20]} is not one of 0, 1, 3, 4, 5, 9")
         if account is None:
             if record.spki_sha256 != hashlib.sha256(key.spki()).digest():
@@ -51,9 +50,13 @@ class RevocationDesk:
                 raise AcmeProblem(errors.ACCOUNT_FOREIGN, "the account neither ordered nor controls these names")
             actor = f"acme:{account.id}"
         try:
-            await self._database.commit(revoke(Unit(), record.id, reason, actor=actor, at=self._clock.now()))
-        except AlreadyRevoked as already:
-            raise AcmeProblem(errors.ALREADY_REVOKED) from already
+            await self._database.commit(
+                revoke(Unit(), OfCertificate(record.id), reason=reason, actor=actor, at=self._clock.now())
+            )
+        except RevocationRefused as refusal:
+            if refusal.reason is not ALREADY_REVOKED:
+                raise
+            raise AcmeProblem(errors.ALREADY_REVOKED) from refusal
 
     async def _named(self, payload: dict[str, Any]) -> CertificateRecord:
         value = payload.get("certificate")

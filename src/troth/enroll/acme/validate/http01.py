@@ -200,6 +200,9 @@ async def _get(stream: Stream, target: _Target) -> _Answer:
     except httptools.HttpParserUpgrade:
         raise NotShown(VALIDATION_INCORRECT, f"{target.host} answered with an upgrade", retryable=False) from None
     except httptools.HttpParserError:
+        if answer.complete:  # and more octets behind it, which are no part of the answer
+            answer.status = parser.get_status_code()
+            return answer
         raise NotShown(VALIDATION_INCORRECT, f"{target.host} did not answer in HTTP/1", retryable=False) from None
     except (OSError, asyncio.IncompleteReadError):
         raise NotShown(VALIDATION_CONNECTION, f"{target.host} broke the connection off", retryable=True) from None

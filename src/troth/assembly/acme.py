@@ -1,0 +1,125 @@
+"""Wiring of the ACME door and of its validations."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Mapping
+from datetime import timedelta
+
+from troth.assembly.context import RoleContext
+from troth.assembly.mint import Mint
+from troth.assembly.state import Address
+from troth.enroll.acme.accounts import AccountDesk, AccountRules
+from troth.enroll.acme.finalize import Finalizer
+from troth.enroll.acme.jwk import AccountKeys
+from troth.enroll.acme.nonce import NonceMap
+from troth.enroll.acme.orders import OrderDesk, OrderRules
+from troth.enroll.acme.revoke import RevocationDesk
+from troth.enroll.acme.routes import AcmeDoor, Desks, Directory
+from troth.enroll.acme.store import AcmeStore
+from troth.enroll.acme.validate.network import NetworkPolicy
+from troth.enroll.acme.validate.resolver import DnsResolver, Resolver, SystemResolver
+from troth.enroll.acme.validate.validator import ValidationSettings, Validator
+from troth.enroll.acme.validation import ValidationJobs
+from troth.enroll.issuance import Issuance
+from troth.kit.settings import AcmeSettings
+from troth.pki.catalogue import AppliedProfile
+from troth.store.pool import Database
+
+#: Profiles that have an ACME directory of their own: those whose names ACME can prove.
+DIRECTORIES = ("tls-server",)
+
+
+def acme_door(context: RoleContext, database: Database, mint: Mint, issuance: Issuance) -> AcmeDoor:
+    """The door, for a web process."""
+    settings, clock = context.config.acme, context.clock
+    keys = AccountKeys()
+    desks = Desks(
+        accounts=AccountDesk(database, clock, account_rules(settings)),
+        orders=OrderDesk(database, clock, order_rules(settings)),
+        finalizer=Finalizer(database, clock, issuance, keys),
+        revocations=RevocationDesk(database, clock),
+        store=AcmeStore(database),
+        certificates=mint.certificates,
+        catalogue=mint.catalogue,
+    )
+    meta = {"termsOfService": settings.terms_url, "website": settings.website_url}
+    return AcmeDoor(
+        context.state.public_url,
+        directories(mint.catalogue.profiles),
+        desks,
+        NonceMap(context.layout.nonces, clock=clock),
+        keys,
+        meta={name: value for name, value in meta.items() if value},
+    )
+
+
+def directories(profiles: Mapping[str, AppliedProfile]) -> dict[str, Directory]:
+    """The directories that the applied profiles give."""
+    return {
+        name: Directory(name, applied.profile.description) for name, applied in profiles.items() if name in DIRECTORIES
+    }
+
+
+def validation_jobs(context: RoleContext, database: Database) -> ValidationJobs:
+    """The validations, for a worker process."""
+    settings = context.config.acme
+    validator = Validator(
+        ValidationSettings(
+            http_port=settings.http_port, tls_alpn_port=settings.tls_alpn_port, budget=float(settings.timeout_seconds)
+        ),
+        network=NetworkPolicy(
+            denied=tuple(ipaddress.ip_network(network) for network in settings.denied_networks),
+            own_listeners=_listening(context.state.listeners),
+            link_local=not settings.refuse_link_local,
+        ),
+        resolver=_resolver(settings),
+    )
+    return ValidationJobs(
+        database,
+        OrderDesk(database, context.clock, order_rules(settings)),
+        validator,
+        context.clock,
+        attempts=settings.attempts,
+        retry_after=timedelta(seconds=settings.retry_seconds),
+    )
+
+
+def account_rules(settings: AcmeSettings) -> AccountRules:
+    """What accounts must bring, from the settings."""
+    domains = tuple(domain.lower() for domain in settings.contact_domains)
+    return AccountRules(settings.contact_required, domains, settings.terms_url)
+
+
+def order_rules(settings: AcmeSettings) -> OrderRules:
+    """Bounds of orders, from the settings."""
+    return OrderRules(
+        timedelta(seconds=settings.order_lifetime_seconds),
+        timedelta(seconds=settings.authorization_lifetime_seconds),
+        settings.max_names,
+    )
+
+
+def _resolver(settings: AcmeSettings) -> Resolver:
+    if not settings.resolver:
+        return SystemResolver()
+    host, port = settings.resolver, 53
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        host, _, text = settings.resolver.rpartition(":")
+        port = int(text)
+    return DnsResolver(host.strip("[]"), port)
+
+
+def _listening(
+    listeners: Mapping[str, Address],
+) -> tuple[tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, int], ...]:
+    """Our own listeners as addresses, for the validator never to connect to."""
+    found = []
+    for address in listeners.values():
+        host = None if address.host in ("*", "") else address.host
+        for *_, target in socket.getaddrinfo(host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE):
+            found.append((ipaddress.ip_address(str(target[0]).partition("%")[0]), address.port))
+    return tuple(found)

@@ -1,0 +1,42 @@
+"""The trust room's desks in one process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from troth.assembly.context import RoleContext
+from troth.store.pool import Database
+from troth.trust.caps import Cap
+from troth.trust.enforce import Enforcer
+from troth.trust.feed_desk import FeedDesk
+from troth.trust.feeds import SecretBox
+from troth.trust.orders import OrderDesk
+from troth.trust.policy_service import PolicyService
+from troth.trust.signal_desk import SignalDesk
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trust:
+    """Who takes signals, orders and documents."""
+
+    enforcer: Enforcer
+    feeds: FeedDesk
+    signals: SignalDesk
+    orders: OrderDesk
+    policies: PolicyService
+
+
+def trust_of(context: RoleContext, database: Database) -> Trust:
+    """The desks, wired by the configuration."""
+    settings, clock = context.config.trust, context.clock
+    enforcer = Enforcer()
+    cap = Cap(settings.cap_percent, settings.cap_subjects, timedelta(seconds=settings.cap_window_seconds))
+    box = SecretBox.at(context.layout.secrets / "feeds.secret")
+    return Trust(
+        enforcer=enforcer,
+        feeds=FeedDesk(database, clock, box, default_cap=cap),
+        signals=SignalDesk(database, clock, enforcer),
+        orders=OrderDesk(database, clock, enforcer),
+        policies=PolicyService(database, clock),
+    )
