@@ -18,6 +18,7 @@ import httptools
 from troth.client.errors import TRANSPORT, TransportError
 
 _MAX_ANSWER = 16 * 1024 * 1024
+_FRAMING = frozenset({"content-length", "transfer-encoding"})
 _LINK = re.compile(r'<([^>]*)>\s*((?:;\s*[^,;="]+(?:="[^"]*"|=[^",;]*)?\s*)*)')
 _REL = re.compile(r';\s*rel=(?:"([^"]*)"|([^",;\s]*))', re.IGNORECASE)
 
@@ -225,13 +226,14 @@ class _Connection(asyncio.Protocol):
             raise
         finally:
             self._parsing = self._parser = None
-        # After the answer to HEAD the parser may wait for a body that never comes; a new one is made each time.
-        if not parser.should_keep_alive() and not parsing.is_head:
-            self.abort()
-        if "close" in ",".join(parsing.headers.get("connection", ())).lower():
+        # Not the parser's should_keep_alive(): it tells the truth only while the message's end is being parsed.
+        status = parser.get_status_code()
+        framed = parsing.is_head or status in (204, 304) or not _FRAMING.isdisjoint(parsing.headers)
+        closing = "close" in ",".join(parsing.headers.get("connection", ())).lower()
+        if not framed or closing or parser.get_http_version() != "1.1":
             self.abort()
         headers = {name: tuple(values) for name, values in parsing.headers.items()}
-        return HttpAnswer(parser.get_status_code(), headers, bytes(parsing.body), url)
+        return HttpAnswer(status, headers, bytes(parsing.body), url)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)  # noqa: S101  asyncio's promise for TCP
@@ -256,7 +258,7 @@ class _Connection(asyncio.Protocol):
             return
         if not parsing.begun:
             parsing.done.set_exception(_Stale())
-        elif "content-length" in parsing.headers or "transfer-encoding" in parsing.headers or not parsing.headers:
+        elif not _FRAMING.isdisjoint(parsing.headers) or not parsing.headers:
             parsing.done.set_exception(ConnectionResetError("the connection broke off in the answer"))
         else:
             parsing.done.set_result(None)  # a body without length ends with the connection
