@@ -35,7 +35,7 @@ def issue_and_consume(path: Path, rounds: int, start: Connection, report: Connec
     report.send(made)
 
 
-def run(target: object, path: Path, argument: object, ring: int = 24) -> list[list[object]]:
+def run(target: object, path: Path, argument: object) -> list[list[object]]:
     starts, reports, processes = [], [], []
     for _ in range(WORKERS):
         start, their_start = SPAWN.Pipe()
@@ -71,8 +71,8 @@ def test_processes_never_give_out_the_same_nonce_and_their_own_always_pass(tmp_p
     found = [made for worker in run(issue_and_consume, path, 12_000) for made in worker]
     assert len({nonce for nonce, _, _ in found}) == len(found)  # type: ignore[misc, attr-defined]
     assert not any(second for _, _, second in found)  # type: ignore[misc, attr-defined]
-    # One block of four may be overtaken by a ring of eight only if a process sleeps through the others' four.
-    assert sum(first for _, first, _ in found) == len(found)  # type: ignore[misc, attr-defined]
+    # The ring turns over once. A process that the scheduler parks meanwhile loses the one nonce in its hand.
+    assert sum(first for _, first, _ in found) >= len(found) - WORKERS  # type: ignore[misc, attr-defined]
 
 
 def hold_until_killed(path: Path, report: Connection) -> None:
