@@ -1,0 +1,194 @@
+"""Authorities, ledger, health and access over the API."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Annotated, Literal
+from uuid import UUID
+
+from litestar import delete, get, post
+from litestar.params import FromPath, FromQuery
+from litestar.response import Stream
+from msgspec import Meta, Struct
+
+from troth.access.model import Account, ApiToken
+from troth.access.roles import Permission, Role
+from troth.web.api.certificates import Limit
+from troth.web.guard import asker, needs
+from troth.web.render import Req, services_of
+from troth.web.views import AuthorityView, CheckpointView, EventFilter, EventView, Health, Page
+
+
+class Me(Struct, frozen=True):
+    """Who the caller is to Troth."""
+
+    name: str
+    role: str
+    via: str
+    permissions: tuple[str, ...]
+
+
+class AccountView(Struct, frozen=True):
+    """An account, without its secrets."""
+
+    id: UUID
+    name: str
+    role: str
+    state: str
+    log_in: Literal["password", "passkey"]
+    created_at: datetime
+    created_by: str
+
+
+class TokenView(Struct, frozen=True):
+    """An API token, without its secret."""
+
+    id: UUID
+    name: str
+    role: str
+    created_by: str
+    created_at: datetime
+    expires_at: datetime
+    used_at: datetime | None
+
+
+class TokenCommand(Struct, frozen=True, forbid_unknown_fields=True):
+    """A token to be made."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=64)]
+    role: Role
+    lifetime_seconds: Annotated[int, Meta(ge=3600, le=366 * 86_400)] = 30 * 86_400
+
+
+class NewToken(Struct, frozen=True):
+    """A fresh token; ``secret`` is shown this once."""
+
+    secret: str
+    token: TokenView
+
+
+class InviteCommand(Struct, frozen=True, forbid_unknown_fields=True):
+    """Whom to invite."""
+
+    role: Role
+    name: str | None = None
+
+
+class Invited(Struct, frozen=True):
+    """A fresh set-up token; ``secret`` is shown this once and used at ``/setup``."""
+
+    secret: str
+    role: str
+    name: str | None
+    expires_at: datetime
+
+
+def _token(token: ApiToken) -> TokenView:
+    return TokenView(
+        token.id, token.name, token.role.value, token.created_by, token.created_at, token.expires_at, token.used_at
+    )
+
+
+def _account(account: Account) -> AccountView:
+    return AccountView(
+        account.id, account.name, account.role.value, account.state,
+        "password" if account.password_hash is not None else "passkey", account.created_at, account.created_by,
+    )
+
+
+@get("/me", opt=needs(Permission.ACCOUNT_OWN), operation_id="me", tags=["Access"])
+async def me(request: Req) -> Me:
+    """Who the caller is, and what he may do."""
+    who = asker(request)
+    return Me(who.name, who.role.value, who.via, tuple(sorted(who.permissions)))
+
+
+@get("/tokens", opt=needs(Permission.ACCOUNT_OWN), operation_id="listTokens", tags=["Access"])
+async def list_tokens(request: Req) -> list[TokenView]:
+    """API tokens in force: one's own, or all for administrators."""
+    return [_token(token) for token in await services_of(request).access.tokens.list(asker(request))]
+
+
+@post("/tokens", opt=needs(Permission.ACCOUNT_OWN), operation_id="createToken", tags=["Access"])
+async def create_token(request: Req, data: TokenCommand) -> NewToken:
+    """A new API token, of a role that may do no more than one's own."""
+    secret, token = await services_of(request).access.tokens.create(
+        asker(request), name=data.name, role=data.role, lifetime=timedelta(seconds=data.lifetime_seconds)
+    )
+    return NewToken(secret, _token(token))
+
+
+@delete("/tokens/{token_id:uuid}", opt=needs(Permission.ACCOUNT_OWN), operation_id="revokeToken", tags=["Access"])
+async def revoke_token(request: Req, token_id: FromPath[UUID]) -> None:
+    """Take a token back."""
+    await services_of(request).access.tokens.revoke(asker(request), token_id)
+
+
+@get("/accounts", opt=needs(Permission.ACCESS_MANAGE), operation_id="listAccounts", tags=["Access"])
+async def list_accounts(request: Req) -> list[AccountView]:
+    """All accounts."""
+    return [_account(account) for account in await services_of(request).access.accounts.list()]
+
+
+@post("/accounts/invite", opt=needs(Permission.ACCESS_MANAGE), operation_id="invite", tags=["Access"])
+async def invite(request: Req, data: InviteCommand) -> Invited:
+    """A set-up token for one more account."""
+    secret, made = await services_of(request).access.invitations.invite(
+        asker(request), role=data.role, name=data.name
+    )
+    return Invited(secret, made.role.value, made.name, made.expires_at)
+
+
+@post("/accounts/{account_id:uuid}/{action:str}", opt=needs(Permission.ACCESS_MANAGE), operation_id="setAccountState",
+      tags=["Access"], status_code=200)  # fmt: skip
+async def set_account_state(
+    request: Req, account_id: FromPath[UUID], action: FromPath[Literal["disable", "enable"]]
+) -> list[AccountView]:
+    """Turn an account off or on."""
+    state: Literal["active", "disabled"] = "disabled" if action == "disable" else "active"
+    accounts = services_of(request).access.accounts
+    await accounts.set_state(asker(request), account_id, state)
+    return [_account(account) for account in await accounts.list()]
+
+
+@get("/events", opt=needs(Permission.EVENT_READ), operation_id="listEvents", tags=["Ledger"])
+async def list_events(
+    request: Req, kind: FromQuery[str] = "", ref: FromQuery[str] = "", before: FromQuery[int | None] = None,
+    limit: FromQuery[Limit] = 50,
+) -> Page[EventView]:
+    """Ledger events, latest first. ``kind``: a prefix; ``ref``: ``certificate:<id>`` or ``subject:<id>``."""
+    return await services_of(request).events.list(EventFilter(kind=kind, ref=ref, before=before, limit=limit))
+
+
+@get("/authorities", opt=needs(Permission.AUTHORITY_READ), operation_id="listAuthorities", tags=["System"])
+async def list_authorities(request: Req) -> Sequence[AuthorityView]:
+    """All authorities, with the freshness of their CRLs."""
+    return await services_of(request).authorities.list()
+
+
+@get("/status", opt=needs(Permission.STATUS_READ), operation_id="status", tags=["System"])
+async def status(request: Req) -> Health:
+    """How this installation is."""
+    return await services_of(request).health.check()
+
+
+@get("/audit/checkpoint", opt=needs(Permission.LEDGER_READ), operation_id="checkpoint", tags=["Ledger"])
+async def checkpoint(request: Req) -> CheckpointView:
+    """The latest signed checkpoint."""
+    return await services_of(request).events.checkpoint()
+
+
+@get("/audit/export", opt=needs(Permission.LEDGER_EXPORT), operation_id="exportLedger", tags=["Ledger"])
+async def export(request: Req) -> Stream:
+    """The whole ledger, one JSON object a line, as ``troth audit verify`` reads it."""
+    name = 'attachment; filename="troth-ledger.jsonl"'
+    return Stream(
+        services_of(request).events.export(), media_type="application/jsonl", headers={"content-disposition": name}
+    )
+
+
+HANDLERS = (
+    me, list_tokens, create_token, revoke_token, list_accounts, invite, set_account_state, list_events,
+    list_authorities, status, checkpoint, export,
+)  # fmt: skip

@@ -1,0 +1,99 @@
+"""The admin application, put together: door → Litestar → pages and API. Served on the admin listener and the socket."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from litestar import Litestar, Response, Router, get
+from litestar.config.app import AppConfig
+from litestar.datastructures import State
+from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
+from litestar.params import FromPath
+
+from troth import __version__
+from troth.access.roles import Permission
+from troth.kit.lane import Asgi
+from troth.web.api import certificates as api_certificates
+from troth.web.api import system as api_system
+from troth.web.api import trust as api_trust
+from troth.web.door import Door
+from troth.web.errors import NotFound
+from troth.web.guard import needs, public, require_permission
+from troth.web.pages import account, acting, entering, looking, stream
+from troth.web.problems import on_error
+from troth.web.render import Renderer, Req
+from troth.web.services import AdminServices
+from troth.web.static import Assets
+
+_MAX_BODY = 4 * 1024 * 1024
+
+
+@get("/livez", opt=public(), include_in_schema=False)
+async def livez() -> Response[str]:
+    """Whether this process answers."""
+    return Response("ok\n", media_type="text/plain")
+
+
+@get("/static/{address:path}", opt=public(), include_in_schema=False)
+async def static_file(request: Req, address: FromPath[str]) -> Response[bytes]:
+    """A static file under its hashed name."""
+    assets: Assets = request.app.state.assets
+    found = assets.get(address.removeprefix("/"))
+    if found is None:
+        raise NotFound
+    headers = {"cache-control": "public, max-age=31536000, immutable"}
+    return Response(found.body, media_type=found.media_type, headers=headers)
+
+
+def make_litestar(services: AdminServices) -> Litestar:
+    """The application without its door: for :func:`make_admin_app`, and for tests that walk the routes."""
+    assets = Assets()
+    pages: Iterable[Any] = (
+        *looking.HANDLERS, *acting.HANDLERS, *entering.HANDLERS, *account.HANDLERS, *stream.HANDLERS,
+    )  # fmt: skip
+    api = Router(
+        "/api/v1",
+        route_handlers=[*api_certificates.HANDLERS, *api_trust.HANDLERS, *api_system.HANDLERS],
+    )
+    openapi = OpenAPIConfig(
+        title="Troth admin API",
+        version=__version__,
+        description="Errors are problem documents (RFC 9457) with a stable reason `code` and a `fix`. Lists have "
+        "keyset cursors: ask again with `cursor` (or `before`) set to the answer's `next`.",
+        render_plugins=[JsonRenderPlugin(path="/openapi.json")],
+        openapi_router=Router("/api", route_handlers=[], opt=needs(Permission.STATUS_READ)),
+        components=Components(security_schemes={"token": SecurityScheme(type="http", scheme="bearer")}),
+        security=[{"token": []}],
+    )
+    return Litestar(
+        route_handlers=[livez, static_file, *pages, api],
+        guards=[require_permission],
+        exception_handlers={Exception: on_error},
+        on_startup=[services.live.start],
+        on_shutdown=[services.live.stop],
+        state=State({"services": services, "assets": assets, "renderer": Renderer(services, assets)}),
+        openapi_config=openapi,
+        request_max_body_size=_MAX_BODY,
+        logging_config=None,
+        on_app_init=[_quiet],
+    )
+
+
+def _quiet(config: AppConfig) -> AppConfig:
+    """Errors are logged by our own handler, once, with their correlation id."""
+    config.debug = False
+    return config
+
+
+def make_admin_app(services: AdminServices, *, hosts: Iterable[str]) -> Asgi:
+    """The dashboard and the admin API as one ASGI application.
+
+    Args:
+        services: what it stands on; ``services.live`` is started and stopped with the application's lifespan.
+        hosts: host names (no ports) of the admin listener; a request under any other name is refused, but for the
+            Unix socket's.
+    """
+    return Door(make_litestar(services), services.access, frozenset(hosts), services.owner_uid)  # type: ignore[arg-type]

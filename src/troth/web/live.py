@@ -1,0 +1,91 @@
+"""Events as they happen, for every open page of this process.
+
+One follower reads the trust stream by index and hands each batch to all subscribers. A subscriber that does not keep up
+loses its queue, is told so once, and then reads the list anew: a slow browser holds up nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+
+from troth.audit.event import StreamEvent
+from troth.audit.store import LedgerStore
+from troth.audit.stream import Stream
+
+#: Events that one subscriber may lag behind; about 10 s of a busy installation.
+_QUEUE = 1000
+
+
+@dataclass(eq=False)
+class Subscription:
+    """One open page. ``take`` waits for the next events; ``lost`` says that some were dropped."""
+
+    _events: asyncio.Queue[StreamEvent] = field(default_factory=lambda: asyncio.Queue(_QUEUE))
+    lost: bool = False
+    closed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def offer(self, event: StreamEvent) -> None:
+        """Add an event, or give up on the queue."""
+        try:
+            self._events.put_nowait(event)
+        except asyncio.QueueFull:
+            self.lost = True
+            while not self._events.empty():
+                self._events.get_nowait()
+
+    async def take(self, wait: float) -> list[StreamEvent]:
+        """At least one event, or none after ``wait`` seconds."""
+        try:
+            found = [await asyncio.wait_for(self._events.get(), wait)]
+        except TimeoutError:
+            return []
+        while not self._events.empty() and len(found) < 100:
+            found.append(self._events.get_nowait())
+        return found
+
+
+class Live:
+    """The follower. ``start`` and ``stop`` belong to the application's lifespan."""
+
+    def __init__(self, stream: Stream, ledger: LedgerStore) -> None:
+        self._stream = stream
+        self._ledger = ledger
+        self._subscribers: set[Subscription] = set()
+        self._stop = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin at the end of the log."""
+        self._stop.clear()
+        start = (await self._ledger.head()).size
+        self._task = asyncio.create_task(self._follow(start))
+
+    async def stop(self) -> None:
+        """End the follower and every open stream, so that the server can end its connections."""
+        self._stop.set()
+        for subscriber in list(self._subscribers):
+            subscriber.closed.set()
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    @contextmanager
+    def subscribe(self) -> Iterator[Subscription]:
+        """A subscription for as long as the block runs."""
+        subscription = Subscription()
+        self._subscribers.add(subscription)
+        try:
+            yield subscription
+        finally:
+            self._subscribers.discard(subscription)
+
+    async def _follow(self, start: int) -> None:
+        async for batch in self._stream.follow(start, self._stop):
+            for event in batch.events:
+                for subscriber in self._subscribers:
+                    subscriber.offer(event)

@@ -1,0 +1,98 @@
+"""Every error becomes either a problem document (API) or a page (people), here and nowhere else.
+
+Whoever is not logged in learns nothing: an address that does not exist answers like one that does.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+from litestar import Response
+from litestar.exceptions import HTTPException
+from litestar.response import Redirect
+
+from troth.access.errors import FORBIDDEN, NOT_LOGGED_IN
+from troth.kit.errors import INTERNAL, Reason, TrothError
+from troth.kit.ids import new_id
+from troth.kit.log import get_logger
+from troth.web import errors
+from troth.web.door import problem as problem_document
+from troth.web.guard import principal_of
+from troth.web.render import Req, renderer_of
+
+log = get_logger("web")
+
+PROBLEM_JSON = "application/problem+json"
+
+
+class Shown(msgspec.Struct, frozen=True):
+    """An error as a template shows it."""
+
+    title: str
+    detail: str
+    fix: str
+    code: str
+
+
+def shown(error: TrothError) -> Shown:
+    """``error`` for a template."""
+    return Shown(error.reason.summary, error.detail, error.reason.fix, error.code)
+
+
+def wants_json(request: Req) -> bool:
+    """Whether the answer is for a program."""
+    path, sent = request.url.path, request.headers.get("content-type", "")
+    return path.startswith("/api/") or path == "/events/stream" or sent.startswith("application/json")
+
+
+def on_error(request: Req, error: Exception) -> Response[Any]:
+    """The one exception handler."""
+    known = _known(request, error)
+    if known.reason is NOT_LOGGED_IN and not wants_json(request):
+        after = request.url.path if request.method == "GET" else "/"
+        return Redirect("/login" if after == "/" else f"/login?next={quote(after)}", status_code=303)
+    headers = {"www-authenticate": 'Bearer realm="troth"'} if known.reason is NOT_LOGGED_IN else {}
+    if wants_json(request):
+        body = problem_document(known)
+        if known.facts.get("correlation"):
+            body["correlation"] = known.facts["correlation"]
+        return Response(
+            msgspec.json.encode(body), media_type=PROBLEM_JSON, status_code=known.reason.status, headers=headers
+        )
+    return renderer_of(request).plain_page(
+        request, "problem.html", status=known.reason.status, problem=shown(known),
+        correlation=known.facts.get("correlation", ""),
+    )
+
+
+def _known(request: Req, error: Exception) -> TrothError:
+    """``error`` as one with a reason; what is inside Troth goes to the log and not to the caller."""
+    if isinstance(error, HTTPException) and principal_of(request) is None:
+        return TrothError(NOT_LOGGED_IN)
+    if isinstance(error, TrothError) and error.reason.status < 500:
+        return error
+    if isinstance(error, HTTPException) and error.status_code < 500:
+        return TrothError(_http(error.status_code), _detail(error))
+    correlation = str(new_id())
+    log.error("web.failed", path=request.url.path, correlation=correlation, exc_info=error)
+    if isinstance(error, TrothError):
+        return TrothError(error.reason, error.reason.summary, correlation=correlation)
+    return TrothError(INTERNAL, "the log has the detail under the correlation id", correlation=correlation)
+
+
+def _http(status: int) -> Reason:
+    return {401: NOT_LOGGED_IN, 403: FORBIDDEN, 404: errors.NOT_FOUND, 405: errors.METHOD, 413: errors.TOO_LARGE}.get(
+        status, errors.MALFORMED
+    )
+
+
+def _detail(error: HTTPException) -> str:
+    if error.status_code != 400:
+        return ""
+    parts = [
+        f"{item.get('key', '')}: {item.get('message', '')}".strip(": ") for item in error.extra or ()
+        if isinstance(item, dict)
+    ]
+    return "; ".join(parts) or error.detail

@@ -1,0 +1,185 @@
+"""Pages out of templates. Autoescaping is on for everything; a name that a template misspells is an error."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TypeAlias
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
+from litestar import Request, Response
+from litestar.enums import MediaType
+
+from troth.access.roles import Permission
+from troth.web import words
+from troth.web.guard import principal_of
+from troth.web.services import AdminServices
+from troth.web.static import Assets
+from troth.web.views import AuthorityView, CertificateRow, EventView
+
+Req: TypeAlias = Request[Any, Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """One entry of the navigation."""
+
+    area: str
+    title: str
+    path: str
+    icon: str
+
+
+NAVIGATION = (
+    Area("overview", "Overview", "/", "layout-dashboard"),
+    Area("certificates", "Certificates", "/certificates", "file-badge"),
+    Area("subjects", "Subjects", "/subjects", "users"),
+    Area("events", "Events", "/events", "activity"),
+    Area("staged", "Staged actions", "/staged", "hand"),
+    Area("feeds", "Feeds", "/feeds", "radio-tower"),
+    Area("policies", "Policies", "/policies", "scale"),
+    Area("authorities", "Authorities", "/authorities", "landmark"),
+    Area("ledger", "Ledger", "/ledger", "book-lock"),
+)
+
+#: What a page says after the redirect that follows a change. The query names an entry, so nothing can be injected.
+DONE: Mapping[str, str] = {
+    "held": "The certificate is on hold. OCSP says so within a second.",
+    "released": "Your cause is cleared; the certificate is good again unless another cause remains.",
+    "revoked": "The certificate is revoked for good.",
+    "approved": "Approved, and done.",
+    "rejected": "Rejected. Nothing was changed.",
+    "frozen": "Enforcement is frozen: automation changes nothing until you unfreeze it.",
+    "unfrozen": "Enforcement goes on.",
+    "ended": "That log-in has ended.",
+    "token_revoked": "The token is taken back.",
+    "disabled": "The account is disabled; its log-ins and tokens have ended.",
+    "enabled": "The account is enabled.",
+}
+
+
+def services_of(request: Req) -> AdminServices:
+    """The services that assembly handed in."""
+    found: AdminServices = request.app.state.services
+    return found
+
+
+def status_word(row: CertificateRow, now: datetime) -> str:
+    """The one word for a certificate's state: reserved, burnt, revoked, held, expired or good."""
+    if row.state != "issued":
+        return row.state if row.status != "revoked" else "revoked"
+    if row.status == "good" and row.not_after <= now:
+        return "expired"
+    return row.status
+
+
+def crl_state(authority: AuthorityView, now: datetime) -> str:
+    """Whether an authority's CRL is fresh, due within a tenth of its life, late, or not there."""
+    if authority.crl_next_update is None or authority.crl_this_update is None:
+        return "none"
+    if now >= authority.crl_next_update:
+        return "late"
+    life = authority.crl_next_update - authority.crl_this_update
+    return "due" if authority.crl_next_update - now < life / 10 else "fresh"
+
+
+def agent_words(agent: str) -> str:
+    """A user agent in two words."""
+    browsers = (("Edg/", "Edge"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari"))
+    systems = (
+        ("Android", "Android"), ("iPhone", "iPhone"), ("Windows", "Windows"), ("Mac OS", "macOS"), ("Linux", "Linux"),
+    )
+    browser = next((name for mark, name in browsers if mark in agent), "Browser")
+    system = next((name for mark, name in systems if mark in agent), "")
+    return f"{browser} on {system}" if system else browser
+
+
+def value_words(value: object) -> str:
+    """A fact's value as a person reads it."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+class Renderer:
+    """The template environment, bound to the services' clock and the static files."""
+
+    def __init__(self, services: AdminServices, assets: Assets) -> None:
+        now = services.clock.now
+        self._services = services
+        self._environment = environment = Environment(
+            loader=PackageLoader("troth.web"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        environment.filters |= {
+            "ago": lambda moment: words.ago(moment, now()),
+            "iso": lambda moment: moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+            "absolute": words.absolute,
+            "day": lambda moment: moment.astimezone(UTC).strftime("%Y-%m-%d"),
+            "number": lambda number: f"{number:,}".replace(",", "\u202f"),
+            "duration": words.duration,
+            "actor": words.actor_words,
+            "agent": agent_words,
+            "value": value_words,
+            "capfirst": lambda text: text[:1].upper() + text[1:],
+            "status_word": lambda row: status_word(row, now()),
+            "crl_state": lambda authority: crl_state(authority, now()),
+            "kind_icon": lambda kind: {"user": "user-round", "device": "laptop"}.get(kind, "server"),
+            "revocation": lambda reason: words.REVOCATION_REASONS.get(reason or 0, f"reason {reason}"),
+            "standing_sentence": lambda standing: words.STANDING_SENTENCES.get(standing, ""),
+            "outcome_word": lambda outcome: words.badge_look("outcome", outcome).word,
+        }
+        environment.globals |= {
+            "asset": assets.url,
+            "badge_look": words.badge_look,
+            "event_look": words.event_look,
+            "badge_templates": words.BADGE_TEMPLATES,
+            "navigation": NAVIGATION,
+            "may": _may,
+        }
+        self._event_row = environment.from_string(
+            '{% from "_macros.html" import event_row with context %}{{ event_row(event) }}'
+        )
+
+    def event_row(self, event: EventView) -> str:
+        """One row of the live list."""
+        return self._event_row.render(event=event).strip()
+
+    async def page(
+        self, request: Req, template: str, *, area: str = "", status: int = 200, **context: Any
+    ) -> Response[str]:
+        """A whole page for whoever asks."""
+        me = principal_of(request)
+        waiting = 0
+        if me is not None and me.may(Permission.STAGED_READ):
+            waiting = len(await self._services.staged.list())
+        return self.plain_page(request, template, area=area, status=status, waiting=waiting, **context)
+
+    def plain_page(
+        self, request: Req, template: str, *, area: str = "", status: int = 200, waiting: int = 0, **context: Any
+    ) -> Response[str]:
+        """A page that asks no service: for errors, which must show even when the database does not answer."""
+        done = DONE.get(request.query_params.get("done", ""))
+        html = self._environment.get_template(template).render(
+            me=principal_of(request), area=area, waiting=waiting, done=done, **context
+        )
+        return Response(html, media_type=MediaType.HTML, status_code=status)
+
+
+@pass_context
+def _may(context: Context, permission: str) -> bool:
+    """Whether the reader of this page has ``permission``: what he may not do is not offered."""
+    me = context.get("me")
+    return me is not None and me.may(Permission(permission))
+
+
+def renderer_of(request: Req) -> Renderer:
+    """The renderer that the application was made with."""
+    found: Renderer = request.app.state.renderer
+    return found
+
+
+async def page(request: Req, template: str, *, area: str = "", status: int = 200, **context: Any) -> Response[str]:
+    """Shorthand for :meth:`Renderer.page`."""
+    return await renderer_of(request).page(request, template, area=area, status=status, **context)

@@ -1,0 +1,233 @@
+"""What the faces need of the rooms below, as ports. Assembly hands in who fulfils them.
+
+Every port that changes something takes the principal who asks; whether he may is settled before, by the guard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+from uuid import UUID
+
+from troth.access.model import Principal
+from troth.access.service import Access
+from troth.audit.event import StreamEvent
+from troth.kit.clock import Clock
+from troth.web.live import Live
+from troth.web.views import (
+    Applied,
+    AuthorityView,
+    Certificate,
+    CertificateCounts,
+    CertificateFilter,
+    CertificateRow,
+    CheckpointView,
+    DecisionView,
+    EventFilter,
+    EventView,
+    FeedView,
+    FreezeView,
+    Health,
+    IssueCommand,
+    Issued,
+    Page,
+    PolicyView,
+    StagedView,
+    Subject,
+    SubjectFilter,
+    SubjectRow,
+)
+
+
+class CertificateBook(Protocol):
+    """Certificates: looking and acting."""
+
+    async def search(self, wanted: CertificateFilter) -> Page[CertificateRow]:
+        """Latest first. Raises TrothError for a cursor that is not ours."""
+        ...
+
+    async def get(self, certificate_id: UUID) -> Certificate | None:
+        """One certificate by its id."""
+        ...
+
+    async def find(self, text: str) -> UUID | None:
+        """The certificate meant by an id or a serial number in hexadecimal (with or without colons)."""
+        ...
+
+    async def counts(self) -> CertificateCounts:
+        """How many there are of each status."""
+        ...
+
+    async def hold(self, certificate_id: UUID, by: Principal, note: str) -> None:
+        """Put on hold for this person's cause. Raises TrothError (gone, revoked, not issued)."""
+        ...
+
+    async def release(self, certificate_id: UUID, by: Principal, note: str) -> None:
+        """Clear this person's own cause; other causes stay. Raises TrothError."""
+        ...
+
+    async def revoke(self, certificate_id: UUID, by: Principal, reason: int, note: str) -> None:
+        """Revoke for good, with an RFC 5280 reason code. Raises TrothError."""
+        ...
+
+    async def issue(self, command: IssueCommand, by: Principal) -> Issued:
+        """Judge and issue. Raises TrothError: refused by policy, CSR, profile …"""
+        ...
+
+
+class SubjectBook(Protocol):
+    """Subjects."""
+
+    async def search(self, wanted: SubjectFilter) -> Page[SubjectRow]:
+        """By name."""
+        ...
+
+    async def get(self, subject_id: UUID) -> Subject | None:
+        """One subject with its causes and facts."""
+        ...
+
+    async def find(self, text: str) -> UUID | None:
+        """The subject meant by an id, ``kind:name`` or a name."""
+        ...
+
+    async def counts(self) -> dict[str, int]:
+        """How many subjects have each standing."""
+        ...
+
+
+class DecisionBook(Protocol):
+    """Decisions."""
+
+    async def get(self, decision_id: UUID) -> DecisionView | None:
+        """One decision in words."""
+        ...
+
+    async def of_subject(self, subject_id: UUID, *, limit: int = 20) -> Sequence[DecisionView]:
+        """A subject's decisions, latest first."""
+        ...
+
+
+class EventBook(Protocol):
+    """The ledger's events and its proof."""
+
+    async def list(self, wanted: EventFilter) -> Page[EventView]:
+        """Latest first."""
+        ...
+
+    async def since(self, index: int, limit: int) -> Sequence[EventView]:
+        """From ``index`` on, oldest first."""
+        ...
+
+    async def viewed(self, events: Sequence[StreamEvent]) -> Sequence[EventView]:
+        """Events of the trust stream in the shape that pages show."""
+        ...
+
+    async def checkpoint(self) -> CheckpointView:
+        """The latest signed checkpoint."""
+        ...
+
+    def export(self) -> AsyncIterator[bytes]:
+        """The whole ledger in the form that ``troth audit verify`` reads."""
+        ...
+
+
+class StagedBook(Protocol):
+    """Actions that wait for a person."""
+
+    async def list(self, state: str = "waiting") -> Sequence[StagedView]:
+        """Of one state, oldest first."""
+        ...
+
+    async def get(self, staged_id: UUID) -> StagedView | None:
+        """One action."""
+        ...
+
+    async def approve(self, staged_id: UUID, by: Principal, note: str) -> None:
+        """Do it now. Raises TrothError if it was decided before."""
+        ...
+
+    async def reject(self, staged_id: UUID, by: Principal, note: str) -> None:
+        """Drop it. Raises TrothError if it was decided before."""
+        ...
+
+
+class Configuration(Protocol):
+    """Directories, policies and feeds as documents."""
+
+    async def apply(self, documents: str, by: Principal, *, dry_run: bool) -> Applied:
+        """Apply YAML documents all together or not at all. Raises TrothError, naming document and line.
+
+        Policies need ``policy.write`` and feeds ``feed.write`` besides the route's own permission.
+        """
+        ...
+
+    async def policies(self) -> Sequence[PolicyView]:
+        """The active version of each policy."""
+        ...
+
+    async def policy(self, name: str) -> Sequence[PolicyView]:
+        """All versions of one, latest first, with text; empty if there is none of this name."""
+        ...
+
+    async def feeds(self) -> Sequence[FeedView]:
+        """All feeds by name."""
+        ...
+
+
+class Enforcement(Protocol):
+    """The one switch that stops automation."""
+
+    async def state(self) -> FreezeView:
+        """Whether enforcement is stopped."""
+        ...
+
+    async def freeze(self, by: Principal, reason: str) -> None:
+        """Stop: no hold, no release by automation until unfrozen."""
+        ...
+
+    async def unfreeze(self, by: Principal) -> None:
+        """Go on."""
+        ...
+
+
+class AuthorityBook(Protocol):
+    """Authorities."""
+
+    async def list(self) -> Sequence[AuthorityView]:
+        """Roots first, each followed by what it has signed."""
+        ...
+
+
+class HealthBook(Protocol):
+    """How the installation is."""
+
+    async def check(self) -> Health:
+        """All checks, made now."""
+        ...
+
+
+@dataclass(frozen=True)
+class AdminServices:
+    """All that the admin application stands on.
+
+    Attributes:
+        owner_uid: the uid that owns the data directory: a local process of this uid (or root) is an administrator.
+        session_grace: how often an open event stream asks whether its session still stands.
+    """
+
+    clock: Clock
+    access: Access
+    certificates: CertificateBook
+    subjects: SubjectBook
+    decisions: DecisionBook
+    events: EventBook
+    staged: StagedBook
+    configuration: Configuration
+    enforcement: Enforcement
+    authorities: AuthorityBook
+    health: HealthBook
+    live: Live
+    owner_uid: int
+    session_grace: timedelta = timedelta(seconds=10)

@@ -1,0 +1,186 @@
+// The dashboard's own script: live events, relative times, copying, the theme, and passkeys. No framework, no eval.
+"use strict";
+
+const $ = (selector, root = document) => root.querySelector(selector);
+const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
+
+// --- times ---------------------------------------------------------------------------------------------------------
+
+const STEPS = [[60, "second", 1], [3600, "minute", 60], [86400, "hour", 3600], [2592000, "day", 86400], [31536000, "month", 2592000], [Infinity, "year", 31536000]];
+const words = new Intl.RelativeTimeFormat("en", { numeric: "always" });
+
+function ago(iso) {
+  const seconds = (new Date(iso).getTime() - Date.now()) / 1000;
+  if (Math.abs(seconds) < 5) return "just now";
+  const [, unit, size] = STEPS.find(([limit]) => Math.abs(seconds) < limit);
+  return words.format(Math.trunc(seconds / size), unit);
+}
+function refreshTimes(root = document) {
+  for (const element of $$("time[data-ago]", root)) {
+    const text = ago(element.dateTime);
+    if (element.textContent !== text) element.textContent = text;
+  }
+}
+setInterval(refreshTimes, 15000);
+
+// --- copying, theme ------------------------------------------------------------------------------------------------
+
+document.addEventListener("click", async (event) => {
+  const copy = event.target.closest("[data-copy]");
+  if (copy) {
+    const source = copy.dataset.copy ? copy.dataset.copy : $(copy.dataset.copyFrom).textContent;
+    await navigator.clipboard.writeText(source.trim());
+    say("Copied");
+    const use = $("use", copy), before = use.getAttribute("href");
+    use.setAttribute("href", "#i-check");
+    setTimeout(() => use.setAttribute("href", before), 1500);
+  }
+  if (event.target.closest("[data-theme-switch]")) {
+    const dark = getComputedStyle(document.documentElement).colorScheme === "dark"
+      || (!document.documentElement.dataset.theme && matchMedia("(prefers-color-scheme: dark)").matches);
+    document.documentElement.dataset.theme = dark ? "light" : "dark";
+    localStorage.setItem("theme", document.documentElement.dataset.theme);
+  }
+});
+
+function say(text) {
+  const region = $("#said");
+  if (region) { region.textContent = ""; requestAnimationFrame(() => { region.textContent = text; }); }
+}
+
+// --- live events ---------------------------------------------------------------------------------------------------
+
+function badge(kind, value) {
+  const template = $(`#badge-${kind}-${value}`);
+  return template ? template.content.firstElementChild.cloneNode(true) : null;
+}
+function setBadges(attribute, id, kind, value) {
+  for (const holder of $$(`[data-${attribute}="${CSS.escape(id)}"]`)) {
+    if (holder.dataset.value === value) continue;
+    const fresh = badge(kind, value);
+    if (!fresh) continue;
+    fresh.classList.add("changed");
+    holder.dataset.value = value;
+    holder.replaceChildren(fresh);
+  }
+}
+
+// A list or a detail part that asks to be read anew is, at most once in a second and a half.
+const waiting = new Map();
+function refresh(element) {
+  if (waiting.has(element)) { waiting.set(element, true); return; }
+  element.dispatchEvent(new CustomEvent("troth:refresh"));
+  waiting.set(element, false);
+  setTimeout(() => {
+    const again = waiting.get(element);
+    waiting.delete(element);
+    if (again && element.isConnected) refresh(element);
+  }, 1500);
+}
+
+function apply(event) {
+  const data = event.data;
+  if (data.certificate_id && data.status) setBadges("certificate", data.certificate_id, "status", data.status);
+  if (event.kind.startsWith("standing.") && data.standing) {
+    for (const ref of event.subjects) if (ref.startsWith("subject:")) setBadges("subject", ref.slice(8), "standing", data.standing);
+  }
+  for (const element of $$("[data-live]")) {
+    const wanted = element.dataset.live.split(" ");
+    if (wanted.some((prefix) => event.kind.startsWith(prefix) || event.subjects.includes(prefix))) refresh(element);
+  }
+}
+
+function addRow(html) {
+  const list = $("#live-events");
+  if (!list) return;
+  const holder = document.createElement("template");
+  holder.innerHTML = html;
+  const row = holder.content.firstElementChild;
+  const kind = list.dataset.kind || "";
+  if (kind && !row.dataset.kind.startsWith(kind)) return;
+  if ($(`[data-index="${row.dataset.index}"]`, list)) return;
+  row.classList.add("fresh");
+  refreshTimes(row);
+  list.prepend(row);
+  const most = Number(list.dataset.most || 100);
+  while (list.children.length > most) list.lastElementChild.remove();
+  $("#live-empty")?.remove();
+}
+
+function connect() {
+  if (!document.body.dataset.stream) return;
+  const source = new EventSource(document.body.dataset.stream);
+  const mark = (state, text) => { for (const element of $$(".live-mark")) { element.dataset.state = state; element.textContent = text; } };
+  source.addEventListener("open", () => mark("open", "Live"));
+  source.addEventListener("error", () => {
+    mark("closed", "Reconnecting…");
+    if (source.readyState === EventSource.CLOSED) { mark("closed", "Not live: log in again"); }
+  });
+  source.addEventListener("ledger", (message) => {
+    const event = JSON.parse(message.data);
+    apply(event);
+    addRow(event.html);
+  });
+  source.addEventListener("lost", () => { for (const element of $$("[data-live]")) refresh(element); });
+  source.addEventListener("ended", () => { source.close(); mark("closed", "Session ended: log in again"); });
+  addEventListener("pagehide", () => source.close());
+}
+
+// --- passkeys ------------------------------------------------------------------------------------------------------
+
+const fromB64 = (text) => Uint8Array.from(atob(text.replace(/-/g, "+").replace(/_/g, "/")), (c) => c.charCodeAt(0));
+const toB64 = (buffer) => btoa(String.fromCharCode(...new Uint8Array(buffer))).replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
+
+async function post(url, body) {
+  const response = await fetch(url, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
+  const answer = await response.json();
+  if (!response.ok) throw new Error(answer.detail + (answer.fix ? " " + answer.fix : ""));
+  return answer;
+}
+function serialised(credential) {
+  const out = { id: credential.id, rawId: toB64(credential.rawId), type: credential.type, clientExtensionResults: credential.getClientExtensionResults(), response: {} };
+  for (const name of ["clientDataJSON", "attestationObject", "authenticatorData", "signature", "userHandle"]) {
+    if (credential.response[name]) out.response[name] = toB64(credential.response[name]);
+  }
+  return out;
+}
+async function makePasskey(form) {
+  const about = { token: form.elements.token.value, name: form.elements.name.value };
+  const options = await post("/setup/passkey/options", about);
+  options.challenge = fromB64(options.challenge);
+  options.user.id = fromB64(options.user.id);
+  options.excludeCredentials = (options.excludeCredentials || []).map((known) => ({ ...known, id: fromB64(known.id) }));
+  const credential = await navigator.credentials.create({ publicKey: options });
+  return post("/setup/passkey", { ...about, credential: serialised(credential) });
+}
+async function usePasskey() {
+  const options = await post("/login/passkey/options", {});
+  options.challenge = fromB64(options.challenge);
+  options.allowCredentials = (options.allowCredentials || []).map((known) => ({ ...known, id: fromB64(known.id) }));
+  const credential = await navigator.credentials.get({ publicKey: options });
+  return post("/login/passkey", { credential: serialised(credential) });
+}
+for (const button of $$("[data-passkey]")) {
+  if (!window.PublicKeyCredential) continue;
+  for (const element of $$("[data-needs-passkeys]")) element.hidden = false;
+  button.addEventListener("click", async () => {
+    const problem = $("#passkey-problem");
+    problem.hidden = true;
+    button.disabled = true;
+    try {
+      await (button.dataset.passkey === "make" ? makePasskey(button.form || $("form")) : usePasskey());
+      location.assign(button.dataset.next || "/");
+    } catch (error) {
+      problem.hidden = false;
+      $("p", problem).textContent = error.name === "NotAllowedError" ? "The passkey was not used: the request was cancelled or timed out." : error.message;
+    } finally {
+      button.disabled = false;
+    }
+  });
+}
+
+// --- start ---------------------------------------------------------------------------------------------------------
+
+document.addEventListener("htmx:after:swap", () => refreshTimes());
+refreshTimes();
+connect();

@@ -1,0 +1,393 @@
+"""What pages and the API show: one set of shapes for both, so that the JSON form of a page is never another truth.
+
+Times are aware UTC datetimes; serial numbers and hashes are lower-case hexadecimal text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Generic, Literal, TypeVar
+from uuid import UUID
+
+from msgspec import Struct
+
+T = TypeVar("T")
+
+
+class Page(Struct, Generic[T], frozen=True):
+    """One page of a list. ``next`` is the cursor to ask for, None at the end."""
+
+    items: Sequence[T]
+    next: str | None = None
+
+
+class Name(Struct, frozen=True):
+    """One subject alternative name."""
+
+    kind: str
+    value: str
+
+
+class CertificateRow(Struct, frozen=True, kw_only=True):
+    """A certificate in a list.
+
+    Attributes:
+        state: ``reserved``, ``issued`` or ``burnt``.
+        status: ``good``, ``held`` or ``revoked``; whether it has expired is told by ``not_after``.
+    """
+
+    id: UUID
+    serial: str
+    authority: str
+    profile: str
+    common_name: str | None
+    names: tuple[Name, ...]
+    not_before: datetime
+    not_after: datetime
+    state: str
+    status: str
+    status_at: datetime | None
+    revocation_reason: int | None
+    issued_at: datetime | None
+
+    @property
+    def title(self) -> str:
+        """The name a person knows it by."""
+        return self.common_name or (self.names[0].value if self.names else self.serial)
+
+
+class Hold(Struct, frozen=True):
+    """One cause for which a certificate is on hold."""
+
+    cause: str
+    actor: str
+    raised_at: datetime
+
+
+class SubjectLink(Struct, frozen=True):
+    """A subject that a certificate is bound to, and in which role."""
+
+    id: UUID
+    kind: str
+    name: str
+    standing: str
+    role: str = "subject"
+
+
+class Certificate(CertificateRow, frozen=True, kw_only=True):
+    """A certificate with all that is known of it."""
+
+    sha256: str | None
+    spki_sha256: str
+    pem: str | None
+    actor: str
+    request_id: str
+    profile_version: int
+    decision_id: UUID | None
+    holds: tuple[Hold, ...] = ()
+    subjects: tuple[SubjectLink, ...] = ()
+    fields: tuple[tuple[str, str], ...] = ()
+
+
+class CertificateCounts(Struct, frozen=True):
+    """Issued certificates by status; ``expiring``: good ones that end within 14 days."""
+
+    good: int = 0
+    held: int = 0
+    revoked: int = 0
+    expired: int = 0
+    expiring: int = 0
+
+
+class CertificateFilter(Struct, frozen=True, kw_only=True):
+    """What to list. ``text`` matches serials and names by prefix."""
+
+    text: str = ""
+    status: Literal["", "good", "held", "revoked", "expired", "expiring", "reserved", "burnt"] = ""
+    profile: str = ""
+    subject: UUID | None = None
+    cursor: str | None = None
+    limit: int = 50
+
+
+class IssueCommand(Struct, frozen=True, kw_only=True):
+    """An operator's order for a certificate: a CSR made where the key is, and for whom."""
+
+    profile: str
+    subject: str
+    csr: str
+    lifetime_seconds: int | None = None
+    request_id: str | None = None
+
+
+class Issued(Struct, frozen=True):
+    """A fresh certificate. ``chain``: issuing authorities first, the root left out."""
+
+    id: UUID
+    serial: str
+    certificate: str
+    chain: tuple[str, ...]
+    not_before: datetime
+    not_after: datetime
+
+
+class CauseView(Struct, frozen=True):
+    """One reason why a subject does not stand better: who raised it, and who may clear it."""
+
+    cause: str
+    effect: str
+    source: str
+    raised_at: datetime
+    detail: str = ""
+    clears: str = ""
+
+
+class FactView(Struct, frozen=True):
+    """One thing known of a subject. ``stale``: older than its source promises."""
+
+    path: str
+    value: Any
+    source: str
+    observed_at: datetime
+    stale: bool = False
+
+
+class SubjectRow(Struct, frozen=True, kw_only=True):
+    """A subject in a list."""
+
+    id: UUID
+    kind: str
+    name: str
+    standing: str
+    standing_since: datetime | None
+    protected: bool = False
+    owner: str | None = None
+    certificates: int = 0
+
+
+class Subject(SubjectRow, frozen=True, kw_only=True):
+    """A subject with all that is known of it."""
+
+    origin: str
+    owner_id: UUID | None = None
+    confirmed_at: datetime | None = None
+    groups: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    causes: tuple[CauseView, ...] = ()
+    facts: tuple[FactView, ...] = ()
+    decision_id: UUID | None = None
+
+
+class SubjectFilter(Struct, frozen=True, kw_only=True):
+    """What to list."""
+
+    text: str = ""
+    standing: Literal["", "trusted", "restricted", "quarantined", "distrusted"] = ""
+    kind: Literal["", "user", "device", "workload"] = ""
+    cursor: str | None = None
+    limit: int = 50
+
+
+class SeenView(Struct, frozen=True):
+    """A value that a condition looked at."""
+
+    path: str
+    value: Any
+    source: str
+    observed_at: datetime
+    age_seconds: int
+
+
+class ConditionView(Struct, frozen=True):
+    """One condition of the rule, as it was answered: ``true``, ``false`` or ``unknown``."""
+
+    name: str
+    expression: str
+    result: str
+    seen: tuple[SeenView, ...] = ()
+    why: tuple[str, ...] = ()
+    fix: str | None = None
+
+
+class DecisionView(Struct, frozen=True, kw_only=True):
+    """A decision as a person reads it.
+
+    Attributes:
+        sentence: the whole of it in one sentence.
+        changes: what would have to change for a better outcome, one clause each.
+        lines: the long form, as ``troth why`` prints it.
+    """
+
+    id: UUID
+    at: datetime
+    moment: str
+    outcome: str
+    asked: str
+    reason: str
+    subject: SubjectLink
+    policy: str | None
+    policy_version: int | None
+    rule: str | None
+    sentence: str
+    conditions: tuple[ConditionView, ...] = ()
+    changes: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+    obligations: tuple[tuple[str, str], ...] = ()
+    request: tuple[SeenView, ...] = ()
+    failures: tuple[str, ...] = ()
+    lines: tuple[str, ...] = ()
+
+
+class EventView(Struct, frozen=True):
+    """A ledger event. ``sentence`` says it in words; ``links`` are pages of what it is about, (title, path)."""
+
+    index: int
+    id: UUID
+    at: datetime
+    kind: str
+    actor: str
+    subjects: tuple[str, ...]
+    data: dict[str, Any]
+    sentence: str = ""
+    links: tuple[tuple[str, str], ...] = ()
+
+
+class EventFilter(Struct, frozen=True, kw_only=True):
+    """What to list. ``before``: events below this index, latest first; ``kind``: a prefix, ``certificate.``."""
+
+    kind: str = ""
+    ref: str = ""
+    before: int | None = None
+    limit: int = 50
+
+
+class StagedView(Struct, frozen=True, kw_only=True):
+    """An action of automation that lies above a cap and waits for a person."""
+
+    id: UUID
+    subject: SubjectLink
+    action: str
+    feed: str
+    reason: str
+    cap: str
+    staged_at: datetime
+    state: str
+    certificates: int = 0
+    decided_by: str | None = None
+    decided_at: datetime | None = None
+
+
+class PolicyView(Struct, frozen=True, kw_only=True):
+    """A policy version. ``text`` is the YAML as applied."""
+
+    name: str
+    version: int
+    sha256: str
+    applied_at: datetime
+    applied_by: str
+    active: bool
+    text: str = ""
+    rules: tuple[str, ...] = ()
+    profiles: tuple[str, ...] = ()
+
+
+class FeedView(Struct, frozen=True, kw_only=True):
+    """A source of signals and what it is granted."""
+
+    name: str
+    state: str
+    kinds: tuple[str, ...]
+    scope: str
+    greatest_effect: str
+    may_clear: bool
+    cap: str
+    last_signal_at: datetime | None = None
+    signals_today: int = 0
+    staged: int = 0
+
+
+class AuthorityView(Struct, frozen=True, kw_only=True):
+    """A certificate authority.
+
+    Attributes:
+        trial: born on a networked machine (``trial, online-born``), as every root that ``troth up`` makes.
+        crl_*: None while it has not published one.
+    """
+
+    slug: str
+    name: str
+    kind: Literal["root", "issuing"]
+    parent: str | None
+    trial: bool
+    key_algorithm: str
+    sha256: str
+    not_before: datetime
+    not_after: datetime
+    pem: str
+    crl_number: int | None = None
+    crl_this_update: datetime | None = None
+    crl_next_update: datetime | None = None
+    crl_entries: int | None = None
+    crl_url: str | None = None
+    certificates: int = 0
+
+
+class CheckpointView(Struct, frozen=True, kw_only=True):
+    """The ledger's latest signed checkpoint. ``note`` is the C2SP signed note."""
+
+    origin: str
+    size: int
+    root_hash: str
+    signed_at: datetime | None
+    note: str
+    events: int
+
+
+class FreezeView(Struct, frozen=True):
+    """Whether enforcement is stopped, by whom and why."""
+
+    frozen: bool
+    by: str | None = None
+    at: datetime | None = None
+    reason: str = ""
+
+
+class Change(Struct, frozen=True):
+    """What applying a document did: ``created``, ``updated``, ``unchanged`` or ``removed``."""
+
+    kind: str
+    name: str
+    action: str
+    detail: str = ""
+
+
+class Applied(Struct, frozen=True):
+    """All that an ``apply`` did, or would do when ``dry_run``."""
+
+    changes: tuple[Change, ...]
+    dry_run: bool = False
+
+
+class CheckView(Struct, frozen=True):
+    """One line of health: ``ok``, ``warn`` or ``fail``, in words."""
+
+    name: str
+    state: Literal["ok", "warn", "fail"]
+    detail: str
+
+
+class Health(Struct, frozen=True):
+    """How this installation is."""
+
+    version: str
+    at: datetime
+    checks: tuple[CheckView, ...]
+
+    @property
+    def state(self) -> str:
+        """The worst of all checks."""
+        for state in ("fail", "warn"):
+            if any(check.state == state for check in self.checks):
+                return state
+        return "ok"
