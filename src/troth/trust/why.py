@@ -1,0 +1,114 @@
+"""``troth why``: the decision behind a certificate or a subject's present state, and its timeline from the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from troth.audit.event import StreamEvent
+from troth.audit.store import LedgerStore
+from troth.store.pool import Database
+from troth.trust.errors import DECISION_NOT_FOUND, TrustError
+from troth.trust.explain import Explanation, Line, Tone, explain, show, stamp
+from troth.trust.model import Subject
+from troth.trust.policy_store import Judged, PolicyStore
+
+#: Details of an event that a sentence may name, in this order.
+_TOLD = (
+    "name", "from", "to", "before", "after", "outcome", "reason", "rule", "cause", "feed", "level", "source",
+    "observed_at", "profile", "status", "serial", "approved_by",
+)  # fmt: skip
+
+
+class Why:
+    """Explains from what is stored; it decides nothing and changes nothing."""
+
+    def __init__(self, database: Database) -> None:
+        self._policies = PolicyStore(database)
+        self._ledger = LedgerStore(database)
+
+    async def decision(self, decision_id: UUID) -> tuple[Judged, Explanation]:
+        """A decision, stored and explained. Raises TrustError if there is none."""
+        judged = await self._policies.decision(decision_id)
+        if judged is None:
+            raise TrustError(DECISION_NOT_FOUND, f"there is no decision {decision_id}")
+        return judged, explain(judged.decision)
+
+    async def subject(self, subject: Subject, *, events: int = 20) -> Explanation:
+        """Where a subject stands, the last decision about it, and its timeline, the newest first."""
+        since = f" since {stamp(subject.standing_since)}" if subject.standing_since is not None else ""
+        lines = [
+            Line(Tone.TITLE, f"{subject.kind.value.capitalize()} {subject.name} is {subject.standing.value}{since}.")
+        ]
+        if subject.owner is not None:
+            lines.append(Line(Tone.PLAIN, f"It belongs to {subject.owner.kind.value} {subject.owner.name}."))
+        if subject.protected:
+            lines.append(Line(Tone.PLAIN, "It is protected: automation alarms about it and changes nothing."))
+        latest = await self._policies.decisions_of(subject.id, limit=1)
+        if latest:
+            lines += explain(latest[0].decision).lines
+        else:
+            lines.append(Line(Tone.PLAIN, "Nothing was ever decided about it."))
+        told = await self.timeline(subject.ref, limit=events)
+        if told:
+            lines.append(Line(Tone.TITLE, "What happened, the newest first:"))
+            lines += told
+        return Explanation(tuple(lines))
+
+    async def timeline(self, ref: str, *, limit: int = 50, before: int | None = None) -> Sequence[Line]:
+        """The ledger's events about ``ref`` (``subject:<uuid>``, ``certificate:<uuid>``), the newest first."""
+        return [tell(event) for event in await self._ledger.about(ref, limit, before=before)]
+
+
+def tell(event: StreamEvent) -> Line:
+    """One ledger event as a sentence."""
+    teller = _TELLERS.get(event.kind)
+    what = teller(event.data) if teller is not None else _plainly(event)
+    return Line(Tone.EVENT, f"{stamp(event.recorded_at)}  {what} (by {event.actor})", 1, at=event.recorded_at)
+
+
+def _plainly(event: StreamEvent) -> str:
+    noun, _, verb = event.kind.replace("_", " ").rpartition(".")
+    details = [f"{name} {_short(event.data[name])}" for name in _TOLD if event.data.get(name) not in (None, "", [])]
+    return f"{noun.replace('.', ' ')} {verb}{': ' + ', '.join(details) if details else ''}"
+
+
+def _short(value: object) -> str:
+    return value if isinstance(value, str) else show(value)
+
+
+def _decision_made(data: Mapping[str, Any]) -> str:
+    rule = f"by rule {data['rule']} of policy {data['policy']}" if data.get("rule") else "as no rule matched"
+    failed = [name for name, result in data.get("conditions", {}).items() if result != "true" and name != "match"]
+    open_ = f"; not met or unknown: {', '.join(failed)}" if failed else ""
+    return f"decision at {data['moment']} of {data['profile']}: {data['outcome']}, {rule}{open_}"
+
+
+def _fact_changed(data: Mapping[str, Any]) -> str:
+    earlier = f", before it was {show(data['before'])}" if data.get("before") is not None else ""
+    return f"{data['source']} says {data['name']} is {show(data['after'])}{earlier}"
+
+
+def _subject_created(data: Mapping[str, Any]) -> str:
+    return f"{data['kind']} {data['name']} became known through {data['origin']}"
+
+
+def _subject_changed(data: Mapping[str, Any]) -> str:
+    fields = data.get("fields", {})
+    told = [f"{name} from {show(pair['before'])} to {show(pair['after'])}" for name, pair in sorted(fields.items())]
+    return f"declared differently: {'; '.join(told)}"
+
+
+def _standing_changed(data: Mapping[str, Any]) -> str:
+    return f"standing changed from {data['from']} to {data['to']}"
+
+
+_TELLERS = {
+    "decision.made": _decision_made,
+    "fact.changed": _fact_changed,
+    "subject.created": _subject_created,
+    "subject.changed": _subject_changed,
+    "subject.removed": lambda _data: "removed from the directory",
+    "standing.changed": _standing_changed,
+}
