@@ -136,7 +136,7 @@ class _Checker:
     def _need(self, node: Node, wanted: Type, what: str) -> Type:
         found = self.type_of(node)
         if found is not wanted:
-            raise ExpressionError(f"{what} takes a {wanted.value}, not a {found.value}", _at(node))
+            raise ExpressionError(f"{what} takes {wanted.called}, not {found.called}", _at(node))
         return found
 
     def _listing(self, node: Listing) -> Type:
@@ -144,7 +144,7 @@ class _Checker:
             raise ExpressionError("an empty list contains nothing", node.at)
         first = self.type_of(node.items[0])
         if first not in _LISTS:
-            raise ExpressionError(f"lists hold strings or ints, not {first.value}", node.at)
+            raise ExpressionError(f"lists hold strings or ints, not {first.called}", node.at)
         for item in node.items[1:]:
             self._need(item, first, "this list")
         return _LISTS[first]
@@ -157,16 +157,16 @@ class _Checker:
         left, right = self.type_of(node.left), self.type_of(node.right)
         if sign == "in":
             if right.element is not left:
-                raise ExpressionError(f"a {left.value} is never in a {right.value}", node.at)
+                raise ExpressionError(f"{left.called} is never in {right.called}", node.at)
             return Type.BOOL
         if sign in ("+", "-", "*", "/", "%"):
             return self._arithmetic(sign, left, right, node.at)
         if left is not right:
-            raise ExpressionError(f"'{sign}' compares a {left.value} with a {right.value}", node.at)
+            raise ExpressionError(f"'{sign}' compares {left.called} with {right.called}", node.at)
         if sign in ("==", "!="):
             return Type.BOOL
         if left not in _ORDERED:
-            raise ExpressionError(f"a {left.value} has no order", node.at)
+            raise ExpressionError(f"{left.called} has no order", node.at)
         self._mark_limit(node)
         return Type.BOOL
 
@@ -181,7 +181,7 @@ class _Checker:
         }
         made = Type.INT if left is right is Type.INT else table.get((sign, left, right))
         if made is None:
-            raise ExpressionError(f"'{sign}' cannot take a {left.value} and a {right.value}", at)
+            raise ExpressionError(f"'{sign}' cannot take {left.called} and {right.called}", at)
         return made
 
     def _mark_limit(self, node: Binary) -> None:
@@ -235,7 +235,7 @@ class _Checker:
             case "size":
                 found = self.type_of(args[0])
                 if found is not Type.STRING and found.element is None:
-                    raise ExpressionError(f"a {found.value} has no size", node.at)
+                    raise ExpressionError(f"{found.called} has no size", node.at)
                 return Type.INT
             case "duration" | "timestamp":
                 return self._constant(node)
@@ -291,7 +291,7 @@ def check(
     checker = _Checker(vocabulary, allow_has)
     found = checker.type_of(node)
     if found is not wanted:
-        raise ExpressionError(f"the whole must be a {wanted.value}, and is a {found.value}", _at(node))
+        raise ExpressionError(f"the whole must be {wanted.called}, and is {found.called}", _at(node))
     return Checked(
         node, found, tuple(sorted(checker.paths)), tuple(sorted(checker.limits.items())), frozenset(checker.functions)
     )

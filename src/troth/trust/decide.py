@@ -17,13 +17,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeAlias
+from uuid import UUID
 
 from troth.audit.event import Event
 from troth.kit.canonical import Json
 from troth.kit.clock import Clock
 from troth.kit.ids import new_id
 from troth.store.unit import Unit
-from troth.trust.errors import STANDING_CHANGED, SUBJECT_NONE, Retryable, TrustError
+from troth.trust.errors import STANDING_CHANGED, SUBJECT_NONE, StandingChanged, TrustError
 from troth.trust.facts import FactSource, FeedHealth, Observation, concerns, gather, newest, own_attributes
 from troth.trust.judge import judge
 from troth.trust.model import (
@@ -75,13 +76,13 @@ class Verdict:
     Attributes:
         obligations: of all decisions together: the shortest lifetime, the strictest one's profile, all to notify.
         decisions: one per subject, in the order of the question.
-        decisive: the decision that determined the outcome.
+        deciding: the decision that determined the outcome.
     """
 
     outcome: Outcome
     obligations: Obligations
     decisions: tuple[Decision, ...]
-    decisive: Decision
+    deciding: Decision
     subjects: tuple[Subject, ...]
     snapshots: tuple[Snapshot, ...]
 
@@ -93,7 +94,7 @@ class Verdict:
     @property
     def profile(self) -> str:
         """The profile to issue: the one asked for, or the one that the decision puts in its place."""
-        return self.obligations.profile or self.decisive.asked
+        return self.obligations.profile or self.deciding.asked
 
     def bind(self, unit: Unit, *, actor: str, refs: Sequence[str] = ()) -> Unit:
         """Add to ``unit``: fresh subjects, the decisions with their events, and the guard on each standing.
@@ -101,11 +102,11 @@ class Verdict:
         ``refs``: further references for the ledger (``order:<id>``). A refusal (``deny``) is bound as well, to a unit
         that records it. The commit raises Retryable when a standing or a subject changed meanwhile.
         """
-        at = self.decisive.at
+        at = self.deciding.at
         add_fresh(unit, self.subjects, actor=actor, at=at)
         for subject in self.subjects:
             if not subject.fresh:
-                changed = Retryable(STANDING_CHANGED, f"the standing of {subject.name} changed meanwhile")
+                changed = StandingChanged(STANDING_CHANGED, f"the standing of {subject.name} changed meanwhile")
                 # The key keeps this unit out of the batch in which the standing changes: that unit must see
                 # this one's certificate committed, or it would not hold it.
                 unit.guard(
@@ -117,9 +118,9 @@ class Verdict:
         return unit
 
 
-def subject_key(subject: Subject) -> tuple[str, str]:
+def subject_key(subject: Subject) -> tuple[str, UUID]:
     """The key of units that judge a subject or change its standing: two such units never share a batch."""
-    return ("subject", str(subject.id))
+    return ("subject", subject.id)
 
 
 def _event(decision: Decision, actor: str, refs: Sequence[str]) -> Event:
@@ -188,12 +189,12 @@ class Judge:
 
 def combine(subjects: tuple[Subject, ...], snapshots: tuple[Snapshot, ...], decisions: tuple[Decision, ...]) -> Verdict:
     """One verdict from the decisions about several subjects: the worst outcome wins."""
-    decisive = max(decisions, key=lambda decision: decision.outcome)
-    rest = [decision for decision in decisions if decision is not decisive]
+    deciding = max(decisions, key=lambda decision: decision.outcome)
+    rest = [decision for decision in decisions if decision is not deciding]
     ruling = strictest(
-        Ruling(decisive.outcome, decisive.obligations), *(Ruling(one.outcome, one.obligations) for one in rest)
+        Ruling(deciding.outcome, deciding.obligations), *(Ruling(one.outcome, one.obligations) for one in rest)
     )
-    return Verdict(ruling.outcome, ruling.obligations, decisions, decisive, subjects, snapshots)
+    return Verdict(ruling.outcome, ruling.obligations, decisions, deciding, subjects, snapshots)
 
 
 def snapshot(

@@ -181,8 +181,12 @@ def _refuse_unbounded(text: str) -> None:
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > MAX_DEPTH:
-                raise DocumentError(f"nested deeper than {MAX_DEPTH}", event.start_mark.line + 1)
+                raise DocumentError(f"nested deeper than {MAX_DEPTH}", _line(event))
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
         elif isinstance(event, yaml.AliasEvent):
-            raise DocumentError("aliases are not taken; write it out", event.start_mark.line + 1)
+            raise DocumentError("aliases are not taken; write it out", _line(event))
+
+
+def _line(event: yaml.Event) -> int:
+    return event.start_mark.line + 1 if event.start_mark is not None else 1

@@ -139,3 +139,7 @@ class DirectoryError(TrustError):
 
 class Retryable(TrustError):
     """The state moved under the request; the same request, decided anew, may well succeed."""
+
+
+class StandingChanged(Retryable):
+    """A subject's standing is no longer the one that was judged."""

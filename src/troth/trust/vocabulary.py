@@ -31,6 +31,11 @@ class Type(Enum):
     INTS = "list(int)"
 
     @property
+    def called(self) -> str:
+        """With its article: ``a bool``, ``an int``."""
+        return f"an {self.value}" if self is Type.INT else f"a {self.value}"
+
+    @property
     def element(self) -> Type | None:
         """Of a list: the type of what is in it."""
         return {Type.STRINGS: Type.STRING, Type.INTS: Type.INT}.get(self)
@@ -148,7 +153,7 @@ def misfit(value: Any, wanted: Type) -> str | None:
     element = wanted.element
     if element is not None:
         if not isinstance(value, (list, tuple)):
-            return f"is {_called(value)}, not a {wanted.value}"
+            return f"is {_called(value)}, not {wanted.called}"
         if len(value) > MAX_LIST:
             return f"has {len(value)} entries, more than the {MAX_LIST} a condition may look at"
         return next((wrong for item in value if (wrong := misfit(item, element))), None)
@@ -162,7 +167,7 @@ def misfit(value: Any, wanted: Type) -> str | None:
         fits = isinstance(value, str)
     else:
         fits = isinstance(value, str) and _time(value) is not None
-    return None if fits else f"is {_called(value)}, not a {wanted.value}"
+    return None if fits else f"is {_called(value)}, not {wanted.called}"
 
 
 def native(value: Any, wanted: Type) -> Any:
