@@ -9,4 +9,6 @@ pytest_plugins = [
     "tests.support.mint",
     "tests.support.programs",
     "tests.support.webroot",
+    "tests.support.signals",
+    "tests.support.running",
 ]

@@ -101,7 +101,16 @@ class DnsServer:
     def values(self, name: str, kind: str) -> list[str]:
         """The records of ``name`` of one type, in presentation form."""
         with self._lock:
-            return list(self._records.get((_canonical(name), kind.upper()), ()))
+            exact = self._records.get((_canonical(name), kind.upper()))
+            if exact is not None:
+                return list(exact)
+            # A wildcard answers for every name below it that has no record of this type (RFC 4592, roughly).
+            parts = _canonical(name).split(".")
+            for cut in range(1, len(parts)):
+                found = self._records.get(("*." + ".".join(parts[cut:]), kind.upper()))
+                if found is not None:
+                    return list(found)
+            return []
 
     # --- what it says --------------------------------------------------------------------------------------------
 

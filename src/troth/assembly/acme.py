@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
-import socket
 from collections.abc import Mapping
 from datetime import timedelta
 
 from troth.assembly.context import RoleContext
 from troth.assembly.mint import Mint
-from troth.assembly.state import Address
 from troth.enroll.acme.accounts import AccountDesk, AccountRules
 from troth.enroll.acme.finalize import Finalizer
 from troth.enroll.acme.jwk import AccountKeys
@@ -18,9 +15,8 @@ from troth.enroll.acme.orders import OrderDesk, OrderRules
 from troth.enroll.acme.revoke import RevocationDesk
 from troth.enroll.acme.routes import AcmeDoor, Desks, Directory
 from troth.enroll.acme.store import AcmeStore
-from troth.enroll.acme.validate.network import NetworkPolicy
-from troth.enroll.acme.validate.resolver import DnsResolver, Resolver, SystemResolver
-from troth.enroll.acme.validate.validator import ValidationSettings, Validator
+from troth.enroll.acme.validate.network import listener
+from troth.enroll.acme.validate.validator import build_validator
 from troth.enroll.acme.validation import ValidationJobs
 from troth.enroll.issuance import Issuance
 from troth.kit.settings import AcmeSettings
@@ -65,17 +61,8 @@ def directories(profiles: Mapping[str, AppliedProfile]) -> dict[str, Directory]:
 def validation_jobs(context: RoleContext, database: Database) -> ValidationJobs:
     """The validations, for a worker process."""
     settings = context.config.acme
-    validator = Validator(
-        ValidationSettings(
-            http_port=settings.http_port, tls_alpn_port=settings.tls_alpn_port, budget=float(settings.timeout_seconds)
-        ),
-        network=NetworkPolicy(
-            denied=tuple(ipaddress.ip_network(network) for network in settings.denied_networks),
-            own_listeners=_listening(context.state.listeners),
-            link_local=not settings.refuse_link_local,
-        ),
-        resolver=_resolver(settings),
-    )
+    own = [one for address in context.state.listeners.values() for one in listener(address.host, address.port)]
+    validator = build_validator(settings, own_listeners=own)
     return ValidationJobs(
         database,
         OrderDesk(database, context.clock, order_rules(settings)),
@@ -99,27 +86,3 @@ def order_rules(settings: AcmeSettings) -> OrderRules:
         timedelta(seconds=settings.authorization_lifetime_seconds),
         settings.max_names,
     )
-
-
-def _resolver(settings: AcmeSettings) -> Resolver:
-    if not settings.resolver:
-        return SystemResolver()
-    host, port = settings.resolver, 53
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        host, _, text = settings.resolver.rpartition(":")
-        port = int(text)
-    return DnsResolver(host.strip("[]"), port)
-
-
-def _listening(
-    listeners: Mapping[str, Address],
-) -> tuple[tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, int], ...]:
-    """Our own listeners as addresses, for the validator never to connect to."""
-    found = []
-    for address in listeners.values():
-        host = None if address.host in ("*", "") else address.host
-        for *_, target in socket.getaddrinfo(host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE):
-            found.append((ipaddress.ip_address(str(target[0]).partition("%")[0]), address.port))
-    return tuple(found)

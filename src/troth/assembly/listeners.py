@@ -12,6 +12,7 @@ import socket
 import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from troth.assembly.errors import ADDRESS, CANNOT_LISTEN, PORT_TAKEN, AssemblyError
 from troth.assembly.state import Address, State
@@ -184,9 +185,11 @@ def _public(settings: ListenSettings, state: State | None, addresses: dict[str, 
             return configured or remembered
         return _url(scheme, addresses[name]) if name in addresses else ""
 
+    public_url = choose("https", "https", settings.public_url, state.public_url if state else "")
     return State(
         listeners=addresses,
-        public_url=choose("https", "https", settings.public_url, state.public_url if state else ""),
+        public_url=public_url,
+        ledger_origin=(state.ledger_origin if state else "") or f"{urlsplit(public_url).hostname}/ledger",
         public_http_url=choose("http", "http", settings.public_http_url, state.public_http_url if state else ""),
         admin_url=choose("admin", "https", "", state.admin_url if state else ""),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from troth.audit.checkpoints import Notary
 from troth.audit.errors import TAMPERED, LedgerTampered
 from troth.audit.note import NoteKey
-from troth.kit.clock import Clock, SystemClock
+from troth.kit.clock import Clock
 from troth.pki.signer.client import SignerClient
 
 
@@ -28,7 +28,7 @@ class SignerNotary:
         return answer.note
 
 
-async def notary_of(signer: SignerClient, clock: Clock | None = None) -> tuple[Notary, NoteKey]:
+async def notary_of(signer: SignerClient, clock: Clock) -> tuple[Notary, NoteKey]:
     """The notary and the key that its checkpoints are verified with."""
     state = await signer.notary_state()
-    return SignerNotary(signer, clock or SystemClock()), NoteKey.parse(state.verifier_key)
+    return SignerNotary(signer, clock), NoteKey.parse(state.verifier_key)

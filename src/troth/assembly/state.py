@@ -33,12 +33,15 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
         public_url: base of everything reached over TLS; no slash at the end.
         public_http_url: base of OCSP, CRL and CA certificate URLs; no slash at the end.
         admin_url: base of the dashboard and API.
+        ledger_origin: the ledger's name in its checkpoints; for ever that of the first start, whatever the host is
+            called later (the notary signs for no other).
     """
 
     listeners: dict[str, Address]
     public_url: str
     public_http_url: str
     admin_url: str
+    ledger_origin: str = ""
 
 
 def read(path: Path) -> State | None:

@@ -11,7 +11,7 @@ from troth.trust.caps import Cap
 from troth.trust.enforce import Enforcer
 from troth.trust.feed_desk import FeedDesk
 from troth.trust.feeds import SecretBox
-from troth.trust.orders import OrderDesk
+from troth.trust.orders import Orders
 from troth.trust.policy_service import PolicyService
 from troth.trust.signal_desk import SignalDesk
 
@@ -23,7 +23,7 @@ class Trust:
     enforcer: Enforcer
     feeds: FeedDesk
     signals: SignalDesk
-    orders: OrderDesk
+    orders: Orders
     policies: PolicyService
 
 
@@ -37,6 +37,6 @@ def trust_of(context: RoleContext, database: Database) -> Trust:
         enforcer=enforcer,
         feeds=FeedDesk(database, clock, box, default_cap=cap),
         signals=SignalDesk(database, clock, enforcer),
-        orders=OrderDesk(database, clock, enforcer),
+        orders=Orders(database, clock, enforcer),
         policies=PolicyService(database, clock),
     )

@@ -56,7 +56,7 @@ class Sequencer:
                     continue
                 self._wake.clear()
                 moved = await self.move(held)
-            except (LeaseLost, StoreError, OSError, TimeoutError) as error:
+            except StoreError as error:
                 log.warning("sequencer.interrupted", error=str(error))
                 held = None
                 await asyncio.sleep(_POLL_SECONDS)
@@ -64,8 +64,11 @@ class Sequencer:
             if moved < _BATCH:
                 await self._idle()
         if held is not None:
-            await self.move(held)
-            await self._lease.release()
+            try:
+                await self.move(held)
+                await self._lease.release()
+            except StoreError as error:
+                log.warning("sequencer.interrupted", error=str(error))
 
     async def _idle(self) -> None:
         try:
@@ -75,7 +78,7 @@ class Sequencer:
 
     async def move(self, held: Held) -> int:
         """Move one batch; returns how many events got an index. Raises LeaseLost if the duty has moved on."""
-        async with self._database.acquire() as connection, connection.transaction():
+        async with self._database.transaction() as connection:
             if not await store.epoch_in_force(connection, held.name, held.epoch):
                 raise LeaseLost(LEASE_LOST, "another sequencer is at work")
             moved = await self._move_in(connection)

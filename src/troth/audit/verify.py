@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -123,17 +123,20 @@ async def verify_store(store: LedgerStore, key: NoteKey, *, notes: Sequence[str]
     return verifier.finish()
 
 
-async def export(store: LedgerStore, key: NoteKey, out: IO[str]) -> int:
-    """Write the whole log as JSON lines: a header with key and checkpoints, then one line per event.
-
-    Returns the number of events.
-    """
+async def export_lines(store: LedgerStore, key: NoteKey) -> AsyncIterator[str]:
+    """The whole log as JSON lines: a header with key and checkpoints, then one line per event."""
     checkpoints = await store.checkpoints()
     header = {"format": FORMAT, "key": str(key), "checkpoints": [checkpoint.note for checkpoint in checkpoints]}
-    out.write(json.dumps(header) + "\n")
-    count = 0
+    yield json.dumps(header) + "\n"
     async for row in store.raw():
-        out.write(json.dumps(_line(row)) + "\n")
+        yield json.dumps(_line(row)) + "\n"
+
+
+async def export(store: LedgerStore, key: NoteKey, out: IO[str]) -> int:
+    """Write :func:`export_lines` to ``out``. Returns the number of events."""
+    count = -1
+    async for line in export_lines(store, key):
+        out.write(line)
         count += 1
     return count
 

@@ -8,9 +8,10 @@ answered only after its own transaction is durable.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import AsyncIterator, Callable, Hashable
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +30,12 @@ INBOX_CHANNEL = "troth_inbox"
 
 _MAX_BATCH = 128
 _RETRIES = 5
-_CONNECT_ERRORS = (OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError)
+_CONNECT_ERRORS = (
+    OSError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,  # the server is shutting down, starting up, or has ended our connection
+)
 _CONFLICTS = (
     asyncpg.SerializationError,
     asyncpg.DeadlockDetectedError,
@@ -127,9 +133,17 @@ class Database:
                 await asyncio.sleep(_back_off(attempt))
         raise Unavailable(UNAVAILABLE, "conflicting transactions did not clear")
 
-    def acquire(self) -> Any:
-        """A connection of the pool as an async context manager: for migrations, snapshots and the sequencer."""
-        return self._pool.acquire()
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Any]:
+        """A transaction on a connection of its own: for snapshots and the sequencer, which write no units.
+
+        Whatever the database says becomes Unavailable; nothing is written then.
+        """
+        try:
+            async with self._pool.acquire() as connection, connection.transaction():
+                yield connection
+        except (*_CONNECT_ERRORS, asyncpg.PostgresError, TimeoutError) as error:
+            raise Unavailable(UNAVAILABLE, str(error)) from error
 
     # --- commits -----------------------------------------------------------------------------------------------
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from urllib.parse import urlsplit
 
 from troth.assembly.context import RoleContext
 from troth.pki.signer.process import harden
@@ -17,7 +16,7 @@ async def run(context: RoleContext) -> None:
     settings = SignerSettings(
         data=context.layout.root,
         socket=context.layout.signer_socket,
-        origin=f"{urlsplit(context.state.public_url).hostname}/ledger",
+        origin=context.state.ledger_origin,
     )
     serving = asyncio.create_task(serve(settings, context.ready, clock=context.clock))
     stopping = asyncio.create_task(context.stop.wait())

@@ -26,14 +26,12 @@ from troth.web.tls import ServerTls
 log = get_logger("assembly")
 
 _LOOK_SECONDS = 2.0
+_IDENTITY_SECONDS = 20.0
 
 
 async def run(context: RoleContext) -> None:
     """Serve until told to stop."""
-    try:
-        tls = ServerTls(context.layout.server_identity)
-    except FileNotFoundError as error:
-        raise AssemblyError(NOT_PREPARED, f"{error.filename} does not exist") from error
+    tls = await _identity(context)
     async with contextlib.AsyncExitStack() as stack:
         database, instance = await stack.enter_async_context(database_of(context))
         mint = await stack.enter_async_context(mint_of(context, database, instance))
@@ -70,6 +68,18 @@ def _public(context: RoleContext, database: Database, mint: Mint, trust: Trust, 
         return await internal_error(request, error)
 
     return Lane([*acme.routes(), *webhook.routes(), LIVEZ], on_error=on_error, refusal=refusal)
+
+
+async def _identity(context: RoleContext) -> ServerTls:
+    """The listeners' certificate; at a first start the worker is just having it issued."""
+    deadline = context.clock.monotonic() + _IDENTITY_SECONDS
+    while True:
+        try:
+            return ServerTls(context.layout.server_identity)
+        except FileNotFoundError as error:
+            if context.stop.is_set() or context.clock.monotonic() > deadline:
+                raise AssemblyError(NOT_PREPARED, f"{error.filename} does not exist") from error
+            await asyncio.sleep(0.05)
 
 
 async def _follow(tls: ServerTls) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from datetime import timedelta
+from typing import Any, TypeAlias
 
 from troth.assembly.acme import validation_jobs
 from troth.assembly.context import RoleContext
@@ -20,14 +22,18 @@ from troth.enroll.acme.orders import VALIDATE_JOB
 from troth.kit.errors import TrothError
 from troth.kit.log import get_logger
 from troth.pki.burn import Burner
+from troth.pki.crl import CrlPublisher
 from troth.pki.responder import Responders
-from troth.status.publisher import publisher_of
+from troth.status.publisher import CrlDuty
 from troth.store.lease import Instance
 from troth.store.pool import Database
 from troth.store.runner import JobRunner
+from troth.trust.enforce import Enforcer
 from troth.trust.mending import Mender
 
 log = get_logger("assembly")
+
+Duty: TypeAlias = Coroutine[Any, Any, None]
 
 
 async def run(context: RoleContext) -> None:
@@ -42,35 +48,38 @@ async def run(context: RoleContext) -> None:
             context.ready()
 
 
-async def _duties(context: RoleContext, database: Database, instance: Instance, mint: Mint) -> list[Awaitable[None]]:
+async def _duties(context: RoleContext, database: Database, instance: Instance, mint: Mint) -> list[Duty]:
     clock, stop = context.clock, context.stop
     responders = Responders(database, mint.gate, mint.signer, mint.catalogue, clock)
     identity = ServiceIdentity(
         database, mint.gate, context.layout.server_identity, context.state, clock, authority=ISSUING
     )
-    publisher = publisher_of(database, mint.signer, mint.catalogue, mint.clocks, clock, context.config.crl, instance.id)
+    crls = CrlPublisher(
+        database,
+        mint.signer,
+        mint.catalogue,
+        mint.clocks,
+        clock,
+        lifetime=timedelta(seconds=context.config.crl.validity_seconds),
+    )
     burner = Burner(database, clock)
 
     async def own_certificates() -> None:
         await responders.ensure(ISSUING)
         await identity.ensure(mint.catalogue.authority(ISSUING).x509)
 
-    async def burn() -> None:
-        await burner.burn_abandoned()
-
     # Before the others may start: the listeners need a certificate, OCSP a responder, relying parties a CRL.
     await own_certificates()
-    await publisher.ensure()
-    notary, key = await notary_of(mint.signer)
-    checkpointer = Checkpointer(LedgerStore(database), notary, key, clock)
-    jobs = JobRunner(database, clock, {VALIDATE_JOB: validation_jobs(context, database).run})
+    if await crls.due(ISSUING):
+        await crls.publish(ISSUING)
+    notary, key = await notary_of(mint.signer, clock)
     return [
-        checkpointer.run(stop),
-        jobs.run(stop),
-        publisher.run(stop),
+        Checkpointer(LedgerStore(database), notary, key, clock).run(stop),
+        JobRunner(database, clock, {VALIDATE_JOB: validation_jobs(context, database).run}).run(stop),
+        CrlDuty(database, clock, instance.id, crls.publish, context.config.crl).run(stop),
         _every(60.0, own_certificates, stop, "own certificates"),
-        _every(2.0, burn, stop, "burning"),
-        _every(60.0, Mender(database, clock).mend, stop, "mending"),
+        _every(2.0, burner.burn_abandoned, stop, "burning"),
+        _every(60.0, Mender(database, clock, Enforcer()).run_once, stop, "mending"),
     ]
 
 
