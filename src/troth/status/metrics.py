@@ -1,0 +1,64 @@
+"""What a status worker counts, in Prometheus' text format. On the hot path counting is one addition."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from prometheus_client.core import CollectorRegistry, CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import generate_latest
+from prometheus_client.registry import Collector
+
+
+class Gauges(Protocol):
+    """The present state of a worker, as numbers by name; see ``StatusWorker.gauges``."""
+
+    def gauges(self) -> Mapping[str, float]:
+        """Name (without prefix) → value."""
+        ...
+
+    def totals(self) -> Mapping[str, float]:
+        """The same for what only grows."""
+        ...
+
+    def ages(self) -> Mapping[str, float]:
+        """Seconds since the newest CRL of each authority was made."""
+        ...
+
+
+_HELP = {
+    "lease_live": "1 while this worker may vouch for status, 0 while it answers tryLater",
+    "table_not_good": "serial numbers in the trust table: held or revoked, not expired",
+    "table_seen": "serial numbers remembered from look-ups",
+    "responders": "authorities with an OCSP responder in force",
+    "stream_index": "next index of the ledger that this worker will apply",
+    "lookup_queries": "statements sent to look serial numbers up",
+    "lookup_serials": "serial numbers looked up",
+}
+
+
+class _Collected(Collector):
+    def __init__(self, metrics: list[Metric]) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> list[Metric]:
+        return self._metrics
+
+
+def render(source: Gauges, answers: Mapping[str, int]) -> bytes:
+    """The whole page."""
+    counted = CounterMetricFamily("troth_ocsp_answers", "Certificates told of, or unsigned answers", labels=["result"])
+    for result, count in sorted(answers.items()):
+        counted.add_metric([result], count)
+    metrics: list[Metric] = [counted]
+    for name, value in source.gauges().items():
+        metrics.append(GaugeMetricFamily(f"troth_status_{name}", _HELP.get(name, name), value))
+    for name, value in source.totals().items():
+        metrics.append(CounterMetricFamily(f"troth_status_{name}", _HELP.get(name, name), value))
+    ages = GaugeMetricFamily("troth_crl_age_seconds", "Seconds since the newest CRL was made", labels=["authority"])
+    for slug, age in sorted(source.ages().items()):
+        ages.add_metric([slug], age)
+    metrics.append(ages)
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Collected(metrics))
+    return generate_latest(registry)

@@ -1,0 +1,78 @@
+"""SQL of the status room: the snapshot that a table starts from, look-ups, and the newest of what is to be served."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from troth.pki.model import Responder
+from troth.pki.serial import SerialNumber
+from troth.status.model import CrlHead, Entry, Found
+from troth.store.unit import Reader, Row
+
+_COLUMNS = "serial, authority, status, status_version, status_at, revocation_reason, not_after"
+
+# Keyset paging in the order of the partial index certificate_crl, which holds nothing but these rows.
+_NOT_GOOD = f"""SELECT {_COLUMNS}, id FROM certificate
+    WHERE crl_entry IS NOT NULL AND not_after > $1 AND (authority, not_after, id) > ($2, $3, $4)
+    ORDER BY authority, not_after, id LIMIT $5"""
+_BY_SERIAL = f"SELECT {_COLUMNS}, state FROM certificate WHERE serial = ANY($1::bytea[])"
+
+_RESPONDERS = """SELECT DISTINCT ON (authority) certificate_id, authority, key_id, certificate, not_before, not_after
+    FROM ocsp_responder WHERE not_before <= $1 AND not_after > $1
+    ORDER BY authority, not_after DESC, certificate_id DESC"""
+_NEWEST_CRLS = """SELECT a.slug AS authority, c.number, c.this_update, c.next_update, c.sha256
+    FROM authority a CROSS JOIN LATERAL (
+        SELECT number, this_update, next_update, sha256 FROM crl
+        WHERE crl.authority = a.slug AND state = 'published' ORDER BY number DESC LIMIT 1) c"""
+_CRL = "SELECT der FROM crl WHERE authority = $1 AND number = $2"
+
+_FIRST_ID = UUID(int=0)
+
+
+class StatusReader:
+    """Reads of certificate status."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    async def not_good(self, now: datetime, *, page: int = 10_000) -> AsyncIterator[list[Entry]]:
+        """Every certificate that is held or revoked (burnt serial numbers are) and has not expired, page by page.
+
+        The pages are separate reads: a change between two of them comes by the stream.
+        """
+        after: tuple[str, datetime, UUID] = ("", now, _FIRST_ID)
+        while rows := await self._reader.fetch(_NOT_GOOD, now, *after, page):
+            yield [_entry(row) for row in rows]
+            last = rows[-1]
+            after = (last["authority"], last["not_after"], last["id"])
+
+    async def by_serials(self, serials: Sequence[bytes]) -> dict[bytes, Found]:
+        """What is known of ``serials``; those that were never reserved are missing."""
+        rows = await self._reader.fetch(_BY_SERIAL, list(serials))
+        return {row["serial"]: Found(_entry(row), row["state"]) for row in rows}
+
+    async def responders(self, now: datetime) -> list[Responder]:
+        """The newest delegated responder of each authority that is in force at ``now``."""
+        return [Responder(**dict(row)) for row in await self._reader.fetch(_RESPONDERS, now)]
+
+    async def newest_crls(self) -> list[CrlHead]:
+        """The newest published CRL of each authority, without its bytes."""
+        return [CrlHead(**dict(row)) for row in await self._reader.fetch(_NEWEST_CRLS)]
+
+    async def crl_bytes(self, head: CrlHead) -> bytes:
+        """DER of a published CRL."""
+        return bytes(await self._reader.fetchval(_CRL, head.authority, head.number))
+
+
+def _entry(row: Row) -> Entry:
+    return Entry(
+        serial=SerialNumber(row["serial"]),
+        authority=row["authority"],
+        status=row["status"],
+        version=row["status_version"],
+        at=row["status_at"],
+        reason=row["revocation_reason"],
+        not_after=row["not_after"],
+    )
