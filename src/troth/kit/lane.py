@@ -152,7 +152,9 @@ class Lane:
         response = await self._answer(found[0] if found else None, request, receive)
         if response is None:
             return
-        headers = [*response.headers, (b"content-length", str(len(response.body)).encode())]
+        headers = list(response.headers)
+        if response.status != 304:  # there it would have to be the length of what is not sent (RFC 9110, 8.6)
+            headers.append((b"content-length", str(len(response.body)).encode()))
         await send({"type": "http.response.start", "status": response.status, "headers": headers})
         body = b"" if request.method == "HEAD" else response.body
         await send({"type": "http.response.body", "body": body})
@@ -180,8 +182,15 @@ class Lane:
             more = message.get("more_body", False)
         if body:
             request = Request(
-                request.method, request.path, request.raw_path, request.query, request.params, request.headers, body,
-                request.client, request.tls_client_cert,
+                request.method,
+                request.path,
+                request.raw_path,
+                request.query,
+                request.params,
+                request.headers,
+                body,
+                request.client,
+                request.tls_client_cert,
             )
         try:
             return await handler(request)

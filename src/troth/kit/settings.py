@@ -137,7 +137,7 @@ class CrlSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     gather_seconds: Annotated[
         int,
         Meta(ge=0, description="After a change, wait this long for more before a CRL.", extra={"unit": "seconds"}),
-    ] = 5
+    ] = 1
     validity_seconds: Annotated[
         int, Meta(ge=60, description="From thisUpdate to nextUpdate.", extra={"unit": "seconds"})
     ] = 86_400
