@@ -96,6 +96,19 @@ class Verdict:
         """The profile to issue: the one asked for, or the one that the decision puts in its place."""
         return self.obligations.profile or self.deciding.asked
 
+    @property
+    def judged(self) -> tuple[Subject, ...]:
+        """Everyone whose standing the verdict rests on, each once: the subjects, and the owners of devices."""
+        keepers = (subject.keeper for subject in self.subjects)
+        everyone = (*self.subjects, *(keeper for keeper in keepers if keeper is not None))
+        return tuple({subject.id: subject for subject in everyone}.values())
+
+    @property
+    def bindings(self) -> tuple[tuple[UUID, str], ...]:
+        """(subject id, role) of all whose standing must reach the certificate: exactly those who were judged."""
+        own = {subject.id for subject in self.subjects}
+        return tuple((one.id, "subject" if one.id in own else "owner") for one in self.judged)
+
     def bind(self, unit: Unit, *, actor: str, refs: Sequence[str] = ()) -> Unit:
         """Add to ``unit``: fresh subjects, the decisions with their events, and the guard on each standing.
 
@@ -104,7 +117,7 @@ class Verdict:
         """
         at = self.deciding.at
         add_fresh(unit, self.subjects, actor=actor, at=at)
-        for subject in self.subjects:
+        for subject in self.judged:
             if not subject.fresh:
                 changed = StandingChanged(STANDING_CHANGED, f"the standing of {subject.name} changed meanwhile")
                 # The key keeps this unit out of the batch in which the standing changes: that unit must see
@@ -224,15 +237,13 @@ def snapshot(
         for name, value in given.items():
             path = f"{root}.{name}"
             values[path] = Seen(path, _json(value), root, at)
-    ref = SubjectRef(
-        subject.id, subject.kind, subject.name, subject.standing, subject.standing_version, subject.protected
-    )
     return Snapshot(
         id=new_id(),
         at=at,
         moment=question.moment,
         asked=question.profile,
-        subject=ref,
+        subject=SubjectRef.of(subject),
+        keeper=SubjectRef.of(subject.keeper) if subject.keeper is not None else None,
         values=tuple(values[path] for path in sorted(values)),
         feeds=feeds,
         failures=failures,

@@ -19,6 +19,7 @@ from troth.trust.errors import (
     POLICY_STANDING,
 )
 from troth.trust.model import Cause, ConditionResult, Decision, Moment, Outcome, Seen, Truth
+from troth.trust.standing import Standing
 
 
 class Tone(Enum):
@@ -112,8 +113,7 @@ def _reason(decision: Decision) -> str:
         POLICY_CONDITION_UNKNOWN.code: f"{rule}: could not be answered, and unknown is not good: {_and(open_)}.",
         POLICY_FEED_DOWN.code: f"{rule}: a feed is down, and its last word was taken for {_and(open_)}.",
         POLICY_STANDING.code: (
-            f"{rule} that this {_outcome_word(decision.ruled)}, but the standing of the {decision.subject.kind.value}"
-            " allows less."
+            f"{rule} that this {_outcome_word(decision.ruled)}, but the standing allows less."
         ),
     }
     return reasons.get(decision.reason, f"{rule} ({decision.reason}).")
@@ -165,7 +165,6 @@ def _cause(cause: Cause) -> str:
 
 
 def _standing(decision: Decision) -> list[Line]:
-    subject = decision.subject
     if decision.standing_floor is Outcome.ALLOW:
         return []
     means = {
@@ -173,7 +172,14 @@ def _standing(decision: Decision) -> list[Line]:
         Outcome.QUARANTINE: "it gets no more than the quarantine profile",
         Outcome.DENY: "it gets nothing",
     }[decision.standing_floor]
-    return [Line(Tone.BAD, f"The {subject.kind.value} stood {subject.standing.value}: {means}.", 1)]
+    subject, keeper = decision.subject, decision.keeper
+    who = []
+    if subject.standing is not Standing.TRUSTED:
+        who.append(f"the {subject.kind.value} stood {subject.standing.value}")
+    if keeper is not None and keeper.standing is not Standing.TRUSTED:
+        who.append(f"its owner {keeper.name} stood {keeper.standing.value}")
+    told = _and(who)
+    return [Line(Tone.BAD, f"{told[:1].upper()}{told[1:]}: {means}.", 1)]
 
 
 def _obligations(decision: Decision) -> list[Line]:
@@ -203,7 +209,10 @@ def _changes(decision: Decision) -> list[str]:
         if condition.result is not Truth.TRUE:
             changes += _remedy(condition)
     if decision.standing_floor is not Outcome.ALLOW:
-        changes.append(f"The causes of the standing {decision.subject.standing.value} must be cleared.")
+        for one in (decision.subject, decision.keeper):
+            if one is not None and one.standing is not Standing.TRUSTED:
+                who = f"{one.kind.value} {one.name}"
+                changes.append(f"The causes for which {who} is {one.standing.value} must be cleared.")
     if not changes:
         matched = next((one for one in decision.conditions if one.name == "match"), None)
         if matched is not None:

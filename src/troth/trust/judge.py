@@ -5,7 +5,7 @@
 2. Every condition of that rule is asked. Any false: ``else``. Otherwise any unknown: ``unknown``. All true: ``then``.
 3. A condition that is unknown because a whole feed is down is asked again with that feed's last word, for as long as
    the policy's ``feed_down`` allows.
-4. The subject's standing is laid over the result: it can only make it stricter.
+4. The subject's standing (of a device: its owner's as well) is laid over the result: it can only make it stricter.
 """
 
 from __future__ import annotations
@@ -205,7 +205,7 @@ def _decision(
     conditions: tuple[ConditionResult, ...] = (),
     skipped: tuple[str, ...] = (),
 ) -> Decision:
-    least = floor(snapshot.subject.standing, snapshot.moment)
+    least = max(floor(one.standing, snapshot.moment) for one in (snapshot.subject, snapshot.keeper) if one is not None)
     final = ruling if policy is None else lay_standing(policy, ruling, least, snapshot.moment)
     return Decision(
         id=snapshot.id,
@@ -222,6 +222,7 @@ def _decision(
         rule=rule.name if rule is not None else None,
         ruled=ruling.outcome,
         standing_floor=least,
+        keeper=snapshot.keeper,
         conditions=conditions,
         skipped=skipped,
         request=tuple(seen for seen in snapshot.values if seen.source == "request"),

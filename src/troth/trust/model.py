@@ -135,6 +135,15 @@ class Subject:
         """How the ledger calls it."""
         return f"subject:{self.id}"
 
+    @property
+    def keeper(self) -> Subject | None:
+        """The user whose standing counts with this one's own: the owner of a device, who works with it.
+
+        The owner of a workload only answers for it: a person's quarantine must not take production down.
+        """
+        owner = self.owner
+        return owner if self.kind is Kind.DEVICE and owner is not None and owner.kind is Kind.USER else None
+
 
 class SubjectRef(msgspec.Struct, frozen=True):
     """Of whom a decision speaks, and where it stood then."""
@@ -146,6 +155,13 @@ class SubjectRef(msgspec.Struct, frozen=True):
     standing_version: int
     protected: bool = False
 
+    @classmethod
+    def of(cls, subject: Subject) -> SubjectRef:
+        """``subject`` as a decision names it."""
+        return cls(
+            subject.id, subject.kind, subject.name, subject.standing, subject.standing_version, subject.protected
+        )
+
 
 class Snapshot(msgspec.Struct, frozen=True):
     """Everything one decision is made from. Judging it again gives the same decision, bit for bit.
@@ -153,6 +169,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     Attributes:
         id: the decision's id, chosen before it is made.
         asked: the profile asked for.
+        keeper: the user whose standing counts with the subject's (:attr:`Subject.keeper`).
         values: one entry per attribute the policy may look at and that was found; sorted by path.
         feeds: feeds that are late, stale or dead.
         failures: sources that could not be asked, with what went wrong.
@@ -163,6 +180,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     moment: Moment
     asked: str
     subject: SubjectRef
+    keeper: SubjectRef | None = None
     values: tuple[Seen, ...] = ()
     feeds: tuple[FeedState, ...] = ()
     failures: tuple[tuple[str, str], ...] = ()
@@ -211,7 +229,7 @@ class Decision(msgspec.Struct, frozen=True):
         rule: the rule that decided, None if none matched.
         ruled: what the rule alone said, before the subject's standing was laid over it.
         skipped: rules that did not match, in order.
-        standing_floor: the least strict outcome that the standing allows at this moment.
+        standing_floor: the least strict outcome that the standings of subject and keeper allow at this moment.
     """
 
     id: UUID
@@ -228,6 +246,7 @@ class Decision(msgspec.Struct, frozen=True):
     rule: str | None
     ruled: Outcome
     standing_floor: Outcome
+    keeper: SubjectRef | None = None
     conditions: tuple[ConditionResult, ...] = ()
     skipped: tuple[str, ...] = ()
     request: tuple[Seen, ...] = ()

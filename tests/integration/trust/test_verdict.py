@@ -109,7 +109,7 @@ async def test_a_standing_cannot_change_under_a_commit_that_is_under_way(
 ) -> None:
     await database.commit((await ask_for_names(judge, subjects, "a.example")).bind(Unit(), actor="acme:1"))
     verdict = await ask_for_names(judge, subjects, "a.example")
-    async with database.acquire() as connection, connection.transaction():
+    async with database.transaction() as connection:
         await connection.execute(
             "UPDATE subject SET standing = 'distrusted', standing_version = standing_version + 1"
         )
@@ -118,6 +118,18 @@ async def test_a_standing_cannot_change_under_a_commit_that_is_under_way(
         assert not commit.done()
     with pytest.raises(StandingChanged):
         await commit
+
+
+async def test_an_owner_whose_standing_changed_undoes_the_verdict_on_the_device(
+    judge: Judge, directory: Directory, subject_store: SubjectStore, database: Database
+) -> None:
+    await directory.apply(await directory.plan(FLEET), actor="admin:test")
+    laptop = await subject_store.find(Kind.DEVICE, "laptop-1")
+    assert laptop is not None
+    verdict = await judge.decide(Question(Moment.RENEW, "client-device", (laptop,), {}, {}))
+    await database.fetch("UPDATE subject SET standing_version = standing_version + 1 WHERE kind = 'user'")
+    with pytest.raises(StandingChanged, match="alice"):
+        await database.commit(verdict.bind(Unit(), actor="api:test"))
 
 
 async def test_two_first_requests_for_one_name_do_not_make_two_workloads(

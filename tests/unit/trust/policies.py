@@ -47,8 +47,8 @@ def taken(
         moment,
         asked,
         SubjectRef(SUBJECT, Kind.DEVICE, "laptop-1", standing, 4),
-        tuple(Seen(path, value, source, AT - age) for path, value in sorted(values.items())),
-        feeds,
+        values=tuple(Seen(path, value, source, AT - age) for path, value in sorted(values.items())),
+        feeds=feeds,
     )
 
 

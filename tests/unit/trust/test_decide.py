@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 from tests.unit.trust.policies import client_device, tls_server
@@ -11,6 +12,7 @@ from troth.kit.clock import FakeClock
 from troth.kit.errors import INTERNAL, TrothError
 from troth.kit.ids import new_id
 from troth.trust.decide import Judge, Question
+from troth.trust.explain import explain
 from troth.trust.facts import Observation
 from troth.trust.judge import judge
 from troth.trust.model import FeedState, Kind, Moment, Outcome, Subject
@@ -155,6 +157,26 @@ async def test_the_shortest_lifetime_of_all_subjects_counts(clock: FakeClock) ->
     verdict = await judge_with(clock, source).decide(question(limited, good))
     assert (verdict.outcome, verdict.obligations.lifetime) == (Outcome.RESTRICT, timedelta(hours=24))
     assert verdict.permits
+
+
+async def test_a_device_stands_no_better_than_the_person_who_works_with_it(clock: FakeClock) -> None:
+    subject = laptop(clock)
+    assert subject.owner is not None
+    held = replace(subject, owner=replace(subject.owner, standing=Standing.QUARANTINED))
+    verdict = await judge_with(clock, Source("database", *healthy(held, clock))).decide(question(held))
+    assert (verdict.outcome, verdict.deciding.reason) == (Outcome.QUARANTINE, "policy.standing")
+    assert verdict.bindings == ((held.id, "subject"), (subject.owner.id, "owner"))
+    assert "Its owner alice stood quarantined" in explain(verdict.deciding).text()
+
+
+async def test_the_owner_of_a_workload_only_answers_for_it(clock: FakeClock) -> None:
+    alice = Subject(new_id(), Kind.USER, "alice", "directory", Standing.DISTRUSTED)
+    shop = Subject(new_id(), Kind.WORKLOAD, "shop.example", "directory", owner=alice)
+    verdict = await judge_with(clock).decide(
+        question(shop, profile="tls-server", controlled_names=["shop.example"])
+    )
+    assert verdict.outcome is Outcome.ALLOW
+    assert verdict.bindings == ((shop.id, "subject"),)
 
 
 async def test_a_profile_nobody_governs_is_denied(clock: FakeClock) -> None:

@@ -52,9 +52,9 @@ def test_an_allowed_request_needs_no_change() -> None:
 
 def test_a_standing_in_the_way_is_named() -> None:
     text = told(HEALTHY, standing=Standing.QUARANTINED)
-    assert "decided that this is allowed, but the standing of the device allows less." in text
+    assert "decided that this is allowed, but the standing allows less." in text
     assert "The device stood quarantined: it gets no more than the quarantine profile." in text
-    assert "→ The causes of the standing quarantined must be cleared." in text
+    assert "→ The causes for which device laptop-1 is quarantined must be cleared." in text
 
 
 def test_a_feed_that_is_down_is_named() -> None:
