@@ -127,9 +127,7 @@ async def test_a_removed_subject_may_return_as_a_new_one(directory: Directory, s
     assert await subject_store.by_id(first.id) is not None
 
 
-async def test_a_name_may_move_between_subjects_of_one_file(
-    directory: Directory, subject_store: SubjectStore
-) -> None:
+async def test_a_name_may_move_between_subjects_of_one_file(directory: Directory, subject_store: SubjectStore) -> None:
     await apply(directory, FLEET)
     moved = FLEET.replace(", old.corp.example", "").replace(
         "{name: laptop-2, owner: bob}", "{name: laptop-2, owner: bob, names: [old.corp.example]}"

@@ -110,9 +110,7 @@ async def test_a_standing_cannot_change_under_a_commit_that_is_under_way(
     await database.commit((await ask_for_names(judge, subjects, "a.example")).bind(Unit(), actor="acme:1"))
     verdict = await ask_for_names(judge, subjects, "a.example")
     async with database.transaction() as connection:
-        await connection.execute(
-            "UPDATE subject SET standing = 'distrusted', standing_version = standing_version + 1"
-        )
+        await connection.execute("UPDATE subject SET standing = 'distrusted', standing_version = standing_version + 1")
         commit = asyncio.create_task(database.commit(verdict.bind(Unit(), actor="acme:1")))
         await asyncio.sleep(0.05)
         assert not commit.done()
