@@ -130,7 +130,7 @@ class Gate:
             return None
         names = canonical_names(request.names)
         same = (row.authority, row.profile, row.spki_sha256, row.names, row.common_name) == (
-            request.authority, request.profile, hashlib.sha256(request.spki).digest(), names, request.common_name,
+            request.authority, request.profile, check_spki(request.spki).sha256, names, request.common_name,
         )
         if not same:
             raise GateRefused(REQUEST_REUSED, certificate_id=str(row.id))

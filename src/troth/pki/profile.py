@@ -10,6 +10,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import lru_cache
 from importlib import resources
 from typing import Any, Literal
 
@@ -124,6 +125,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ProfileRefused(PROFILE_REFUSES, "a certificate needs a name or a common name")
 
 
+@lru_cache(maxsize=256)
 def duration(text: str) -> timedelta:
     """``90d``, ``4h``, ``5m`` or ``30s`` as a timedelta. Raises ProfileRefused for anything else and for zero."""
     match = _DURATION.match(text)

@@ -70,6 +70,7 @@ class Template:
     authority: str
     issuer: x509.Certificate
     issuer_key: algorithms.PublicKey
+    issuer_key_id: bytes
     signature_algorithm: bytes
     extension_oids: frozenset[str]
     _issuer_name: bytes
@@ -155,6 +156,7 @@ def compile_template(
         authority=authority,
         issuer=issuer,
         issuer_key=key,
+        issuer_key_id=issuer_key_id,
         signature_algorithm=algorithms.algorithm_identifier(key),
         extension_oids=frozenset(oid for oid, _, _ in parts) | {"2.5.29.14"},
         _issuer_name=issuer.subject.public_bytes(),
