@@ -1,0 +1,183 @@
+"""The one HTTP client: every outgoing request of Troth passes here, and only where the settings let it.
+
+The danger is a request that somebody else steers (SSRF): a webhook address, a connector's URL, a redirect. So a name
+is resolved once, each address is judged, and the connection goes to the very address that was judged; a second look-up
+that answers differently (DNS rebinding) changes nothing. Proxies from the environment are not used, since what they
+would connect to could not be judged. Redirects are answers, never followed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import httpx
+
+from troth.kit.errors import TrothError, reason
+from troth.kit.settings import EgressSettings
+
+REFUSED = reason(
+    "http.egress_refused",
+    "an outgoing request was refused, since its address is not on the allow-list",
+    fix="Add the name to egress.hosts or the network to egress.networks, if Troth may connect there.",
+    status=403,
+)
+UNREACHABLE = reason(
+    "http.unreachable",
+    "another system could not be reached",
+    fix="Check its address, that it runs, and that its certificate is one this machine trusts.",
+    status=502,
+)
+TIMEOUT = reason(
+    "http.timeout",
+    "another system did not answer in time",
+    fix="Check its load; egress.timeout_seconds sets how long Troth waits.",
+    status=504,
+)
+TOO_LARGE = reason(
+    "http.answer_too_large",
+    "another system's answer is larger than Troth reads",
+    fix="Ask for less at a time, or raise egress.max_body_kib.",
+    status=502,
+)
+
+Ip: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+#: Never connected to, whatever the settings say: addresses whose only web servers hand out a machine's credentials.
+_NEVER: tuple[Network, ...] = tuple(
+    ipaddress.ip_network(text)
+    for text in (
+        "169.254.0.0/16",  # link-local: the metadata service of most clouds
+        "fe80::/10",
+        "fd00:ec2::254/128",  # AWS
+        "100.100.100.200/32",  # Alibaba
+        "192.0.0.192/32",  # Oracle
+        "168.63.129.16/32",  # Azure
+    )
+)
+
+
+class EgressRefused(TrothError):
+    """The settings do not let this request out; nothing was sent."""
+
+
+class HttpFailed(TrothError):
+    """The exchange failed; whether the other side has seen the request is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back, redirects and errors included. Header names are lower-case; of doubled ones the last counts."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class HttpClient:
+    """Makes requests within ``settings``.
+
+    Args:
+        ca_file: PEM of the authorities to trust instead of the machine's.
+    """
+
+    def __init__(self, settings: EgressSettings, *, ca_file: str | None = None) -> None:
+        self._settings = settings
+        self._networks = tuple(ipaddress.ip_network(text) for text in settings.networks)
+        self._hosts = tuple(text.lower().rstrip(".") for text in settings.hosts)
+        context = httpx.create_ssl_context(trust_env=False)
+        if ca_file is not None:
+            import ssl
+
+            context = ssl.create_default_context(cafile=ca_file)
+        # A kept connection could be used again for another name at the same address, whose certificate it never saw.
+        limits = httpx.Limits(max_keepalive_connections=0)
+        self._client = httpx.AsyncClient(
+            verify=context, trust_env=False, follow_redirects=False, limits=limits, timeout=settings.timeout_seconds
+        )
+
+    async def close(self) -> None:
+        """Close what is open."""
+        await self._client.aclose()
+
+    async def request(
+        self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: bytes = b""
+    ) -> Answer:
+        """One exchange. Raises EgressRefused before anything is sent, HttpFailed after."""
+        try:
+            target = httpx.URL(url)
+        except httpx.InvalidURL as error:
+            raise EgressRefused(REFUSED, f"not a URL: {error}") from error
+        try:
+            async with asyncio.timeout(self._settings.timeout_seconds):
+                address = await self._judge(target)
+                return await self._exchange(method, target, address, dict(headers or {}), body)
+        except (TimeoutError, httpx.TimeoutException) as error:
+            raise HttpFailed(TIMEOUT, f"{target.host} after {self._settings.timeout_seconds} s") from error
+        except httpx.HTTPError as error:
+            raise HttpFailed(UNREACHABLE, f"{target.host}: {error}") from error
+
+    async def _judge(self, target: httpx.URL) -> Ip:
+        """The address to connect to. Raises EgressRefused unless every address of the name is allowed."""
+        if target.scheme != "https" and not (target.scheme == "http" and self._settings.plain_http):
+            raise EgressRefused(REFUSED, f"{target.scheme or 'no scheme'}:// is not allowed")
+        host = target.host.lower().rstrip(".")
+        if not host:
+            raise EgressRefused(REFUSED, "the URL has no host")
+        named = any(_matches(host, pattern) for pattern in self._hosts)
+        try:
+            found = await asyncio.get_running_loop().getaddrinfo(host, target.port or 0, type=socket.SOCK_STREAM)
+        except OSError as error:
+            raise HttpFailed(UNREACHABLE, f"{host}: {error.strerror}") from error
+        addresses = [_plain(str(entry[4][0])) for entry in found]
+        for address in addresses:
+            listed = any(address in network for network in self._networks)
+            # A name that is allowed may lie in a private network, but does not open this machine itself.
+            if _forbidden(address) or not (listed or (named and not address.is_loopback)):
+                raise EgressRefused(REFUSED, f"{host} ({address})")
+        return addresses[0]
+
+    async def _exchange(
+        self, method: str, target: httpx.URL, address: Ip, headers: dict[str, str], body: bytes
+    ) -> Answer:
+        headers["host"] = target.netloc.decode("ascii")
+        request = self._client.build_request(
+            method,
+            target.copy_with(host=str(address)),
+            headers=headers,
+            content=body,
+            # The certificate is checked against the name that was asked for, not the address.
+            extensions={"sni_hostname": target.raw_host.decode("ascii")},
+        )
+        response = await self._client.send(request, stream=True)
+        try:
+            received = bytearray()
+            async for chunk in response.aiter_bytes():
+                received += chunk
+                if len(received) > self._settings.max_body_kib * 1024:
+                    raise HttpFailed(TOO_LARGE, f"{target.host}: more than {self._settings.max_body_kib} KiB")
+            return Answer(response.status_code, dict(response.headers), bytes(received))
+        finally:
+            await response.aclose()
+
+
+def _matches(host: str, pattern: str) -> bool:
+    if pattern.startswith("*."):
+        return host.endswith(pattern[1:]) and len(host) > len(pattern) - 1
+    return host == pattern
+
+
+def _plain(text: str) -> Ip:
+    """The address, an IPv4 one that comes in IPv6 clothes as IPv4."""
+    address = ipaddress.ip_address(text.partition("%")[0])
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address
+
+
+def _forbidden(address: Ip) -> bool:
+    return address.is_multicast or address.is_unspecified or any(address in network for network in _NEVER)
