@@ -106,7 +106,7 @@ class Issuance:
                 await self._refuse(ask, verdict, on_refusal())
             try:
                 return await self._gate.issue(
-                    self._request(ask, subjects, verdict),
+                    self._request(ask, verdict),
                     with_reserve=verdict.bind(with_reserve(), actor=ask.actor, refs=ask.refs),
                     with_store=with_store,
                 )
@@ -130,10 +130,9 @@ class Issuance:
             outcome=verdict.outcome.value,
         )
 
-    def _request(self, ask: Ask, subjects: tuple[Subject, ...], verdict: Verdict) -> IssuanceRequest:
+    def _request(self, ask: Ask, verdict: Verdict) -> IssuanceRequest:
         lifetimes = [limit for limit in (ask.lifetime, verdict.obligations.lifetime) if limit is not None]
-        bindings = [Binding(subject.id, "subject") for subject in subjects]
-        bindings += [Binding(subject.owner.id, "owner") for subject in subjects if subject.owner is not None]
+        bindings = [Binding(subject_id, role) for subject_id, role in verdict.bindings]
         return IssuanceRequest(
             request_id=ask.request_id,
             authority=self._authority,

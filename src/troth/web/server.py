@@ -24,6 +24,7 @@ _READ_SECONDS = 30.0
 #: Octets of request line and headers together.
 _MAX_HEAD = 64 * 1024
 _STOP_SECONDS = 8
+_LINGER_SECONDS = 0.3
 
 
 class Protocol(PeerCredProtocol):
@@ -60,6 +61,13 @@ class Protocol(PeerCredProtocol):
         """The request is here whole."""
         self._stop_waiting()
         super().on_message_complete()
+
+    def shutdown(self) -> None:
+        """The server is stopping: an idle connection is closed, and not waited for if the peer says nothing more."""
+        super().shutdown()
+        if self.transport.is_closing():
+            # TLS waits for the peer's close_notify, half a minute if it has gone to sleep.
+            self.loop.call_later(_LINGER_SECONDS, self.transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone."""

@@ -74,7 +74,7 @@ class ValidationJobs:
             done = replace_challenge(challenge, status="valid", validated=rfc3339(self._clock.now()), error=None)
             await self._desk.settle(authz, done, "valid", data, with_job=lambda unit: finish(unit, job))
             return
-        log.info("validation.failed", authorization=str(authz.id), detail=result.problem.detail, attempt=job.attempts)
+        log.info("validation.failed", authz=str(authz.id), detail=result.problem.detail, attempt=job.attempts)
         problem = result.problem.document()
         if result.retryable and job.attempts < self._attempts and authz.expires > self._clock.now():
             again = self._clock.now() + self._retry_after * 2 ** (job.attempts - 1)
