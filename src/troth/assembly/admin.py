@@ -2,21 +2,45 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
 
+from troth.access.passkeys import RelyingParty
+from troth.access.service import Access
 from troth.assembly.context import RoleContext
 from troth.assembly.mint import Mint
-from troth.assembly.roles.common import LIVEZ, internal_error
+from troth.assembly.state import State
 from troth.assembly.trust import Trust
+from troth.audit.note import NoteKey
 from troth.enroll.issuance import Issuance
-from troth.kit.lane import Asgi, Lane
+from troth.kit.lane import Asgi
 from troth.store.pool import Database
+from troth.web.app import make_admin_app
+from troth.web.books import Rooms, build
 
 
-@contextlib.asynccontextmanager
-async def admin_app(
-    context: RoleContext, database: Database, mint: Mint, trust: Trust, issuance: Issuance
-) -> AsyncIterator[Asgi]:
-    """The application for the admin listener and the Unix socket."""
-    yield Lane([LIVEZ], on_error=internal_error)
+async def admin_app(context: RoleContext, database: Database, mint: Mint, trust: Trust, issuance: Issuance) -> Asgi:
+    """The application for the admin listener and the Unix socket; it wants to be told of start and end once."""
+    notary = await mint.signer.notary_state()
+    rooms = Rooms(
+        database=database,
+        clock=context.clock,
+        access=Access.build(database, context.clock, relying_party(context.state)),
+        issuance=issuance,
+        catalogue=mint.catalogue,
+        interlock=mint.clocks,
+        orders=trust.orders,
+        feeds=trust.feeds,
+        notary_key=NoteKey.parse(notary.verifier_key),
+        owner_uid=context.layout.root.stat().st_uid,
+    )
+    return make_admin_app(build(rooms), hosts=_hosts(context.state))
+
+
+def relying_party(state: State) -> RelyingParty:
+    """Whom passkeys are made for: the dashboard's host."""
+    return RelyingParty(id=urlsplit(state.admin_url).hostname or "localhost", origins=(state.admin_url,))
+
+
+def _hosts(state: State) -> set[str]:
+    """The names under which the dashboard answers; any other is a rebinding attack or a mistake."""
+    return {urlsplit(state.admin_url).hostname or "localhost", state.listeners["admin"].host, "localhost", "127.0.0.1"}

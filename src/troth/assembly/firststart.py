@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
-from troth.access.passkeys import RelyingParty
 from troth.access.service import Access
+from troth.assembly.admin import relying_party
 from troth.assembly.hierarchy import ensure_hierarchy
 from troth.assembly.layout import Layout
 from troth.assembly.progress import Progress
@@ -56,11 +55,6 @@ async def administrator(start: Start, database: Database) -> None:
     """The set-up token of the first administrator."""
     access = Access.build(database, start.clock, relying_party(start.state))
     await access.invitations.ensure_bootstrap(start.layout.admin_token)
-
-
-def relying_party(state: State) -> RelyingParty:
-    """Whom passkeys are made for: the dashboard's host."""
-    return RelyingParty(id=urlsplit(state.admin_url).hostname or "localhost", origins=(state.admin_url,))
 
 
 #: In order; each needs those before it.

@@ -35,8 +35,11 @@ _PR_SET_PDEATHSIG = 1
 Run = Callable[[RoleContext], Awaitable[None]]
 
 
-def serve(role: Role, layout: Layout) -> int:
-    """Run ``role`` until it is told to stop; the process's exit code. Raises TrothError before it has begun."""
+def serve(role: Role, layout: Layout, run: Run | None = None) -> int:
+    """Run ``role`` until it is told to stop; the process's exit code. Raises TrothError before it has begun.
+
+    ``run`` is what the role does; by default what its module in ``roles/`` says.
+    """
     handed_down = inherited()
     if handed_down is not None:
         _die_with(handed_down.supervisor)
@@ -45,9 +48,9 @@ def serve(role: Role, layout: Layout) -> int:
     known = state.read(layout.state_file)
     if known is None:
         raise AssemblyError(NOT_PREPARED, f"{layout.state_file} does not exist")
-    run: Run = importlib.import_module(f"troth.assembly.roles.{role}").run
+    work: Run = run or importlib.import_module(f"troth.assembly.roles.{role}").run
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_main(role, run, config, layout, known, handed_down))
+        return runner.run(_main(role, work, config, layout, known, handed_down))
 
 
 def configure_log(role: str, settings: LogSettings) -> None:

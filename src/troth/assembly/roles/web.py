@@ -37,10 +37,10 @@ async def run(context: RoleContext) -> None:
         mint = await stack.enter_async_context(mint_of(context, database, instance))
         trust = trust_of(context, database)
         issuance = Issuance(database, mint.subjects, mint.judge, mint.gate, authority=ISSUING)
-        admin = await stack.enter_async_context(admin_app(context, database, mint, trust, issuance))
+        admin = await admin_app(context, database, mint, trust, issuance)
         listenings = [
             Listening(app=_public(context, database, mint, trust, issuance), sockets=context.sockets["https"], tls=tls),
-            Listening(app=admin, sockets=context.sockets["admin"], tls=tls),
+            Listening(app=admin, sockets=context.sockets["admin"], tls=tls, lifespan=True),
             Listening(app=admin, sockets=context.sockets["admin_socket"]),
         ]
         renewing = asyncio.create_task(_follow(tls))
