@@ -11,4 +11,5 @@ pytest_plugins = [
     "tests.support.webroot",
     "tests.support.signals",
     "tests.support.running",
+    "tests.support.dashboard",
 ]

@@ -23,8 +23,15 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from troth.trust.caps import Cap
 from troth.trust.model import Kind, Subject
-from troth.trust.signal_errors import FEED_INVALID, FeedInvalid
-from troth.trust.signals import KINDS
+from troth.trust.signal_errors import (
+    CLEAR_NOT_GRANTED,
+    FEED_INVALID,
+    KIND_NOT_GRANTED,
+    OUT_OF_SCOPE,
+    FeedInvalid,
+    NotGranted,
+)
+from troth.trust.signals import KINDS, Effect, Signal
 from troth.trust.standing import Standing
 
 SECRET_PREFIX: Final = "whsec_"  # noqa: S105 -- what a secret begins with is no secret
@@ -95,6 +102,21 @@ class Feed:
             return False
         return not self.scope.groups or not set(self.scope.groups).isdisjoint(subject.groups)
 
+    def grant(self, signal: Signal, subject: Subject | None) -> None:
+        """Raise NotGranted if the feed may not send ``signal`` (about ``subject``, if it is known whom it means)."""
+        kind = signal.kind.name
+        if not self.may_send(kind):
+            raise NotGranted(KIND_NOT_GRANTED, f"feed {self.name} may not send {kind}", kind=kind)
+        if signal.effect is Effect.CLEAR and not self.may_clear:
+            raise NotGranted(CLEAR_NOT_GRANTED, f"feed {self.name} may not clear", kind=kind)
+        if subject is not None and not self.covers(subject):
+            raise NotGranted(OUT_OF_SCOPE, f"feed {self.name} may not speak of this {subject.kind.value}", kind=kind)
+
+
+def is_feed_name(name: str) -> bool:
+    """Whether a feed could be called so; anything else need not be looked up."""
+    return _NAME.match(name) is not None
+
 
 def parse_feeds(source: str | Mapping[str, Any]) -> tuple[FeedDefinition, ...]:
     """The definitions in a YAML document (or one parsed already). Raises FeedInvalid, naming the field."""
@@ -121,7 +143,7 @@ def _check(feed: FeedDefinition, seen: set[str]) -> None:
     def refuse(field: str, what: str) -> FeedInvalid:
         return FeedInvalid(FEED_INVALID, f"feed {feed.name[:80]!r}: {field}: {what}", feed=feed.name[:80], field=field)
 
-    if not _NAME.match(feed.name):
+    if not is_feed_name(feed.name):
         raise refuse("name", "lower-case letters, digits and hyphens, at most 63, beginning with a letter")
     if feed.name in seen:
         raise refuse("name", "defined twice in this file")
@@ -204,7 +226,7 @@ class SecretBox:
         """The secret. Raises FeedInvalid if the key is another one or the row was changed."""
         try:
             return self._aead.decrypt(sealed[:12], sealed[12:], _bound(feed))
-        except InvalidTag as error:
+        except (InvalidTag, ValueError) as error:
             raise FeedInvalid(
                 FEED_INVALID, f"the secret of feed {feed!r} does not open with this installation's key", feed=feed
             ) from error

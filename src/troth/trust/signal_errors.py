@@ -19,7 +19,7 @@ FEED_INVALID = reason(
 KIND_UNKNOWN = reason(
     "signal.kind_unknown",
     "Troth knows no signal of this kind",
-    fix="Use a kind of the list in the documentation of signals, such as edr.intrusion.",
+    fix="Use a kind of the list in docs/signals.md, such as edr.intrusion.",
     status=422,
 )
 KIND_NOT_GRANTED = reason(

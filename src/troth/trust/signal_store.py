@@ -73,7 +73,7 @@ SELECT id FROM subject WHERE attributes ->> 'serial' = $1 AND kind = 'device' AN
 
 _CAUSES = """
 SELECT feed, key, level, observed_at, raised_at, signal_id, cleared_at, approved_by FROM hold_cause
-WHERE subject_id = $1 AND (cleared_at IS NULL OR feed = $2) ORDER BY raised_at, feed, key"""
+WHERE subject_id = $1 AND (cleared_at IS NULL OR (feed = $2 AND key = $3)) ORDER BY raised_at, feed, key"""
 _ALL_CAUSES = """
 SELECT feed, key, level, observed_at, raised_at, signal_id, cleared_at, approved_by FROM hold_cause
 WHERE subject_id = $1 AND level <> 'trusted' ORDER BY raised_at DESC, feed, key LIMIT 500"""
@@ -89,18 +89,10 @@ _SIGNAL = """
 SELECT id, feed, message_id, digest, kind, effect, level, cause, whom, subject_id, observed_at, received_at, evidence,
        standing, staged, effects FROM signal"""
 _TAKEN = f"{_SIGNAL} WHERE feed = $1 AND message_id = $2"
+_KIND = "SELECT kind FROM signal WHERE id = $1"
 _OF_SUBJECT = f"{_SIGNAL} WHERE subject_id = $1 AND ($2::uuid IS NULL OR id < $2) ORDER BY id DESC LIMIT $3"
 _OF_FEED = f"{_SIGNAL} WHERE feed = $1 AND ($2::uuid IS NULL OR id < $2) ORDER BY id DESC LIMIT $3"
 _NEWEST = f"{_SIGNAL} WHERE $1::uuid IS NULL OR id < $1 ORDER BY id DESC LIMIT $2"
-
-# Subjects whose standing is not the strictest of their open causes. Never many: each is a fault to mend.
-_ASTRAY = """
-SELECT s.id FROM subject s LEFT JOIN LATERAL (
-    SELECT max(array_position(ARRAY['trusted', 'restricted', 'quarantined', 'distrusted'], c.level)) AS place
-    FROM hold_cause c WHERE c.subject_id = s.id AND c.cleared_at IS NULL) c ON true
-WHERE (s.standing <> 'trusted' OR c.place > 1)
-AND array_position(ARRAY['trusted', 'restricted', 'quarantined', 'distrusted'], s.standing) <> COALESCE(c.place, 1)
-LIMIT $1"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,9 +181,9 @@ async def find_subject(reader: Reader, subject_id: UUID) -> Subject | None:
     )
 
 
-async def causes_of(reader: Reader, subject_id: UUID, feed: str) -> list[HoldCause]:
-    """Every open cause of the subject, and every cleared one of ``feed``."""
-    return [_cause(row) for row in await reader.fetch(_CAUSES, subject_id, feed)]
+async def causes_of(reader: Reader, subject_id: UUID, feed: str = "", key: str = "") -> list[HoldCause]:
+    """Every open cause of the subject, and the one of that feed and key even if it is cleared."""
+    return [_cause(row) for row in await reader.fetch(_CAUSES, subject_id, feed, key)]
 
 
 async def cause_history(reader: Reader, subject_id: UUID) -> list[HoldCause]:
@@ -215,6 +207,12 @@ async def find_taken(reader: Reader, feed: str, message_id: str) -> TakenSignal 
     return None if row is None else _taken(row)
 
 
+async def kind_of(reader: Reader, signal_id: UUID) -> str | None:
+    """The kind of the signal of that id; None if it was a person's order."""
+    kind: str | None = await reader.fetchval(_KIND, signal_id)
+    return kind
+
+
 async def signals(
     reader: Reader,
     *,
@@ -231,11 +229,6 @@ async def signals(
     else:
         rows = await reader.fetch(_NEWEST, before, limit)
     return [_taken(row) for row in rows]
-
-
-async def astray(reader: Reader, limit: int) -> list[UUID]:
-    """Subjects whose standing contradicts their causes."""
-    return [row["id"] for row in await reader.fetch(_ASTRAY, limit)]
 
 
 def _cause(row: Row) -> HoldCause:

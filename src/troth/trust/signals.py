@@ -42,6 +42,7 @@ class SignalKind:
         level: the standing its cause asks for when raised.
         cause: the cause key when the signal names none; a kind and the kind that clears it share it.
         summary: what it says, for people.
+        revocation_reason: RFC 5280 reason for the revocation that a person may agree to; 9 is privilegeWithdrawn.
     """
 
     name: str
@@ -49,6 +50,7 @@ class SignalKind:
     level: Standing
     cause: str
     summary: str
+    revocation_reason: int = 9
 
 
 def _registry(*kinds: SignalKind) -> Mapping[str, SignalKind]:
@@ -68,8 +70,8 @@ KINDS: Final[Mapping[str, SignalKind]] = _registry(
     SignalKind("mdm.compliant", _C, _TRUSTED, "mdm.compliance", "the MDM finds the device compliant"),
     SignalKind("mdm.lost", _R, _QUARANTINED, "mdm.lost", "the device is reported lost or stolen"),
     SignalKind("mdm.found", _C, _TRUSTED, "mdm.lost", "the device was found"),
-    SignalKind("mdm.retired", _R, _DISTRUSTED, "mdm.lifecycle", "the device was retired"),
-    SignalKind("mdm.wiped", _R, _DISTRUSTED, "mdm.lifecycle", "the device was wiped"),
+    SignalKind("mdm.retired", _R, _DISTRUSTED, "mdm.lifecycle", "the device was retired", 5),
+    SignalKind("mdm.wiped", _R, _DISTRUSTED, "mdm.lifecycle", "the device was wiped", 5),
     SignalKind("mdm.reenrolled", _C, _TRUSTED, "mdm.lifecycle", "the device was enrolled anew"),
     SignalKind("idp.user_disabled", _R, _QUARANTINED, "idp.account", "the user was disabled"),
     SignalKind("idp.user_deleted", _R, _QUARANTINED, "idp.account", "the user was deleted"),
@@ -83,7 +85,7 @@ KINDS: Final[Mapping[str, SignalKind]] = _registry(
     SignalKind("network.anomaly", _R, _RESTRICTED, "network", "the network behaves as if the device were another"),
     SignalKind("network.cleared", _C, _TRUSTED, "network", "the network anomaly has an explanation"),
     SignalKind(
-        "integrity.key_compromised", _R, _DISTRUSTED, "integrity.key", "the subject's private key is compromised"
+        "integrity.key_compromised", _R, _DISTRUSTED, "integrity.key", "the subject's private key is compromised", 1
     ),
     SignalKind("integrity.forgery", _R, _DISTRUSTED, "integrity.forgery", "a forged certificate names the subject"),
     SignalKind("generic.raised", _R, _RESTRICTED, "generic", "another system mistrusts the subject"),

@@ -1,0 +1,253 @@
+"""Enforcement: making what a subject's standing means true of its certificates, in the transaction that changes it.
+
+Everything here runs inside a unit's step, with the subject's row locked. The hold that stands for a standing has one
+cause for each subject, ``standing:<subject id>``; why the subject stands there is the set of causes in this room.
+A certificate that binds several subjects (a device and its owner) is held for each of them apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from troth.audit.event import Event
+from troth.kit.ids import new_id
+from troth.pki import revocation
+from troth.pki.revocation import OfCertificate, OfSubject
+from troth.pki.status_store import StatusStore
+from troth.pki.store import CertificateStore
+from troth.store.unit import Reader, Unit
+from troth.trust import action_store, signal_store
+from troth.trust.action_store import ActionKind, ActionState, StagedAction, Why
+from troth.trust.causes import Change, HoldCause, standing_of, with_cause
+from troth.trust.model import Subject
+from troth.trust.signal_errors import SUBJECT_UNKNOWN, SubjectUnknown
+from troth.trust.standing import CertificateStatus, Standing, meaning
+
+#: Profiles whose certificates stay good in quarantine, so that a device can heal.
+QUARANTINE_PROFILES: Final = frozenset({"quarantine"})
+
+#: How many serial numbers a staged action lists; it counts them all.
+_LISTED = 20
+
+
+def hold_cause_of(subject_id: UUID) -> str:
+    """The cause under which a subject's standing holds a certificate."""
+    return f"standing:{subject_id}"
+
+
+def subject_unit(subject_id: UUID) -> Unit:
+    """A unit that has the subject to itself: locked in the database, alone of its kind in a batch.
+
+    A batch runs all its steps before any write, so a reservation for this subject (whose decision holds the same key)
+    and a hold must not share one: the hold would not see the reserved certificate.
+    """
+    unit = Unit().exclusively(revocation.STATUS_KEY)
+    return unit.guard(
+        signal_store.LOCK_SUBJECT,
+        subject_id,
+        refuse=SubjectUnknown(SUBJECT_UNKNOWN, f"no subject {subject_id}"),
+        key=("subject", subject_id),
+    )
+
+
+async def locked_subject(reader: Reader, subject_id: UUID) -> Subject:
+    """The subject as it is now that :func:`subject_unit`'s lock is held."""
+    found = await signal_store.find_subject(reader, subject_id)
+    if found is None:
+        raise SubjectUnknown(SUBJECT_UNKNOWN, f"no subject {subject_id}")
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """What brings a change about.
+
+    Attributes:
+        actor: as in the ledger: ``feed:edr``, ``admin:alice``, ``system:mender``.
+        id: of the signal or order.
+        feed, cause: the cause that changed.
+        revocation_reason: set when a person orders distrust: then, and only then, certificates are revoked at once.
+    """
+
+    actor: str
+    id: UUID
+    feed: str
+    cause: str
+    at: datetime
+    revocation_reason: int | None = None
+
+
+class Enforcer:
+    """Applies standings to certificates. Holds no state but the names of the quarantine profiles."""
+
+    def __init__(self, *, quarantine_profiles: Collection[str] = QUARANTINE_PROFILES) -> None:
+        self.quarantine_profiles = frozenset(quarantine_profiles)
+
+    async def change_cause(
+        self,
+        reader: Reader,
+        unit: Unit,
+        subject: Subject,
+        causes: Iterable[HoldCause],
+        changed: tuple[Change, HoldCause],
+        by: Trigger,
+    ) -> Standing:
+        """Write a changed cause and all that follows from it; returns the standing afterwards."""
+        change, cause = changed
+        if change is Change.LATE:
+            return subject.standing
+        signal_store.set_cause(unit, subject.id, cause)
+        if change in {Change.KEPT, Change.NOT_OPEN}:
+            return subject.standing
+        unit.record(
+            Event(
+                change.value,
+                by.actor,
+                (subject.ref, f"signal:{by.id}"),
+                {"feed": cause.feed, "cause": cause.key, "level": cause.level.value, "signal_id": str(by.id),
+                 "approved_by": cause.approved_by},
+            )
+        )  # fmt: skip
+        return await self.settle(reader, unit, subject, with_cause(causes, cause), by)
+
+    async def settle(
+        self, reader: Reader, unit: Unit, subject: Subject, causes: Iterable[HoldCause], by: Trigger
+    ) -> Standing:
+        """Bring the subject to the standing that ``causes`` amount to, and its certificates with it."""
+        causes = tuple(causes)
+        standing = standing_of(causes)
+        if standing is not subject.standing:
+            signal_store.set_standing(unit, subject, standing, at=by.at)
+            unit.record(
+                Event(
+                    "standing.changed",
+                    by.actor,
+                    (subject.ref, f"signal:{by.id}"),
+                    {
+                        "subject_id": str(subject.id),
+                        "kind": subject.kind.value,
+                        "name": subject.name,
+                        "from": subject.standing.value,
+                        "to": standing.value,
+                        "standing_version": subject.standing_version + 1,
+                        "causes": [
+                            {"feed": cause.feed, "cause": cause.key, "level": cause.level.value}
+                            for cause in causes if cause.open
+                        ],
+                    },
+                )
+            )  # fmt: skip
+            if standing is not Standing.DISTRUSTED or by.revocation_reason is None:
+                await self.align(reader, unit, replace(subject, standing=standing), by)
+        if standing is Standing.DISTRUSTED:
+            await self._distrust(reader, unit, subject, by)
+        elif subject.standing is Standing.DISTRUSTED:
+            await self._withdraw_revocation(reader, unit, subject, by)
+        return standing
+
+    async def align(self, reader: Reader, unit: Unit, subject: Subject, by: Trigger) -> None:
+        """Hold and release the subject's certificates as its standing means. Repeating it changes nothing.
+
+        Automation never revokes: where the table says *revoked*, certificates are held until a person has agreed.
+        """
+        cause = hold_cause_of(subject.id)
+        row = meaning(subject.standing)
+        ordinary = row.certificate_status(quarantine_profile=False)
+        healing = row.certificate_status(quarantine_profile=True)
+        if ordinary is CertificateStatus.GOOD:
+            revocation.release(unit, OfSubject(subject.id), cause=cause, actor=by.actor, at=by.at)
+            return
+        spared = self.quarantine_profiles if healing is CertificateStatus.GOOD else ()
+        revocation.hold(unit, OfSubject(subject.id, spared), cause=cause, actor=by.actor, at=by.at)
+        if spared:
+            # Coming from distrust, the quarantine certificates are held as well; they alone are released.
+            for held in await StatusStore(reader).lock_live_of_subject(subject.id, at=by.at, except_profiles=()):
+                if held.profile in spared and cause in held.causes:
+                    revocation.release(unit, OfCertificate(held.id), cause=cause, actor=by.actor, at=by.at)
+
+    async def _distrust(self, reader: Reader, unit: Unit, subject: Subject, by: Trigger) -> None:
+        """Revoke on a person's order; on anything less, stage the revocation."""
+        if by.revocation_reason is not None:
+            revocation.revoke(unit, OfSubject(subject.id), reason=by.revocation_reason, actor=by.actor, at=by.at)
+            await self._withdraw_revocation(reader, unit, subject, by)
+        elif subject.standing is not Standing.DISTRUSTED:
+            await self.stage(
+                reader, unit, subject, ActionKind.REVOKE, Why.IRREVERSIBLE, Standing.DISTRUSTED, Standing.DISTRUSTED,
+                by, observed_at=by.at,
+            )  # fmt: skip
+
+    async def _withdraw_revocation(self, reader: Reader, unit: Unit, subject: Subject, by: Trigger) -> None:
+        for action in await action_store.pending_of(reader, subject.id):
+            if action.action is ActionKind.REVOKE:
+                withdraw(unit, action, by)
+
+    async def stage(
+        self,
+        reader: Reader,
+        unit: Unit,
+        subject: Subject,
+        action: ActionKind,
+        why: Why,
+        level: Standing,
+        would_be: Standing,
+        by: Trigger,
+        *,
+        observed_at: datetime,
+    ) -> StagedAction:
+        """Put an action before a person, with what it would hit. ``would_be`` is the standing that it leads to."""
+        final = action is ActionKind.REVOKE
+        would = await self.would(reader, subject, would_be, at=by.at, final=final)
+        staged = StagedAction(
+            new_id(), action, subject.id, by.feed, by.cause, level, why, by.id, observed_at, would, by.at
+        )
+        action_store.stage(unit, staged)
+        unit.record(
+            Event(
+                "action.staged",
+                by.actor,
+                (subject.ref, f"signal:{by.id}"),
+                {"action": action.value, "why": why.value, "feed": by.feed, "cause": by.cause, "level": level.value,
+                 "signal_id": str(by.id), "would": would},
+            )
+        )  # fmt: skip
+        return staged
+
+    async def would(
+        self, reader: Reader, subject: Subject, standing: Standing, *, at: datetime, final: bool = False
+    ) -> dict[str, Any]:
+        """What moving the subject to ``standing`` would hit now: certificates whose status changes, by serial number.
+
+        ``final`` counts what a revocation would; otherwise distrust holds, as automation does.
+        """
+        hit: list[str] = []
+        for certificate in await CertificateStore(reader).of_subject(subject.id, limit=1_000):
+            if certificate.state == "burnt" or certificate.not_after < at or certificate.status == "revoked":
+                continue
+            healing = certificate.profile in self.quarantine_profiles
+            status = meaning(standing).certificate_status(quarantine_profile=healing)
+            if status is CertificateStatus.REVOKED and not final:
+                status = CertificateStatus.HELD
+            if status.value != certificate.status:
+                hit.append(certificate.serial.hex())
+        return {
+            "standing": {"from": subject.standing.value, "to": standing.value},
+            "certificates": len(hit),
+            "serials": hit[:_LISTED],
+        }
+
+
+def withdraw(unit: Unit, action: StagedAction, by: Trigger) -> None:
+    """Take back a pending action that has lost its ground."""
+    action_store.settle(unit, action.id, ActionState.WITHDRAWN, by=by.actor, at=by.at)
+    unit.record(
+        Event(
+            "action.withdrawn",
+            by.actor,
+            (f"subject:{action.subject_id}", f"signal:{by.id}"),
+            {"action_id": str(action.id), "action": action.action.value, "feed": action.feed, "cause": action.cause},
+        )
+    )

@@ -1,0 +1,64 @@
+"""The signal desk: one signal in, everything it causes, one transaction, and only then an answer.
+
+1. A message that was taken before gets the answer it got then.
+2. Whom it names is looked up; nobody or several is kept and alarmed about, never guessed.
+3. In one unit, with feed and subject locked (``taking``): what the feed is granted, whether the word is late, caps and
+   freeze, the cause, the standing, the holds on certificates, the ledger events.
+"""
+
+from __future__ import annotations
+
+from troth.kit.clock import Clock
+from troth.kit.ids import new_id
+from troth.store.pool import Database
+from troth.store.unit import Unit
+from troth.trust import signal_store
+from troth.trust.enforce import Enforcer, subject_unit
+from troth.trust.feed_store import LOCK_FEED
+from troth.trust.signal_errors import FEED_UNKNOWN, MESSAGE_REUSED, FeedUnknown, MessageReused
+from troth.trust.signals import Signal
+from troth.trust.taking import Receipt, TakenBefore, Taking
+
+
+class SignalDesk:
+    """Takes signals in. Safe to share; every call is one unit."""
+
+    def __init__(self, database: Database, clock: Clock, enforcer: Enforcer) -> None:
+        self._database = database
+        self._clock = clock
+        self._enforcer = enforcer
+
+    async def take(self, signal: Signal) -> Receipt:
+        """Act on ``signal``. What is returned is durable, and the same for every repetition of the message.
+
+        Raises FeedUnknown, NotGranted (nothing is kept of a signal that its feed may not send), MessageReused.
+        """
+        before = await self._taken_before(signal)
+        if before is not None:
+            return before
+        found = await signal_store.resolve(self._database, signal.whom)
+        unit = subject_unit(found[0]) if len(found) == 1 else Unit()
+        unit.guard(
+            LOCK_FEED,
+            signal.feed,
+            refuse=FeedUnknown(FEED_UNKNOWN, f"there is no feed {signal.feed!r}", feed=signal.feed),
+            key=("feed", signal.feed),
+        )
+        task = Taking(signal, new_id(), self._clock.now(), found, self._enforcer)
+        unit.then(task.run)
+        try:
+            await self._database.commit(unit)
+        except TakenBefore:
+            before = await self._taken_before(signal)
+            if before is None:
+                raise
+            return before
+        return task.receipt()
+
+    async def _taken_before(self, signal: Signal) -> Receipt | None:
+        taken = await signal_store.find_taken(self._database, signal.feed, signal.message_id)
+        if taken is None:
+            return None
+        if taken.digest != signal.digest:
+            raise MessageReused(MESSAGE_REUSED, f"message {signal.message_id} was taken with another body")
+        return Receipt(taken.id, taken.subject_id, taken.standing, taken.staged, taken.effects, again=True)

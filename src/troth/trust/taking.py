@@ -1,0 +1,253 @@
+"""One signal on its way through one transaction: what it is granted, what it changes, what is staged in its place.
+
+Everything here runs inside a unit's step, with the feed and the subject locked, so that what is read is what is
+changed: the count against the cap, the causes, the standing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from uuid import UUID
+
+from troth.audit.event import Event
+from troth.kit.canonical import Json
+from troth.store.unit import Reader, Unit
+from troth.trust import action_store, feed_store, signal_store
+from troth.trust.action_store import ActionKind, StagedAction, Why
+from troth.trust.causes import RESTRICTIVE, Change, HoldCause, cleared, raised, standing_of, with_cause
+from troth.trust.enforce import Enforcer, Trigger, locked_subject, withdraw
+from troth.trust.feeds import Feed
+from troth.trust.model import Subject
+from troth.trust.signal_errors import FEED_UNKNOWN, FeedUnknown
+from troth.trust.signals import Effect, Signal
+from troth.trust.standing import Standing
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of a signal.
+
+    Attributes:
+        standing: of the subject afterwards; None if the signal named nobody, or several.
+        staged: whether something waits for a person.
+        effects: codes of what was done, in order: ``cause.raised``, ``standing.changed``, ``action.staged`` …
+        again: the message had been taken before; nothing was done now.
+    """
+
+    signal_id: UUID
+    subject_id: UUID | None
+    standing: Standing | None
+    staged: bool
+    effects: tuple[str, ...]
+    again: bool = False
+
+
+class TakenBefore(Exception):
+    """Another process took the same message first."""
+
+
+class Taking:
+    """One signal on its way through one transaction. ``run`` may be run again if the transaction is."""
+
+    def __init__(self, signal: Signal, id: UUID, at: datetime, found: Sequence[UUID], enforcer: Enforcer) -> None:
+        self._signal = signal
+        self._id = id
+        self._at = at
+        self._found = found
+        self._enforcer = enforcer
+        self._by = Trigger(f"feed:{signal.feed}", id, signal.feed, signal.cause, at)
+        self._level = signal.level
+        self._effects: list[str] = []
+        self._subject: Subject | None = None
+        self._standing: Standing | None = None
+
+    def receipt(self) -> Receipt:
+        """What came of it; to be asked after the commit."""
+        subject_id = None if self._subject is None else self._subject.id
+        return Receipt(self._id, subject_id, self._standing, self._staged, tuple(self._effects))
+
+    @property
+    def _staged(self) -> bool:
+        return "action.staged" in self._effects
+
+    async def run(self, reader: Reader, unit: Unit) -> None:
+        self._effects = []
+        feed = await feed_store.find_feed(reader, self._signal.feed)
+        if feed is None:
+            raise FeedUnknown(FEED_UNKNOWN, f"there is no feed {self._signal.feed!r}", feed=self._signal.feed)
+        self._subject = await locked_subject(reader, self._found[0]) if len(self._found) == 1 else None
+        feed.grant(self._signal, self._subject)
+        self._level = min(self._signal.level, feed.greatest_effect)
+        if self._level is not self._signal.level:
+            self._effects.append("level.limited")
+        if self._subject is None:
+            self._unresolved(unit)
+        elif self._subject.protected and self._signal.effect is Effect.RAISE:
+            self._alarm(unit, self._subject)
+        else:
+            await self._weigh(reader, unit, feed, self._subject)
+        self._accept(unit)
+
+    def _accept(self, unit: Unit) -> None:
+        signal_store.take(
+            unit,
+            self._signal,
+            id=self._id,
+            level=self._level,
+            subject_id=None if self._subject is None else self._subject.id,
+            at=self._at,
+            standing=self._standing,
+            staged=self._staged,
+            effects=self._effects,
+            refuse=TakenBefore(),
+        )
+        self._record(
+            unit,
+            "signal.accepted",
+            kind=self._signal.kind.name,
+            effect=self._signal.effect.value,
+            level=self._level.value,
+            cause=self._signal.cause,
+            message_id=self._signal.message_id,
+            observed_at=self._signal.observed_at.isoformat(),
+            evidence=self._signal.evidence,
+            effects=list(self._effects),
+        )
+
+    def _unresolved(self, unit: Unit) -> None:
+        self._standing = None
+        self._effects.append("subject.ambiguous" if self._found else "subject.unknown")
+        self._record(unit, "signal.unresolved", whom=str(self._signal.whom), kind=self._signal.kind.name)
+
+    def _alarm(self, unit: Unit, subject: Subject) -> None:
+        self._standing = subject.standing
+        self._effects.append("subject.alarm")
+        self._record(
+            unit,
+            "subject.alarm",
+            kind=self._signal.kind.name,
+            level=self._level.value,
+            cause=self._signal.cause,
+            name=subject.name,
+        )
+
+    async def _weigh(self, reader: Reader, unit: Unit, feed: Feed, subject: Subject) -> None:
+        # The switch is read before anything is decided, under a lock that `freeze` waits for.
+        stopped = Why.FROZEN if await feed_store.frozen(reader) else Why.FEED_SUSPENDED if feed.suspended else None
+        causes = await signal_store.causes_of(reader, subject.id, feed.name, self._signal.cause)
+        waiting = [
+            action
+            for action in await action_store.pending_of(reader, subject.id)
+            if (action.feed, action.cause) == (feed.name, self._signal.cause)
+        ]
+        if self._signal.effect is Effect.RAISE:
+            await self._raise(reader, unit, feed, subject, causes, waiting, stopped)
+        else:
+            await self._clear(reader, unit, subject, causes, waiting, stopped)
+
+    async def _raise(
+        self,
+        reader: Reader,
+        unit: Unit,
+        feed: Feed,
+        subject: Subject,
+        causes: list[HoldCause],
+        waiting: list[StagedAction],
+        stopped: Why | None,
+    ) -> None:
+        signal = self._signal
+        new = HoldCause(feed.name, signal.cause, self._level, signal.observed_at, self._at, self._id)
+        changed = raised(causes, new)
+        if changed[0] is not Change.LATE:
+            self._take_back(unit, ActionKind.CLEAR, waiting)
+        if changed[0] in RESTRICTIVE:
+            why = stopped or await self._above_cap(reader, feed, subject)
+            if why is not None:
+                level = max([self._level, *(one.level for one in waiting if one.action is ActionKind.RAISE)])
+                would_be = standing_of(with_cause(causes, replace(changed[1], level=level)))
+                await self._stage(reader, unit, subject, ActionKind.RAISE, why, level, would_be)
+                return
+        await self._apply(reader, unit, subject, causes, changed)
+
+    async def _clear(
+        self,
+        reader: Reader,
+        unit: Unit,
+        subject: Subject,
+        causes: list[HoldCause],
+        waiting: list[StagedAction],
+        stopped: Why | None,
+    ) -> None:
+        signal = self._signal
+        changed = cleared(
+            causes, signal.feed, signal.cause, observed_at=signal.observed_at, at=self._at, signal_id=self._id
+        )
+        if changed[0] is not Change.LATE:
+            self._take_back(unit, ActionKind.RAISE, waiting)
+        if changed[0] is Change.CLEARED and stopped is not None:
+            would_be = standing_of(with_cause(causes, changed[1]))
+            await self._stage(reader, unit, subject, ActionKind.CLEAR, stopped, Standing.TRUSTED, would_be)
+            return
+        await self._apply(reader, unit, subject, causes, changed)
+
+    async def _apply(
+        self,
+        reader: Reader,
+        unit: Unit,
+        subject: Subject,
+        causes: list[HoldCause],
+        changed: tuple[Change, HoldCause],
+    ) -> None:
+        self._effects.append(changed[0].value)
+        self._standing = await self._enforcer.change_cause(reader, unit, subject, causes, changed, self._by)
+        if self._standing is not subject.standing:
+            self._effects.append("standing.changed")
+            if self._standing is Standing.DISTRUSTED:
+                self._effects.append("action.staged")
+
+    async def _stage(
+        self,
+        reader: Reader,
+        unit: Unit,
+        subject: Subject,
+        action: ActionKind,
+        why: Why,
+        level: Standing,
+        would_be: Standing,
+    ) -> None:
+        self._standing = subject.standing
+        self._effects.append("action.staged")
+        await self._enforcer.stage(
+            reader, unit, subject, action, why, level, would_be, self._by, observed_at=self._signal.observed_at
+        )
+
+    def _take_back(self, unit: Unit, action: ActionKind, waiting: list[StagedAction]) -> None:
+        """A newer word withdraws what an older one had staged."""
+        for one in waiting:
+            if one.action is action and one.observed_at <= self._signal.observed_at:
+                withdraw(unit, one, self._by)
+                self._effects.append("action.withdrawn")
+
+    async def _above_cap(self, reader: Reader, feed: Feed, subject: Subject) -> Why | None:
+        """CAP if the feed has no room for one more subject in its window. Counted with the feed's row locked."""
+        already = await signal_store.spent(reader, feed.name, self._at - feed.cap.window, subject.id)
+        if already < feed.cap.binds_below():
+            return None
+        if already < feed.cap.allowed(await signal_store.population(reader, feed.scope)):
+            return None
+        return Why.CAP
+
+    def _record(self, unit: Unit, event: str, **data: Json) -> None:
+        references = [f"feed:{self._signal.feed}", f"signal:{self._id}"]
+        if self._subject is not None:
+            references.insert(0, self._subject.ref)
+        unit.record(
+            Event(
+                event,
+                self._by.actor,
+                tuple(references),
+                {"signal_id": str(self._id), "feed": self._signal.feed} | data,
+            )
+        )
