@@ -1,5 +1,6 @@
 """Passkeys (WebAuthn level 3): options for the browser, and verification of what it sends back. Keeps nothing.
 
+The library is imported where it is used: it costs every process a seventh of a second, and most log nobody in.
 Credentials are discoverable, so that a log-in needs no name, and user verification is required, so that a passkey is
 two factors by itself. No attestation is asked for: it matters that the key is the same one, not who made it.
 """
@@ -10,22 +11,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
-
-from webauthn import (
-    generate_authentication_options,
-    generate_registration_options,
-    options_to_json,
-    verify_authentication_response,
-    verify_registration_response,
-)
-from webauthn.helpers import base64url_to_bytes
-from webauthn.helpers.exceptions import WebAuthnException
-from webauthn.helpers.structs import (
-    AuthenticatorSelectionCriteria,
-    PublicKeyCredentialDescriptor,
-    ResidentKeyRequirement,
-    UserVerificationRequirement,
-)
 
 from troth.access.errors import PASSKEY_INVALID, AccessError
 
@@ -62,6 +47,8 @@ class Answer:
 
 def parse(answer: object) -> Answer:
     """The credential id and the challenge out of a browser's JSON. Raises AccessError(PASSKEY_INVALID)."""
+    from webauthn.helpers import base64url_to_bytes
+
     try:
         if not isinstance(answer, dict):
             raise TypeError("not an object")
@@ -78,6 +65,14 @@ def registration_options(
     party: RelyingParty, *, account: bytes, name: str, challenge: bytes, known: Sequence[bytes] = ()
 ) -> dict[str, Any]:
     """Options for ``navigator.credentials.create``, as JSON values. ``known`` credentials are not made twice."""
+    from webauthn import generate_registration_options, options_to_json
+    from webauthn.helpers.structs import (
+        AuthenticatorSelectionCriteria,
+        PublicKeyCredentialDescriptor,
+        ResidentKeyRequirement,
+        UserVerificationRequirement,
+    )
+
     options = generate_registration_options(
         rp_id=party.id,
         rp_name=party.name,
@@ -95,6 +90,9 @@ def registration_options(
 
 def verify_registration(party: RelyingParty, answer: Answer) -> NewPasskey:
     """Check a new credential. The caller has found ``answer.challenge`` among its own, unused ones."""
+    from webauthn import verify_registration_response
+    from webauthn.helpers.exceptions import WebAuthnException
+
     try:
         verified = verify_registration_response(
             credential=answer.raw,
@@ -110,6 +108,9 @@ def verify_registration(party: RelyingParty, answer: Answer) -> NewPasskey:
 
 def authentication_options(party: RelyingParty, *, challenge: bytes) -> dict[str, Any]:
     """Options for ``navigator.credentials.get``: no list of credentials, so none is given away."""
+    from webauthn import generate_authentication_options, options_to_json
+    from webauthn.helpers.structs import UserVerificationRequirement
+
     options = generate_authentication_options(
         rp_id=party.id, challenge=challenge, user_verification=UserVerificationRequirement.REQUIRED
     )
@@ -118,6 +119,9 @@ def authentication_options(party: RelyingParty, *, challenge: bytes) -> dict[str
 
 def verify_authentication(party: RelyingParty, answer: Answer, *, public_key: bytes, sign_count: int) -> int:
     """Check a log-in; returns the new signature counter. A counter that went backwards is a cloned key and refused."""
+    from webauthn import verify_authentication_response
+    from webauthn.helpers.exceptions import WebAuthnException
+
     try:
         verified = verify_authentication_response(
             credential=answer.raw,

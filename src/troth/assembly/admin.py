@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from troth.access.passkeys import RelyingParty
-from troth.access.service import Access
 from troth.assembly.context import RoleContext
 from troth.assembly.mint import Mint
+from troth.assembly.people import access_of
 from troth.assembly.state import State
 from troth.assembly.trust import Trust
 from troth.audit.note import NoteKey
@@ -24,7 +23,7 @@ async def admin_app(context: RoleContext, database: Database, mint: Mint, trust:
     rooms = Rooms(
         database=database,
         clock=context.clock,
-        access=Access.build(database, context.clock, relying_party(context.state)),
+        access=access_of(database, context.clock, context.state),
         issuance=issuance,
         catalogue=mint.catalogue,
         interlock=mint.clocks,
@@ -34,11 +33,6 @@ async def admin_app(context: RoleContext, database: Database, mint: Mint, trust:
         owner_uid=context.layout.root.stat().st_uid,
     )
     return make_admin_app(build(rooms), hosts=_hosts(context.state))
-
-
-def relying_party(state: State) -> RelyingParty:
-    """Whom passkeys are made for: the dashboard's host."""
-    return RelyingParty(id=urlsplit(state.admin_url).hostname or "localhost", origins=(state.admin_url,))
 
 
 def _hosts(state: State) -> set[str]:

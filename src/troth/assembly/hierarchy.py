@@ -12,6 +12,7 @@ import socket
 from cryptography import x509
 
 from troth.assembly.layout import Layout
+from troth.assembly.names import ISSUING, ROOT
 from troth.assembly.state import State
 from troth.kit.clock import Clock
 from troth.pki.authorities import Authority
@@ -29,38 +30,31 @@ from troth.store.pool import Database
 from troth.store.unit import Unit
 from troth.trust.policy_service import PolicyService
 
-#: The authority that issues by default.
-ISSUING = "issuing"
-ROOT = "root"
 ACTOR = "system:first-start"
 
 
-async def ensure_hierarchy(
-    database: Database, signer: SignerClient, layout: Layout, state: State, clock: Clock
-) -> bool:
-    """Make what is missing of authorities, profiles and policies; whether the authorities were made now."""
-    known = {authority.slug for authority in await AuthorityStore(database).authorities()}
-    made = False
-    if not {ROOT, ISSUING} <= known:
+async def ensure_hierarchy(database: Database, layout: Layout, state: State, clock: Clock) -> None:
+    """Make what is missing of the authorities, the root's CRL and its certificate's file."""
+    async with SignerClient(layout.signer_socket, "setup", layout.secrets) as signer:
         key = await _issuing_key(signer)
         born = await give_birth(_plan(key, layout, state))
         if key.certificate is None:
             await signer.attach_authority(key.key_id, born.issuing_certificate)
-        await _add(database, known, _authorities(born, key, state, clock))
-        made = True
-    catalogue = Catalogue(database, clock)
-    await catalogue.refresh()
-    root = catalogue.authority(ROOT)
+    known = {authority.slug for authority in await AuthorityStore(database).authorities()}
+    authorities = _authorities(born, key, state, clock)
+    await _add(database, known, authorities)
     if await CrlStore(database).newest(ROOT) is None:
-        born = await give_birth(_plan(await _issuing_key(signer), layout, state))
-        await import_crl(database, root, born.root_crl, clock)
+        await import_crl(database, authorities[0], born.root_crl, clock)
     if not layout.root_certificate.exists():
-        write_private(layout.root_certificate, pem(root.certificate), mode=0o644)
+        write_private(layout.root_certificate, pem(born.root_certificate), mode=0o644)
+
+
+async def ensure_documents(database: Database, catalogue: Catalogue, clock: Clock) -> None:
+    """Apply the shipped profiles and policies that have no version yet; what people applied is left alone."""
     for name, document in shipped_profiles().items():
         if name not in catalogue.profiles:
             await catalogue.apply_profile(document, actor=ACTOR)
     await PolicyService(database, clock).apply_shipped(actor=ACTOR)
-    return made
 
 
 async def _issuing_key(signer: SignerClient) -> KeyMetadata:

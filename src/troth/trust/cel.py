@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC
 from typing import Any
 
-import cel
-
 from troth.trust.cel_check import Checked, check, freshness_bound, parse_duration, parse_time
+from troth.trust.cel_library import cel
 from troth.trust.cel_nodes import (
     Binary,
     Call,

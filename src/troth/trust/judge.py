@@ -13,9 +13,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import cel
-
 from troth.trust.cel import Condition
+from troth.trust.cel_library import cel
 from troth.trust.errors import (
     POLICY_CONDITION_FALSE,
     POLICY_CONDITION_UNKNOWN,

@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-import cel
-
 from troth.trust.cel import NOW, SEEN, Condition, context_of
+from troth.trust.cel_library import cel
 from troth.trust.model import Moment, Obligations, Outcome, Ruling, Seen
 from troth.trust.vocabulary import VOCABULARY, Attribute, Type, misfit, native
 

@@ -11,8 +11,8 @@ from troth.assembly.acme import acme_door
 from troth.assembly.admin import admin_app
 from troth.assembly.context import RoleContext
 from troth.assembly.errors import NOT_PREPARED, AssemblyError
-from troth.assembly.hierarchy import ISSUING
 from troth.assembly.mint import Mint, mint_of
+from troth.assembly.names import ISSUING
 from troth.assembly.roles.common import LIVEZ, database_of, internal_error
 from troth.assembly.trust import Trust, trust_of
 from troth.connect.webhook.routes import WebhookDoor

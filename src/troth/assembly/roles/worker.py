@@ -10,10 +10,12 @@ from typing import Any, TypeAlias
 
 from troth.assembly.acme import validation_jobs
 from troth.assembly.context import RoleContext
-from troth.assembly.hierarchy import ISSUING
+from troth.assembly.hierarchy import ensure_documents
 from troth.assembly.identity import ServiceIdentity
 from troth.assembly.mint import Mint, mint_of
+from troth.assembly.names import ISSUING
 from troth.assembly.notary import notary_of
+from troth.assembly.people import access_of
 from troth.assembly.roles.common import database_of
 from troth.audit.checkpoints import Checkpointer
 from troth.audit.sequencer import Sequencer
@@ -68,7 +70,10 @@ async def _duties(context: RoleContext, database: Database, instance: Instance, 
         await responders.ensure(ISSUING)
         await identity.ensure(mint.catalogue.authority(ISSUING).x509)
 
-    # Before the others may start: the listeners need a certificate, OCSP a responder, relying parties a CRL.
+    # Before anybody asks: the listeners need a certificate, OCSP a responder, relying parties a CRL.
+    await ensure_documents(database, mint.catalogue, clock)
+    await mint.policies.refresh()
+    await access_of(database, clock, context.state).invitations.ensure_bootstrap(context.layout.admin_token)
     await own_certificates()
     if await crls.due(ISSUING):
         await crls.publish(ISSUING)
