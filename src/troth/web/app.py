@@ -64,7 +64,7 @@ def make_litestar(services: AdminServices) -> Litestar:
         description="Errors are problem documents (RFC 9457) with a stable reason `code` and a `fix`. Lists have "
         "keyset cursors: ask again with `cursor` (or `before`) set to the answer's `next`.",
         render_plugins=[JsonRenderPlugin(path="/openapi.json")],
-        openapi_router=Router("/api", route_handlers=[], opt=needs(Permission.STATUS_READ)),
+        openapi_router=Router("/api", route_handlers=[], opt=needs(Permission.STATUS_READ), include_in_schema=False),
         components=Components(security_schemes={"token": SecurityScheme(type="http", scheme="bearer")}),
         security=[{"token": []}],
     )

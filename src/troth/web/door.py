@@ -148,6 +148,10 @@ async def _refuse(send: Send, error: TrothError) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
+#: Facts of an error that a caller may need to go on.
+_TOLD = frozenset({"correlation", "decision_id", "outcome", "file", "line", "field", "permission"})
+
+
 def problem(error: TrothError) -> dict[str, object]:
     """A problem document (RFC 9457): the reason code is its type and stands beside it plainly."""
     return {
@@ -157,4 +161,5 @@ def problem(error: TrothError) -> dict[str, object]:
         "detail": error.detail,
         "code": error.code,
         "fix": error.reason.fix,
+        **{name: value for name, value in error.facts.items() if name in _TOLD and isinstance(value, (str, int))},
     }

@@ -24,6 +24,12 @@ WRONG_HOST = reason(
     fix="Open it under the address that `troth up` prints, or name this host in listen.admin.",
     status=421,
 )
+OTHERS_NAME = reason(
+    "web.name_of_another",
+    "a name in the request belongs to another subject",
+    fix="Issue for the subject that holds the name, or give the name to this one in the directory.",
+    status=409,
+)
 
 
 class WebError(TrothError):

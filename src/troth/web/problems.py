@@ -44,7 +44,7 @@ def shown(error: TrothError) -> Shown:
 def wants_json(request: Req) -> bool:
     """Whether the answer is for a program."""
     path, sent = request.url.path, request.headers.get("content-type", "")
-    return path.startswith("/api/") or path == "/events/stream" or sent.startswith("application/json")
+    return path.startswith("/api/") or path in ("/api", "/events/stream") or sent.startswith("application/json")
 
 
 def on_error(request: Req, error: Exception) -> Response[Any]:
@@ -55,12 +55,8 @@ def on_error(request: Req, error: Exception) -> Response[Any]:
         return Redirect("/login" if after == "/" else f"/login?next={quote(after)}", status_code=303)
     headers = {"www-authenticate": 'Bearer realm="troth"'} if known.reason is NOT_LOGGED_IN else {}
     if wants_json(request):
-        body = problem_document(known)
-        if known.facts.get("correlation"):
-            body["correlation"] = known.facts["correlation"]
-        return Response(
-            msgspec.json.encode(body), media_type=PROBLEM_JSON, status_code=known.reason.status, headers=headers
-        )
+        body = msgspec.json.encode(problem_document(known))
+        return Response(body, media_type=PROBLEM_JSON, status_code=known.reason.status, headers=headers)
     return renderer_of(request).plain_page(
         request, "problem.html", status=known.reason.status, problem=shown(known),
         correlation=known.facts.get("correlation", ""),

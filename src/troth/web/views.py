@@ -58,11 +58,13 @@ class CertificateRow(Struct, frozen=True, kw_only=True):
 
 
 class Hold(Struct, frozen=True):
-    """One cause for which a certificate is on hold."""
+    """One cause for which a certificate is on hold. ``title``: in words; ``subject_id``: whose standing it is."""
 
     cause: str
     actor: str
     raised_at: datetime
+    title: str = ""
+    subject_id: UUID | None = None
 
 
 class SubjectLink(Struct, frozen=True):
@@ -263,11 +265,18 @@ class EventFilter(Struct, frozen=True, kw_only=True):
 
 
 class StagedView(Struct, frozen=True, kw_only=True):
-    """An action of automation that lies above a cap and waits for a person."""
+    """An action of automation that waits for a person.
+
+    Attributes:
+        action: the standing that the subject would come to.
+        kind: ``raise``, ``clear`` or ``revoke``.
+        cap: why it was not done at once.
+    """
 
     id: UUID
     subject: SubjectLink
     action: str
+    kind: str
     feed: str
     reason: str
     cap: str
@@ -354,12 +363,16 @@ class FreezeView(Struct, frozen=True):
 
 
 class Change(Struct, frozen=True):
-    """What applying a document did: ``created``, ``updated``, ``unchanged`` or ``removed``."""
+    """What applying a document did: ``created``, ``changed``, ``unchanged`` or ``removed``.
+
+    ``secret``: of a feed just created, shown this once.
+    """
 
     kind: str
     name: str
     action: str
     detail: str = ""
+    secret: str | None = None
 
 
 class Applied(Struct, frozen=True):

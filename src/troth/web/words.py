@@ -5,7 +5,7 @@ A status is always a colour, a word and a symbol together; nothing may be told b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -61,19 +61,15 @@ LOOKS: Mapping[str, Mapping[str, Look]] = {
         "none": Look("", "circle-dashed", "no CRL"),
     },
     "feed": {
-        "ok": Look("good", "circle-check", "reporting"),
-        "live": Look("good", "circle-check", "reporting"),
+        "reporting": Look("good", "circle-check", "reporting"),
         "silent": Look("", "circle-dashed", "silent so far"),
-        "late": Look("warn", "clock", "late"),
-        "stale": Look("warn", "triangle-alert", "stale"),
-        "dead": Look("bad", "circle-x", "dead"),
-        "disabled": Look("", "ban", "disabled"),
+        "suspended": Look("warn", "circle-pause", "suspended"),
     },
     "staged": {
         "waiting": Look("warn", "hand", "waiting"),
         "approved": Look("good", "circle-check", "approved"),
         "rejected": Look("", "x", "rejected"),
-        "expired": Look("", "clock", "expired"),
+        "withdrawn": Look("", "clock", "withdrawn"),
     },
 }
 
@@ -109,7 +105,9 @@ _EVENT_LOOKS: tuple[tuple[str, Look], ...] = (
     ("decision.", Look("", "scale", "")),
     ("standing.", Look("calm", "shield-alert", "")),
     ("signal.", Look("warn", "radio-tower", "")),
-    ("staged.", Look("warn", "hand", "")),
+    ("cause.", Look("warn", "shield-alert", "")),
+    ("action.", Look("warn", "hand", "")),
+    ("fact.", Look("", "info", "")),
     ("access.login_failed", Look("bad", "key-round", "")),
     ("access.", Look("", "key-round", "")),
     ("enforcement.", Look("bad", "snowflake", "")),
@@ -146,55 +144,86 @@ def actor_words(actor: str | None) -> str:
     }.get(kind, actor or "")
 
 
-def _name(data: Mapping[str, Any]) -> str:
-    for key in ("common_name", "name", "subject", "subject_name"):
-        if data.get(key):
-            return str(data[key])
-    names = data.get("names")
-    if isinstance(names, list) and names:
-        first = names[0]
-        return str(first[-1] if isinstance(first, list) else first)
-    serial = data.get("serial")
-    return f"certificate {str(serial)[:12]}…" if serial else "a certificate"
+def _because(data: Mapping[str, Any]) -> str:
+    cause = str(data.get("cause") or "")
+    if cause:
+        kind, _, name = cause.partition(":")
+        return {
+            "standing": ": the standing of its subject",
+            "admin": f" for {name}",
+            "local": " for a local administrator",
+        }.get(kind, f", cause {cause}")
+    reason = data.get("reason")
+    return f": {REVOCATION_REASONS[reason]}" if isinstance(reason, int) and reason in REVOCATION_REASONS else ""
 
 
-_SENTENCES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
-    "certificate.reserved": lambda d: f"Serial number reserved for {_name(d)}",
-    "certificate.issued": lambda d: f"Issued {_name(d)}",
-    "certificate.held": lambda d: f"Put {_name(d)} on hold{_because(d)}",
-    "certificate.released": lambda d: f"Released {_name(d)}: no cause remains",
-    "certificate.revoked": lambda d: f"Revoked {_name(d)}{_because(d)}",
-    "certificate.burnt": lambda d: f"Burnt the serial number of {_name(d)} after a crash",
-    "decision.made": lambda d: f"Decided: {d.get('outcome', '')} for {_name(d)}",
-    "access.login": lambda d: f"Logged in with a {d.get('method', 'password')} from {d.get('address', 'somewhere')}",
-    "access.login_failed": lambda d: f"A log-in for {d.get('account', 'unknown')} failed, from {d.get('address', '?')}",
-    "access.logout": lambda _: "Logged out",
-    "access.principal_created": lambda d: f"Made the account {d.get('name')} ({d.get('role')})",
-    "access.bootstrap_token_made": lambda _: "Wrote a set-up token for the first administrator",
-    "access.invited": lambda d: f"Invited {d.get('name') or 'somebody'} as {d.get('role')}",
-    "access.token_created": lambda d: f"Made the API token {d.get('name')} ({d.get('role')})",
-    "access.token_revoked": lambda _: "Took an API token back",
-    "access.session_revoked": lambda _: "Ended a log-in",
-    "access.principal_disabled": lambda d: f"Disabled the account {d.get('name')}",
-    "access.principal_active": lambda d: f"Enabled the account {d.get('name')}",
+_OUTCOMES = {"allow": "Allowed", "restrict": "Allowed, restricted,", "quarantine": "Quarantined", "deny": "Denied"}
+
+#: ``{who}``: what the event is about; ``{because}``, ``{note}``, ``{verdict}``: see :func:`sentence`; the rest is the
+#: event's own data.
+_SENTENCES: Mapping[str, str] = {
+    "certificate.reserved": "Reserved a serial number for {who}",
+    "certificate.issued": "Issued a certificate for {who}",
+    "certificate.held": "Put {who} on hold{because}",
+    "certificate.released": "Released {who}: no cause remains",
+    "certificate.cause_cleared": "Cleared one cause of {who}; others remain",
+    "certificate.revoked": "Revoked {who}{because}",
+    "certificate.burnt": "Burnt the serial number of {who}: it will never be signed",
+    "certificate.ordered": "Ordered to {order} {who}{note}",
+    "decision.made": "{verdict} {who} a {profile} certificate",
+    "standing.changed": "{who} went from {from} to {to}",
+    "standing.ordered": "Ordered that {who} be {standing}{note}",
+    "cause.raised": "{feed} raised {cause} against {who}",
+    "cause.strengthened": "{feed} raised {cause} against {who} to {level}",
+    "cause.cleared": "{feed} cleared {cause} of {who}",
+    "action.staged": "Staged for a person: {feed} wants {who} {level}",
+    "action.approved": "Approved what {feed} wanted of {who}{note}",
+    "action.rejected": "Rejected what {feed} wanted of {who}{note}",
+    "action.withdrawn": "{feed} took back what it wanted of {who}",
+    "signal.accepted": "{feed} reported {kind} about {who}",
+    "subject.created": "The {kind} {name} became known through {origin}",
+    "subject.changed": "{who} was declared differently",
+    "subject.removed": "{who} was removed from the directory",
+    "fact.changed": "{source} says of {who}: {name} is {after}",
+    "policy.applied": "Applied policy {policy}, version {version}",
+    "profile.applied": "Applied profile {name}, version {version}",
+    "feed.applied": "Feed {feed}: {change}",
+    "authority.added": "Added the {kind} authority {name}",
+    "enforcement.frozen": "Froze enforcement{note}",
+    "enforcement.unfrozen": "Unfroze enforcement",
+    "access.login": "Logged in with a {method} from {address}",
+    "access.login_failed": "A log-in for {account} failed, from {address}",
+    "access.logout": "Logged out",
+    "access.principal_created": "Made the account {name} ({role})",
+    "access.bootstrap_token_made": "Wrote a set-up token for the first administrator",
+    "access.invited": "Invited {name} as {role}",
+    "access.token_created": "Made the API token {name} ({role})",
+    "access.token_revoked": "Took an API token back",
+    "access.session_revoked": "Ended a log-in",
+    "access.principal_disabled": "Disabled the account {name}",
+    "access.principal_active": "Enabled the account {name}",
 }
 
 
-def _because(data: Mapping[str, Any]) -> str:
-    if data.get("cause"):
-        return f", cause {data['cause']}"
-    reason = data.get("reason")
-    return f", {REVOCATION_REASONS[reason]}" if isinstance(reason, int) and reason in REVOCATION_REASONS else ""
+def sentence(kind: str, who: str, data: Mapping[str, Any]) -> str:
+    """An event in words. ``who``: what it is about, by name.
 
-
-def sentence(kind: str, data: Mapping[str, Any]) -> str:
-    """An event in words; one that has no sentence of its own is told from its kind and its plainest values."""
-    made = _SENTENCES.get(kind)
-    if made is not None:
-        return made(data)
-    words = kind.replace(".", " ").replace("_", " ")
-    told = [str(data[key]) for key in ("name", "subject", "from", "standing", "to", "feed", "slug") if data.get(key)]
-    return f"{words[:1].upper()}{words[1:]}" + (f": {', '.join(told)}" if told else "")
+    An event that has no sentence of its own, or lacks what its sentence needs, is told from its kind.
+    """
+    said = data.get("note") or data.get("reason")
+    extra = {
+        "who": who,
+        "because": _because(data),
+        "note": f": “{said}”" if said else "",
+        "verdict": _OUTCOMES.get(str(data.get("outcome")), "Decided for"),
+        "name": data.get("name") or "somebody",
+    }
+    try:
+        return _SENTENCES[kind].format_map({**data, **extra})
+    except KeyError:
+        words = kind.replace(".", " ").replace("_", " ")
+        told = [str(data[key]) for key in ("name", "subject", "feed", "slug") if data.get(key)]
+        return f"{words[:1].upper()}{words[1:]}" + (f": {', '.join(told)}" if told else "")
 
 
 _PAGES = {
@@ -204,18 +233,21 @@ _PAGES = {
 }
 
 
-def event_view(event: StreamEvent) -> EventView:
-    """A ledger event as pages and API show it."""
+def event_view(event: StreamEvent, names: Mapping[str, str]) -> EventView:
+    """A ledger event as pages and API show it. ``names``: what references are called, as far as known."""
     links: list[tuple[str, str]] = []
     for ref in event.subjects:
         kind, _, identifier = ref.partition(":")
         if kind in _PAGES and len(links) < 3:
             title, path = _PAGES[kind]
-            links.append((title, path + identifier))
+            links.append((names.get(ref, title) if kind == "subject" else title, path + identifier))
+    who = next((names[ref] for ref in event.subjects if ref in names), "")
+    serial = str(event.data.get("serial") or "")
+    who = who or (f"certificate {serial[:12]}…" if serial else str(event.data.get("name") or "it"))
     return EventView(
         event.index, event.id, event.recorded_at, event.kind, event.actor, event.subjects, dict(event.data),
-        sentence(event.kind, event.data), tuple(links),
-    )
+        sentence(event.kind, who, event.data), tuple(links),
+    )  # fmt: skip
 
 
 def ago(moment: datetime, now: datetime) -> str:

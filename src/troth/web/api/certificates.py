@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from litestar import get, post
-from litestar.params import FromPath, FromQuery
+from litestar.params import FromPath, FromQuery, JSONBody
 from msgspec import Meta, Struct
 
 from troth.access.roles import Permission
@@ -57,7 +57,7 @@ async def list_certificates(
 
 
 @post("/certificates", opt=needs(Permission.CERTIFICATE_ISSUE), operation_id="issueCertificate", tags=_TAGS)
-async def issue_certificate(request: Req, data: IssueCommand) -> Issued:
+async def issue_certificate(request: Req, data: JSONBody[IssueCommand]) -> Issued:
     """Judge and issue. The key stays where it was made: only a CSR, which proves possession, is sent."""
     return await services_of(request).certificates.issue(data, asker(request))
 
@@ -70,7 +70,7 @@ async def get_certificate(request: Req, ref: FromPath[str]) -> Certificate:
 
 @post("/certificates/{ref:str}/hold", opt=needs(Permission.CERTIFICATE_HOLD), operation_id="holdCertificate",
       tags=_TAGS, status_code=200)  # fmt: skip
-async def hold_certificate(request: Req, ref: FromPath[str], data: Note) -> Certificate:
+async def hold_certificate(request: Req, ref: FromPath[str], data: JSONBody[Note]) -> Certificate:
     """Put on hold for the caller's own cause."""
     found = await certificate_named(request, ref)
     await services_of(request).certificates.hold(found.id, asker(request), data.note)
@@ -79,7 +79,7 @@ async def hold_certificate(request: Req, ref: FromPath[str], data: Note) -> Cert
 
 @post("/certificates/{ref:str}/release", opt=needs(Permission.CERTIFICATE_HOLD), operation_id="releaseCertificate",
       tags=_TAGS, status_code=200)  # fmt: skip
-async def release_certificate(request: Req, ref: FromPath[str], data: Note) -> Certificate:
+async def release_certificate(request: Req, ref: FromPath[str], data: JSONBody[Note]) -> Certificate:
     """Clear the caller's own cause."""
     found = await certificate_named(request, ref)
     await services_of(request).certificates.release(found.id, asker(request), data.note)
@@ -88,7 +88,7 @@ async def release_certificate(request: Req, ref: FromPath[str], data: Note) -> C
 
 @post("/certificates/{ref:str}/revoke", opt=needs(Permission.CERTIFICATE_REVOKE), operation_id="revokeCertificate",
       tags=_TAGS, status_code=200)  # fmt: skip
-async def revoke_certificate(request: Req, ref: FromPath[str], data: RevokeCommand) -> Certificate:
+async def revoke_certificate(request: Req, ref: FromPath[str], data: JSONBody[RevokeCommand]) -> Certificate:
     """Revoke for good."""
     found = await certificate_named(request, ref)
     await services_of(request).certificates.revoke(found.id, asker(request), data.reason, data.note)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from litestar import delete, get, post
-from litestar.params import FromPath, FromQuery
+from litestar.params import FromPath, FromQuery, JSONBody
 from litestar.response import Stream
 from msgspec import Meta, Struct
 
@@ -111,7 +111,7 @@ async def list_tokens(request: Req) -> list[TokenView]:
 
 
 @post("/tokens", opt=needs(Permission.ACCOUNT_OWN), operation_id="createToken", tags=["Access"])
-async def create_token(request: Req, data: TokenCommand) -> NewToken:
+async def create_token(request: Req, data: JSONBody[TokenCommand]) -> NewToken:
     """A new API token, of a role that may do no more than one's own."""
     secret, token = await services_of(request).access.tokens.create(
         asker(request), name=data.name, role=data.role, lifetime=timedelta(seconds=data.lifetime_seconds)
@@ -132,7 +132,7 @@ async def list_accounts(request: Req) -> list[AccountView]:
 
 
 @post("/accounts/invite", opt=needs(Permission.ACCESS_MANAGE), operation_id="invite", tags=["Access"])
-async def invite(request: Req, data: InviteCommand) -> Invited:
+async def invite(request: Req, data: JSONBody[InviteCommand]) -> Invited:
     """A set-up token for one more account."""
     secret, made = await services_of(request).access.invitations.invite(
         asker(request), role=data.role, name=data.name

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from litestar import get, post
-from litestar.params import FromPath, FromQuery
+from litestar.params import FromPath, FromQuery, JSONBody
 from msgspec import Meta, Struct
 
 from troth.access.roles import Permission
@@ -72,7 +72,7 @@ async def _staged(request: Req, staged_id: UUID) -> StagedView:
 
 @post("/staged/{staged_id:uuid}/approve", opt=needs(Permission.STAGED_DECIDE), operation_id="approveStaged",
       tags=["Staged actions"], status_code=200)  # fmt: skip
-async def approve_staged(request: Req, staged_id: FromPath[UUID], data: Note) -> StagedView:
+async def approve_staged(request: Req, staged_id: FromPath[UUID], data: JSONBody[Note]) -> StagedView:
     """Do it now."""
     await _staged(request, staged_id)
     await services_of(request).staged.approve(staged_id, asker(request), data.note)
@@ -81,7 +81,7 @@ async def approve_staged(request: Req, staged_id: FromPath[UUID], data: Note) ->
 
 @post("/staged/{staged_id:uuid}/reject", opt=needs(Permission.STAGED_DECIDE), operation_id="rejectStaged",
       tags=["Staged actions"], status_code=200)  # fmt: skip
-async def reject_staged(request: Req, staged_id: FromPath[UUID], data: Note) -> StagedView:
+async def reject_staged(request: Req, staged_id: FromPath[UUID], data: JSONBody[Note]) -> StagedView:
     """Drop it."""
     await _staged(request, staged_id)
     await services_of(request).staged.reject(staged_id, asker(request), data.note)
@@ -129,7 +129,7 @@ async def get_enforcement(request: Req) -> FreezeView:
 
 @post("/enforcement/freeze", opt=needs(Permission.ENFORCEMENT_FREEZE), operation_id="freeze", tags=["Enforcement"],
       status_code=200)  # fmt: skip
-async def freeze(request: Req, data: Reason) -> FreezeView:
+async def freeze(request: Req, data: JSONBody[Reason]) -> FreezeView:
     """Stop automation."""
     await services_of(request).enforcement.freeze(asker(request), data.reason)
     return await services_of(request).enforcement.state()

@@ -26,7 +26,8 @@ _STANDINGS = (("", "Any standing"), *((name, name.capitalize()) for name in LOOK
 _KINDS = (("", "Any kind"), ("user", "Users"), ("device", "Devices"), ("workload", "Workloads"))
 _EVENT_KINDS = (
     ("", "Everything"), ("certificate.", "Certificates"), ("standing.", "Standing"), ("signal.", "Signals"),
-    ("decision.", "Decisions"), ("staged.", "Staged actions"), ("access.", "Log-ins and accounts"),
+    ("decision.", "Decisions"), ("cause.", "Causes"), ("action.", "Staged actions"),
+    ("access.", "Log-ins and accounts"),
     ("policy.", "Policies"), ("feed.", "Feeds"), ("subject.", "Subjects"),
 )
 _LIMIT = 50
@@ -100,7 +101,7 @@ async def certificate(request: Req, certificate_id: FromPath[UUID]) -> Response[
     actor = asker(request).actor
     return await page(
         request, "certificate.html", area="certificates", certificate=found,
-        own_hold=any(hold.actor == actor for hold in found.holds),
+        own_hold=any(hold.cause == actor for hold in found.holds),
         events=(await services.events.list(EventFilter(ref=f"certificate:{found.id}", limit=30))).items,
     )  # fmt: skip
 

@@ -80,9 +80,9 @@ function refresh(element) {
 
 function apply(event) {
   const data = event.data;
-  if (data.certificate_id && data.status) setBadges("certificate", data.certificate_id, "status", data.status);
-  if (event.kind.startsWith("standing.") && data.standing) {
-    for (const ref of event.subjects) if (ref.startsWith("subject:")) setBadges("subject", ref.slice(8), "standing", data.standing);
+  if (data.certificate_id && data.status && event.kind !== "certificate.reserved") setBadges("certificate", data.certificate_id, "status", data.status);
+  if (event.kind === "standing.changed") {
+    for (const ref of event.subjects) if (ref.startsWith("subject:")) setBadges("subject", ref.slice(8), "standing", data.to);
   }
   for (const element of $$("[data-live]")) {
     const wanted = element.dataset.live.split(" ");

@@ -1,0 +1,77 @@
+"""The ports of :mod:`troth.web.services`, fulfilled by the rooms below: what they know, turned into views.
+
+No rule is decided here. ``build`` makes them all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from troth.access.service import Access
+from troth.audit.note import NoteKey
+from troth.audit.store import LedgerStore
+from troth.audit.stream import Stream
+from troth.enroll.issuance import Issuance
+from troth.kit.clock import Clock
+from troth.pki.catalogue import Catalogue
+from troth.pki.ports import Interlock
+from troth.store.pool import Database
+from troth.trust.directory_plan import Directory
+from troth.trust.feed_desk import FeedDesk
+from troth.trust.orders import Orders
+from troth.trust.policy_service import PolicyService
+from troth.trust.store import SubjectStore
+from troth.trust.subjects import Subjects
+from troth.web.books.certificates import Certificates
+from troth.web.books.events import Events
+from troth.web.books.subjects import Decisions, SubjectPages
+from troth.web.books.system import Authorities, HealthChecks
+from troth.web.books.trusting import Documents, Staged, Switch
+from troth.web.live import Live
+from troth.web.services import AdminServices
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rooms:
+    """What assembly hands in.
+
+    Attributes:
+        notary_key: the public key that the ledger's checkpoints verify under.
+        owner_uid: the uid that owns the data directory.
+    """
+
+    database: Database
+    clock: Clock
+    access: Access
+    issuance: Issuance
+    catalogue: Catalogue
+    interlock: Interlock
+    orders: Orders
+    feeds: FeedDesk
+    notary_key: NoteKey
+    owner_uid: int
+
+
+def build(rooms: Rooms) -> AdminServices:
+    """The admin application's services over the real rooms."""
+    database, clock = rooms.database, rooms.clock
+    finder = Subjects(SubjectStore(database))
+    authorities = Authorities(database)
+    documents = Documents(
+        database, clock, Directory(database, clock), PolicyService(database, clock), rooms.feeds, rooms.catalogue
+    )
+    return AdminServices(
+        clock=clock,
+        access=rooms.access,
+        certificates=Certificates(database, clock, finder, rooms.issuance, rooms.catalogue),
+        subjects=SubjectPages(database, clock, finder),
+        decisions=Decisions(database),
+        events=Events(database, rooms.notary_key),
+        staged=Staged(database, rooms.orders),
+        configuration=documents,
+        enforcement=Switch(rooms.orders),
+        authorities=authorities,
+        health=HealthChecks(database, clock, authorities, rooms.interlock),
+        live=Live(Stream(database, clock), LedgerStore(database)),
+        owner_uid=rooms.owner_uid,
+    )

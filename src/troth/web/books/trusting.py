@@ -1,0 +1,276 @@
+"""Staged actions, the enforcement switch, and configuration as documents."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import UUID
+
+from troth.access.errors import Forbidden
+from troth.access.model import Principal
+from troth.access.roles import Permission
+from troth.kit.clock import Clock
+from troth.pki.catalogue import Catalogue
+from troth.pki.profile import parse_profile
+from troth.store.pool import Database
+from troth.trust import action_store
+from troth.trust.action_store import ActionKind, ActionState, StagedAction, Why
+from troth.trust.directory_plan import Directory, DirectoryPlan
+from troth.trust.errors import PolicyError
+from troth.trust.explain import span
+from troth.trust.feed_desk import FeedDesk
+from troth.trust.feeds import Feed, parse_feeds
+from troth.trust.grammar import parse_policy
+from troth.trust.orders import Orders
+from troth.trust.policy_service import PolicyService
+from troth.trust.policy_store import PolicyVersion
+from troth.trust.store import SubjectStore
+from troth.web.books.certificates import link
+from troth.web.books.store import BookStore
+from troth.web.errors import MALFORMED, WebError
+from troth.web.views import Applied, Change, FeedView, FreezeView, PolicyView, StagedView, SubjectLink
+
+_STATES = {"waiting": ActionState.PENDING} | {state.value: state for state in ActionState}
+_WHY = {
+    Why.CAP: "above the feed's cap",
+    Why.FROZEN: "enforcement is frozen",
+    Why.FEED_SUSPENDED: "the feed is suspended",
+    Why.IRREVERSIBLE: "it cannot be undone",
+}
+
+
+class Staged:
+    """See :class:`troth.web.services.StagedBook`."""
+
+    def __init__(self, database: Database, orders: Orders) -> None:
+        self._database = database
+        self._orders = orders
+        self._subjects = SubjectStore(database)
+
+    async def list(self, state: str = "waiting") -> Sequence[StagedView]:
+        found = await action_store.actions(self._database, _STATES.get(state, ActionState.PENDING), limit=500)
+        return await self._views(list(reversed(found)))
+
+    async def get(self, staged_id: UUID) -> StagedView | None:
+        found = await action_store.find_action(self._database, staged_id)
+        return None if found is None else (await self._views([found]))[0]
+
+    async def approve(self, staged_id: UUID, by: Principal, note: str) -> None:
+        await self._orders.approve(staged_id, person=by.name, note=note)
+
+    async def reject(self, staged_id: UUID, by: Principal, note: str) -> None:
+        await self._orders.reject(staged_id, person=by.name, note=note)
+
+    async def _views(self, actions: Sequence[StagedAction]) -> Sequence[StagedView]:
+        known = {one.id: one for one in await self._subjects.by_ids([action.subject_id for action in actions])}
+        return [
+            _staged(action, link(known[action.subject_id]))
+            for action in actions if action.subject_id in known
+        ]
+
+
+def _staged(action: StagedAction, subject: SubjectLink) -> StagedView:
+    would = action.would.get("standing")
+    becomes = would.get("to", action.level.value) if isinstance(would, dict) else action.level.value
+    what = {
+        ActionKind.RAISE: f"raises {action.cause}",
+        ActionKind.CLEAR: f"clears {action.cause}",
+        ActionKind.REVOKE: "revoke every certificate for good",
+    }[action.action]
+    return StagedView(
+        id=action.id,
+        subject=subject,
+        action=str(becomes),
+        kind=action.action.value,
+        feed=action.feed,
+        reason=f"{action.feed} {what}" if action.action is not ActionKind.REVOKE else what,
+        cap=_WHY[action.why],
+        staged_at=action.staged_at,
+        state="waiting" if action.state is ActionState.PENDING else action.state.value,
+        certificates=int(action.would.get("certificates", 0)),
+        decided_by=action.settled_by,
+        decided_at=action.settled_at,
+    )
+
+
+class Switch:
+    """See :class:`troth.web.services.Enforcement`."""
+
+    def __init__(self, orders: Orders) -> None:
+        self._orders = orders
+
+    async def state(self) -> FreezeView:
+        switch = await self._orders.switch()
+        return FreezeView(switch.frozen, switch.actor if switch.frozen else None, switch.changed_at, switch.reason)
+
+    async def freeze(self, by: Principal, reason: str) -> None:
+        await self._orders.freeze(person=by.name, reason=reason)
+
+    async def unfreeze(self, by: Principal) -> None:
+        await self._orders.unfreeze(person=by.name, reason="")
+
+
+_SEPARATOR = re.compile(r"^---\s*$", re.MULTILINE)
+_TOP = re.compile(r"^([A-Za-z_]+)\s*:", re.MULTILINE)
+
+
+def kind_of(document: str) -> str:
+    """What a YAML document is, by its top-level keys: ``policy``, ``feeds``, ``directory`` or ``profile``.
+
+    Raises WebError for one that is none of them.
+    """
+    keys = set(_TOP.findall(document))
+    if "policy" in keys:
+        return "policy"
+    if "feeds" in keys:
+        return "feeds"
+    if keys & {"users", "devices", "workloads"}:
+        return "directory"
+    if "extended_key_usage" in keys:
+        return "profile"
+    raise WebError(
+        MALFORMED, "a document has none of policy:, feeds:, users:, devices:, workloads: or extended_key_usage:"
+    )
+
+
+_NEEDS = {
+    "policy": Permission.POLICY_WRITE, "profile": Permission.POLICY_WRITE, "feeds": Permission.FEED_WRITE,
+}  # fmt: skip
+
+
+class Documents:
+    """See :class:`troth.web.services.Configuration`.
+
+    Every document is checked before any is applied. Each is then applied in a transaction of its own, in the order of
+    the file; one that another administrator's change overtakes stops there, and says so.
+    """
+
+    def __init__(
+        self, database: Database, clock: Clock, directory: Directory, policies: PolicyService, desk: FeedDesk,
+        catalogue: Catalogue,
+    ) -> None:
+        self._clock = clock
+        self._directory = directory
+        self._policies = policies
+        self._desk = desk
+        self._catalogue = catalogue
+        self._books = BookStore(database)
+
+    async def apply(self, documents: str, by: Principal, *, dry_run: bool) -> Applied:
+        parts = [(kind_of(part), part) for part in _SEPARATOR.split(documents) if part.strip()]
+        if not parts:
+            raise WebError(MALFORMED, "there is no document in this")
+        for kind, _ in parts:
+            wanted = _NEEDS.get(kind)
+            if wanted is not None and not by.may(wanted):
+                raise Forbidden(wanted.value)
+        planned = [change for kind, part in parts for change in await self._plan(kind, part)]
+        if dry_run:
+            return Applied(tuple(planned), True)
+        done: list[Change] = []
+        for kind, part in parts:
+            done += await self._apply(kind, part, by)
+        return Applied(tuple(done))
+
+    async def _plan(self, kind: str, text: str) -> list[Change]:
+        if kind == "directory":
+            return _directory_changes(await self._directory.plan(text))
+        if kind == "policy":
+            plan = await self._policies.plan(text)
+            return [_policy_change(plan.policy.name, plan.policy.version, plan.before is None, plan.changes)]
+        if kind == "feeds":
+            found = await self._desk.preview(parse_feeds(text))
+            return [Change("feed", one.feed.name, one.change.value) for one in found]
+        return [self._profile_change(text)]
+
+    async def _apply(self, kind: str, text: str, by: Principal) -> list[Change]:
+        if kind == "directory":
+            plan = await self._directory.plan(text)
+            await self._directory.apply(plan, actor=by.actor)
+            return _directory_changes(plan)
+        if kind == "policy":
+            wanted = await self._policies.plan(text)
+            await self._policies.apply(wanted, actor=by.actor)
+            return [_policy_change(wanted.policy.name, wanted.policy.version, wanted.before is None, wanted.changes)]
+        if kind == "feeds":
+            applied = await self._desk.apply(parse_feeds(text), actor=by.actor)
+            return [Change("feed", one.feed.name, one.change.value, "", one.secret) for one in applied]
+        change = self._profile_change(text)
+        await self._catalogue.apply_profile(text, actor=by.actor)
+        return [change]
+
+    def _profile_change(self, text: str) -> Change:
+        profile = parse_profile(text)
+        present = self._catalogue.profiles.get(profile.name)
+        if present is None:
+            return Change("profile", profile.name, "created")
+        return Change(
+            "profile", profile.name, "unchanged" if present.profile.digest == profile.digest else "changed"
+        )
+
+    async def policies(self) -> Sequence[PolicyView]:
+        return [_policy(version, active=True) for version in await self._policies.in_force()]
+
+    async def policy(self, name: str) -> Sequence[PolicyView]:
+        versions = await self._policies.store.history(name)
+        return [_policy(version, active=place == 0) for place, version in enumerate(versions)]
+
+    async def feeds(self) -> Sequence[FeedView]:
+        since = self._clock.now() - timedelta(hours=24)
+        views = []
+        for feed in await self._desk.feeds():
+            last, today, staged = await self._books.feed_activity(feed.name, since)
+            state = "suspended" if feed.suspended else "silent" if last is None else "reporting"
+            views.append(
+                FeedView(
+                    name=feed.name, state=state, kinds=feed.kinds, scope=_scope(feed),
+                    greatest_effect=feed.greatest_effect.value, may_clear=feed.may_clear, cap=_cap(feed),
+                    last_signal_at=last, signals_today=today, staged=staged,
+                )
+            )  # fmt: skip
+        return views
+
+
+def _scope(feed: Feed) -> str:
+    kinds = " and ".join(f"{kind}s" for kind in feed.scope.subjects)
+    return f"{kinds} in {', '.join(feed.scope.groups)}" if feed.scope.groups else f"all {kinds}"
+
+
+def _cap(feed: Feed) -> str:
+    return (
+        f"{feed.cap.percent} % of those or {feed.cap.subjects} subjects in {span(feed.cap.window)}, whichever is more"
+    )
+
+
+def _directory_changes(plan: DirectoryPlan) -> list[Change]:
+    changes = [Change(one.kind.value, one.name, "created") for one in plan.created]
+    changes += [
+        Change(one.subject.kind.value, one.subject.name, "changed", ", ".join(sorted(one.fields)))
+        for one in plan.changed
+    ]
+    changes += [
+        Change("fact", f"{one.subject.name} {one.path}", "changed", f"{one.source}: {one.before} → {one.after}")
+        for one in plan.facts
+    ]
+    if plan.prune:
+        changes += [Change(one.kind.value, one.name, "removed") for one in plan.absent]
+    return changes or [Change("directory", plan.file.source, "unchanged")]
+
+
+def _policy_change(name: str, version: int, fresh: bool, changes: bool) -> Change:
+    action = "unchanged" if not changes else "created" if fresh else "changed"
+    return Change("policy", name, action, f"version {version}")
+
+
+def _policy(version: PolicyVersion, *, active: bool) -> PolicyView:
+    try:
+        parsed = parse_policy(version.source, file=version.name, version=version.version)
+        rules, profiles = tuple(rule.name for rule in parsed.rules), parsed.profiles
+    except PolicyError:
+        # Applied by another Troth with other words: it governs nothing here, and its text is still shown.
+        rules, profiles = (), ()
+    return PolicyView(
+        name=version.name, version=version.version, sha256=version.sha256, applied_at=version.applied_at,
+        applied_by=version.actor, active=active, text=version.source, rules=rules, profiles=profiles,
+    )

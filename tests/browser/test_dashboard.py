@@ -1,0 +1,170 @@
+"""The dashboard as a person meets it, in Chromium, under its strict content security policy."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Page, expect
+
+from tests.browser.conftest import Site
+from tests.support.dashboard import PASSWORD
+from troth.access.roles import Role
+
+pytestmark = pytest.mark.browser
+
+
+async def log_in(site: Site, page: Page, role: Role = Role.ADMINISTRATOR, *, name: str = "dora") -> None:
+    if await site.house.access.accounts.any() is False:
+        await site.house.account(role, name)
+    await page.goto("/login")
+    await page.get_by_label("Name").fill(name)
+    await page.get_by_label("Password").fill(PASSWORD)
+    await page.get_by_role("button", name="Log in", exact=True).click()
+    await expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+
+
+def shots(tmp_path: Path) -> Path:
+    """Where screenshots go: a directory of the test, or TROTH_SCREENSHOTS for a person to look at."""
+    directory = Path(os.environ.get("TROTH_SCREENSHOTS", tmp_path / "screenshots"))
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory
+
+
+async def pages_of(site: Site) -> dict[str, str]:
+    """Every kind of page, by a short name."""
+    house = site.house
+    made = await house.fleet()
+    decision = (await house.services.decisions.of_subject(await house.subject("laptop-05")))
+    staged = await house.services.staged.list()
+    return {
+        "overview": "/",
+        "certificates": "/certificates",
+        "certificate": f"/certificates/{made['laptop-03']}",
+        "revoke": f"/certificates/{made['www.example.org']}/revoke",
+        "subjects": "/subjects",
+        "subject": f"/subjects/{await house.subject('laptop-03')}",
+        "events": "/events",
+        "staged": "/staged",
+        "staged-one": f"/staged/{staged[0].id}" if staged else "/staged",
+        "feeds": "/feeds",
+        "policies": "/policies",
+        "policy": "/policies/client-device",
+        "authorities": "/authorities",
+        "ledger": "/ledger",
+        "account": "/account",
+        "not-found": "/no-such-page",
+        "freeze": "/enforcement/freeze",
+    } | ({"why": f"/decisions/{decision[0].id}"} if decision else {})
+
+
+async def test_every_page_is_accessible_and_silent_in_light_and_dark_on_phone_and_desktop(
+    site: Site, tmp_path: Path
+) -> None:
+    pages = await pages_of(site)
+    where = shots(tmp_path)
+    problems: list[str] = []
+    for screen, size in (("desktop", (1280, 900)), ("phone", (390, 844))):
+        for scheme in ("light", "dark"):
+            page = await site.open(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
+            await log_in(site, page)
+            for name, path in pages.items():
+                await page.goto(path)
+                await page.screenshot(path=where / f"{name}-{screen}-{scheme}.png", full_page=True)
+                width = await page.evaluate("document.documentElement.scrollWidth")
+                if width > size[0]:
+                    problems.append(f"{name} on {screen}: {width} px wide")
+                if screen == "desktop" or scheme == "light":
+                    found = await Axe().run(page)
+                    problems += [
+                        f"{name} {screen} {scheme}: {one['id']}: {[node['html'][:140] for node in one['nodes'][:2]]}"
+                        for one in found.response["violations"]
+                    ]
+            for name, path in (("login", "/login"), ("setup", "/setup")):
+                stranger = await site.open(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
+                await stranger.goto(path)
+                await stranger.screenshot(path=where / f"{name}-{screen}-{scheme}.png", full_page=True)
+                found = await Axe().run(stranger)
+                problems += [f"{name} {screen} {scheme}: {one['id']}" for one in found.response["violations"]]
+    assert not problems, "\n".join(problems)
+    assert [line for line in site.complaints if "404" not in line] == []
+
+
+async def test_a_certificate_appears_and_changes_state_without_a_reload(site: Site) -> None:
+    house = site.house
+    page = await site.open()
+    await log_in(site, page)
+    await page.goto("/certificates")
+    await expect(page.locator(".live-mark")).to_have_text("Live")
+    await page.evaluate("window.neverReloaded = true")
+
+    certificate_id = await house.issue("live.example.org", "live.example.org")
+    row = page.locator(f"#certificate-{certificate_id}")
+    await expect(row).to_be_visible()
+    await expect(row.locator(".badge")).to_have_text("good")
+
+    await house.services.certificates.hold(certificate_id, house.admin, "")
+    await expect(row.locator(".badge")).to_have_text("on hold")
+    await house.services.certificates.release(certificate_id, house.admin, "")
+    await expect(row.locator(".badge")).to_have_text("good")
+    assert await page.evaluate("window.neverReloaded") is True
+    assert site.complaints == []
+
+
+async def test_a_person_holds_and_releases_a_certificate_and_sees_what_it_would_hit_first(site: Site) -> None:
+    house = site.house
+    certificate_id = await house.issue("shop.example.org", "shop.example.org")
+    page = await site.open()
+    await log_in(site, page)
+    await page.goto(f"/certificates/{certificate_id}")
+    await page.get_by_role("link", name="Hold").click()
+    await expect(page.get_by_role("heading", name="What this would hit")).to_be_visible()
+    await expect(page.locator("main")).to_contain_text("workload shop.example.org, now trusted")
+    await page.get_by_label("Note for the ledger").fill("looks odd")
+    await page.get_by_role("button", name="Hold it").click()
+    await expect(page.locator(".title .badge")).to_have_text("on hold")
+    await expect(page.locator("#timeline")).to_contain_text("looks odd")
+    await page.get_by_role("link", name="Release").click()
+    await page.get_by_role("button", name="Release it").click()
+    await expect(page.locator(".title .badge")).to_have_text("good")
+    assert site.complaints == []
+
+
+async def test_search_narrows_the_list_while_typing(site: Site) -> None:
+    await site.house.issue("one.example.org", "one.example.org")
+    await site.house.issue("two.example.net", "two.example.net")
+    page = await site.open()
+    await log_in(site, page)
+    await page.goto("/certificates")
+    await page.locator("#q").press_sequentially("example.net", delay=20)
+    await expect(page.locator("#results tbody tr")).to_have_count(1)
+    await expect(page.locator("#results")).to_contain_text("two.example.net")
+    await expect(page).to_have_url(re.compile(r"q=example\.net"))
+
+
+async def test_the_first_administrator_is_made_with_the_bootstrap_token(site: Site, tmp_path: Path) -> None:
+    token = tmp_path / "admin.token"
+    await site.house.access.invitations.ensure_bootstrap(token)
+    page = await site.open()
+    await page.goto("/")
+    await expect(page.get_by_role("heading", name="Make the first administrator")).to_be_visible()
+    await page.get_by_label("Set-up token").fill(token.read_text())
+    await page.get_by_label("Your name").fill("dora")
+    await page.get_by_label("Password", exact=True).fill(PASSWORD)
+    await page.get_by_label("Password again").fill(PASSWORD)
+    await page.get_by_role("button", name="Make the account").click()
+    await expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+    assert site.complaints == []
+
+
+async def test_an_ended_session_closes_the_live_stream(site: Site) -> None:
+    page = await site.open()
+    await log_in(site, page)
+    await expect(page.locator(".live-mark")).to_have_text("Live")
+    account = (await site.house.access.accounts.list())[0]
+    await site.house.access.accounts.set_state(site.house.admin, account.id, "disabled")
+    site.house.trust.clock.advance(site.house.services.session_grace * 2)
+    await expect(page.locator(".live-mark")).to_have_text("Session ended: log in again")

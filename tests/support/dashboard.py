@@ -1,0 +1,200 @@
+"""The admin application on a test's own database: real rooms, real log-ins, and a fleet invented for the occasion."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import httpx
+import pytest
+from argon2 import PasswordHasher
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from tests.support.signals import Trust
+
+if TYPE_CHECKING:
+    from troth.access.model import Principal
+    from troth.access.roles import Role
+    from troth.access.service import Access
+    from troth.kit.lane import Asgi
+    from troth.web.services import AdminServices
+
+HOST = "localhost"
+ORIGIN = f"https://{HOST}:8444"
+PASSWORD = "correct horse battery staple"
+
+FLEET = """
+users:
+  - {name: alice, enabled: true, email: alice@corp.example, groups: [engineering, wifi-users]}
+  - {name: bob, enabled: true, email: bob@corp.example, groups: [sales]}
+  - {name: carol, enabled: false, email: carol@corp.example, groups: [sales]}
+devices:
+"""
+
+
+def new_csr(*names: str) -> str:
+    """A CSR in PEM for DNS ``names``, with a fresh key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    builder = x509.CertificateSigningRequestBuilder().subject_name(
+        x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
+    )
+    builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False)
+    return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
+
+
+class Browser(httpx.AsyncClient):
+    """A client that behaves like a page of ours: it keeps cookies and says where a request comes from."""
+
+    def __init__(self, app: Asgi, *, peer_uid: int | None = None, **changes: Any) -> None:
+        async def marked(scope: Any, receive: Any, send: Any) -> None:
+            scope.setdefault("state", {})
+            if peer_uid is not None:
+                scope["state"]["peer_uid"] = peer_uid
+            await app(scope, receive, send)
+
+        transport = httpx.ASGITransport(app=marked, raise_app_exceptions=False, client=("192.0.2.7", 4711))
+        headers = {} if peer_uid is not None else {"sec-fetch-site": "same-origin"}
+        super().__init__(transport=transport, base_url=ORIGIN, headers=headers, **changes)
+
+
+@dataclass
+class House:
+    """What a test of the faces works with."""
+
+    trust: Trust
+    access: Access
+    services: AdminServices
+    app: Asgi
+    admin: Principal
+    browsers: dict[str, Browser] = field(default_factory=dict)
+
+    async def account(self, role: Role, name: str) -> None:
+        """Make an account with PASSWORD."""
+        from troth.access.model import Visitor
+
+        secret, _ = await self.access.invitations.invite(self.admin, role=role, name=name)
+        await self.access.invitations.redeem_password(secret, name, PASSWORD, Visitor("192.0.2.1"))
+
+    async def logged_in(self, role: Role) -> Browser:
+        """A browser of somebody in ``role``, logged in through the page."""
+        if role.value not in self.browsers:
+            await self.account(role, f"{role.value}-1")
+            browser = Browser(self.app)
+            answer = await browser.post("/login", data={"name": f"{role.value}-1", "password": PASSWORD, "next": "/"})
+            assert answer.status_code == 303, answer.text
+            self.browsers[role.value] = browser
+        return self.browsers[role.value]
+
+    async def apply(self, documents: str) -> None:
+        """Apply documents as the local administrator."""
+        await self.services.configuration.apply(documents, self.admin, dry_run=False)
+
+    async def issue(self, subject: str, *names: str, profile: str = "tls-server") -> UUID:
+        """A certificate for ``subject``, the way ``troth cert issue`` gets one."""
+        from troth.web.views import IssueCommand
+
+        command = IssueCommand(profile=profile, subject=subject, csr=new_csr(*names))
+        return (await self.services.certificates.issue(command, self.admin)).id
+
+    async def subject(self, name: str) -> UUID:
+        """A subject's id."""
+        found = await self.services.subjects.find(name)
+        assert found is not None
+        return found
+
+    async def fleet(self, devices: int = 14) -> Mapping[str, UUID]:
+        """A small invented fleet with certificates, signals, a held, a revoked and a staged one. Names → ids."""
+        clock = self.trust.clock
+        made: dict[str, UUID] = {}
+        rows = [
+            f"  - {{name: laptop-{n:02}, owner: {'alice' if n % 3 else 'bob'}, managed: true, platform: linux, "
+            f"names: [laptop-{n:02}.corp.example], posture: [{{source: mdm, observed_at: "
+            f"{(clock.now() - timedelta(minutes=n)).isoformat()}, "
+            f"values: {{posture.compliant: {'true' if n != 5 else 'false'}, risk.score: {n * 3}}}}}]}}"
+            for n in range(1, devices + 1)
+        ]
+        await self.apply(FLEET + "\n".join(rows) + "\n")
+        await self.trust.feed("edr", kinds=["edr.*"], cap={"percent": 0, "subjects": 2})
+        await self.trust.feed("mdm", kinds=["mdm.*"], greatest_effect="restricted")
+        for n in range(1, devices + 1):
+            clock.advance(timedelta(minutes=3))
+            if n != 5:
+                name = f"laptop-{n:02}"
+                made[name] = await self.issue(name, f"{name}.corp.example", profile="client-device")
+        for host in ("www.example.org", "mail.example.org"):
+            made[host] = await self.issue(host, host)
+        clock.advance(timedelta(minutes=4))
+        await self.trust.take("edr.contained", "laptop-03")
+        clock.advance(timedelta(minutes=6))
+        await self.trust.take("edr.contained", "laptop-07")
+        await self.trust.take("edr.contained", "laptop-09")
+        await self.services.certificates.revoke(made["laptop-11"], self.admin, 4, "replaced by a new laptop")
+        await self.services.certificates.hold(made["mail.example.org"], self.admin, "moved, until the new one is up")
+        return made
+
+
+@asynccontextmanager
+async def sequencing(house: House) -> AsyncIterator[None]:
+    """A sequencer at work while the block runs."""
+    from troth.audit.sequencer import Sequencer
+    from troth.kit.ids import new_id
+
+    stop = asyncio.Event()
+    task = asyncio.create_task(Sequencer(house.trust.database, house.trust.clock, new_id()).run(stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await task
+
+
+@pytest.fixture
+async def house(trust: Trust) -> AsyncIterator[House]:
+    """The admin application over real rooms, with the shipped policies in force and one administrator."""
+    from troth.access.passkeys import RelyingParty
+    from troth.access.passwords import Passwords
+    from troth.access.service import Access
+    from troth.audit.note import NoteKey
+    from troth.enroll.issuance import Issuance
+    from troth.trust.decide import Judge
+    from troth.trust.facts import StoredFacts
+    from troth.trust.policy_cache import PolicyCache
+    from troth.trust.policy_service import PolicyService
+    from troth.trust.policy_store import PolicyStore
+    from troth.trust.store import SubjectStore
+    from troth.trust.subjects import Subjects
+    from troth.web.app import make_admin_app
+    from troth.web.books import Rooms, build
+
+    database, clock, mint = trust.database, trust.clock, trust.mint
+    await PolicyService(database, clock).apply_shipped(actor="system:test")
+    cache = PolicyCache(PolicyStore(database))
+    await cache.refresh()
+    store = SubjectStore(database)
+    judge = Judge(cache, [StoredFacts(store)], clock)
+    issuance = Issuance(database, Subjects(store), judge, mint.gate, authority="issuing")
+    # Costs that a test suite can bear; everything else is as in production.
+    passwords = Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+    access = Access.build(database, clock, RelyingParty(HOST, (ORIGIN,)), passwords)
+    admin = access.local(os.getuid(), os.getuid())
+    assert admin is not None
+    services = build(
+        Rooms(
+            database=database, clock=clock, access=access, issuance=issuance, catalogue=mint.catalogue,
+            interlock=mint.interlock, orders=trust.orders, feeds=trust.feeds,
+            notary_key=NoteKey("troth.test/ledger", bytes(32)), owner_uid=os.getuid(),
+        )
+    )  # fmt: skip
+    made = House(trust, access, services, make_admin_app(services, hosts={HOST}), admin)
+    yield made
+    for browser in made.browsers.values():
+        await browser.aclose()
