@@ -134,6 +134,7 @@ class EmbeddedPostgres:
 
     async def _launch(self, where: Path, found: programs.Binaries, account: accounts.Account) -> None:
         said = self._layout.run / "postgres.log"
+        before = _logs(where)
         process = self._spawn(where, found, account, said)
         try:
             ready = await self._ready(process, where)
@@ -145,7 +146,7 @@ class EmbeddedPostgres:
             return
         process.send(signal.SIGQUIT)
         await process.wait(10.0)
-        output = said.read_text(errors="replace") + _newest_log(where)
+        output = said.read_text(errors="replace") + _logged_since(where, before)
         raise PostgresError(cluster.why(output, START_FAILED), cluster.last_lines(output))
 
     def _spawn(self, where: Path, found: programs.Binaries, account: accounts.Account, said: Path) -> Process:
@@ -190,10 +191,20 @@ def url(layout: Layout) -> str:
     return f"postgresql://{store.ROLE}@/{store.DATABASE}?host={host}&port={_PORT}"
 
 
-def _newest_log(where: Path) -> str:
-    """What the log collector, which takes over once the server is up a little, wrote last."""
+def _logs(where: Path) -> dict[Path, int]:
+    """The log collector's files (it takes over from standard error once the server is up a little) and their sizes."""
     try:
-        newest = max((where / "log").glob("*.log"), key=lambda path: path.stat().st_mtime, default=None)
-        return newest.read_text(errors="replace")[-4000:] if newest else ""
+        return {path: path.stat().st_size for path in sorted((where / "log").glob("*.log"))}
     except OSError:
-        return ""
+        return {}
+
+
+def _logged_since(where: Path, before: dict[Path, int]) -> str:
+    """What the log collector wrote after ``before``."""
+    told = []
+    for path, size in _logs(where).items():
+        kept = before.get(path, 0)
+        with path.open("rb") as file:
+            file.seek(kept if kept <= size else 0)  # a file of last week's day begins anew
+            told.append(file.read().decode(errors="replace"))
+    return "".join(told)

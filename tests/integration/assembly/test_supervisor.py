@@ -1,0 +1,272 @@
+"""``troth up`` with trivial roles: what the supervisor itself promises."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+import troth
+from troth.assembly.layout import Layout
+from troth.assembly.postgres import survivors
+
+PROGRAM = Path(__file__).parents[2] / "support" / "trivial_troth.py"
+ENVIRON = {
+    **os.environ,
+    "PYTHONPATH": str(Path(troth.__file__).parents[1]),
+    "TROTH__LISTEN__HTTPS": "localhost:0",
+    "TROTH__LISTEN__HTTP": "localhost:0",
+    "TROTH__LISTEN__ADMIN": "localhost:0",
+}
+
+
+@dataclass
+class Up:
+    """A supervisor that is ready."""
+
+    process: subprocess.Popen[str]
+    summary: dict[str, Any]
+    log: Path
+
+    def answer(self, key: str = "https_url") -> list[str]:
+        """What a role answers at an address: its name, index and pid."""
+        parts = urlsplit(self.summary[key])
+        with socket.create_connection((parts.hostname, parts.port), timeout=10) as connection:
+            return connection.makefile().readline().split()
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(60)
+
+
+@pytest.fixture
+def data() -> Iterator[Path]:
+    made = Path(tempfile.mkdtemp(prefix="troth-up-"))
+    try:
+        yield made
+    finally:
+        pid = survivors.postmaster(made / "pg") if (made / "pg").exists() else None
+        if pid is not None:
+            os.kill(pid, signal.SIGQUIT)
+            eventually(lambda: survivors.postmaster(made / "pg") is None)
+        shutil.rmtree(made)
+
+
+def launch(data: Path, log: Path, behaviour: str = "") -> subprocess.Popen[str]:
+    with log.open("w") as file:
+        return subprocess.Popen(
+            [sys.executable, PROGRAM, data],
+            stdout=subprocess.PIPE,
+            stderr=file,
+            text=True,
+            env={**ENVIRON, "BEHAVIOUR": behaviour},
+        )
+
+
+@contextlib.contextmanager
+def up(data: Path, behaviour: str = "") -> Iterator[Up]:
+    log = data.with_suffix(".log")
+    process = launch(data, log, behaviour)
+    assert process.stdout is not None
+    try:
+        line = process.stdout.readline()
+        assert line, log.read_text()
+        yield Up(process, json.loads(line), log)
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(40)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        process.stdout.close()
+        log.unlink()
+
+
+def eventually(holds: Callable[[], bool], seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.05)
+
+
+def processes(data: Path) -> list[str]:
+    """Command lines of everything that runs on this data directory."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            words = (entry / "cmdline").read_bytes().split(b"\0") if entry.name.isdecimal() else []
+            if os.fsencode(data) in words and b"--role" in words:
+                found.append(b" ".join(words).decode())
+    return found
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_it_says_where_everything_is_in_one_json_object_and_stops_cleanly(data: Path) -> None:
+    with up(data) as troth_up:
+        told = {"https_url", "http_url", "admin_url", "acme_directories", "root_certificate", "admin_token_file"}
+        assert set(troth_up.summary) >= told | {"data_dir"}
+        assert troth_up.answer("https_url")[0] == "web"
+        assert troth_up.answer("admin_url")[0] == "web"
+        assert troth_up.answer("http_url")[:2] == ["status", "0"]
+        with socket.socket(socket.AF_UNIX) as local:
+            local.connect(str(Layout.at(data).admin_socket))
+            assert local.makefile().readline().startswith("web ")
+        assert len(processes(data)) == 5
+        assert troth_up.stop() == 0
+        assert troth_up.process.stdout is not None
+        assert troth_up.process.stdout.read() == ""
+        assert processes(data) == []
+        assert survivors.postmaster(data / "pg") is None
+
+
+def test_ctrl_c_in_the_terminal_ends_children_in_order_with_exit_code_0(data: Path) -> None:
+    with up(data) as troth_up:
+        assert troth_up.stop(signal.SIGINT) == 0
+        lines = [json.loads(line) for line in troth_up.log.read_text().splitlines() if line.startswith("{")]
+        stopped = [line["role"] for line in lines if line["event"] == "role.stopped"]
+        assert stopped == ["web", "web", "status", "worker", "signer"]
+
+
+def test_ports_and_public_url_are_the_same_after_a_restart(data: Path) -> None:
+    with up(data) as first:
+        first.stop()
+    with up(data) as second:
+        assert second.summary == first.summary
+
+
+def test_a_persisted_port_that_is_taken_is_told(data: Path) -> None:
+    with up(data) as first:
+        first.stop()
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", urlsplit(first.summary["http_url"]).port or 0))
+        other.listen()
+        log = data.with_suffix(".log")
+        process = launch(data, log)
+        assert process.communicate()[0] == ""
+        assert process.returncode == 1
+        assert "assembly.listen.port_taken" in log.read_text()
+        log.unlink()
+
+
+def test_a_dead_child_is_restarted_and_no_connection_is_refused_meanwhile(data: Path) -> None:
+    with up(data) as troth_up:
+        _, index, pid = troth_up.answer("http_url")
+        os.kill(int(pid), signal.SIGKILL)
+        again = troth_up.answer("http_url")
+        assert again[:2] == ["status", index]
+        assert again[2] != pid
+        eventually(lambda: "child.restarted" in troth_up.log.read_text())
+        assert "was killed by SIGKILL" in troth_up.log.read_text()
+
+
+def test_a_dead_database_is_restarted(data: Path) -> None:
+    with up(data) as troth_up:
+        pid = survivors.postmaster(data / "pg")
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        eventually(lambda: survivors.postmaster(data / "pg") not in (None, pid))
+        eventually(lambda: "postgres.restarted" in troth_up.log.read_text())
+        assert troth_up.stop() == 0
+
+
+def test_a_second_supervisor_is_refused(data: Path) -> None:
+    with up(data) as troth_up:
+        log = data.with_suffix(".second")
+        second = launch(data, log)
+        assert second.communicate()[0] == ""
+        assert second.returncode == 1
+        assert f"assembly.already_running: {data} is in use by process {troth_up.process.pid}" in log.read_text()
+        log.unlink()
+        assert troth_up.answer()[0] == "web"
+
+
+def test_children_die_with_a_killed_supervisor_and_the_next_one_adopts_the_database(data: Path) -> None:
+    with up(data) as first:
+        database = survivors.postmaster(data / "pg")
+        assert database is not None
+        first.process.kill()
+        first.process.wait()
+        eventually(lambda: processes(data) == [])
+        assert alive(database)
+    with up(data) as second:
+        assert survivors.postmaster(data / "pg") == database
+        assert second.summary == first.summary
+        assert second.stop() == 0
+    assert not alive(database)
+
+
+def test_the_next_supervisor_waits_for_what_is_left_of_a_killed_one(data: Path) -> None:
+    with up(data) as first:
+        pid = int(first.answer("http_url")[2])
+        os.kill(pid, signal.SIGSTOP)
+        first.process.kill()
+        first.process.wait()
+        second = launch(data, data.with_suffix(".second"))
+        try:
+            time.sleep(1.0)
+            assert second.poll() is None
+            os.kill(pid, signal.SIGCONT)
+            assert second.stdout is not None
+            assert json.loads(second.stdout.readline()) == first.summary
+        finally:
+            second.terminate()
+            second.communicate()
+            data.with_suffix(".second").unlink()
+        assert second.returncode == 0
+
+
+def test_a_child_that_fails_before_it_is_ready_fails_the_start_and_leaves_nothing_running(data: Path) -> None:
+    log = data.with_suffix(".log")
+    process = launch(data, log, "worker-fails")
+    assert process.communicate()[0] == ""
+    assert process.returncode == 1
+    assert "assembly.child_failed: worker-0 ended with exit code 1" in log.read_text()
+    log.unlink()
+    assert processes(data) == []
+    assert survivors.postmaster(data / "pg") is None
+
+
+def test_a_stop_during_the_start_is_a_clean_stop(data: Path) -> None:
+    log = data.with_suffix(".log")
+    process = launch(data, log)
+    eventually(lambda: "starting PostgreSQL" in log.read_text())
+    process.terminate()
+    assert process.communicate()[0] == ""
+    assert process.returncode == 0, log.read_text()
+    log.unlink()
+    assert processes(data) == []
+    assert survivors.postmaster(data / "pg") is None
+
+
+def test_a_second_ctrl_c_ends_hanging_children_at_once(data: Path) -> None:
+    with up(data, "web-hangs") as troth_up:
+        begun = time.monotonic()
+        troth_up.process.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+        assert troth_up.process.poll() is None
+        assert troth_up.stop(signal.SIGINT) == 0
+        assert time.monotonic() - begun < 10
+        assert processes(data) == []
