@@ -95,11 +95,11 @@ class Database:
         self._closing = True
         self._wake.set()
         await self._writer
-        for connection in self._listeners:
-            await connection.close()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for connection in self._listeners:
+            await connection.close()
         try:
             await asyncio.wait_for(self._pool.close(), 5)
         except TimeoutError:
@@ -327,8 +327,8 @@ class Database:
                 connection = await asyncpg.connect(self._url, server_settings={"application_name": "troth-listen"})
                 gone = asyncio.Event()
                 connection.add_termination_listener(lambda _c, gone=gone: gone.set())
-                await connection.add_listener(channel, lambda *_: callback())
                 self._listeners.append(connection)
+                await connection.add_listener(channel, lambda *_: callback())
                 attempt = 0
                 callback()
                 await gone.wait()
