@@ -127,9 +127,9 @@ class House:
         await self.trust.feed("mdm", kinds=["mdm.*"], greatest_effect="restricted")
         for n in range(1, devices + 1):
             clock.advance(timedelta(minutes=3))
-            if n != 5:
-                name = f"laptop-{n:02}"
-                made[name] = await self.issue(name, f"{name}.corp.example", profile="client-device")
+            # The fifth is not compliant: it gets no more than the quarantine profile.
+            name = f"laptop-{n:02}"
+            made[name] = await self.issue(name, f"{name}.corp.example", profile="client-device")
         for host in ("www.example.org", "mail.example.org"):
             made[host] = await self.issue(host, host)
         clock.advance(timedelta(minutes=4))
