@@ -32,6 +32,10 @@ KEY_WEAK = reason(
     "pki.key.weak", "the public key has a known weakness",
     fix="Make a new key with a current library; this one can be factored.",
 )
+KEY_COMPROMISED = reason(
+    "pki.key.compromised", "a certificate for this key was revoked because the key is in other hands",
+    fix="Make a new key; this one will never be certified again.",
+)
 PROFILE_MALFORMED = reason(
     "pki.profile.malformed", "the certificate profile cannot be used",
     fix="Compare with the profiles that Troth ships; unknown keys are refused so that a typo cannot widen a profile.",

@@ -33,12 +33,14 @@ from troth.pki.burn import Burner
 from troth.pki.catalogue import Catalogue
 from troth.pki.der import SEQUENCE, Reader
 from troth.pki.errors import (
+    KEY_COMPROMISED,
     REQUEST_BURNT,
     REQUEST_RESERVED,
     REQUEST_REUSED,
     SIGNATURE_WRONG,
     STORE_REFUSED,
     GateRefused,
+    KeyRefused,
 )
 from troth.pki.events import certificate_event
 from troth.pki.keycheck import check_spki
@@ -47,7 +49,7 @@ from troth.pki.model import CertificateRecord, IssuanceRequest, IssuedCertificat
 from troth.pki.names import canonical_names
 from troth.pki.ports import CertificateSigner, Interlock
 from troth.pki.serial import new_serial
-from troth.pki.store import BIND, NAME, RESERVE, STORABLE, STORE, CertificateStore, backwards
+from troth.pki.store import BIND, KEY_SOUND, NAME, RESERVE, STORABLE, STORE, CertificateStore, backwards
 from troth.pki.template import TbsBytes, Template
 from troth.store.errors import CommitUnknown
 from troth.store.pool import Database
@@ -156,7 +158,7 @@ class Gate:
         names = canonical_names(request.names)
         template.profile.allow(names, request.common_name, key.kind)
         now = self._clock.now()
-        begin, end = template.validity(now, request.lifetime)
+        begin, end = template.validity(now, request.lifetime, request.not_after)
         serial = new_serial(now)
         tbs = template.tbs(
             serial=serial, spki=key.spki, names=names, common_name=request.common_name, not_before=begin, not_after=end
@@ -183,10 +185,11 @@ class Gate:
 
     def _reserve_unit(self, shaped: _Shaped, with_reserve: Unit | None) -> Unit:
         request, expected, template = shaped.request, shaped.expected, shaped.template
-        unit = Unit()
+        spki_sha256 = hashlib.sha256(expected.spki).digest()
+        unit = Unit().guard(KEY_SOUND, spki_sha256, refuse=KeyRefused(KEY_COMPROMISED))
         unit.claim(
             RESERVE, request.request_id, shaped.id, request.authority, expected.serial, request.profile,
-            template.profile_version, hashlib.sha256(expected.spki).digest(), json.dumps(request.names),
+            template.profile_version, spki_sha256, json.dumps(request.names),
             request.common_name, expected.not_before, expected.not_after, shaped.tbs, request.decision_id,
             self._instance, expected.now, request.actor,
             refuse=GateRefused(REQUEST_RESERVED, "request id or serial number is taken"),

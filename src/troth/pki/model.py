@@ -34,6 +34,7 @@ class IssuanceRequest:
         spki: DER SubjectPublicKeyInfo whose possession the caller has had proved.
         names: canonical, and proved by the caller.
         lifetime: counted from notBefore; None takes the profile's default, more than its maximum is cut.
+        not_after: no later than this; with no lifetime given it takes the place of the profile's default.
         actor: who asks, as in the ledger: ``acme:<account id>``, ``admin:alice``.
     """
 
@@ -45,6 +46,7 @@ class IssuanceRequest:
     actor: str
     common_name: str | None = None
     lifetime: timedelta | None = None
+    not_after: datetime | None = None
     subjects: tuple[Binding, ...] = ()
     decision_id: UUID | None = None
 

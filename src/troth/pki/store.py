@@ -36,6 +36,16 @@ RESERVE = Claim(
     rank=60,
 )
 
+#: No certificate for this key was revoked because the key is in other hands.
+KEY_SOUND = Guard(
+    "certificate_key_sound",
+    """SELECT i.n FROM unnest($1::int[], $2::bytea[]) AS i(n, spki_sha256) WHERE NOT EXISTS (
+           SELECT 1 FROM certificate c
+           WHERE c.spki_sha256 = i.spki_sha256 AND c.status = 'revoked' AND c.revocation_reason = 1)""",
+    ("bytea",),
+    rank=59,
+)
+
 BIND = Write(
     "certificate_bind",
     """INSERT INTO certificate_subject (subject_id, certificate_id, role)

@@ -98,22 +98,29 @@ class Template:
             )
         )
 
-    def validity(self, now: datetime, lifetime: timedelta | None = None) -> tuple[datetime, datetime]:
+    def validity(
+        self, now: datetime, lifetime: timedelta | None = None, not_after: datetime | None = None
+    ) -> tuple[datetime, datetime]:
         """notBefore and notAfter of a certificate issued ``now``.
 
         The lifetime counts from notBefore and includes the second of notAfter (RFC 5280, 4.1.2.5: 'inclusive'), so
-        the longest is exactly the profile's maximum. Neither end leaves the issuer's own validity. Raises
-        ProfileRefused for a lifetime that does not reach a minute into the future, AuthorityRefused when the issuer
-        has no such minute left.
+        the longest is exactly the profile's maximum. Neither end leaves the issuer's own validity. ``not_after``
+        asks for an exact end, within whatever else bounds it. Raises ProfileRefused for a certificate that would not
+        live a minute, AuthorityRefused when the issuer has no such minute left.
         """
-        wanted = min(lifetime or self.profile.default_lifetime, self.profile.max_lifetime)
+        usual = self.profile.default_lifetime if not_after is None else self.profile.max_lifetime
+        wanted = min(lifetime or usual, self.profile.max_lifetime)
         if wanted < self.profile.backdate + timedelta(minutes=1):
             raise ProfileRefused(PROFILE_REFUSES, "the lifetime asked for is under a minute", seconds=wanted.seconds)
         begin = max(to_seconds(now - self.profile.backdate), self.issuer.not_valid_before_utc)
         end = min(begin + wanted - timedelta(seconds=1), self.issuer.not_valid_after_utc)
         if end < now + timedelta(seconds=30):
             raise AuthorityRefused(AUTHORITY_INACTIVE, f"authority {self.authority} expires {end.isoformat()}")
-        return begin, end
+        if not_after is None:
+            return begin, end
+        if not_after < now + timedelta(minutes=1):
+            raise ProfileRefused(PROFILE_REFUSES, "the end asked for is less than a minute ahead")
+        return begin, min(end, to_seconds(not_after))
 
     def certificate(self, tbs: TbsBytes, signature: bytes) -> bytes:
         """DER Certificate from its parts."""
