@@ -34,7 +34,7 @@ def acme_door(context: RoleContext, database: Database, mint: Mint, issuance: Is
     desks = Desks(
         accounts=AccountDesk(database, clock, account_rules(settings)),
         orders=OrderDesk(database, clock, order_rules(settings)),
-        finalizer=Finalizer(database, clock, issuance, keys),
+        finalizer=Finalizer(database, clock, issuance),
         revocations=RevocationDesk(database, clock),
         store=AcmeStore(database),
         certificates=mint.certificates,

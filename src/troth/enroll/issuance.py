@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import NoReturn
 
 from troth.enroll.errors import REFUSED, IssuanceRefused
@@ -49,6 +49,8 @@ class Ask:
         refs: further references for the decision's ledger event: ``order:<id>``.
         subject: the subject, where the door knows it; else it is found by the names.
         actor: who asks, for the ledger: ``acme:<account id>``, ``admin:alice``.
+        lifetime: the longest wanted; None leaves it to profile and decision.
+        not_after: the exact end wanted; profile and decision may only shorten it.
     """
 
     request_id: str
@@ -63,6 +65,7 @@ class Ask:
     subject: Subject | None = None
     common_name: str | None = None
     lifetime: timedelta | None = None
+    not_after: datetime | None = None
     moment: Moment = Moment.ISSUE
 
 
@@ -102,9 +105,9 @@ class Issuance:
                     request={**ask.request, "names": [value for _, value in ask.names]},
                 )
             )
-            if not _permits(verdict):
-                await self._refuse(ask, verdict, on_refusal())
             try:
+                if not _permits(verdict):
+                    await self._refuse(ask, verdict, on_refusal())
                 return await self._gate.issue(
                     self._request(ask, verdict),
                     with_reserve=verdict.bind(with_reserve(), actor=ask.actor, refs=ask.refs),
@@ -141,6 +144,7 @@ class Issuance:
             names=ask.names,
             common_name=ask.common_name,
             lifetime=min(lifetimes, default=None),
+            not_after=ask.not_after,
             subjects=tuple(dict.fromkeys(bindings)),
             decision_id=verdict.deciding.id,
             actor=ask.actor,

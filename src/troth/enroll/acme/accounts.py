@@ -19,7 +19,7 @@ from troth.kit.ids import new_id
 from troth.store.pool import Database
 from troth.store.unit import Unit
 
-_MAILTO = re.compile(r"mailto:[^\s@,?;<>\"]{1,64}@[a-z0-9.-]{1,253}\Z", re.IGNORECASE)
+_MAILTO = re.compile(r"mailto:[^\s@,?;<>\"]{1,64}@[a-z0-9.-]{1,253}\Z", re.IGNORECASE | re.ASCII)
 _MAX_CONTACTS = 10
 
 
@@ -68,7 +68,7 @@ class AccountDesk:
             thumbprint=thumbprint,
             jwk=encode_jwk(key),
             status="valid",
-            contact=read_contacts(payload.get("contact", []), self._rules),
+            contact=read_contacts(payload.get("contact"), self._rules),
             terms_agreed=payload.get("termsOfServiceAgreed") is True,
             created_at=self._clock.now(),
         )
@@ -99,9 +99,11 @@ class AccountDesk:
         status = payload.get("status")
         if status is not None and status not in ("deactivated", account.status):
             raise AcmeProblem(errors.MALFORMED, "status can only be set to 'deactivated'")
-        unit = self._while_valid(account)
+        unit = self._changing(account)
         if status == "deactivated":
-            unit.write(store.DEACTIVATE_ACCOUNT, account.id).write(store.CANCEL_ORDERS, account.id)
+            # Section 7.3.6: what the account has under way ends with it.
+            unit.write(store.DEACTIVATE_ACCOUNT, account.id)
+            unit.write(store.CANCEL_AUTHZS, account.id).write(store.CANCEL_ORDERS, account.id)
             unit.record(_event("deactivated", account, {}))
             await self._database.commit(unit)
             return replace(account, status="deactivated")
@@ -115,28 +117,38 @@ class AccountDesk:
     async def change_key(self, account: Account, key: VerifyingKey, urls: Urls) -> Account:
         """Put ``key`` in the place of the account's key; the account's URL stays (section 7.3.5)."""
         thumbprint = key.thumbprint
-        holder = await self._store.account_by_key(account.profile, thumbprint)
-        if holder is not None:
-            location = urls.account(holder.id).encode()
-            raise AcmeProblem(errors.ACCOUNT_KEY_IN_USE, headers=((b"location", location),))
-        unit = self._while_valid(account)
+        await self._refuse_taken(account.profile, thumbprint, urls)
+        unit = self._changing(account)
         unit.guard(
             store.KEY_FREE,
             account.profile,
             thumbprint,
-            refuse=AcmeProblem(errors.ACCOUNT_KEY_IN_USE),
+            refuse=_Taken(),
             key=("acme_account", account.profile, thumbprint),
         )
         jwk = encode_jwk(key)
         unit.write(store.SET_KEY, account.id, thumbprint, jwk)
         unit.record(_event("key_changed", account, {"old": account.thumbprint, "new": thumbprint}))
-        await self._database.commit(unit)
+        try:
+            await self._database.commit(unit)
+        except Exception:
+            # The guard's word, or the unique index's where another process was faster: both mean a holder.
+            await self._refuse_taken(account.profile, thumbprint, urls)
+            raise
         return replace(account, thumbprint=thumbprint, jwk=jwk)
 
-    def _while_valid(self, account: Account) -> Unit:
-        return Unit().guard(
-            store.ACCOUNT_VALID, account.id, refuse=AcmeProblem(errors.ACCOUNT_INACTIVE), key=account.id
-        )
+    async def _refuse_taken(self, profile: str, thumbprint: str, urls: Urls) -> None:
+        """Section 7.3.5: 409, with the URL of the account that has the key."""
+        holder = await self._store.account_by_key(profile, thumbprint)
+        if holder is not None:
+            location = urls.account(holder.id).encode()
+            raise AcmeProblem(errors.ACCOUNT_KEY_IN_USE, headers=((b"location", location),))
+
+    @staticmethod
+    def _changing(account: Account) -> Unit:
+        """A unit that changes the account, unless it was closed or given another key meanwhile."""
+        changed = AcmeProblem(errors.ACCOUNT_INACTIVE, "the account was closed or given another key meanwhile")
+        return Unit().guard(store.ACCOUNT_KEY_IS, account.id, account.thumbprint, refuse=changed, key=account.id)
 
     @staticmethod
     def _usable(account: Account) -> Account:
@@ -147,12 +159,13 @@ class AccountDesk:
 
 def read_contacts(value: object, rules: AccountRules) -> tuple[str, ...]:
     """Contacts from a payload: mailto URLs with one address and no header fields. Raises AcmeProblem."""
+    value = [] if value is None else value
     if not isinstance(value, list) or len(value) > _MAX_CONTACTS or not all(isinstance(item, str) for item in value):
         raise AcmeProblem(errors.MALFORMED, f"contact is not a list of at most {_MAX_CONTACTS} strings")
     for item in value:
         if not item.lower().startswith("mailto:"):
             raise AcmeProblem(errors.CONTACT_UNSUPPORTED, f"contact {item[:80]!r} is not a mailto URL")
-        if not _MAILTO.match(item):
+        if not _MAILTO.match(item) or not item.isprintable():
             raise AcmeProblem(errors.CONTACT_INVALID, f"contact {item[:80]!r} is not one plain address")
         if rules.contact_domains and item.rpartition("@")[2].lower() not in rules.contact_domains:
             raise AcmeProblem(errors.CONTACT_INVALID, f"contact {item[:80]!r} is in none of the accepted domains")

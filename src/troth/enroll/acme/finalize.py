@@ -11,9 +11,10 @@ import hashlib
 from dataclasses import replace
 from typing import Any
 
-from troth.client.jose import b64url_decode
+from cryptography.hazmat.primitives.serialization import load_der_public_key
+
+from troth.client.jose import VerifyingKey, b64url_decode
 from troth.enroll.acme import errors, store
-from troth.enroll.acme.jwk import AccountKeys
 from troth.enroll.acme.model import Account, Order
 from troth.enroll.acme.problems import AcmeProblem
 from troth.enroll.acme.store import AcmeStore
@@ -22,43 +23,56 @@ from troth.enroll.issuance import Ask, Issuance
 from troth.kit.clock import Clock
 from troth.kit.errors import TrothError
 from troth.pki.csr import SigningRequest, parse_csr
-from troth.pki.errors import CsrRefused, KeyRefused, NameRefused, ProfileRefused
+from troth.pki.errors import (
+    REQUEST_BURNT,
+    REQUEST_RESERVED,
+    REQUEST_REUSED,
+    CsrRefused,
+    GateRefused,
+    KeyRefused,
+    NameRefused,
+    ProfileRefused,
+)
 from troth.pki.model import IssuedCertificate
 from troth.pki.names import GeneralNames, canonical_names
 from troth.pki.store import CertificateStore
 from troth.store.pool import Database
 from troth.store.unit import Unit
 
+_ACCOUNT_KEY = "the certificate's key is an account's key"
+_TAKEN = (REQUEST_RESERVED, REQUEST_REUSED, REQUEST_BURNT)
+
 
 class Finalizer:
     """Turns ready orders into certificates."""
 
-    def __init__(self, database: Database, clock: Clock, issuance: Issuance, keys: AccountKeys) -> None:
+    def __init__(self, database: Database, clock: Clock, issuance: Issuance) -> None:
         self._database = database
         self._store = AcmeStore(database)
         self._certificates = CertificateStore(database)
         self._clock = clock
         self._issuance = issuance
-        self._keys = keys
 
     async def finalize(self, account: Account, order: Order, payload: dict[str, Any], *, client: str | None) -> Order:
         """The order, valid, with its certificate. Safe to repeat with the same CSR. Raises AcmeProblem."""
         der = _read_csr(payload)
         digest = hashlib.sha256(der).digest()
         order = await self.recovered(order)
-        if order.status in ("valid", "processing") and order.csr_sha256 == digest:
-            return order
         if order.status != "ready":
-            raise AcmeProblem(errors.ORDER_NOT_READY, f"the order is {order.status}")
+            return _answer_to(digest, order)
         request = _checked(der, order)
-        self._refuse_account_key(request, account)
-        attempt = order.attempt + 1
+        proved = await self._store.proved(order.id, self._clock.now())
+        if any(name.value not in proved for name in order.identifiers):
+            raise AcmeProblem(errors.ORDER_NOT_READY, "an authorization of the order is not valid any more")
+        attempt, thumbprint = order.attempt + 1, _thumbprint(request.key.spki)
 
         def reserve() -> Unit:
             unit = Unit().guard(
                 store.ORDER_IS, order.id, "ready", order.attempt, refuse=_Moved(), key=("acme_order", order.id)
             )
             unit.guard(store.ACCOUNT_VALID, account.id, refuse=AcmeProblem(errors.ACCOUNT_INACTIVE))
+            # Section 11.1: a key that signs ACME requests must not be certified as well.
+            unit.guard(store.KEY_FREE, order.profile, thumbprint, refuse=AcmeProblem(errors.BAD_CSR, _ACCOUNT_KEY))
             return unit.write(store.ORDER_PROCESSING, order.id, attempt, digest)
 
         def stored(certificate: IssuedCertificate) -> Unit:
@@ -72,16 +86,22 @@ class Finalizer:
                     spki=request.key.spki,
                     names=_names(order),
                     actor=f"acme:{account.id}",
-                    evidence={"controlled_names": [name.value for name in order.identifiers]},
+                    evidence={"controlled_names": sorted(proved), "methods": sorted(set(proved.values()))},
                     request={"protocol": "acme", "account": str(account.id), "address": client or ""},
                     refs=(f"order:{order.id}", f"account:{account.id}"),
-                    lifetime=None if order.not_after is None else order.not_after - self._clock.now(),
+                    not_after=order.not_after,
                 ),
                 with_reserve=reserve,
                 with_store=stored,
             )
-        except _Moved:
-            return await self._as_it_is_now(order)
+        except (_Moved, GateRefused) as refusal:
+            if isinstance(refusal, GateRefused) and refusal.reason not in _TAKEN:
+                raise
+            # Another request for the same try was faster.
+            present = await self._as_it_is_now(order)
+            if present.status == "ready" and present.attempt > order.attempt:
+                return await self.finalize(account, present, payload, client=client)  # and has failed meanwhile
+            return _answer_to(digest, present)
         except IssuanceRefused as refusal:
             raise AcmeProblem(errors.DECISION_REFUSED, refusal.detail) from refusal
         except (ProfileRefused, KeyRefused) as refusal:
@@ -116,14 +136,16 @@ class Finalizer:
             raise AcmeProblem(errors.NOT_FOUND, "there is no such order")
         return found
 
-    def _refuse_account_key(self, request: SigningRequest, account: Account) -> None:
-        """RFC 8555, 11.1: a key that signs ACME requests must not be certified as well."""
-        if self._keys.stored(account.jwk).spki() == request.key.spki:
-            raise AcmeProblem(errors.BAD_CSR, "the certificate's key is the account's key")
-
 
 class _Moved(Exception):
     """Another request moved the order on."""
+
+
+def _answer_to(digest: bytes, order: Order) -> Order:
+    """``order``, if it stands for the CSR with this digest already; a client may repeat itself. Raises AcmeProblem."""
+    if order.status in ("valid", "processing") and order.csr_sha256 == digest:
+        return order
+    raise AcmeProblem(errors.ORDER_NOT_READY, f"the order is {order.status}")
 
 
 def _read_csr(payload: dict[str, Any]) -> bytes:
@@ -143,13 +165,14 @@ def _names(order: Order) -> GeneralNames:
 
 def _checked(der: bytes, order: Order) -> SigningRequest:
     """The CSR, proved to ask for exactly the order's names. Raises AcmeProblem (badCSR)."""
+    kinds = {name.value: name.type for name in order.identifiers}
     try:
         request = parse_csr(der)
         asked = set(request.names)
-        if request.common_name is not None and not asked:
-            # Old clients put the only name into the subject.
-            kinds = {name.value: name.type for name in order.identifiers}
-            asked = set(canonical_names([(kinds.get(request.common_name.lower(), "dns"), request.common_name)]))
+        if request.common_name is not None:
+            # A name may stand in the subject, in the extension, or in both (RFC 8555, 7.4).
+            kind = kinds.get(request.common_name.lower(), "dns")
+            asked.update(canonical_names([(kind, request.common_name.lower())]))
     except (CsrRefused, KeyRefused, NameRefused) as refusal:
         raise AcmeProblem(errors.BAD_CSR, refusal.detail) from refusal
     wanted = set(_names(order))
@@ -158,6 +181,8 @@ def _checked(der: bytes, order: Order) -> SigningRequest:
         extra = ", ".join(sorted(value for _, value in asked - wanted)[:5])
         detail = f"the CSR's names are not the order's (missing: {missing or 'none'}; extra: {extra or 'none'})"
         raise AcmeProblem(errors.BAD_CSR, detail)
-    if request.common_name is not None and request.common_name.lower() not in {value for _, value in wanted}:
-        raise AcmeProblem(errors.BAD_CSR, "the common name is not one of the order's names")
     return request
+
+
+def _thumbprint(spki: bytes) -> str:
+    return VerifyingKey.from_public_key(load_der_public_key(spki)).thumbprint

@@ -85,9 +85,7 @@ class Flattened:
             return
         except JoseError as error:
             if error.reason is JOSE_ALGORITHM:
-                raise AcmeProblem(
-                    errors.JWS_ALGORITHM, error.detail, members={"algorithms": [key.algorithm]}
-                ) from None
+                raise AcmeProblem(errors.JWS_ALGORITHM, error.detail, members={"algorithms": [key.algorithm]}) from None
         for candidate in _restore_zeros(self.signature, key):
             try:
                 key.verify(algorithm, self.signing_input, candidate)
@@ -123,6 +121,9 @@ def parse_object(raw: bytes, what: str) -> dict[str, Any]:
     """``raw`` as a JSON object in UTF-8 with unique members, at every depth. Raises AcmeProblem (malformed)."""
     try:
         found = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
+        if b"\\u" in raw:
+            # A lone surrogate, which JSON can spell, is no text: it would break whatever stores, logs or repeats it.
+            json.dumps(found, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError):
         # ValueError: not UTF-8, not JSON, a doubled member, NaN, or a number longer than Python reads at once.
         raise AcmeProblem(errors.JWS_MALFORMED, f"the {what} is no JSON object with unique members") from None

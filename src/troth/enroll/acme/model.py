@@ -13,7 +13,8 @@ from troth.enroll.acme.problems import Identifier
 
 AccountStatus: TypeAlias = Literal["valid", "deactivated", "revoked"]
 OrderStatus: TypeAlias = Literal["pending", "ready", "processing", "valid", "invalid"]
-AuthzStatus: TypeAlias = Literal["pending", "valid", "invalid", "deactivated"]
+#: ``expired`` is never stored: it is what a valid authorization is called once its time is over.
+AuthzStatus: TypeAlias = Literal["pending", "valid", "invalid", "deactivated", "expired"]
 
 #: The challenge types offered, in the order in which clients see them.
 HTTP_01, DNS_01, TLS_ALPN_01 = "http-01", "dns-01", "tls-alpn-01"

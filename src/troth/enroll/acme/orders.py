@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from troth.audit.event import Event
-from troth.client.jose import b64url_encode
 from troth.enroll.acme import errors, store
-from troth.enroll.acme.model import DNS_01, HTTP_01, TLS_ALPN_01, Account, Authorization, Challenge, Order
-from troth.enroll.acme.problems import AcmeProblem, Identifier, compound
-from troth.enroll.acme.store import AcmeStore, encode_challenges
+from troth.enroll.acme.identifiers import offered_challenges, read_identifiers, read_not_after
+from troth.enroll.acme.model import Account, Authorization, Challenge, Order
+from troth.enroll.acme.problems import AcmeProblem, Identifier
+from troth.enroll.acme.store import AcmeStore, encode_challenge, encode_challenges
 from troth.kit.clock import Clock, to_seconds
-from troth.kit.errors import TrothError
 from troth.kit.ids import new_id
-from troth.pki.names import canonical_dns, canonical_ip
 from troth.store.jobs import JOBS_CHANNEL, Job, enqueue
 from troth.store.pool import Database
 from troth.store.unit import Unit
@@ -52,40 +49,65 @@ class OrderDesk:
         self._clock = clock
         self._rules = rules
 
-    async def place(self, account: Account, payload: dict[str, Any]) -> Order:
-        """A new order with one authorization per identifier. Raises AcmeProblem, with subproblems per identifier.
+    async def place(self, account: Account, payload: dict[str, Any], *, longest: timedelta) -> Order:
+        """A new order with one authorization per identifier.
 
         A name that the account has proved lately needs no new proof: its authorization is born valid, and expires
-        when that proof does.
+        when that proof does. ``longest`` is how far ahead the profile's certificates can end.
+
+        Raises AcmeProblem, with subproblems per identifier.
         """
         identifiers = read_identifiers(payload.get("identifiers"), self._rules.max_names)
         profile = payload.get("profile")
         if profile is not None and profile != account.profile:
             raise AcmeProblem(errors.PROFILE_UNKNOWN, f"this directory issues the profile {account.profile!r} only")
-        now = self._clock.now()
         if payload.get("notBefore") is not None:
             raise AcmeProblem(errors.MALFORMED, "notBefore cannot be chosen here")
-        expires = to_seconds(now + self._rules.order_lifetime)
-        held = await self._store.held(account.id, (name.value for name in identifiers), now)
+        now = self._clock.now()
         order = Order(
             id=new_id(),
             account_id=account.id,
             profile=account.profile,
-            status="ready" if all(name.value in held for name in identifiers) else "pending",
+            status="pending",
             identifiers=identifiers,
-            not_after=read_not_after(payload.get("notAfter"), now),
-            expires=expires,
+            not_after=read_not_after(payload.get("notAfter"), now, now + longest),
+            expires=to_seconds(now + self._rules.order_lifetime),
             error=None,
             attempt=0,
             csr_sha256=None,
             certificate_id=None,
         )
-        unit = Unit().guard(store.ACCOUNT_VALID, account.id, refuse=AcmeProblem(errors.ACCOUNT_INACTIVE))
-        encoded = json.dumps([[name.type, name.value] for name in identifiers])
-        unit.write(
-            store.ADD_ORDER, order.id, account.id, order.profile, order.status, encoded, order.not_after, expires, now
+        held = await self._store.held(account.id, [name.value for name in identifiers], now)
+        try:
+            return await self._place(account, order, held)
+        except _Moved:
+            # A proof was given up between look and commit: every name is proved anew.
+            return await self._place(account, order, {})
+
+    async def _place(self, account: Account, order: Order, held: dict[str, Authorization]) -> Order:
+        proofs = [held.get(name.value) for name in order.identifiers]
+        authorizations = tuple(
+            _new_authorization(order, name, proof) for name, proof in zip(order.identifiers, proofs, strict=True)
         )
-        authorizations = [_new_authorization(order, name, held.get(name.value)) for name in identifiers]
+        if all(authz.status == "valid" for authz in authorizations):
+            # Like an order that becomes ready later, it lasts no longer than the proofs it stands on.
+            order = replace(order, status="ready", expires=min(order.expires, *(a.expires for a in authorizations)))
+        unit = Unit().guard(store.ACCOUNT_VALID, account.id, refuse=AcmeProblem(errors.ACCOUNT_INACTIVE))
+        for proof in proofs:
+            if proof is not None:
+                unit.guard(store.AUTHZ_VALID, proof.id, refuse=_Moved())
+        encoded = json.dumps([[name.type, name.value] for name in order.identifiers])
+        unit.write(
+            store.ADD_ORDER,
+            order.id,
+            account.id,
+            order.profile,
+            order.status,
+            encoded,
+            order.not_after,
+            order.expires,
+            self._clock.now(),
+        )
         for authz in authorizations:
             unit.write(
                 store.ADD_AUTHZ,
@@ -104,7 +126,7 @@ class OrderDesk:
                 "acme.order.placed",
                 f"acme:{account.id}",
                 (f"order:{order.id}", f"account:{account.id}"),
-                {"profile": order.profile, "names": [name.value for name in identifiers]},
+                {"profile": order.profile, "names": [name.value for name in order.identifiers]},
             )
         )
         await self._database.commit(unit)
@@ -122,8 +144,8 @@ class OrderDesk:
         return order
 
     async def orders(self, account: Account, after: UUID) -> list[UUID]:
-        """A page of an account's orders."""
-        return await self._store.orders_of(account.id, after=after, limit=PAGE)
+        """At most :data:`PAGE` + 1 of an account's orders above ``after``; the last tells that there are more."""
+        return await self._store.orders_of(account.id, after=after, now=self._clock.now(), limit=PAGE + 1)
 
     async def authorization(self, account: Account, identifier: UUID) -> Authorization:
         """An authorization of ``account``. Raises AcmeProblem."""
@@ -132,17 +154,25 @@ class OrderDesk:
             raise AcmeProblem(errors.NOT_FOUND, "there is no such authorization")
         if authz.account_id != account.id:
             raise AcmeProblem(errors.ACCOUNT_FOREIGN, "the authorization belongs to another account")
-        if authz.status == "pending" and authz.expires <= self._clock.now():
-            return replace(authz, status="invalid")
+        if authz.status in ("pending", "valid") and authz.expires <= self._clock.now():
+            # Section 7.1.6: only what was valid expires; what was never proved has failed.
+            return replace(authz, status="expired" if authz.status == "valid" else "invalid")
         return authz
 
     async def deactivate(self, account: Account, authz: Authorization) -> Authorization:
-        """Give an authorization up; its order, if it is still pending, fails (section 7.5.2)."""
+        """Give an authorization up (section 7.5.2).
+
+        A valid one is a proof that other orders may stand on as well; all that the account holds for the name goes
+        with it, and so does every order that has not been finalized.
+        """
         if authz.status not in ("pending", "valid"):
             return authz
-        unit = self._locked(authz)
-        unit.write(store.SET_AUTHZ, authz.id, "deactivated", encode_challenges(authz.challenges), authz.expires)
+        name = authz.identifier
+        unit = self._locked(authz).write(store.DEACTIVATE_AUTHZ, authz.id)
         unit.write(store.SETTLE_ORDER, authz.order_id, None)
+        if authz.status == "valid":
+            unit.write(store.GIVE_UP, account.id, name.type, name.value, authz.wildcard)
+            unit.write(store.GIVE_UP_ORDERS, account.id, name.type, name.value, authz.wildcard)
         unit.record(_event("acme.authorization.deactivated", f"acme:{account.id}", authz, {}))
         await self._database.commit(unit)
         return replace(authz, status="deactivated")
@@ -154,9 +184,9 @@ class OrderDesk:
             raise AcmeProblem(errors.NOT_FOUND, "there is no such challenge")
         if authz.status != "pending" or challenge.status != "pending":
             return authz
-        changed = with_challenge(authz, replace_challenge(challenge, status="processing"))
+        answered = replace_challenge(challenge, status="processing")
         unit = self._locked(authz).guard(store.AUTHZ_PENDING, authz.id, refuse=_Moved(), key=("acme_authz", authz.id))
-        unit.write(store.SET_AUTHZ, authz.id, "pending", encode_challenges(changed.challenges), authz.expires)
+        unit.write(store.SET_CHALLENGE, authz.id, "pending", authz.expires, encode_challenge(answered))
         enqueue(
             unit, Job(VALIDATE_JOB, f"{authz.id}/{kind}", self._clock.now(), {"authz": str(authz.id), "type": kind})
         )
@@ -165,7 +195,7 @@ class OrderDesk:
         except _Moved:
             return await self.authorization(account, authz.id)
         self._database.wake(JOBS_CHANNEL)
-        return changed
+        return with_challenge(authz, answered)
 
     async def settle(
         self,
@@ -180,12 +210,11 @@ class OrderDesk:
 
         ``status`` is the authorization's: ``pending`` when the validation will be tried again.
         """
-        changed = with_challenge(authz, challenge)
         unit = self._locked(authz).guard(store.AUTHZ_PENDING, authz.id, refuse=_Moved(), key=("acme_authz", authz.id))
         expires = authz.expires
         if status == "valid":
             expires = to_seconds(self._clock.now() + self._rules.proof_lifetime)
-        unit.write(store.SET_AUTHZ, authz.id, status, encode_challenges(changed.challenges), expires)
+        unit.write(store.SET_CHALLENGE, authz.id, status, expires, encode_challenge(challenge))
         if status != "pending":
             unit.write(store.SETTLE_ORDER, authz.order_id, json.dumps(challenge.error) if challenge.error else None)
             unit.record(_event(f"acme.authorization.{status}", "system:validator", authz, data))
@@ -203,7 +232,7 @@ class OrderDesk:
 
 
 class _Moved(Exception):
-    """The authorization was decided meanwhile."""
+    """The authorization was decided, or given up, meanwhile."""
 
 
 def _new_authorization(order: Order, name: Identifier, held: Authorization | None) -> Authorization:
@@ -218,70 +247,6 @@ def _new_authorization(order: Order, name: Identifier, held: Authorization | Non
         expires=order.expires if held is None else held.expires,
         challenges=offered_challenges(name.type, wildcard=wildcard) if held is None else held.challenges,
     )
-
-
-def read_identifiers(value: object, most: int = 100) -> tuple[Identifier, ...]:
-    """The identifiers of newOrder: canonical, sorted, without doubles. Raises AcmeProblem per failing identifier."""
-    if not isinstance(value, list) or not value:
-        raise AcmeProblem(errors.MALFORMED, "identifiers is not a list with at least one entry")
-    if len(value) > most:
-        raise AcmeProblem(errors.IDENTIFIER_REJECTED, f"an order holds at most {most} identifiers")
-    found: set[Identifier] = set()
-    problems: list[AcmeProblem] = []
-    for item in value:
-        if (
-            not isinstance(item, dict)
-            or not isinstance(item.get("type"), str)
-            or not isinstance(item.get("value"), str)
-        ):
-            raise AcmeProblem(errors.MALFORMED, "an identifier is not an object with type and value")
-        kind, text = item["type"], item["value"]
-        identifier = Identifier(kind[:40], text[:255])
-        try:
-            if kind == "dns":
-                found.add(Identifier("dns", canonical_dns(text)))
-            elif kind == "ip":
-                canonical = canonical_ip(text)
-                if canonical != text:
-                    raise AcmeProblem(errors.IDENTIFIER_MALFORMED, f"write it as {canonical}", identifier=identifier)
-                found.add(Identifier("ip", canonical))
-            else:
-                problems.append(AcmeProblem(errors.IDENTIFIER_UNSUPPORTED, identifier=identifier))
-        except AcmeProblem as problem:
-            problems.append(problem)
-        except TrothError as error:
-            problems.append(AcmeProblem(errors.IDENTIFIER_MALFORMED, error.detail, identifier=identifier))
-    if problems:
-        raise compound(problems)
-    return tuple(sorted(found, key=lambda name: (name.type, name.value)))
-
-
-def read_not_after(value: object, now: datetime) -> datetime | None:
-    """``notAfter`` of newOrder; the profile caps it at issue. Raises AcmeProblem for a past or unreadable one."""
-    if value is None:
-        return None
-    try:
-        if not isinstance(value, str):
-            raise ValueError
-        moment = datetime.fromisoformat(value)
-        if moment.tzinfo is None:
-            raise ValueError
-    except ValueError:
-        raise AcmeProblem(errors.MALFORMED, "notAfter is not an RFC 3339 time") from None
-    if moment <= now:
-        raise AcmeProblem(errors.MALFORMED, "notAfter lies in the past")
-    return to_seconds(moment)
-
-
-def offered_challenges(kind: str, *, wildcard: bool) -> tuple[Challenge, ...]:
-    """The challenges for an identifier: DNS alone for wildcards (RFC 8555, 8.4), never DNS for addresses (RFC 8738)."""
-    if wildcard:
-        kinds: tuple[str, ...] = (DNS_01,)
-    elif kind == "ip":
-        kinds = (HTTP_01, TLS_ALPN_01)
-    else:
-        kinds = (HTTP_01, DNS_01, TLS_ALPN_01)
-    return tuple(Challenge(name, b64url_encode(secrets.token_bytes(32))) for name in kinds)
 
 
 def replace_challenge(challenge: Challenge, **changes: Any) -> Challenge:

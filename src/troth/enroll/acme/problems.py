@@ -59,6 +59,11 @@ ACME_TYPES: dict[str, tuple[str, int | None]] = {
     "acme.validation.target": ("connection", None),
     "acme.rate_limited": ("rateLimited", None),
     "acme.nonce": ("serverInternal", None),
+    # What failed below while a request of the client's was in order: nothing for it to mend, but to try again.
+    "trust.standing.changed": ("serverInternal", 503),
+    "trust.subject.raced": ("serverInternal", 503),
+    "pki.gate": ("serverInternal", 503),
+    "pki.authority": ("serverInternal", 503),
     "internal": ("serverInternal", 500),
 }
 

@@ -7,7 +7,7 @@ link (RFC 8555, sections 6.5 and 7.1), errors included.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -27,7 +27,7 @@ from troth.enroll.acme.store import AcmeStore
 from troth.enroll.acme.urls import Urls
 from troth.enroll.acme.views import account_view, authz_view, challenge_view, order_view
 from troth.kit.ids import parse_id
-from troth.kit.lane import Request, Response, Route
+from troth.kit.lane import Handler, Request, Response, Route
 from troth.kit.log import get_logger
 from troth.pki.catalogue import Catalogue
 from troth.pki.pem import pem_chain
@@ -93,6 +93,9 @@ class AcmeDoor:
         self._nonces = nonces
         self._keys = keys
         self._meta = dict(meta or {})
+        self._index = {
+            profile: (b"link", f'<{Urls(base, profile).directory}>;rel="index"'.encode()) for profile in directories
+        }
 
     def routes(self) -> list[Route]:
         """All routes. They are public: each message carries its own authentication."""
@@ -104,8 +107,8 @@ class AcmeDoor:
             return Route(f"/acme/{{}}/{path}", {"POST": handler}, permission="public", max_body=MAX_BODY)
 
         return [
-            Route("/acme/{}/directory", {"GET": self._directory, "HEAD": self._directory}, permission="public"),
-            Route("/acme/{}/new-nonce", {"HEAD": self._new_nonce, "GET": self._new_nonce}, permission="public"),
+            self._read_or_post("directory", self._directory),
+            self._read_or_post("new-nonce", self._new_nonce),
             post("new-account", self._new_account, "jwk"),
             post("acct/{}", self._account),
             post("acct/{}/orders", self._orders),
@@ -118,6 +121,22 @@ class AcmeDoor:
             post("cert/{}", self._certificate),
             post("revoke-cert", self._revoke, "either"),
         ]
+
+    def _read_or_post(self, path: str, read: Handler) -> Route:
+        """A resource that may be read by plain GET and must be readable by POST-as-GET too (RFC 8555, 6.3)."""
+
+        async def work(request: Request, _urls: Urls, signed: Signed) -> Response:
+            if not signed.is_post_as_get:
+                raise AcmeProblem(errors.MALFORMED, "this resource is only read: POST-as-GET has an empty payload")
+            answer = await read(request)
+            return replace(answer, headers=(*answer.headers, *self._common(request))) if answer.body else answer
+
+        async def post(request: Request) -> Response:
+            return await self._signed(request, work, "kid")
+
+        return Route(
+            f"/acme/{{}}/{path}", {"GET": read, "HEAD": read, "POST": post}, permission="public", max_body=MAX_BODY
+        )
 
     # --- what every answer has in common -----------------------------------------------------------------------
 
@@ -139,13 +158,11 @@ class AcmeDoor:
         return render(problem, *self._common(request), *extra)
 
     def _common(self, request: Request) -> tuple[tuple[bytes, bytes], ...]:
-        parts = request.path.split("/", 3)
-        index = f"{self._base}/acme/{parts[2] if len(parts) > 2 else ''}/directory"
-        return (
-            (b"replay-nonce", self._nonces.issue().encode()),
-            (b"link", f'<{index}>;rel="index"'.encode()),
-            *_CORS,
-        )
+        nonce = (b"replay-nonce", self._nonces.issue().encode())
+        # Only what this door made itself goes into a header: a path is a stranger's text, and may hold line ends.
+        profile = request.path.removeprefix("/acme/").partition("/")[0]
+        index = self._index.get(profile)
+        return (nonce, *_CORS) if index is None else (nonce, index, *_CORS)
 
     def _answer(
         self, request: Request, status: int, value: Any, *headers: tuple[bytes, bytes], location: str | None = None
@@ -166,7 +183,7 @@ class AcmeDoor:
         signed = await open_request(
             request.body,
             content_type=request.headers.get("content-type"),
-            url=f"{self._base}{request.path}",
+            url=f"{self._base}{_as_requested(request)}",
             signed_by=signed_by,
             account_prefix=urls.account_prefix,
             find_account=find_account,
@@ -225,15 +242,19 @@ class AcmeDoor:
         cursor = request.query.decode("latin-1").removeprefix("cursor=")
         found = await self._desks.orders.orders(account, parse_id(cursor) or _ZERO)
         following: list[tuple[bytes, bytes]] = []
-        if len(found) == PAGE:
-            url = f"{urls.orders(account.id)}?cursor={found[-1]}"
+        if len(found) > PAGE:
+            url = f"{urls.orders(account.id)}?cursor={found[PAGE - 1]}"
             following.append((b"link", f'<{url}>;rel="next"'.encode()))
-        return self._answer(request, 200, {"orders": [urls.order(order) for order in found]}, *following)
+        return self._answer(request, 200, {"orders": [urls.order(order) for order in found[:PAGE]]}, *following)
 
     # --- orders ------------------------------------------------------------------------------------------------
 
     async def _new_order(self, request: Request, urls: Urls, signed: Signed) -> Response:
-        order = await self._desks.orders.place(_account_of(signed), signed.json())
+        applied = self._desks.catalogue.profiles.get(urls.profile)
+        if applied is None:
+            raise AcmeProblem(errors.NOT_FOUND, "there is no such directory any more")
+        longest = applied.profile.max_lifetime - applied.profile.backdate
+        order = await self._desks.orders.place(_account_of(signed), signed.json(), longest=longest)
         return self._answer(request, 201, order_view(order, urls), location=urls.order(order.id))
 
     async def _order(self, request: Request, urls: Urls, signed: Signed) -> Response:
@@ -256,7 +277,10 @@ class AcmeDoor:
             if signed.json().get("status") != "deactivated":
                 raise AcmeProblem(errors.MALFORMED, "an authorization can only be deactivated")
             authz = await self._desks.orders.deactivate(account, authz)
-        waiting = ((b"retry-after", b"1"),) if authz.status == "pending" else ()
+        # Said only where a try has failed and the next is due: a first validation takes milliseconds, and a client
+        # that is told a second waits it out.
+        failing = authz.status == "pending" and any(challenge.error for challenge in authz.challenges)
+        waiting = ((b"retry-after", b"1"),) if failing else ()
         return self._answer(request, 200, authz_view(authz, urls), *waiting)
 
     async def _challenge(self, request: Request, urls: Urls, signed: Signed) -> Response:
@@ -271,8 +295,10 @@ class AcmeDoor:
             raise AcmeProblem(errors.NOT_FOUND, "there is no such challenge")
         # python-acme raises without the "up" link.
         up = (b"link", f'<{urls.authz(authz.id)}>;rel="up"'.encode())
+        # lego polls every five seconds unless this answer says otherwise.
+        waiting = ((b"retry-after", b"1"),) if challenge.status == "processing" else ()
         return self._answer(
-            request, 200, challenge_view(authz, challenge, urls), up, location=urls.challenge(authz.id, kind)
+            request, 200, challenge_view(authz, challenge, urls), up, *waiting, location=urls.challenge(authz.id, kind)
         )
 
     # --- certificates ------------------------------------------------------------------------------------------
@@ -293,6 +319,12 @@ class AcmeDoor:
     async def _revoke(self, request: Request, _urls: Urls, signed: Signed) -> Response:
         await self._desks.revocations.revoke(signed.account, signed.key, signed.json())
         return Response(200, b"", (_NO_STORE, *self._common(request)))
+
+
+def _as_requested(request: Request) -> str:
+    """Path and query as the client wrote them: that is the URL which it has signed (RFC 8555, 6.4)."""
+    path = request.raw_path.decode("latin-1")
+    return f"{path}?{request.query.decode('latin-1')}" if request.query else path
 
 
 def _account_of(signed: Signed) -> Account:

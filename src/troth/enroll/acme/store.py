@@ -33,6 +33,15 @@ ACCOUNT_VALID = Guard(
     ("uuid",),
     rank=20,
 )
+#: For changes of the account itself: still valid, and still under the key that signed the request.
+ACCOUNT_KEY_IS = Guard(
+    "acme_account_key_is",
+    """SELECT i.n FROM unnest($1::int[], $2::uuid[], $3::text[]) AS i(n, id, thumbprint)
+       JOIN acme_account a ON a.id = i.id AND a.status = 'valid' AND a.thumbprint = i.thumbprint
+       ORDER BY a.id FOR UPDATE OF a""",
+    ("uuid", "text"),
+    rank=20,
+)
 KEY_FREE = Guard(
     "acme_key_free",
     """SELECT i.n FROM unnest($1::int[], $2::text[], $3::text[]) AS i(n, profile, thumbprint)
@@ -62,6 +71,13 @@ CANCEL_ORDERS = Write(
     """UPDATE acme_order o SET status = 'invalid' FROM unnest($1::uuid[]) AS i(id)
        WHERE o.account_id = i.id AND o.status IN ('pending', 'ready')""",
     ("uuid",),
+)
+CANCEL_AUTHZS = Write(
+    "acme_cancel_authzs",
+    """UPDATE acme_authz a SET status = 'deactivated' FROM unnest($1::uuid[]) AS i(id), acme_order o
+       WHERE o.account_id = i.id AND a.order_id = o.id AND a.status IN ('pending', 'valid')""",
+    ("uuid",),
+    rank=51,
 )
 ADD_ORDER = Write(
     "acme_add_order",
@@ -100,26 +116,66 @@ AUTHZ_PENDING = Guard(
     ("uuid",),
     rank=23,
 )
-SET_AUTHZ = Write(
-    "acme_set_authz",
-    """UPDATE acme_authz a SET status = i.status, challenges = i.challenges, expires = i.expires
-       FROM unnest($1::uuid[], $2::text[], $3::jsonb[], $4::timestamptz[]) AS i(id, status, challenges, expires)
-       WHERE a.id = i.id""",
-    ("uuid", "text", "jsonb", "timestamptz"),
+AUTHZ_VALID = Guard(
+    "acme_authz_valid",
+    """SELECT i.n FROM unnest($1::int[], $2::uuid[]) AS i(n, id)
+       JOIN acme_authz a ON a.id = i.id AND a.status = 'valid' ORDER BY a.id FOR SHARE OF a""",
+    ("uuid",),
+    rank=23,
 )
-#: Runs after SET_AUTHZ in the same transaction, under the order's lock: the last valid authorization makes the
-#: order ready at once (clients look only at authorizations before they finalize).
+#: One challenge of an authorization; the others stay as they are in the row, whatever the writer had read of them.
+SET_CHALLENGE = Write(
+    "acme_set_challenge",
+    """UPDATE acme_authz a SET status = i.status, expires = i.expires,
+           challenges = (SELECT jsonb_agg(CASE WHEN c.value ->> 'type' = i.challenge ->> 'type' THEN i.challenge
+                                               ELSE c.value END ORDER BY c.ordinality)
+                         FROM jsonb_array_elements(a.challenges) WITH ORDINALITY AS c)
+       FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::jsonb[]) AS i(id, status, expires, challenge)
+       WHERE a.id = i.id""",
+    ("uuid", "text", "timestamptz", "jsonb"),
+)
+DEACTIVATE_AUTHZ = Write(
+    "acme_deactivate_authz",
+    """UPDATE acme_authz a SET status = 'deactivated' FROM unnest($1::uuid[]) AS i(id)
+       WHERE a.id = i.id AND a.status IN ('pending', 'valid')""",
+    ("uuid",),
+)
+#: All that an account holds for a name, and then the orders that stood on it.
+GIVE_UP = Write(
+    "acme_give_up",
+    """UPDATE acme_authz a SET status = 'deactivated'
+       FROM unnest($1::uuid[], $2::text[], $3::text[], $4::boolean[]) AS i(account_id, type, value, wildcard)
+       WHERE a.account_id = i.account_id AND a.type = i.type AND a.value = i.value AND a.wildcard = i.wildcard
+         AND a.status = 'valid'""",
+    ("uuid", "text", "text", "boolean"),
+    rank=51,
+)
+GIVE_UP_ORDERS = Write(
+    "acme_give_up_orders",
+    """UPDATE acme_order o SET status = 'invalid'
+       FROM unnest($1::uuid[], $2::text[], $3::text[], $4::boolean[]) AS i(account_id, type, value, wildcard)
+       WHERE o.account_id = i.account_id AND o.status IN ('pending', 'ready') AND EXISTS (
+           SELECT 1 FROM acme_authz a WHERE a.order_id = o.id AND a.type = i.type AND a.value = i.value
+               AND a.wildcard = i.wildcard AND a.status = 'deactivated')""",
+    ("uuid", "text", "text", "boolean"),
+    rank=53,
+)
+#: Runs after the authorizations' change in the same transaction, under the order's lock: the last valid authorization
+#: makes the order ready at once (clients look only at authorizations before they finalize), and one that is lost
+#: undoes it again (RFC 8555, 7.1.6). A ready order lasts no longer than the proofs it stands on.
 SETTLE_ORDER = Write(
     "acme_settle_order",
     """UPDATE acme_order o SET
            status = CASE WHEN s.failed THEN 'invalid' ELSE 'ready' END,
-           error = CASE WHEN s.failed THEN s.error ELSE NULL END
+           error = CASE WHEN s.failed THEN s.error ELSE NULL END,
+           expires = LEAST(o.expires, s.expires)
        FROM (SELECT i.id, i.error,
                     bool_or(a.status IN ('invalid', 'deactivated')) AS failed,
-                    bool_and(a.status = 'valid') AS complete
+                    bool_and(a.status = 'valid') AS complete,
+                    min(a.expires) AS expires
              FROM unnest($1::uuid[], $2::jsonb[]) AS i(id, error) JOIN acme_authz a ON a.order_id = i.id
              GROUP BY i.id, i.error) AS s
-       WHERE o.id = s.id AND o.status = 'pending' AND (s.failed OR s.complete)""",
+       WHERE o.id = s.id AND (o.status = 'pending' AND (s.failed OR s.complete) OR o.status = 'ready' AND s.failed)""",
     ("uuid", "jsonb"),
     rank=52,
 )
@@ -153,12 +209,22 @@ FROM acme_order o"""
 _ORDER_BY_ID = f"{_ORDER} WHERE o.id = $1"
 _ORDER_BY_CERTIFICATE = f"{_ORDER} WHERE o.certificate_id = $1"
 _ORDERS_OF = """
-SELECT id FROM acme_order WHERE account_id = $1 AND status <> 'invalid' AND id > $2 ORDER BY id LIMIT $3"""
+SELECT id FROM acme_order WHERE account_id = $1 AND id > $2
+    AND status <> 'invalid' AND (status NOT IN ('pending', 'ready') OR expires > $3)
+ORDER BY id LIMIT $4"""
 _AUTHZ = """
 SELECT id, order_id, account_id, type, value, wildcard, status, expires, challenges FROM acme_authz WHERE id = $1"""
+#: The longest-lived proof of each name: one probe of acme_authz_held per name, however often it was proved.
 _HELD = """
-SELECT id, order_id, account_id, type, value, wildcard, status, expires, challenges FROM acme_authz
-WHERE account_id = $1 AND status = 'valid' AND expires > $2 AND value = ANY($3::text[]) ORDER BY expires"""
+SELECT a.* FROM unnest($3::text[], $4::boolean[]) AS i(value, wildcard) CROSS JOIN LATERAL (
+    SELECT id, order_id, account_id, type, value, wildcard, status, expires, challenges FROM acme_authz
+    WHERE account_id = $1 AND value = i.value AND wildcard = i.wildcard AND status = 'valid' AND expires > $2
+    ORDER BY expires DESC LIMIT 1) AS a"""
+#: Names of an order that are proved at this moment, each with the method that proved it.
+_PROVED = """
+SELECT CASE WHEN a.wildcard THEN '*.' || a.value ELSE a.value END AS name,
+    (SELECT c ->> 'type' FROM jsonb_array_elements(a.challenges) AS c WHERE c ->> 'status' = 'valid' LIMIT 1) AS method
+FROM acme_authz a WHERE a.order_id = $1 AND a.status = 'valid' AND a.expires > $2"""
 
 _challenges = msgspec.json.Decoder(tuple[Challenge, ...])
 
@@ -166,6 +232,11 @@ _challenges = msgspec.json.Decoder(tuple[Challenge, ...])
 def encode_challenges(challenges: tuple[Challenge, ...]) -> str:
     """Challenges as the JSON that lies in their authorization's row."""
     return msgspec.json.encode(challenges).decode()
+
+
+def encode_challenge(challenge: Challenge) -> str:
+    """One challenge, as it lies in the row."""
+    return msgspec.json.encode(challenge).decode()
 
 
 class AcmeStore:
@@ -190,9 +261,13 @@ class AcmeStore:
         """The order that a certificate came from."""
         return _order(await self._reader.fetchrow(_ORDER_BY_CERTIFICATE, certificate))
 
-    async def orders_of(self, account: UUID, *, after: UUID, limit: int) -> list[UUID]:
+    async def orders_of(self, account: UUID, *, after: UUID, now: datetime, limit: int) -> list[UUID]:
         """Ids of an account's orders that are not invalid, oldest first, above ``after``."""
-        return [row["id"] for row in await self._reader.fetch(_ORDERS_OF, account, after, limit)]
+        return [row["id"] for row in await self._reader.fetch(_ORDERS_OF, account, after, now, limit)]
+
+    async def proved(self, order: UUID, now: datetime) -> dict[str, str]:
+        """Names of an order whose authorization is valid at ``now``, each with the challenge type that proved it."""
+        return {row["name"]: row["method"] for row in await self._reader.fetch(_PROVED, order, now)}
 
     async def authorization(self, authz: UUID) -> Authorization | None:
         """One authorization."""
@@ -201,8 +276,9 @@ class AcmeStore:
 
     async def held(self, account: UUID, names: Iterable[str], now: datetime) -> dict[str, Authorization]:
         """The account's valid authorizations for these names (``*.`` included), the longest-lived of each."""
-        bases = sorted({name.removeprefix("*.") for name in names})
-        rows = await self._reader.fetch(_HELD, account, now, bases)
+        wanted = sorted(set(names))
+        bases = [name.removeprefix("*.") for name in wanted]
+        rows = await self._reader.fetch(_HELD, account, now, bases, [name.startswith("*.") for name in wanted])
         return {authz.name: authz for authz in map(authorization_of, rows)}
 
 

@@ -25,9 +25,6 @@ from troth.store.unit import Unit
 
 log = get_logger("acme")
 
-#: Longer than a validation can take, so that no two workers validate one challenge at once.
-LEASE = timedelta(seconds=30)
-
 
 class ValidationJobs:
     """Handler of ``acme.validate`` jobs."""
@@ -57,7 +54,8 @@ class ValidationJobs:
         authz = await self._store.authorization(UUID(job.payload["authz"]))
         challenge = authz.challenge(job.payload["type"]) if authz is not None else None
         account = await self._store.account(authz.account_id) if authz is not None else None
-        if authz is None or challenge is None or account is None or authz.status != "pending":
+        wanted = account is not None and account.status == "valid" and authz is not None and authz.status == "pending"
+        if authz is None or challenge is None or account is None or not wanted:
             await self._database.commit(finish(Unit(), job))
             return
         thumbprint = self._keys.stored(account.jwk).thumbprint
@@ -74,7 +72,9 @@ class ValidationJobs:
             done = replace_challenge(challenge, status="valid", validated=rfc3339(self._clock.now()), error=None)
             await self._desk.settle(authz, done, "valid", data, with_job=lambda unit: finish(unit, job))
             return
-        log.info("validation.failed", authz=str(authz.id), detail=result.problem.detail, attempt=job.attempts)
+        # The URL in the detail ends in the token, which is nobody's business but the two parties'.
+        detail = result.problem.detail.replace(challenge.token, "…")
+        log.info("validation.failed", authz=str(authz.id), detail=detail, attempt=job.attempts)
         problem = result.problem.document()
         if result.retryable and job.attempts < self._attempts and authz.expires > self._clock.now():
             again = self._clock.now() + self._retry_after * 2 ** (job.attempts - 1)

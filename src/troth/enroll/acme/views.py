@@ -46,8 +46,9 @@ def order_view(order: Order, urls: Urls) -> dict[str, Any]:
 def authz_view(authz: Authorization, urls: Urls) -> dict[str, Any]:
     """Section 7.1.4. Once an authorization is decided only the challenge that decided it is shown."""
     shown = authz.challenges
-    if authz.status in ("valid", "invalid"):
-        shown = tuple(challenge for challenge in shown if challenge.status == authz.status) or shown
+    decided = {"valid": "valid", "expired": "valid", "invalid": "invalid"}.get(authz.status)
+    if decided is not None:
+        shown = tuple(challenge for challenge in shown if challenge.status == decided) or shown
     view: dict[str, Any] = {
         "identifier": {"type": authz.identifier.type, "value": authz.identifier.value},
         "status": authz.status,

@@ -42,4 +42,4 @@ CREATE TABLE acme_authz (
     challenges jsonb NOT NULL
 );
 CREATE INDEX acme_authz_order ON acme_authz (order_id);
-CREATE INDEX acme_authz_held ON acme_authz (account_id, value) WHERE status = 'valid';
+CREATE INDEX acme_authz_held ON acme_authz (account_id, value, wildcard, expires) WHERE status = 'valid';

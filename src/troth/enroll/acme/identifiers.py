@@ -1,0 +1,85 @@
+"""What newOrder asks for, read strictly (RFC 8555, 7.4; RFC 8738), and the challenges offered for it."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from datetime import UTC, datetime, timedelta
+
+from troth.client.jose import b64url_encode
+from troth.enroll.acme import errors
+from troth.enroll.acme.model import DNS_01, HTTP_01, TLS_ALPN_01, Challenge
+from troth.enroll.acme.problems import AcmeProblem, Identifier, compound
+from troth.kit.clock import to_seconds
+from troth.kit.errors import TrothError
+from troth.pki.names import canonical_dns, canonical_ip
+
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)\Z", re.IGNORECASE | re.ASCII)
+_SHORTEST = timedelta(minutes=2)
+
+
+def read_identifiers(value: object, most: int = 100) -> tuple[Identifier, ...]:
+    """The identifiers of newOrder: canonical, sorted, without doubles. Raises AcmeProblem per failing identifier."""
+    if not isinstance(value, list) or not value:
+        raise AcmeProblem(errors.MALFORMED, "identifiers is not a list with at least one entry")
+    if len(value) > most:
+        raise AcmeProblem(errors.IDENTIFIER_REJECTED, f"an order holds at most {most} identifiers")
+    found: set[Identifier] = set()
+    problems: list[AcmeProblem] = []
+    for item in value:
+        if (
+            not isinstance(item, dict)
+            or not isinstance(item.get("type"), str)
+            or not isinstance(item.get("value"), str)
+        ):
+            raise AcmeProblem(errors.MALFORMED, "an identifier is not an object with type and value")
+        kind, text = item["type"], item["value"]
+        identifier = Identifier(kind[:40], text[:255])
+        try:
+            if kind == "dns":
+                found.add(Identifier("dns", canonical_dns(text)))
+            elif kind == "ip":
+                canonical = canonical_ip(text)
+                if canonical != text:
+                    raise AcmeProblem(errors.IDENTIFIER_MALFORMED, f"write it as {canonical}", identifier=identifier)
+                found.add(Identifier("ip", canonical))
+            else:
+                problems.append(AcmeProblem(errors.IDENTIFIER_UNSUPPORTED, identifier=identifier))
+        except AcmeProblem as problem:
+            problems.append(problem)
+        except TrothError as error:
+            problems.append(AcmeProblem(errors.IDENTIFIER_MALFORMED, error.detail, identifier=identifier))
+    if problems:
+        raise compound(problems)
+    return tuple(sorted(found, key=lambda name: (name.type, name.value)))
+
+
+def read_not_after(value: object, now: datetime, latest: datetime) -> datetime | None:
+    """``notAfter`` of newOrder, in UTC and whole seconds. Raises AcmeProblem for an unreadable or unfit one.
+
+    What the profile cannot give is refused here, and not quietly shortened in the certificate.
+    """
+    if value is None:
+        return None
+    try:
+        if not isinstance(value, str) or not _RFC3339.match(value):
+            raise ValueError
+        moment = to_seconds(datetime.fromisoformat(value.upper()).astimezone(UTC))
+    except (ValueError, OverflowError):
+        raise AcmeProblem(errors.MALFORMED, "notAfter is not an RFC 3339 time") from None
+    if moment < now + _SHORTEST:
+        raise AcmeProblem(errors.MALFORMED, "notAfter lies in the past, or less than two minutes ahead")
+    if moment > latest:
+        raise AcmeProblem(errors.MALFORMED, f"notAfter lies behind {latest:%Y-%m-%dT%H:%M:%SZ}, the latest given here")
+    return moment
+
+
+def offered_challenges(kind: str, *, wildcard: bool) -> tuple[Challenge, ...]:
+    """The challenges for an identifier: DNS alone for wildcards (RFC 8555, 8.4), never DNS for addresses (RFC 8738)."""
+    if wildcard:
+        kinds: tuple[str, ...] = (DNS_01,)
+    elif kind == "ip":
+        kinds = (HTTP_01, TLS_ALPN_01)
+    else:
+        kinds = (HTTP_01, DNS_01, TLS_ALPN_01)
+    return tuple(Challenge(name, b64url_encode(secrets.token_bytes(32))) for name in kinds)
