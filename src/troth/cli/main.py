@@ -25,6 +25,17 @@ app = App(
 # The help stands here, so that the list of commands needs none of their modules.
 app.command("troth.cli.up:up", name="up", help="Start everything on this machine and serve until Ctrl-C.")
 app.command("troth.cli.serve:serve", name="serve", help="Run one role alone.")
+app.command("troth.cli.verbs:status", name="status", help="Say how this installation is.")
+app.command("troth.cli.verbs:apply", name="apply", help="Apply directories, policies, feeds and profiles.")
+app.command("troth.cli.verbs:why", name="why", help="Say why a certificate or device is trusted, or not.")
+app.command("troth.cli.cert:app", name="cert", help="Find, issue, hold, release and revoke certificates.")
+app.command("troth.cli.subject:app", name="subject", help="Users, devices and workloads.")
+app.command("troth.cli.staged:app", name="staged", help="Decide on actions that wait for a person.")
+app.command("troth.cli.feed:app", name="feed", help="Sources of signals.")
+app.command("troth.cli.verbs:freeze", name="freeze", help="Stop automation.")
+app.command("troth.cli.verbs:unfreeze", name="unfreeze", help="Let automation go on.")
+app.command("troth.cli.audit:app", name="audit", help="Export the ledger, and prove an export offline.")
+app.command("troth.cli.admin:app", name="admin", help="Accounts of the dashboard.")
 app.command("troth.cli.config:app", name="config", help="Check the configuration; print the reference.")
 app.command("troth.cli.version:version", name="version", help="Print the version.")
 

@@ -175,6 +175,14 @@ class Configuration(Protocol):
         """All feeds by name."""
         ...
 
+    async def change_feed_secret(self, name: str, by: Principal, *, leaked: bool) -> str:
+        """A new webhook secret, told this once; the former one is good for a day unless it ``leaked``."""
+        ...
+
+    async def suspend_feed(self, name: str, by: Principal, *, suspended: bool, reason: str) -> None:
+        """Stage whatever the feed asks for from now on, or let it act again. Raises TrothError."""
+        ...
+
 
 class Enforcement(Protocol):
     """The one switch that stops automation."""

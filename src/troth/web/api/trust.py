@@ -34,6 +34,18 @@ class Reason(Struct, frozen=True, forbid_unknown_fields=True):
     reason: Annotated[str, Meta(min_length=1, max_length=500)]
 
 
+class SecretCommand(Struct, frozen=True, forbid_unknown_fields=True):
+    """``leaked``: the former secret stops at once rather than in a day."""
+
+    leaked: bool = False
+
+
+class NewSecret(Struct, frozen=True):
+    """A fresh webhook secret."""
+
+    secret: str
+
+
 @get("/subjects", opt=needs(Permission.SUBJECT_READ), operation_id="listSubjects", tags=["Subjects"])
 async def list_subjects(
     request: Req, q: FromQuery[str] = "",
@@ -121,6 +133,32 @@ async def list_feeds(request: Req) -> Sequence[FeedView]:
     return await services_of(request).configuration.feeds()
 
 
+@post("/feeds/{name:str}/secret", opt=needs(Permission.FEED_WRITE), operation_id="changeFeedSecret",
+      tags=["Configuration"], status_code=200)  # fmt: skip
+async def change_feed_secret(request: Req, name: FromPath[str], data: JSONBody[SecretCommand]) -> NewSecret:
+    """A new webhook secret, shown this once."""
+    made = await services_of(request).configuration.change_feed_secret(name, asker(request), leaked=data.leaked)
+    return NewSecret(made)
+
+
+@post("/feeds/{name:str}/suspend", opt=needs(Permission.FEED_WRITE), operation_id="suspendFeed",
+      tags=["Configuration"], status_code=200)  # fmt: skip
+async def suspend_feed(request: Req, name: FromPath[str], data: JSONBody[Note]) -> Sequence[FeedView]:
+    """Record the feed's signals and stage what they ask for."""
+    configuration = services_of(request).configuration
+    await configuration.suspend_feed(name, asker(request), suspended=True, reason=data.note)
+    return await configuration.feeds()
+
+
+@post("/feeds/{name:str}/resume", opt=needs(Permission.FEED_WRITE), operation_id="resumeFeed",
+      tags=["Configuration"], status_code=200)  # fmt: skip
+async def resume_feed(request: Req, name: FromPath[str], data: JSONBody[Note]) -> Sequence[FeedView]:
+    """Let the feed act again, within its cap."""
+    configuration = services_of(request).configuration
+    await configuration.suspend_feed(name, asker(request), suspended=False, reason=data.note)
+    return await configuration.feeds()
+
+
 @get("/enforcement", opt=needs(Permission.STATUS_READ), operation_id="getEnforcement", tags=["Enforcement"])
 async def get_enforcement(request: Req) -> FreezeView:
     """Whether enforcement is stopped."""
@@ -145,5 +183,5 @@ async def unfreeze(request: Req) -> FreezeView:
 
 HANDLERS = (
     list_subjects, get_subject, list_staged, approve_staged, reject_staged, apply, list_policies, get_policy,
-    list_feeds, get_enforcement, freeze, unfreeze,
+    list_feeds, change_feed_secret, suspend_feed, resume_feed, get_enforcement, freeze, unfreeze,
 )  # fmt: skip

@@ -19,7 +19,7 @@ from troth.trust.action_store import ActionKind, ActionState, StagedAction, Why
 from troth.trust.directory_plan import Directory, DirectoryPlan
 from troth.trust.errors import PolicyError
 from troth.trust.explain import span
-from troth.trust.feed_desk import FeedDesk
+from troth.trust.feed_desk import OVERLAP, FeedDesk
 from troth.trust.feeds import Feed, parse_feeds
 from troth.trust.grammar import parse_policy
 from troth.trust.orders import Orders
@@ -230,6 +230,13 @@ class Documents:
                 )
             )  # fmt: skip
         return views
+
+    async def change_feed_secret(self, name: str, by: Principal, *, leaked: bool) -> str:
+        return await self._desk.change_secret(name, actor=by.actor, overlap=timedelta(0) if leaked else OVERLAP)
+
+    async def suspend_feed(self, name: str, by: Principal, *, suspended: bool, reason: str) -> None:
+        change = self._desk.suspend if suspended else self._desk.resume
+        await change(name, actor=by.actor, reason=reason)
 
 
 def _scope(feed: Feed) -> str:

@@ -1,0 +1,326 @@
+"""The walk itself: issue, know, tell, watch and act, record. Each step does, looks, and says what it saw."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import msgspec
+
+from troth.cli.demo import fleet
+from troth.cli.demo.doors import Decision, Doors, Issued, Pair, Row
+from troth.cli.demo.errors import NOT_AS_TOLD, DemoError
+from troth.cli.demo.feeds import Feed, Taken
+from troth.cli.demo.server import challenge_server, obtain
+from troth.cli.demo.story import Story
+from troth.client.acme import AcmeError, AcmeTimeout
+from troth.client.ocsp import Ocsp, OcspAnswer
+from troth.client.transport import Transport
+from troth.kit.clock import Clock
+
+#: A hold takes effect within a second; after this long something is wrong.
+_PATIENCE = 10.0
+#: Beside the full 30 days, a certificate is one of the short ones that an obligation of the policy made.
+_FULL = timedelta(days=29)
+_HELD = "revoked (certificateHold)"
+
+
+class Told(msgspec.Struct, kw_only=True):
+    """What the walk made and measured. Milliseconds are counted from the moment a signal is sent."""
+
+    devices: int = 0
+    issued: int = 0
+    kept: int = 0
+    outcomes: dict[str, int] = msgspec.field(default_factory=dict)
+    acme: str = ""
+    hold_ms: float = 0.0
+    release_ms: float = 0.0
+    quarantined: int = 0
+    staged: int = 0
+    ledger_events: int = 0
+
+
+@dataclass(kw_only=True)
+class Walk:
+    """One telling of it.
+
+    Attributes:
+        directory: the ACME directory for servers.
+        challenge_port: where http-01 looks, as the configuration says.
+        feeds: by name, with their fresh secrets.
+        verify: proves the ledger from an export; returns the number of events, raises when it does not hold.
+    """
+
+    doors: Doors
+    story: Story
+    clock: Clock
+    transport: Transport
+    https_url: str
+    directory: str
+    challenge_port: int
+    verify: Callable[[], int]
+    feeds: dict[str, Feed] = field(default_factory=dict)
+    told: Told = field(default_factory=Told)
+
+    async def run(self) -> Told:
+        """Play it from the beginning. Raises DemoError where Troth does otherwise than it promises."""
+        if self.doors.frozen():
+            raise DemoError(NOT_AS_TOLD, "enforcement is frozen, so nothing would be held: lift the freeze first")
+        await self.know()
+        await self.listen()
+        await self.issue()
+        await self.serve()
+        hero = self.hero()
+        ocsp = Ocsp(hero.leaf, hero.issuer, self.transport)
+        await self.tell(hero, ocsp)
+        await self.intrusion(hero, ocsp)
+        await self.why()
+        await self.stranger(ocsp)
+        await self.cleared(hero, ocsp)
+        await self.storm()
+        await self.record()
+        return self.told
+
+    # --- know ------------------------------------------------------------------------------------------------------
+
+    async def know(self) -> None:
+        """Who and what there is."""
+        devices = fleet.devices()
+        self.told.devices = len(devices)
+        self.story.title("Know who and what there is")
+        counted = self.doors.apply(fleet.directory(self.clock.now()))
+        fresh = sum(number for (kind, action), number in counted.items() if action == "created" and kind != "fact")
+        owners = len({one.owner for one in devices})
+        self.story.tell(
+            f"{len(devices)} devices of {owners} people, every one invented, with what an MDM and an EDR last said of "
+            "them, and when."
+        )
+        self.story.tell("They are here from an earlier run." if not fresh else f"{fresh} subjects are new.")
+        self.story.see(f"/subjects?q={fleet.PREFIX}")
+        await self.story.beat()
+
+    async def listen(self) -> None:
+        """The systems that may speak of them."""
+        self.story.title("Say who may report about them, and how far that goes")
+        for name, secret in self.doors.feed_secrets().items():
+            self.feeds[name] = Feed(name, secret, url=self.https_url, transport=self.transport, clock=self.clock)
+        self.story.tell(f"{', '.join(self.feeds)}: about these devices only, and no further than quarantine.")
+        self.story.tell("Their signing secrets were just made anew, and are known to this process alone.")
+        self.story.see("/feeds")
+        await self._settle()
+        await self.story.beat()
+
+    async def _settle(self) -> None:
+        """Take back what an earlier run has left."""
+        rows = self.doors.subjects("device")
+        waiting = {one.subject.name for one in self.doors.staged(fleet.SENSOR)}
+        accused = [one.name for one in fleet.storm() if one.name in waiting or rows[one.name].standing != "trusted"]
+        for name in accused:
+            await self.feeds[fleet.SENSOR].say("edr.cleared", name, "An earlier run of the demonstration is over.")
+        if rows[fleet.HERO].standing != "trusted":
+            await self.feeds[fleet.EDR].say("edr.cleared", fleet.HERO, "An earlier run of the demonstration is over.")
+            accused.append(fleet.HERO)
+        if accused:
+            self.story.tell(f"First, what an earlier run said of {len(accused)} devices is taken back.")
+
+    # --- issue -----------------------------------------------------------------------------------------------------
+
+    async def issue(self) -> None:
+        """A certificate for each device that policy lets have one."""
+        self.story.title("Issue: a certificate for each device, if policy says so")
+        self.story.tell("Each key is made here and stays here. Most devices get 30 days; of the others:")
+        self.story.see("/certificates?profile=client-device")
+        rows, outcomes = self.doors.subjects("device"), Counter[str]()
+        for device in fleet.devices():
+            row = rows[device.name]
+            if self._serving(row):
+                self.told.kept += 1
+                continue
+            issued = self.doors.issue(device)
+            decision = self.doors.why(str(issued.id) if issued is not None else f"device:{device.name}")
+            outcomes[decision.outcome] += 1
+            if issued is None or issued.lifetime < _FULL:
+                self.story.tell(f"  {device.name}: {_shortly(issued, decision)}")
+            await self.story.beat(0.15)
+        self.told.outcomes = dict(outcomes)
+        self.told.issued = sum(outcomes.values()) - outcomes["deny"]
+        known = f", {self.told.kept} have theirs from an earlier run" if self.told.kept else ""
+        self.story.tell(f"{self.told.issued} issued, {outcomes['deny']} refused{known}.")
+        await self.story.beat()
+
+    def _serving(self, row: Row) -> bool:
+        now = self.clock.now()
+        return row.certificates > 0 and any(one.serves(now) for one in self.doors.certificates(row.id))
+
+    async def serve(self) -> None:
+        """A server's certificate, by ACME."""
+        self.story.title("A server proves what is its own, by ACME")
+        address, port = fleet.SERVER_ADDRESS, self.challenge_port
+        try:
+            async with challenge_server(address, port) as show:
+                leaf = await obtain(self.directory, address, show, self.transport)
+        except OSError as error:
+            self.told.acme = f"left out: port {port} of {address} cannot be served ({error.strerror})"
+            self.story.tell(f"Left out: http-01 is looked for on port {port}, and this user cannot serve it there.")
+            self.story.tell("Start Troth with TROTH__ACME__HTTP_PORT=8085 in both environments to see this step.")
+        except (AcmeError, AcmeTimeout) as error:
+            self.told.acme = f"failed: {error.detail}"
+            self.story.tell(f"Troth refused: {error.detail}")
+        else:
+            self.told.acme = "issued"
+            days = (leaf.not_valid_after_utc - leaf.not_valid_before_utc).days + 1
+            self.story.tell(f"{fleet.SERVER} showed a token at http://{address}:{port} (http-01) and has {days} days.")
+            self.story.tell(f"Any ACME client does the same at {self.directory}")
+            self.story.see("/certificates?profile=tls-server")
+        await self.story.beat()
+
+    # --- tell ------------------------------------------------------------------------------------------------------
+
+    def hero(self) -> Pair:
+        """The certificate that the rest is about."""
+        now, row = self.clock.now(), self.doors.subjects("device")[fleet.HERO]
+        for one in self.doors.certificates(row.id):
+            if one.profile == "client-device" and one.serves(now):
+                return self.doors.pair(one.id, self.doors.issuer())
+        raise DemoError(NOT_AS_TOLD, f"{fleet.HERO} has no certificate")
+
+    async def tell(self, hero: Pair, ocsp: Ocsp) -> None:
+        """What OCSP says of a healthy device."""
+        self.story.title(f"Tell: is the certificate of {fleet.HERO} good?")
+        answer = await ocsp.ask()
+        self.story.tell(f"OCSP, at {ocsp.url} as the certificate says: {answer}.")
+        self._expect(answer, "good")
+        self.story.see(f"/certificates/{hero.id}")
+        await self.story.beat()
+
+    # --- watch and act ---------------------------------------------------------------------------------------------
+
+    async def intrusion(self, hero: Pair, ocsp: Ocsp) -> None:
+        """The EDR reports, and the certificate is on hold."""
+        self.story.title(f"Watch: the EDR reports an intrusion on {fleet.HERO}")
+
+        async def act() -> Taken:
+            return await self.feeds[fleet.EDR].say("edr.intrusion", fleet.HERO, "Credential dumping (invented).")
+
+        taken, self.told.hold_ms = await self._timed(act, ocsp, _HELD)
+        self.story.tell(f"Troth took the signed signal; {fleet.HERO} is {taken.standing}.")
+        self.story.tell(f"OCSP said {_HELD} {self.told.hold_ms:.0f} ms after the signal was sent.")
+        self.story.see(f"/certificates/{hero.id}")
+        await self.story.beat()
+
+    async def why(self) -> None:
+        """The causes, and what a fresh request is told."""
+        self.story.title("Ask why")
+        subject = self.doors.subject(fleet.HERO)
+        for cause in subject.causes:
+            source = cause.source.removeprefix("feed:")
+            self.story.tell(f"{subject.name} is {cause.effect}: {source} raised {cause.cause!r}.")
+            self.story.tell(f"What clears it: {cause.clears}.")
+        device = next(one for one in fleet.devices() if one.name == fleet.HERO)
+        issued = self.doors.issue(device)
+        if issued is None:
+            raise DemoError(NOT_AS_TOLD, "a quarantined device got no certificate of the quarantine profile")
+        self.story.tell("It asks for a new certificate meanwhile, and `troth why` tells what came of that:")
+        for line in self.doors.why(str(issued.id)).lines:
+            self.story.quote(line)
+        self.story.see(f"/subjects/{subject.id}")
+        await self.story.beat(6.0)
+
+    async def stranger(self, ocsp: Ocsp) -> None:
+        """Another feed cannot clear it."""
+        self.story.title("Another system cannot take it back")
+        taken = await self.feeds[fleet.MDM].say("edr.cleared", fleet.HERO, "Looks fine to us (invented).")
+        answer = await ocsp.ask()
+        self.story.tell(f"{fleet.MDM} says it is clean. The cause is {fleet.EDR}'s, so it stays {taken.standing}.")
+        self.story.tell(f"OCSP still says {answer}.")
+        self._expect(answer, _HELD)
+        await self.story.beat()
+
+    async def cleared(self, hero: Pair, ocsp: Ocsp) -> None:
+        """The feed that raised it clears it."""
+        self.story.title("The EDR finds it clean")
+
+        async def act() -> Taken:
+            return await self.feeds[fleet.EDR].say("edr.cleared", fleet.HERO, "Cleaned and checked (invented).")
+
+        taken, self.told.release_ms = await self._timed(act, ocsp, "good")
+        self.story.tell(f"{fleet.HERO} is {taken.standing}; OCSP said good again after {self.told.release_ms:.0f} ms.")
+        self.story.see(f"/certificates/{hero.id}")
+        await self.story.beat()
+
+    async def storm(self) -> None:
+        """More than the cap allows waits for a person."""
+        accused = fleet.storm()
+        self.story.title("A broken sensor accuses twelve devices at once")
+        answers = [await self.feeds[fleet.SENSOR].say("edr.intrusion", one.name, "Everything is on fire (invented).")
+                   for one in accused]  # fmt: skip
+        self.told.staged = sum(one.staged for one in answers)
+        self.told.quarantined = sum(one.standing == "quarantined" for one in answers)
+        self.story.tell(
+            f"Its cap is {fleet.SENSOR_CAP} devices in {fleet.SENSOR_WINDOW} seconds: {self.told.quarantined} are "
+            f"quarantined, and {self.told.staged} wait until a person has looked."
+        )
+        if self.told.staged + self.told.quarantined != len(accused) or not self.told.staged:
+            raise DemoError(NOT_AS_TOLD, f"{self.told.quarantined} quarantined, {self.told.staged} staged")
+        self.story.see("/staged")
+        await self.story.beat()
+
+    # --- record ----------------------------------------------------------------------------------------------------
+
+    async def record(self) -> None:
+        """The proof of it all."""
+        self.story.title("All of it is in the ledger, and the ledger can be proved")
+        self.told.ledger_events = await asyncio.to_thread(self.verify)
+        self.story.tell(
+            f"{self.told.ledger_events} events, exported and verified here: every leaf, every index, every signed "
+            "checkpoint."
+        )
+        self.story.tell("`troth audit verify` does the same, and finds any row changed, deleted or reordered.")
+        self.story.see("/events")
+        await self.story.beat(1.0)
+
+    # --- looking ---------------------------------------------------------------------------------------------------
+
+    async def _timed(self, act: Callable[[], Awaitable[Taken]], ocsp: Ocsp, wanted: str) -> tuple[Taken, float]:
+        """Do ``act`` while asking OCSP; the milliseconds until it said ``wanted``, from before the act."""
+        begun = self.clock.monotonic()
+        watching = asyncio.create_task(self._until(ocsp, wanted))
+        try:
+            taken = await act()
+            seen = await watching
+        finally:
+            watching.cancel()
+        return taken, (seen - begun) * 1000
+
+    async def _until(self, ocsp: Ocsp, wanted: str) -> float:
+        begun = self.clock.monotonic()
+        answer = await ocsp.ask()
+        while str(answer) != wanted:
+            if self.clock.monotonic() - begun > _PATIENCE:
+                raise DemoError(NOT_AS_TOLD, f"OCSP says {answer} after {_PATIENCE:.0f} s, not {wanted}")
+            answer = await ocsp.ask()
+        return self.clock.monotonic()
+
+    def _expect(self, answer: OcspAnswer, wanted: str) -> None:
+        if str(answer) != wanted:
+            raise DemoError(NOT_AS_TOLD, f"OCSP says {answer}, not {wanted}")
+
+
+def _shortly(issued: Issued | None, decision: Decision) -> str:
+    """What came of a request that is not like the others, and why, in a few words."""
+    open_ = [one for one in decision.conditions if one.result != "true" and one.name != "match"]
+    because = "; ".join(reason for one in open_ for reason in (one.why or (f"{one.name} was {one.result}",)))
+    if issued is None:
+        what = "refused"
+    elif decision.outcome == "quarantine":
+        what = f"{_hours(issued.lifetime)} of the quarantine profile"
+    else:
+        what = f"{_hours(issued.lifetime)} only"
+    return f"{what}, by rule {decision.rule}{f' ({because})' if because else ''}"
+
+
+def _hours(length: timedelta) -> str:
+    return f"{round(length / timedelta(hours=1))} hours"

@@ -1,0 +1,106 @@
+"""Verbs that need no noun: ``apply``, ``why``, ``freeze``, ``unfreeze``, ``status``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from troth.cli.api import Api, segment
+from troth.cli.options import Data, Output
+from troth.cli.show import as_json, plain, table, when
+from troth.kit.errors import TrothError, reason
+
+UNREADABLE = reason(
+    "cli.file_unreadable", "a file cannot be read", fix="Give a readable UTF-8 file, or - for standard input."
+)
+
+_MARKS = {"created": "+", "changed": "~", "removed": "-", "unchanged": "="}
+
+
+def apply(
+    *,
+    file: Annotated[tuple[Path, ...], Parameter(name=["--file", "-f"], help="YAML file, or - for standard input.")],
+    dry_run: Annotated[bool, Parameter(help="Only show what would change.", negative="")] = False,
+    data: Data = None,
+    output: Output = "text",
+) -> int:
+    """Apply directories, policies, feeds and profiles. All documents are checked before any is applied."""
+    found = Api.at(data).post(
+        "/apply", "\n---\n".join(_read(one) for one in file), **({"dry_run": "true"} if dry_run else {})
+    )
+    if output == "json":
+        return as_json(found)
+    for change in found["changes"]:
+        detail = f"  ({plain(change['detail'])})" if change["detail"] else ""
+        mark = _MARKS.get(change["action"], " ")
+        print(f"{mark} {change['kind']} {plain(change['name'])}: {change['action']}{detail}")
+        if change["secret"]:
+            print(f"    its webhook secret, shown this once: {change['secret']}")
+    if dry_run:
+        print("Nothing was applied: this was a dry run.")
+    return 0
+
+
+def _read(path: Path) -> str:
+    try:
+        return sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TrothError(UNREADABLE, f"{path}: {error}") from error
+
+
+def why(
+    what: Annotated[str, Parameter(help="Serial number or id of a certificate, a device, a user, or a decision.")],
+    *,
+    data: Data = None,
+    output: Output = "text",
+) -> int:
+    """Say why a certificate was issued or refused, or why a device is trusted or not."""
+    found = Api.at(data).get(f"/why/{segment(what)}")
+    if output == "json":
+        return as_json(found)
+    for line in found["lines"]:
+        print(plain(line) if line else "")
+    return 0
+
+
+def freeze(*, reason: str, data: Data = None, output: Output = "text") -> int:
+    """Stop automation: no signal changes a standing until you unfreeze."""
+    found = Api.at(data).post("/enforcement/freeze", {"reason": reason})
+    return as_json(found) if output == "json" else _frozen(found["frozen"])
+
+
+def unfreeze(*, data: Data = None, output: Output = "text") -> int:
+    """Let automation go on."""
+    found = Api.at(data).post("/enforcement/unfreeze", {})
+    return as_json(found) if output == "json" else _frozen(found["frozen"])
+
+
+def _frozen(frozen: bool) -> int:
+    print("Enforcement is frozen." if frozen else "Enforcement goes on.")
+    return 0
+
+
+def status(*, data: Data = None, output: Output = "text") -> int:
+    """Say how this installation is. Exit code 1 if something fails."""
+    api = Api.at(data)
+    health, authorities, enforcement = api.get("/status"), api.get("/authorities"), api.get("/enforcement")
+    failing = any(check["state"] == "fail" for check in health["checks"])
+    if output == "json":
+        as_json({"health": health, "authorities": authorities, "enforcement": enforcement})
+        return 1 if failing else 0
+    marks = {"ok": "✓", "warn": "!", "fail": "✗"}
+    for check in health["checks"]:
+        print(f"{marks[check['state']]} {check['name']}: {plain(check['detail'])}")
+    if enforcement["frozen"]:
+        print(f"! Enforcement is frozen by {plain(enforcement['by'])}: {plain(enforcement['reason'])}")
+    print()
+    rows = [
+        (one["name"], f"{one['kind']}{', trial, online-born' if one['trial'] else ''}", when(one["not_after"]),
+         when(one["crl_next_update"]), one["certificates"])
+        for one in authorities
+    ]  # fmt: skip
+    table(("authority", "kind", "ends", "next CRL by", "certificates"), rows, empty="No authority.")
+    return 1 if failing else 0
