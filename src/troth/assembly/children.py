@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from troth.assembly.context import VARIABLE, Inherited, Role
+from troth.assembly.context import GATED, VARIABLE, Inherited, Role
 from troth.assembly.errors import CHILD_FAILED, AssemblyError
 from troth.assembly.layout import Layout
 from troth.assembly.process import Process
@@ -22,7 +22,7 @@ log = get_logger("assembly")
 
 Command = Callable[[Role, Layout], list[str]]
 
-_READY_SECONDS = 60.0
+_READY_SECONDS = 120.0
 #: A role ends itself 15 s after it was asked to (``serve.py``); this is for one that cannot even do that.
 _STOP_SECONDS = 20.0
 _FIRST_PAUSE = 0.2
@@ -41,6 +41,7 @@ class Surroundings:
     """What all children share.
 
     Attributes:
+        gate: read end of the pipe that is closed when the database is ready for the children.
         lifeline: read end of the pipe whose write end only the supervisor holds.
         lock: the held lock on the data directory. Children inherit it, so it is held until the last of them is gone.
         environ: the environment they get; settings of the supervisor's command line are in it as variables.
@@ -49,6 +50,7 @@ class Surroundings:
     layout: Layout
     clock: Clock
     sockets: Mapping[str, Sequence[socket.socket]]
+    gate: int
     lifeline: int
     lock: int
     database_url: str
@@ -88,7 +90,7 @@ class Child:
         if not await self._launch():
             status = self._process.status if self._process is not None else None
             await self.stop()
-            how = "is not ready after a minute" if status is None else _ended(status)
+            how = f"is not ready after {_READY_SECONDS:.0f} s" if status is None else _ended(status)
             raise AssemblyError(CHILD_FAILED, f"{self.name} {how}", role=self.role)
         self._keeper = asyncio.create_task(self._keep())
 
@@ -155,6 +157,7 @@ class Child:
             index=self.index,
             sockets={name: [one.fileno() for one in around.sockets[name]] for name in self.listeners},
             ready=ready,
+            gate=around.gate if self.role in GATED else None,
             lifeline=around.lifeline,
             database_url=around.database_url,
         )

@@ -19,6 +19,8 @@ from troth.kit.settings import Config
 Role = Literal["signer", "worker", "status", "web"]
 #: In the order of starting: each needs those before it. They are stopped the other way round.
 ROLES: tuple[Role, ...] = ("signer", "worker", "status", "web")
+#: Those that need the database: they wait at the gate for it, with their program loaded.
+GATED: frozenset[Role] = frozenset({"worker", "status", "web"})
 #: Which listeners a role answers on.
 LISTENERS: Mapping[Role, tuple[str, ...]] = {"signer": (), "worker": (), "status": ("http",), "web": ("https", "admin")}
 
@@ -57,6 +59,7 @@ class Inherited(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         sockets: listener name → descriptors.
         ready: write end of a pipe; a byte says that the role is ready.
+        gate: read end of a pipe that ends when the role may begin: until then it only loads its program.
         lifeline: read end of a pipe that nobody writes to; its end is the supervisor's end.
     """
 
@@ -64,6 +67,7 @@ class Inherited(msgspec.Struct, frozen=True, kw_only=True):
     index: int
     sockets: dict[str, list[int]]
     ready: int
+    gate: int | None
     lifeline: int
     database_url: str
 
@@ -73,7 +77,8 @@ class Inherited(msgspec.Struct, frozen=True, kw_only=True):
 
     def descriptors(self) -> tuple[int, ...]:
         """All descriptors that the child must inherit."""
-        return (self.ready, self.lifeline, *(fd for fds in self.sockets.values() for fd in fds))
+        gate = () if self.gate is None else (self.gate,)
+        return (self.ready, *gate, self.lifeline, *(fd for fds in self.sockets.values() for fd in fds))
 
 
 def inherited() -> Inherited | None:

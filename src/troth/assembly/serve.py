@@ -90,6 +90,8 @@ async def _main(
             os.write(handed_down.ready, b"1")
             os.close(handed_down.ready)
 
+    if handed_down is not None and handed_down.gate is not None:
+        await _opened(handed_down.gate, stop)
     context = RoleContext(
         role=role,
         index=handed_down.index if handed_down is not None else 0,
@@ -115,6 +117,21 @@ async def _main(
         return 1
     log.info("role.stopped")
     return 0
+
+
+async def _opened(gate: int, stop: asyncio.Event) -> None:
+    """Wait until the supervisor opens the gate, or for the end."""
+    opened = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_reader(gate, opened.set)
+    waiting = [asyncio.create_task(opened.wait()), asyncio.create_task(stop.wait())]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waiting:
+            task.cancel()
+        loop.remove_reader(gate)
+        os.close(gate)
 
 
 def _die_with(supervisor: int) -> None:

@@ -1,8 +1,9 @@
 """``troth up``: everything on one machine, kept alive by one process.
 
 The order of a start, each step needing those before it: lock the data directory · bind the listeners · PostgreSQL ·
-migrate · signer · what a first start makes · worker, status, web. A stop goes the other way round, so that nobody
-asks something that has gone already. The supervisor itself holds no key and answers no request.
+migrate · signer · what a first start makes · worker, status, web. Loading their programs takes the processes longer
+than all of that, so they are spawned at once and wait at a gate. A stop goes the other way round, so that nobody asks
+something that has gone already. The supervisor itself holds no key and answers no request.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from troth.assembly.context import LISTENERS, ROLES, Role
 from troth.assembly.errors import ALREADY_RUNNING, AssemblyError
 from troth.assembly.layout import Layout
 from troth.assembly.postgres import EmbeddedPostgres
+from troth.assembly.postgres.server import url as embedded_url
 from troth.assembly.process import Process
 from troth.assembly.progress import Progress
 from troth.kit.clock import Clock
@@ -87,17 +89,18 @@ class Supervisor:
     async def _start_all(self, stack: contextlib.AsyncExitStack, lock: int, running: list[Child]) -> None:
         sockets, known = self._listen()
         stack.callback(listeners.close, sockets)
-        database_url = self.config.database.url or await stack.enter_async_context(self._database())
-        with self.progress.step("preparing the database") as step:
-            applied = await migrate(database_url)
-            step.note(f"{len(applied)} migrations" if applied else "")
         lifeline, held = os.pipe()
         stack.callback(os.close, lifeline)
         stack.callback(os.close, held)
+        gate, barrier = os.pipe()
+        stack.callback(os.close, gate)
+        open_gate = stack.enter_context(_closing_once(barrier))
+        database_url = self.config.database.url or embedded_url(self.layout)
         around = Surroundings(
             layout=self.layout,
             clock=self.clock,
             sockets=sockets,
+            gate=gate,
             lifeline=lifeline,
             lock=lock,
             database_url=database_url,
@@ -112,12 +115,23 @@ class Supervisor:
             database_url=database_url,
             progress=self.progress,
         )
-        stack.push_async_callback(self._stop, running)
+        # All programs are loaded while the database starts; but for the signer they wait at the gate.
         signer, others = _children(self.config.processes, around)
-        # The signer first, alone: all others speak to it while they start, and a first start needs it.
-        await self._start(signer, running)
+        starting = {child: asyncio.create_task(child.start()) for child in (*signer, *others)}
+        running.extend(starting)
+        stack.push_async_callback(self._stop, running, starting)
+        if not self.config.database.url:
+            await stack.enter_async_context(self._database())
+        # Once more, so that in the way down the children end before the database does.
+        stack.push_async_callback(self._stop, running, starting)
+        with self.progress.step("preparing the database") as step:
+            applied = await migrate(database_url)
+            step.note(f"{len(applied)} migrations" if applied else "")
+        # The signer first: all others speak to it while they start, and a first start needs it.
+        await self._ready(signer, starting)
         await self.first_start(start)
-        await self._start(others, running)
+        open_gate()
+        await self._ready(others, starting)
         self.announce(summary.summarize(start))
         log.info("supervisor.ready", pid=os.getpid())
 
@@ -174,20 +188,21 @@ class Supervisor:
             else:
                 log.info("postgres.restarted", pid=database.pid)
 
-    async def _start(self, children: Sequence[Child], running: list[Child]) -> None:
+    async def _ready(self, children: Sequence[Child], starting: Mapping[Child, asyncio.Task[None]]) -> None:
+        """Wait until all of ``children`` are ready; the first failure ends the start."""
         with self.progress.step(f"starting {', '.join(child.name for child in children)}"):
-            running.extend(children)
-            try:
-                async with asyncio.TaskGroup() as tasks:
-                    for child in children:
-                        tasks.create_task(child.start())
-            except BaseExceptionGroup as failed:
-                raise failed.exceptions[0] from None
+            await asyncio.gather(*(starting[child] for child in children))
 
-    async def _stop(self, running: list[Child]) -> None:
+    async def _stop(self, running: list[Child], starting: Mapping[Child, asyncio.Task[None]]) -> None:
+        if not running:
+            return
         with self.progress.step("stopping"):
+            for task in starting.values():
+                task.cancel()
+            await asyncio.gather(*starting.values(), return_exceptions=True)
             for role in reversed(ROLES):
                 await asyncio.gather(*(child.stop() for child in running if child.role == role))
+            running.clear()
 
     @contextlib.asynccontextmanager
     async def _locked(self) -> AsyncIterator[int]:
@@ -217,6 +232,21 @@ def _lives(pid: str) -> bool:
     return process is not None and not process.ended()
 
 
+@contextlib.contextmanager
+def _closing_once(descriptor: int) -> Iterator[Callable[[], None]]:
+    """A function that closes ``descriptor``; at the latest the end of the block does."""
+    left = [descriptor]
+
+    def close() -> None:
+        while left:
+            os.close(left.pop())
+
+    try:
+        yield close
+    finally:
+        close()
+
+
 def _try_lock(descriptor: int) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -236,8 +266,9 @@ def _signals(asked: asyncio.Event, running: list[Child]) -> Iterator[None]:
                 child.kill()
         asked.set()
 
-    # Under nohup SIGHUP is ignored, and stays so.
-    numbers = [n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # under nohup it is ignored, and stays so
+        numbers.append(signal.SIGHUP)
     for number in numbers:
         loop.add_signal_handler(number, ask)
     try:
