@@ -127,8 +127,12 @@ RULES: tuple[Rule, ...] = (clock, signing, sql, permissions, silence, size, unfi
 
 
 def _declares_permission(decorator: ast.Call) -> bool:
-    """``permission=…`` (Litestar keeps it in ``opt``, where the guard reads it), or the same key in ``opt=``."""
+    """``permission=…`` (Litestar keeps it in ``opt``, where the guard reads it), the same key in ``opt=``, or one of
+    the two words of ``web/guard.py``: ``opt=needs(…)`` and ``opt=public()``."""
     for keyword in decorator.keywords:
+        if keyword.arg == "opt" and isinstance(keyword.value, ast.Call) and isinstance(keyword.value.func, ast.Name):
+            needed = keyword.value.func.id == "needs" and bool(keyword.value.args)
+            return needed or keyword.value.func.id == "public"
         if keyword.arg == "permission":
             return not _empty(keyword.value)
         if keyword.arg == "opt" and isinstance(keyword.value, ast.Dict):

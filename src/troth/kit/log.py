@@ -15,8 +15,18 @@ import structlog
 #: Keys whose values are replaced before a line is written, whoever logs them.
 _SECRET_KEYS = frozenset(
     {
-        "authorization", "cookie", "key_authorization", "passphrase", "password", "private_key", "secret", "token",
-        "set_cookie", "webhook_signature", "hmac_key", "pin",
+        "authorization",
+        "cookie",
+        "key_authorization",
+        "passphrase",
+        "password",
+        "private_key",
+        "secret",
+        "token",
+        "set_cookie",
+        "webhook_signature",
+        "hmac_key",
+        "pin",
     }
 )
 

@@ -13,7 +13,7 @@ from importlib import resources
 
 import asyncpg
 
-from troth.store.errors import MIGRATION_CHANGED, SCHEMA_NEWER, StoreError
+from troth.store.errors import MIGRATION_CHANGED, SCHEMA_NEWER, UNAVAILABLE, StoreError, Unavailable
 
 _NAME = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql\Z")
 
@@ -56,9 +56,13 @@ def migrations() -> list[Migration]:
 async def migrate(url: str) -> list[Migration]:
     """Bring the database at ``url`` up to this program's schema; returns the migrations applied now.
 
-    Raises StoreError when an applied file has changed or the schema is newer than this program.
+    Raises Unavailable when the database cannot be reached, StoreError when an applied file has changed or the schema
+    is newer than this program.
     """
-    connection = await asyncpg.connect(url)
+    try:
+        connection = await asyncpg.connect(url)
+    except (OSError, TimeoutError, ValueError, asyncpg.InterfaceError, asyncpg.PostgresError) as error:
+        raise Unavailable(UNAVAILABLE, f"cannot connect: {error}") from error
     try:
         await connection.execute(_CREATE)
         applied: list[Migration] = []

@@ -108,9 +108,9 @@ async def test_an_event_of_a_unit_that_was_dropped_never_existed(ledger: Log) ->
     unit = Unit().record(Event("test.happened", "system:test"))
 
     async def refuse(*_: object) -> None:
-        raise ValueError
+        raise ValueError("dropped")
 
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="dropped"):
         await ledger.database.commit(unit.then(refuse))
     assert await ledger.move() == 0
 

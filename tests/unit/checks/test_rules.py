@@ -152,6 +152,8 @@ def test_a_route_with_a_permission_is_let_be(text: str) -> None:
         "@get()",
         '@post("/a")',
         '@get("/a", permission="")',
+        '@get("/a", opt=needs())',
+        '@get("/a", opt=something(READ))',
         '@delete("/a", opt={"other": 1})',
         "@get(opt=OPTIONS)",
     ],
@@ -171,6 +173,8 @@ def test_a_handler_by_its_full_name_is_found() -> None:
     [
         '@get("/a", permission="certificate.read")',
         '@post(opt={"permission": "certificate.read"})',
+        '@get("/a", opt=needs(Permission.READ))',
+        '@get("/a", opt=public())',
         "@get(permission=READ)",
     ],
 )

@@ -26,6 +26,7 @@ from troth.kit.log import get_logger
 from troth.pki.burn import Burner
 from troth.pki.crl import CrlPublisher
 from troth.pki.responder import Responders
+from troth.pki.sampling import LintSampler
 from troth.status.publisher import CrlDuty
 from troth.store.lease import Instance
 from troth.store.pool import Database
@@ -84,6 +85,7 @@ async def _duties(context: RoleContext, database: Database, instance: Instance, 
         CrlDuty(database, clock, instance.id, crls.publish, context.config.crl).run(stop),
         _every(60.0, own_certificates, stop, "own certificates"),
         _every(2.0, burner.burn_abandoned, stop, "burning"),
+        _every(60.0, LintSampler(database).run_once, stop, "lint of samples"),
         _every(60.0, Mender(database, clock, Enforcer()).run_once, stop, "mending"),
     ]
 
