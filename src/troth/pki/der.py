@@ -70,7 +70,8 @@ def implicit(number: int, content: bytes) -> bytes:
 
 def integer(value: int) -> bytes:
     """INTEGER, two's complement, shortest form."""
-    return tlv(INTEGER, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True))
+    magnitude = value if value >= 0 else ~value  # -128 fits one octet, 128 does not
+    return tlv(INTEGER, value.to_bytes(magnitude.bit_length() // 8 + 1, "big", signed=True))
 
 
 def enumerated(value: int) -> bytes:
