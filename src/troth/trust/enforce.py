@@ -42,16 +42,22 @@ def hold_cause_of(subject_id: UUID) -> str:
 def subject_unit(subject_id: UUID) -> Unit:
     """A unit that has the subject to itself: locked in the database, alone of its kind in a batch.
 
-    A batch runs all its steps before any write, so a reservation for this subject (whose decision holds the same key)
-    and a hold must not share one: the hold would not see the reserved certificate.
+    See :func:`alone_with`.
     """
-    unit = Unit().exclusively(revocation.STATUS_KEY)
-    return unit.guard(
+    return alone_with(subject_id, Unit()).guard(
         signal_store.LOCK_SUBJECT,
         subject_id,
         refuse=SubjectUnknown(SUBJECT_UNKNOWN, f"no subject {subject_id}"),
-        key=("subject", subject_id),
     )
+
+
+def alone_with(subject_id: UUID, unit: Unit) -> Unit:
+    """Keep ``unit`` out of every batch with another change of status, or with a decision about the same subject.
+
+    A batch runs all its steps before any write, so a reservation for this subject (whose decision holds the same key)
+    and a hold must not share one: the hold would not see the reserved certificate.
+    """
+    return unit.exclusively(revocation.STATUS_KEY).exclusively(("subject", subject_id))
 
 
 async def locked_subject(reader: Reader, subject_id: UUID) -> Subject:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -31,10 +32,13 @@ LOCK_SWITCH = Guard(
     rank=30,
 )
 
-_COLUMNS = (
-    "name, kinds, scope, greatest_effect, may_clear, cap_percent, cap_subjects, cap_window_seconds, suspended, "
-    "applied_at, actor"
-)
+_WRITTEN = (
+    "name", "kinds", "scope", "greatest_effect", "may_clear", "cap_percent", "cap_subjects", "cap_window_seconds",
+    "suspended", "applied_at", "actor",
+)  # fmt: skip
+#: What :func:`feed_of` needs.
+COLUMNS = (*_WRITTEN, "former_until")
+_COLUMNS = ", ".join(_WRITTEN)
 _TYPES = ("text", "jsonb", "jsonb", "text", "boolean", "int", "int", "int", "boolean", "timestamptz", "text")
 _ARRAYS = ", ".join(f"${place}::{kind}[]" for place, kind in enumerate(_TYPES, start=1))
 
@@ -86,8 +90,6 @@ _ONE = f"SELECT {_COLUMNS}, former_until FROM feed WHERE name = $1"
 _ALL = f"SELECT {_COLUMNS}, former_until FROM feed ORDER BY name"
 _SEALED = "SELECT secret, former_secret, former_until FROM feed WHERE name = $1"
 _READ_SWITCH = "SELECT frozen, reason, actor, changed_at FROM enforcement_switch"
-# Locked, so that no signal acts after `freeze` has been answered.
-_FROZEN = "SELECT frozen FROM enforcement_switch FOR SHARE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,12 +145,12 @@ def set_switch(unit: Unit, *, frozen: bool, reason: str, actor: str, at: datetim
 async def find_feed(reader: Reader, name: str) -> Feed | None:
     """The feed of that name."""
     row = await reader.fetchrow(_ONE, name)
-    return None if row is None else _feed(row)
+    return None if row is None else feed_of(row)
 
 
 async def all_feeds(reader: Reader) -> list[Feed]:
     """Every feed, by name."""
-    return [_feed(row) for row in await reader.fetch(_ALL)]
+    return [feed_of(row) for row in await reader.fetch(_ALL)]
 
 
 async def sealed_secrets(reader: Reader, name: str) -> Sealed | None:
@@ -164,11 +166,6 @@ async def switch(reader: Reader) -> Switch:
         # The row comes with the migration; without it, stopped is the safe reading.
         return Switch(True, "the enforcement switch is missing from the database", "system:store", None)
     return Switch(row["frozen"], row["reason"], row["actor"], row["changed_at"])
-
-
-async def frozen(reader: Reader) -> bool:
-    """Whether enforcement is stopped, read under a lock that holds until commit."""
-    return (await reader.fetchval(_FROZEN)) is not False
 
 
 def _values(feed: Feed) -> tuple[Any, ...]:
@@ -187,7 +184,8 @@ def _values(feed: Feed) -> tuple[Any, ...]:
     )
 
 
-def _feed(row: Row) -> Feed:
+def feed_of(row: Row | Mapping[str, Any]) -> Feed:
+    """A feed from a row with all of COLUMNS."""
     return Feed(
         name=row["name"],
         kinds=msgspec.json.decode(row["kinds"], type=tuple[str, ...]),

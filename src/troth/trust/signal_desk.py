@@ -1,9 +1,9 @@
 """The signal desk: one signal in, everything it causes, one transaction, and only then an answer.
 
-1. A message that was taken before gets the answer it got then.
-2. Whom it names is looked up; nobody or several is kept and alarmed about, never guessed.
-3. In one unit, with feed and subject locked (``taking``): what the feed is granted, whether the word is late, caps and
+1. Whom it names is looked up; nobody or several is kept and alarmed about, never guessed.
+2. In one unit, with feed and subject locked (``taking``): what the feed is granted, whether the word is late, caps and
    freeze, the cause, the standing, the holds on certificates, the ledger events.
+3. A message that was taken before stops there, and gets the answer it got then.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from troth.kit.ids import new_id
 from troth.store.pool import Database
 from troth.store.unit import Unit
 from troth.trust import signal_store
-from troth.trust.enforce import Enforcer, subject_unit
+from troth.trust.enforce import Enforcer, alone_with
 from troth.trust.feed_store import LOCK_FEED
 from troth.trust.signal_errors import FEED_UNKNOWN, MESSAGE_REUSED, FeedUnknown, MessageReused
 from troth.trust.signals import Signal
+from troth.trust.situation_store import LOCK_SITUATION
 from troth.trust.taking import Receipt, TakenBefore, Taking
 
 
@@ -33,17 +34,13 @@ class SignalDesk:
 
         Raises FeedUnknown, NotGranted (nothing is kept of a signal that its feed may not send), MessageReused.
         """
-        before = await self._taken_before(signal)
-        if before is not None:
-            return before
         found = await signal_store.resolve(self._database, signal.whom)
-        unit = subject_unit(found[0]) if len(found) == 1 else Unit()
-        unit.guard(
-            LOCK_FEED,
-            signal.feed,
-            refuse=FeedUnknown(FEED_UNKNOWN, f"there is no feed {signal.feed!r}", feed=signal.feed),
-            key=("feed", signal.feed),
-        )
+        unit = Unit().exclusively(("feed", signal.feed))
+        unknown = FeedUnknown(FEED_UNKNOWN, f"there is no feed {signal.feed!r}", feed=signal.feed)
+        if len(found) == 1:
+            alone_with(found[0], unit).guard(LOCK_SITUATION, signal.feed, found[0], refuse=unknown)
+        else:
+            unit.guard(LOCK_FEED, signal.feed, refuse=unknown)
         task = Taking(signal, new_id(), self._clock.now(), found, self._enforcer)
         unit.then(task.run)
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -65,7 +65,11 @@ _STANDING = Write(
     ("uuid", "text", "int", "timestamptz"),
 )
 
-_SUBJECT = "id, kind, name, origin, standing, standing_version, standing_since, protected, groups"
+#: What :func:`subject_of` needs.
+SUBJECT_COLUMNS = (
+    "id", "kind", "name", "origin", "standing", "standing_version", "standing_since", "protected", "groups",
+)  # fmt: skip
+_SUBJECT = ", ".join(SUBJECT_COLUMNS)
 _BY_ID = f"SELECT {_SUBJECT} FROM subject WHERE id = $1"
 _ID_BY_NAME = "SELECT id FROM subject WHERE kind = $1 AND name = $2 AND removed_at IS NULL"
 _IDS_BY_SERIAL = """
@@ -78,9 +82,6 @@ _ALL_CAUSES = """
 SELECT feed, key, level, observed_at, raised_at, signal_id, cleared_at, approved_by FROM hold_cause
 WHERE subject_id = $1 AND level <> 'trusted' ORDER BY raised_at DESC, feed, key LIMIT 500"""
 
-_SPENT = """
-SELECT count(DISTINCT subject_id) FROM hold_cause
-WHERE feed = $1 AND raised_at > $2 AND approved_by IS NULL AND level <> 'trusted' AND subject_id <> $3"""
 _POPULATION = """
 SELECT count(*) FROM subject WHERE removed_at IS NULL AND kind = ANY($1::text[])
 AND (cardinality($2::text[]) = 0 OR groups ?| $2::text[])"""
@@ -166,8 +167,11 @@ async def resolve(reader: Reader, whom: Whom) -> list[UUID]:
 async def find_subject(reader: Reader, subject_id: UUID) -> Subject | None:
     """The subject, as far as enforcement needs to know it."""
     row = await reader.fetchrow(_BY_ID, subject_id)
-    if row is None:
-        return None
+    return None if row is None else subject_of(row)
+
+
+def subject_of(row: Row | Mapping[str, Any]) -> Subject:
+    """A subject from a row with all of SUBJECT_COLUMNS."""
     return Subject(
         id=row["id"],
         kind=Kind(row["kind"]),
@@ -189,11 +193,6 @@ async def causes_of(reader: Reader, subject_id: UUID, feed: str = "", key: str =
 async def cause_history(reader: Reader, subject_id: UUID) -> list[HoldCause]:
     """Causes of the subject, open and cleared, the newest first."""
     return [_cause(row) for row in await reader.fetch(_ALL_CAUSES, subject_id)]
-
-
-async def spent(reader: Reader, feed: str, since: datetime, but: UUID) -> int:
-    """How many subjects other than ``but`` the feed has restricted since then, on its own account."""
-    return int(await reader.fetchval(_SPENT, feed, since, but))
 
 
 async def population(reader: Reader, scope: ScopeDefinition) -> int:

@@ -14,14 +14,14 @@ from uuid import UUID
 from troth.audit.event import Event
 from troth.kit.canonical import Json
 from troth.store.unit import Reader, Unit
-from troth.trust import action_store, feed_store, signal_store
+from troth.trust import feed_store, signal_store
 from troth.trust.action_store import ActionKind, StagedAction, Why
 from troth.trust.causes import RESTRICTIVE, Change, HoldCause, cleared, raised, standing_of, with_cause
-from troth.trust.enforce import Enforcer, Trigger, locked_subject, withdraw
-from troth.trust.feeds import Feed
+from troth.trust.enforce import Enforcer, Trigger, withdraw
 from troth.trust.model import Subject
 from troth.trust.signal_errors import FEED_UNKNOWN, FeedUnknown
 from troth.trust.signals import Effect, Signal
+from troth.trust.situation_store import Situation, situation
 from troth.trust.standing import Standing
 
 
@@ -73,21 +73,35 @@ class Taking:
         return "action.staged" in self._effects
 
     async def run(self, reader: Reader, unit: Unit) -> None:
+        """The unit's step. Raises TakenBefore, NotGranted, FeedUnknown."""
         self._effects = []
-        feed = await feed_store.find_feed(reader, self._signal.feed)
-        if feed is None:
-            raise FeedUnknown(FEED_UNKNOWN, f"there is no feed {self._signal.feed!r}", feed=self._signal.feed)
-        self._subject = await locked_subject(reader, self._found[0]) if len(self._found) == 1 else None
-        feed.grant(self._signal, self._subject)
-        self._level = min(self._signal.level, feed.greatest_effect)
-        if self._level is not self._signal.level:
-            self._effects.append("level.limited")
-        if self._subject is None:
-            self._unresolved(unit)
-        elif self._subject.protected and self._signal.effect is Effect.RAISE:
-            self._alarm(unit, self._subject)
+        signal = self._signal
+        found: Situation | None = None
+        if len(self._found) == 1:
+            found = await situation(
+                reader, signal.feed, self._found[0], message_id=signal.message_id, cause=signal.cause, at=self._at
+            )
+            taken = found is not None and found.taken
         else:
-            await self._weigh(reader, unit, feed, self._subject)
+            taken = await signal_store.find_taken(reader, signal.feed, signal.message_id) is not None
+        if taken:
+            raise TakenBefore
+        feed = found.feed if found is not None else await feed_store.find_feed(reader, signal.feed)
+        if feed is None:
+            raise FeedUnknown(FEED_UNKNOWN, f"there is no feed {signal.feed!r}", feed=signal.feed)
+        self._subject = None if found is None else found.subject
+        feed.grant(signal, self._subject)
+        self._level = min(signal.level, feed.greatest_effect)
+        if self._level is not signal.level:
+            self._effects.append("level.limited")
+        if found is None:
+            self._unresolved(unit)
+        elif found.subject.protected and signal.effect is Effect.RAISE:
+            self._alarm(unit, found.subject)
+        else:
+            stopped = Why.FROZEN if found.frozen else Why.FEED_SUSPENDED if feed.suspended else None
+            weigh = self._raise if signal.effect is Effect.RAISE else self._clear
+            await weigh(reader, unit, found, stopped)
         self._accept(unit)
 
     def _accept(self, unit: Unit) -> None:
@@ -133,76 +147,40 @@ class Taking:
             name=subject.name,
         )
 
-    async def _weigh(self, reader: Reader, unit: Unit, feed: Feed, subject: Subject) -> None:
-        # The switch is read before anything is decided, under a lock that `freeze` waits for.
-        stopped = Why.FROZEN if await feed_store.frozen(reader) else Why.FEED_SUSPENDED if feed.suspended else None
-        causes = await signal_store.causes_of(reader, subject.id, feed.name, self._signal.cause)
-        waiting = [
-            action
-            for action in await action_store.pending_of(reader, subject.id)
-            if (action.feed, action.cause) == (feed.name, self._signal.cause)
-        ]
-        if self._signal.effect is Effect.RAISE:
-            await self._raise(reader, unit, feed, subject, causes, waiting, stopped)
-        else:
-            await self._clear(reader, unit, subject, causes, waiting, stopped)
-
-    async def _raise(
-        self,
-        reader: Reader,
-        unit: Unit,
-        feed: Feed,
-        subject: Subject,
-        causes: list[HoldCause],
-        waiting: list[StagedAction],
-        stopped: Why | None,
-    ) -> None:
-        signal = self._signal
-        new = HoldCause(feed.name, signal.cause, self._level, signal.observed_at, self._at, self._id)
+    async def _raise(self, reader: Reader, unit: Unit, found: Situation, stopped: Why | None) -> None:
+        signal, causes = self._signal, found.causes
+        new = HoldCause(signal.feed, signal.cause, self._level, signal.observed_at, self._at, self._id)
         changed = raised(causes, new)
         if changed[0] is not Change.LATE:
-            self._take_back(unit, ActionKind.CLEAR, waiting)
+            self._take_back(unit, ActionKind.CLEAR, found.waiting)
         if changed[0] in RESTRICTIVE:
-            why = stopped or await self._above_cap(reader, feed, subject)
+            why = stopped or await self._above_cap(reader, found)
             if why is not None:
-                level = max([self._level, *(one.level for one in waiting if one.action is ActionKind.RAISE)])
+                asked = [one.level for one in found.waiting if one.action is ActionKind.RAISE]
+                level = max([self._level, *asked])
                 would_be = standing_of(with_cause(causes, replace(changed[1], level=level)))
-                await self._stage(reader, unit, subject, ActionKind.RAISE, why, level, would_be)
+                await self._stage(reader, unit, found.subject, ActionKind.RAISE, why, level, would_be)
                 return
-        await self._apply(reader, unit, subject, causes, changed)
+        await self._apply(reader, unit, found, changed)
 
-    async def _clear(
-        self,
-        reader: Reader,
-        unit: Unit,
-        subject: Subject,
-        causes: list[HoldCause],
-        waiting: list[StagedAction],
-        stopped: Why | None,
-    ) -> None:
-        signal = self._signal
+    async def _clear(self, reader: Reader, unit: Unit, found: Situation, stopped: Why | None) -> None:
+        signal, causes = self._signal, found.causes
         changed = cleared(
             causes, signal.feed, signal.cause, observed_at=signal.observed_at, at=self._at, signal_id=self._id
         )
         if changed[0] is not Change.LATE:
-            self._take_back(unit, ActionKind.RAISE, waiting)
+            self._take_back(unit, ActionKind.RAISE, found.waiting)
         if changed[0] is Change.CLEARED and stopped is not None:
             would_be = standing_of(with_cause(causes, changed[1]))
-            await self._stage(reader, unit, subject, ActionKind.CLEAR, stopped, Standing.TRUSTED, would_be)
+            await self._stage(reader, unit, found.subject, ActionKind.CLEAR, stopped, Standing.TRUSTED, would_be)
             return
-        await self._apply(reader, unit, subject, causes, changed)
+        await self._apply(reader, unit, found, changed)
 
-    async def _apply(
-        self,
-        reader: Reader,
-        unit: Unit,
-        subject: Subject,
-        causes: list[HoldCause],
-        changed: tuple[Change, HoldCause],
-    ) -> None:
+    async def _apply(self, reader: Reader, unit: Unit, found: Situation, changed: tuple[Change, HoldCause]) -> None:
         self._effects.append(changed[0].value)
-        self._standing = await self._enforcer.change_cause(reader, unit, subject, causes, changed, self._by)
-        if self._standing is not subject.standing:
+        before = found.subject.standing
+        self._standing = await self._enforcer.change_cause(reader, unit, found.subject, found.causes, changed, self._by)
+        if self._standing is not before:
             self._effects.append("standing.changed")
             if self._standing is Standing.DISTRUSTED:
                 self._effects.append("action.staged")
@@ -230,12 +208,12 @@ class Taking:
                 withdraw(unit, one, self._by)
                 self._effects.append("action.withdrawn")
 
-    async def _above_cap(self, reader: Reader, feed: Feed, subject: Subject) -> Why | None:
-        """CAP if the feed has no room for one more subject in its window. Counted with the feed's row locked."""
-        already = await signal_store.spent(reader, feed.name, self._at - feed.cap.window, subject.id)
-        if already < feed.cap.binds_below():
+    async def _above_cap(self, reader: Reader, found: Situation) -> Why | None:
+        """CAP if the feed has no room for one more subject in its window."""
+        cap = found.feed.cap
+        if found.spent < cap.binds_below():
             return None
-        if already < feed.cap.allowed(await signal_store.population(reader, feed.scope)):
+        if found.spent < cap.allowed(await signal_store.population(reader, found.feed.scope)):
             return None
         return Why.CAP
 

@@ -17,6 +17,7 @@ from troth.trust.decide import subject_key
 from troth.trust.enforce import locked_subject
 from troth.trust.errors import STANDING_CHANGED, StandingChanged
 from troth.trust.signal_errors import ActionSettled, ActionUnknown, CauseNotOpen, SubjectProtected, SubjectUnknown
+from troth.trust.situation_store import situation
 from troth.trust.standing import Standing
 from troth.trust.store import STANDING_UNCHANGED
 
@@ -90,7 +91,9 @@ async def test_an_approved_action_is_done_and_spends_nothing_of_the_cap(trust: T
     assert await trust.status(certificate) == "held"
     (cause,) = await signal_store.cause_history(trust.database, two)
     assert (cause.feed, cause.approved_by) == ("edr", "bob")
-    assert await signal_store.spent(trust.database, "edr", trust.ago(3600), three) == 1
+    found = await situation(trust.database, "edr", three, message_id="none", cause="none", at=trust.clock.now())
+    assert found is not None
+    assert found.spent == 1
     # The feed that asked for it clears it.
     assert (await trust.take("edr.cleared", two)).standing is Standing.TRUSTED
 
