@@ -48,6 +48,12 @@ ACME_TIMEOUT = reason(
     fix="Look at the order's page on the server; poll longer.",
     status=504,
 )
+OCSP_ANSWER = reason(
+    "client.ocsp.answer",
+    "the OCSP responder gave no answer that can be believed",
+    fix="Check that the responder runs, and that it and the certificate belong to the same authority.",
+    status=502,
+)
 
 
 class JoseError(TrothError):
