@@ -24,12 +24,16 @@ def apply(
     *,
     file: Annotated[tuple[Path, ...], Parameter(name=["--file", "-f"], help="YAML file, or - for standard input.")],
     dry_run: Annotated[bool, Parameter(help="Only show what would change.", negative="")] = False,
+    prune: Annotated[
+        bool, Parameter(help="Also remove subjects of a directory's source that it no longer names.", negative="")
+    ] = False,
     data: Data = None,
     output: Output = "text",
 ) -> int:
     """Apply directories, policies, feeds and profiles. All documents are checked before any is applied."""
+    asked = {"dry_run": dry_run, "prune": prune}
     found = Api.at(data).post(
-        "/apply", "\n---\n".join(_read(one) for one in file), **({"dry_run": "true"} if dry_run else {})
+        "/apply", "\n---\n".join(_read(one) for one in file), **{name: "true" for name, value in asked.items() if value}
     )
     if output == "json":
         return as_json(found)

@@ -156,7 +156,7 @@ class StagedBook(Protocol):
 class Configuration(Protocol):
     """Directories, policies and feeds as documents."""
 
-    async def apply(self, documents: str, by: Principal, *, dry_run: bool) -> Applied:
+    async def apply(self, documents: str, by: Principal, *, dry_run: bool, prune: bool = False) -> Applied:
         """Apply YAML documents all together or not at all. Raises TrothError, naming document and line.
 
         Policies need ``policy.write`` and feeds ``feed.write`` besides the route's own permission.

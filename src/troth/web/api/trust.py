@@ -102,14 +102,17 @@ async def reject_staged(request: Req, staged_id: FromPath[UUID], data: JSONBody[
 
 @post("/apply", opt=needs(Permission.CONFIGURATION_APPLY), operation_id="apply", tags=["Configuration"],
       status_code=200)  # fmt: skip
-async def apply(request: Req, dry_run: FromQuery[bool] = False) -> Applied:
-    """Apply YAML (directory, policies, feeds) sent as the body, all together or not at all."""
+async def apply(request: Req, dry_run: FromQuery[bool] = False, prune: FromQuery[bool] = False) -> Applied:
+    """Apply YAML (directory, policies, feeds) sent as the body, all together or not at all.
+
+    ``prune``: also remove the subjects of a directory's source that it no longer names.
+    """
     body = await request.body()
     try:
         text = body.decode()
     except UnicodeDecodeError as error:
         raise WebError(MALFORMED, "the body is not UTF-8") from error
-    return await services_of(request).configuration.apply(text, asker(request), dry_run=dry_run)
+    return await services_of(request).configuration.apply(text, asker(request), dry_run=dry_run, prune=prune)
 
 
 @get("/policies", opt=needs(Permission.POLICY_READ), operation_id="listPolicies", tags=["Configuration"])

@@ -157,7 +157,7 @@ class Documents:
         self._catalogue = catalogue
         self._books = BookStore(database)
 
-    async def apply(self, documents: str, by: Principal, *, dry_run: bool) -> Applied:
+    async def apply(self, documents: str, by: Principal, *, dry_run: bool, prune: bool = False) -> Applied:
         parts = [(kind_of(part), part) for part in _SEPARATOR.split(documents) if part.strip()]
         if not parts:
             raise WebError(MALFORMED, "there is no document in this")
@@ -165,17 +165,17 @@ class Documents:
             wanted = _NEEDS.get(kind)
             if wanted is not None and not by.may(wanted):
                 raise Forbidden(wanted.value)
-        planned = [change for kind, part in parts for change in await self._plan(kind, part)]
+        planned = [change for kind, part in parts for change in await self._plan(kind, part, prune)]
         if dry_run:
             return Applied(tuple(planned), True)
         done: list[Change] = []
         for kind, part in parts:
-            done += await self._apply(kind, part, by)
+            done += await self._apply(kind, part, by, prune)
         return Applied(tuple(done))
 
-    async def _plan(self, kind: str, text: str) -> list[Change]:
+    async def _plan(self, kind: str, text: str, prune: bool) -> list[Change]:
         if kind == "directory":
-            return _directory_changes(await self._directory.plan(text))
+            return _directory_changes(await self._directory.plan(text, prune=prune))
         if kind == "policy":
             plan = await self._policies.plan(text)
             return [_policy_change(plan.policy.name, plan.policy.version, plan.before is None, plan.changes)]
@@ -184,9 +184,9 @@ class Documents:
             return [Change("feed", one.feed.name, one.change.value) for one in found]
         return [self._profile_change(text)]
 
-    async def _apply(self, kind: str, text: str, by: Principal) -> list[Change]:
+    async def _apply(self, kind: str, text: str, by: Principal, prune: bool) -> list[Change]:
         if kind == "directory":
-            plan = await self._directory.plan(text)
+            plan = await self._directory.plan(text, prune=prune)
             await self._directory.apply(plan, actor=by.actor)
             return _directory_changes(plan)
         if kind == "policy":
