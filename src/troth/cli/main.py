@@ -36,6 +36,7 @@ app.command("troth.cli.verbs:freeze", name="freeze", help="Stop automation.")
 app.command("troth.cli.verbs:unfreeze", name="unfreeze", help="Let automation go on.")
 app.command("troth.cli.audit:app", name="audit", help="Export the ledger, and prove an export offline.")
 app.command("troth.cli.admin:app", name="admin", help="Accounts of the dashboard.")
+app.command("troth.cli.demo.command:demo", name="demo", help="Play a walk through it all with an invented fleet.")
 app.command("troth.cli.config:app", name="config", help="Check the configuration; print the reference.")
 app.command("troth.cli.version:version", name="version", help="Print the version.")
 

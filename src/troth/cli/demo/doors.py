@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol
-from urllib.parse import quote
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -14,6 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from troth.cli.api import Api, segment
 from troth.cli.demo import fleet
 from troth.cli.demo.fleet import Device
 from troth.client.csr import certificate_request
@@ -21,18 +21,6 @@ from troth.kit.errors import TrothError
 
 #: The refusal of a trust decision; every other refusal is a failure of the demonstration.
 _REFUSED = "enroll.refused"
-
-
-class Api(Protocol):
-    """The API on the local socket. Both raise TrothError with the server's own reason."""
-
-    def get(self, path: str, query: Mapping[str, str] | None = None) -> Any:
-        """The decoded answer of a GET."""
-        ...
-
-    def post(self, path: str, body: object) -> Any:
-        """The decoded answer of a POST; ``body`` is sent as JSON, or as it is if it is text."""
-        ...
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -156,11 +144,11 @@ class Doors:
         }
         for name in (fleet.EDR, fleet.MDM, fleet.SENSOR):
             if name not in secrets:
-                secrets[name] = str(self._api.post(f"/feeds/{name}/secret", {"overlap_seconds": 0})["secret"])
+                secrets[name] = str(self._api.post(f"/feeds/{name}/secret", {"leaked": True})["secret"])
         return secrets
 
     def _apply(self, documents: str, *, prune: bool = False) -> list[dict[str, Any]]:
-        answer = self._api.post("/apply?prune=true" if prune else "/apply", documents)
+        answer = self._api.post("/apply", documents, **({"prune": "true"} if prune else {}))
         found: list[dict[str, Any]] = answer["changes"]
         return found
 
@@ -170,17 +158,21 @@ class Doors:
 
     def subjects(self, kind: str) -> dict[str, Row]:
         """The fleet's subjects of ``kind`` by name."""
-        answer = self._api.get("/subjects", {"q": fleet.PREFIX, "kind": kind, "limit": "200"})
+        answer = self._api.get("/subjects", q=fleet.PREFIX, kind=kind, limit=200)
         rows = msgspec.convert(answer["items"], list[Row])
         return {row.name: row for row in rows if row.name.startswith(fleet.PREFIX)}
 
     def subject(self, name: str) -> Subject:
         """A device of the fleet."""
-        return msgspec.convert(self._api.get(f"/subjects/{quote(f'device:{name}')}"), Subject)
+        return msgspec.convert(self._api.get(f"/subjects/{segment(f'device:{name}')}"), Subject)
+
+    def origin(self, subject_id: UUID) -> str:
+        """Which source declared a subject."""
+        return str(self._api.get(f"/subjects/{subject_id}")["origin"])
 
     def certificates(self, subject_id: UUID) -> list[Certificate]:
         """A subject's certificates, latest first."""
-        answer = self._api.get("/certificates", {"subject": str(subject_id), "limit": "200"})
+        answer = self._api.get("/certificates", subject=subject_id, limit=200)
         return msgspec.convert(answer["items"], list[Certificate])
 
     def issue(self, device: Device) -> Issued | None:
@@ -211,8 +203,12 @@ class Doors:
 
     def why(self, reference: str) -> Decision:
         """The decision behind a certificate, or the latest about a subject."""
-        return msgspec.convert(self._api.get(f"/why/{quote(reference)}"), Decision)
+        return msgspec.convert(self._api.get(f"/why/{segment(reference)}"), Decision)
 
     def staged(self, feed: str) -> list[Staged]:
         """What of ``feed`` waits for a person."""
         return [one for one in msgspec.convert(self._api.get("/staged"), list[Staged]) if one.feed == feed]
+
+    def ledger(self) -> Iterator[bytes]:
+        """The lines of the whole ledger's export."""
+        return self._api.lines("/audit/export")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 
 import msgspec
 
@@ -58,3 +59,8 @@ class Feed:
         if answer.status != 202:
             raise DemoError(SIGNAL_REFUSED, f"{kind} about {device}: {answer.body.decode(errors='replace')[:500]}")
         return msgspec.json.decode(answer.body, type=Taken)
+
+
+def feeds_of(secrets: Mapping[str, str], *, url: str, transport: Transport, clock: Clock) -> dict[str, Feed]:
+    """The feeds whose secrets are ``secrets``, by name."""
+    return {name: Feed(name, secret, url=url, transport=transport, clock=clock) for name, secret in secrets.items()}

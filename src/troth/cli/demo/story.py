@@ -29,6 +29,10 @@ class Story:
         self._chapters += 1
         self._console.print(f"\n[bold]{self._chapters}  {escape(text)}[/bold]")
 
+    def aside(self, text: str) -> None:
+        """A line between the steps."""
+        self._console.print(escape(text))
+
     def tell(self, text: str) -> None:
         """A line of the step."""
         self._console.print(f"   {escape(text)}")

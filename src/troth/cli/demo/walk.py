@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 import msgspec
 
 from troth.cli.demo import fleet
+from troth.cli.demo.cleaning import accused, take_back
 from troth.cli.demo.doors import Decision, Doors, Issued, Pair, Row
 from troth.cli.demo.errors import NOT_AS_TOLD, DemoError
 from troth.cli.demo.feeds import Feed, Taken
@@ -50,7 +51,7 @@ class Walk:
     Attributes:
         directory: the ACME directory for servers.
         challenge_port: where http-01 looks, as the configuration says.
-        feeds: by name, with their fresh secrets.
+        make_feeds: makes the fleet's feeds, by name, with fresh secrets.
         verify: proves the ledger from an export; returns the number of events, raises when it does not hold.
     """
 
@@ -58,11 +59,11 @@ class Walk:
     story: Story
     clock: Clock
     transport: Transport
-    https_url: str
     directory: str
     challenge_port: int
+    make_feeds: Callable[[], Mapping[str, Feed]]
     verify: Callable[[], int]
-    feeds: dict[str, Feed] = field(default_factory=dict)
+    feeds: Mapping[str, Feed] = field(default_factory=dict)
     told: Told = field(default_factory=Told)
 
     async def run(self) -> Told:
@@ -105,26 +106,15 @@ class Walk:
     async def listen(self) -> None:
         """The systems that may speak of them."""
         self.story.title("Say who may report about them, and how far that goes")
-        for name, secret in self.doors.feed_secrets().items():
-            self.feeds[name] = Feed(name, secret, url=self.https_url, transport=self.transport, clock=self.clock)
+        self.feeds = self.make_feeds()
         self.story.tell(f"{', '.join(self.feeds)}: about these devices only, and no further than quarantine.")
         self.story.tell("Their signing secrets were just made anew, and are known to this process alone.")
         self.story.see("/feeds")
-        await self._settle()
+        suspects = accused(self.doors)
+        if suspects:
+            await take_back(self.feeds, suspects, "An earlier run of the demonstration is over.")
+            self.story.tell(f"First, an earlier run's accusations of {len(suspects)} devices are taken back.")
         await self.story.beat()
-
-    async def _settle(self) -> None:
-        """Take back what an earlier run has left."""
-        rows = self.doors.subjects("device")
-        waiting = {one.subject.name for one in self.doors.staged(fleet.SENSOR)}
-        accused = [one.name for one in fleet.storm() if one.name in waiting or rows[one.name].standing != "trusted"]
-        for name in accused:
-            await self.feeds[fleet.SENSOR].say("edr.cleared", name, "An earlier run of the demonstration is over.")
-        if rows[fleet.HERO].standing != "trusted":
-            await self.feeds[fleet.EDR].say("edr.cleared", fleet.HERO, "An earlier run of the demonstration is over.")
-            accused.append(fleet.HERO)
-        if accused:
-            self.story.tell(f"First, what an earlier run said of {len(accused)} devices is taken back.")
 
     # --- issue -----------------------------------------------------------------------------------------------------
 
@@ -163,12 +153,13 @@ class Walk:
             async with challenge_server(address, port) as show:
                 leaf = await obtain(self.directory, address, show, self.transport)
         except OSError as error:
-            self.told.acme = f"left out: port {port} of {address} cannot be served ({error.strerror})"
-            self.story.tell(f"Left out: http-01 is looked for on port {port}, and this user cannot serve it there.")
-            self.story.tell("Start Troth with TROTH__ACME__HTTP_PORT=8085 in both environments to see this step.")
+            self.told.acme = f"left out: {address}:{port} cannot be served: {error.strerror}"
+            self.story.tell(f"Left out: Troth looks for the proof on port {port}, which cannot be served here.")
+            self.story.tell("Set acme.http_port (or TROTH__ACME__HTTP_PORT, for Troth and for this) to a free one.")
         except (AcmeError, AcmeTimeout) as error:
             self.told.acme = f"failed: {error.detail}"
             self.story.tell(f"Troth refused: {error.detail}")
+            self.story.tell(f"It was served on port {port}. Was Troth started with another acme.http_port?")
         else:
             self.told.acme = "issued"
             days = (leaf.not_valid_after_utc - leaf.not_valid_before_utc).days + 1
