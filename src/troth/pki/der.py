@@ -114,6 +114,7 @@ def oid(dotted: str) -> bytes:
     return tlv(OID, bytes(content))
 
 
+@lru_cache(maxsize=1024)
 def generalized_time(moment: datetime) -> bytes:
     """GeneralizedTime in UTC with seconds, no fraction (RFC 5280, 4.1.2.5.2)."""
     return tlv(GENERALIZED_TIME, moment.astimezone(UTC).strftime("%Y%m%d%H%M%SZ").zfill(15).encode())
