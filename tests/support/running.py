@@ -115,7 +115,10 @@ retry_seconds = 1
         """End it as Ctrl-C does; its exit code."""
         assert self._process is not None
         self._process.send_signal(signal.SIGINT)
-        return self._process.wait(_STOP_SECONDS)
+        try:
+            return self._process.wait(_STOP_SECONDS)
+        finally:
+            self._close()
 
     def kill(self) -> None:
         """Kill the supervisor and everything below it, the database included, as a power cut would."""
@@ -128,6 +131,12 @@ retry_seconds = 1
                 continue
         psutil.wait_procs(everything, timeout=10)
         self._process.wait(10)
+        self._close()
+
+    def _close(self) -> None:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        self._process.stdout.close()
 
     @property
     def running(self) -> bool:

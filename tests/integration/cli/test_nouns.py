@@ -1,0 +1,179 @@
+"""The command line against the real application, over a real Unix socket that tells who asks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import stat
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import uvicorn
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from tests.support.dashboard import House, sequencing
+from troth.assembly.layout import Layout
+from troth.cli.main import DENIED, FAILED, NOT_FOUND, main
+from troth.web.peercred import PeerCredProtocol
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command said and how it ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Awaitable[Said]]
+
+
+@pytest.fixture
+async def served(house: House, tmp_path: Path) -> AsyncIterator[Path]:
+    """A data directory whose admin socket answers."""
+    layout = Layout.at(tmp_path / "data")
+    layout.prepare()
+    config = uvicorn.Config(
+        house.app, uds=str(layout.admin_socket), http=PeerCredProtocol, log_level="warning", lifespan="on"
+    )
+    server = uvicorn.Server(config)
+    task = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.02)
+    async with sequencing(house):
+        yield layout.root
+    server.should_exit = True
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+@pytest.fixture
+def run(served: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    async def ran(*words: str) -> Said:
+        code = await asyncio.to_thread(main, [*words, "--data", str(served)])
+        told = capsys.readouterr()
+        return Said(code, told.out, told.err)
+
+    return ran
+
+
+async def test_an_operator_issues_with_a_key_that_never_leaves_his_directory(run: Run, tmp_path: Path) -> None:
+    out = tmp_path / "mine"
+    said = await run("cert", "issue", "tls-server", "www.example.org", "--out", str(out), "-o", "json")
+    assert said.code == 0, said.err
+    issued = json.loads(said.out)
+    key_path = Path(issued["key"])
+    assert stat.S_IMODE(key_path.stat().st_mode) == 0o600
+    key = load_pem_private_key(key_path.read_bytes(), None)
+    certificate = x509.load_pem_x509_certificate((out / "www.example.org.crt").read_bytes())
+    assert certificate.public_key() == key.public_key()
+    assert len(x509.load_pem_x509_certificates((out / "www.example.org.fullchain.crt").read_bytes())) == 2
+    again = await run("cert", "issue", "tls-server", "www.example.org", "--out", str(out))
+    assert (again.code, "cli.file_exists" in again.err) == (FAILED, True)
+    assert "www.example.org" in (await run("cert", "list")).out
+    assert issued["serial"] in (await run("cert", "show", issued["serial"])).out
+    why = await run("why", issued["serial"])
+    assert "Rule proof-of-control of policy tls-server" in why.out
+
+
+async def test_hold_release_and_a_revocation_that_first_shows_what_it_would_hit(run: Run, tmp_path: Path) -> None:
+    issued = json.loads(
+        (await run("cert", "issue", "tls-server", "www.example.org", "--out", str(tmp_path / "m"), "-o", "json")).out
+    )
+    serial = issued["serial"]
+    assert "held" in (await run("cert", "hold", serial, "--note", "odd")).out
+    assert "good" in (await run("cert", "release", serial)).out
+    shown = await run("cert", "revoke", serial, "--reason", "superseded")
+    assert "Nothing was done" in shown.out
+    assert json.loads((await run("cert", "show", serial, "-o", "json")).out)["status"] == "good"
+    await run("cert", "revoke", serial, "--reason", "superseded", "--yes")
+    assert json.loads((await run("cert", "show", serial, "-o", "json")).out)["revocation_reason"] == 4
+
+
+async def test_a_refusal_leaves_no_key_behind_and_names_code_fix_and_decision(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "people.yaml"
+    file.write_text("users: [{name: carol, enabled: false}]\ndevices: [{name: tablet-1, owner: carol}]\n")
+    applied = await run("apply", "-f", str(file))
+    assert "+ device tablet-1: created" in applied.out
+    out = tmp_path / "mine"
+    said = await run("cert", "issue", "client-device", "tablet-1", "--name", "tablet-1.example", "--out", str(out))
+    assert said.code == DENIED
+    assert "enroll.refused" in said.err
+    assert "decision_id" in said.err
+    assert list(out.iterdir()) == []
+    why = await run("why", "tablet-1")
+    assert "was denied" in why.out
+    assert "Rule owner-disabled must no longer match" in why.out or "→" in why.out
+
+
+async def test_apply_plans_without_harm_and_shows_a_feeds_secret_once(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "feeds.yaml"
+    file.write_text("feeds: [{name: edr, kinds: [edr.*]}]\n")
+    dry = await run("apply", "-f", str(file), "--dry-run")
+    assert "Nothing was applied" in dry.out
+    assert "No feed" in (await run("feed", "list")).out
+    applied = await run("apply", "-f", str(file))
+    assert "whsec_" in applied.out
+    assert "whsec_" not in (await run("feed", "list", "-o", "json")).out
+    assert (await run("feed", "secret", "edr")).out.startswith("whsec_")
+    assert "suspended" in (await run("feed", "suspend", "edr", "--reason", "noisy")).out
+
+
+async def test_staged_actions_subjects_and_the_switch(run: Run, house: House) -> None:
+    await house.fleet(6)
+    staged = json.loads((await run("staged", "list", "-o", "json")).out)
+    assert "laptop-04" in (await run("staged", "list")).out
+    assert "quarantined" in (await run("staged", "approve", staged[0]["id"], "--note", "by phone")).out
+    shown = await run("subject", "show", "laptop-04")
+    assert "raised by feed:edr" in shown.out
+    assert "laptop-04" in (await run("subject", "list", "--standing", "quarantined")).out
+    assert "frozen" in (await run("freeze", "--reason", "drill")).out
+    assert "drill" in (await run("status")).out
+    assert "goes on" in (await run("unfreeze")).out
+
+
+async def test_an_invitation_makes_an_account(run: Run) -> None:
+    token = (await run("admin", "invite", "iris", "--role", "auditor")).out.strip()
+    assert token.startswith("troth-setup-")
+    assert "No account yet" in (await run("admin", "list")).out
+    assert (await run("admin", "disable", "nobody")).code == NOT_FOUND
+
+
+async def test_the_ledger_is_exported_and_a_changed_line_is_found(run: Run, tmp_path: Path) -> None:
+    await run("freeze", "--reason", "drill")
+    file = tmp_path / "ledger.jsonl"
+    for _ in range(50):
+        file.unlink(missing_ok=True)
+        assert (await run("audit", "export", "--out", str(file))).code == 0
+        if "drill" in file.read_text():
+            break
+        await asyncio.sleep(0.1)
+    assert main(["audit", "verify", str(file)]) == 0
+    changed = tmp_path / "changed.jsonl"
+    changed.write_text(file.read_text().replace("drill", "grill"))
+    assert main(["audit", "verify", str(changed)]) == 1
+
+
+async def test_what_does_not_exist_ends_with_its_own_code(run: Run) -> None:
+    for words in (("cert", "show", "00ff"), ("subject", "show", "nobody"), ("why", "nothing")):
+        said = await run(*words)
+        assert said.code == NOT_FOUND, said
+        assert "web.not_found" in said.err
+
+
+async def test_a_directory_where_nothing_runs_is_told_plainly(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert await asyncio.to_thread(main, ["status", "--data", str(tmp_path)]) == FAILED
+    assert "troth up" in capsys.readouterr().err
+
+
+async def test_control_characters_from_a_directory_never_reach_the_terminal(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "people.yaml"
+    file.write_text('users: [{name: "\\e[31mred", enabled: true}]\n')
+    applied = await run("apply", "-f", str(file))
+    listed = await run("subject", "list")
+    assert "\x1b" not in applied.out + applied.err + listed.out
