@@ -16,7 +16,7 @@ import pytest
 from argon2 import PasswordHasher
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import NameOID
 
 from tests.support.signals import Trust
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from troth.access.model import Principal
     from troth.access.roles import Role
     from troth.access.service import Access
+    from troth.audit.note import NoteKey
     from troth.kit.lane import Asgi
     from troth.web.services import AdminServices
 
@@ -52,9 +53,14 @@ def new_csr(*names: str) -> str:
 
 
 class Browser(httpx.AsyncClient):
-    """A client that behaves like a page of ours: it keeps cookies and says where a request comes from."""
+    """A client that behaves like a page of ours: it keeps cookies and says where a request comes from.
 
-    def __init__(self, app: Asgi, *, peer_uid: int | None = None, **changes: Any) -> None:
+    With ``headers`` of its own, or as a local process (``peer_uid``), it is a program, which says nothing of the kind.
+    """
+
+    def __init__(
+        self, app: Asgi, *, peer_uid: int | None = None, headers: Mapping[str, str] | None = None, **changes: Any
+    ) -> None:
         async def marked(scope: Any, receive: Any, send: Any) -> None:
             scope.setdefault("state", {})
             if peer_uid is not None:
@@ -62,7 +68,8 @@ class Browser(httpx.AsyncClient):
             await app(scope, receive, send)
 
         transport = httpx.ASGITransport(app=marked, raise_app_exceptions=False, client=("192.0.2.7", 4711))
-        headers = {} if peer_uid is not None else {"sec-fetch-site": "same-origin"}
+        if headers is None:
+            headers = {} if peer_uid is not None else {"sec-fetch-site": "same-origin"}
         super().__init__(transport=transport, base_url=ORIGIN, headers=headers, **changes)
 
 
@@ -75,6 +82,8 @@ class House:
     services: AdminServices
     app: Asgi
     admin: Principal
+    notary: ed25519.Ed25519PrivateKey
+    notary_key: NoteKey
     browsers: dict[str, Browser] = field(default_factory=dict)
 
     async def account(self, role: Role, name: str) -> None:
@@ -111,6 +120,18 @@ class House:
         assert found is not None
         return found
 
+    async def sign_checkpoint(self) -> int:
+        """Sign the ledger as it is, the way the notary does; returns its size."""
+        from troth.audit.note import CheckpointText, sign_note
+        from troth.audit.store import Checkpoint, LedgerStore
+
+        ledger = LedgerStore(self.trust.database)
+        head = await ledger.head()
+        text = CheckpointText(self.notary_key.name, head.size, head.root).encode()
+        note = sign_note(text, self.notary_key, self.notary.sign)
+        await ledger.add_checkpoint(Checkpoint(head.size, head.root, note, self.trust.clock.now()))
+        return head.size
+
     async def fleet(self, devices: int = 14) -> Mapping[str, UUID]:
         """A small invented fleet with certificates, signals, a held, a revoked and a staged one. Names → ids."""
         clock = self.trust.clock
@@ -135,9 +156,9 @@ class House:
         clock.advance(timedelta(minutes=4))
         await self.trust.take("edr.contained", "laptop-03")
         clock.advance(timedelta(minutes=6))
-        await self.trust.take("edr.contained", "laptop-07")
-        await self.trust.take("edr.contained", "laptop-09")
-        await self.services.certificates.revoke(made["laptop-11"], self.admin, 4, "replaced by a new laptop")
+        await self.trust.take("edr.contained", "laptop-02")
+        await self.trust.take("edr.contained", "laptop-04")
+        await self.services.certificates.revoke(made["laptop-06"], self.admin, 4, "replaced by a new laptop")
         await self.services.certificates.hold(made["mail.example.org"], self.admin, "moved, until the new one is up")
         return made
 
@@ -187,14 +208,16 @@ async def house(trust: Trust) -> AsyncIterator[House]:
     access = Access.build(database, clock, RelyingParty(HOST, (ORIGIN,)), passwords)
     admin = access.local(os.getuid(), os.getuid())
     assert admin is not None
+    notary = ed25519.Ed25519PrivateKey.generate()
+    notary_key = NoteKey("troth.test/ledger", notary.public_key().public_bytes_raw())
     services = build(
         Rooms(
             database=database, clock=clock, access=access, issuance=issuance, catalogue=mint.catalogue,
             interlock=mint.interlock, orders=trust.orders, feeds=trust.feeds,
-            notary_key=NoteKey("troth.test/ledger", bytes(32)), owner_uid=os.getuid(),
+            notary_key=notary_key, owner_uid=os.getuid(),
         )
     )  # fmt: skip
-    made = House(trust, access, services, make_admin_app(services, hosts={HOST}), admin)
+    made = House(trust, access, services, make_admin_app(services, hosts={HOST}), admin, notary, notary_key)
     yield made
     for browser in made.browsers.values():
         await browser.aclose()

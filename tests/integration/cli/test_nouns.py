@@ -19,6 +19,7 @@ from tests.support.dashboard import House, sequencing
 from troth.assembly.layout import Layout
 from troth.cli.main import DENIED, FAILED, NOT_FOUND, main
 from troth.web.peercred import PeerCredProtocol
+from troth.web.views import EventFilter
 
 
 @dataclass(frozen=True)
@@ -144,16 +145,16 @@ async def test_an_invitation_makes_an_account(run: Run) -> None:
     assert (await run("admin", "disable", "nobody")).code == NOT_FOUND
 
 
-async def test_the_ledger_is_exported_and_a_changed_line_is_found(run: Run, tmp_path: Path) -> None:
+async def test_the_ledger_is_exported_and_a_changed_line_is_found(run: Run, house: House, tmp_path: Path) -> None:
     await run("freeze", "--reason", "drill")
+    while "drill" not in (await house.services.events.list(EventFilter(limit=1))).items[0].sentence:
+        await asyncio.sleep(0.05)
+    await house.sign_checkpoint()
     file = tmp_path / "ledger.jsonl"
-    for _ in range(50):
-        file.unlink(missing_ok=True)
-        assert (await run("audit", "export", "--out", str(file))).code == 0
-        if "drill" in file.read_text():
-            break
-        await asyncio.sleep(0.1)
-    assert main(["audit", "verify", str(file)]) == 0
+    assert (await run("audit", "export", "--out", str(file))).code == 0
+    assert "troth.test/ledger" in (await run("audit", "checkpoint")).out
+    key = str(house.notary_key)
+    assert main(["audit", "verify", str(file), "--key", key]) == 0
     changed = tmp_path / "changed.jsonl"
     changed.write_text(file.read_text().replace("drill", "grill"))
     assert main(["audit", "verify", str(changed)]) == 1
@@ -166,7 +167,9 @@ async def test_what_does_not_exist_ends_with_its_own_code(run: Run) -> None:
         assert "web.not_found" in said.err
 
 
-async def test_a_directory_where_nothing_runs_is_told_plainly(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_a_directory_where_nothing_runs_is_told_plainly(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert await asyncio.to_thread(main, ["status", "--data", str(tmp_path)]) == FAILED
     assert "troth up" in capsys.readouterr().err
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -351,5 +350,5 @@ def _der(text: str) -> bytes:
     body = re.sub(r"-----(BEGIN|END)[A-Z ]*CERTIFICATE REQUEST-----", "", text)
     try:
         return base64.b64decode("".join(body.split()), validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise WebError(MALFORMED, "the CSR is neither PEM nor base64") from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 import msgspec
 from litestar import get
@@ -27,7 +27,7 @@ def _frame(renderer: Renderer, event: EventView) -> bytes:
 
 async def _frames(
     services: AdminServices, renderer: Renderer, me: Principal, secret: str | None, last: int | None
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     with services.live.subscribe() as subscription:
         yield b"retry: 2000\n: hello\n\n"
         sent = last if last is not None else -1
