@@ -132,7 +132,7 @@ class Door:
         said = msgspec.json.decode(answer.body) if answer.body and b"json" in _type(answer) else {}
         return answer.status, said, answer
 
-    def signed(self, client: AcmeClient, url: str, payload: object, **header: object) -> bytes:
+    def signed(self, client: AcmeClient, url: str, payload: object, /, **header: object) -> bytes:
         """A request as ``client`` would sign it, with a fresh nonce; ``header`` changes members, None removes one."""
         protected: dict[str, Any] = {
             "alg": client.key.public.algorithm,
