@@ -127,7 +127,8 @@ class Child:
             how = _ended(process.status if process is not None else None)
             log.error("child.ended", child=self.name, how=how, restart_seconds=pause)
             try:
-                await asyncio.wait_for(self._stopping.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await self._stopping.wait()
             except TimeoutError:
                 pause = min(pause * 2, _LONGEST_PAUSE)
             if self._stopping.is_set():
@@ -178,7 +179,8 @@ class Child:
         told = asyncio.Event()
         loop.add_reader(readable, told.set)
         try:
-            await asyncio.wait_for(told.wait(), _READY_SECONDS)
+            async with asyncio.timeout(_READY_SECONDS):
+                await told.wait()
         except TimeoutError:
             return False
         finally:

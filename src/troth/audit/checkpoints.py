@@ -50,7 +50,8 @@ class Checkpointer:
             except (TrothError, OSError) as error:
                 log.warning("checkpoint.delayed", error=str(error))
             try:
-                await asyncio.wait_for(stop.wait(), every)
+                async with asyncio.timeout(every):
+                    await stop.wait()
             except TimeoutError:
                 pass
         await self.catch_up()

@@ -72,7 +72,8 @@ class Sequencer:
 
     async def _idle(self) -> None:
         try:
-            await asyncio.wait_for(self._wake.wait(), _POLL_SECONDS)
+            async with asyncio.timeout(_POLL_SECONDS):
+                await self._wake.wait()
         except TimeoutError:
             pass  # the poll is the truth, the wake-up only saves the wait
 

@@ -72,7 +72,8 @@ class Stream:
             yield Batch(tuple(events), index, asked, complete)
             if complete:
                 try:
-                    await asyncio.wait_for(wake.wait(), self._poll)
+                    async with asyncio.timeout(self._poll):
+                        await wake.wait()
                 except TimeoutError:
                     pass
 

@@ -101,7 +101,8 @@ class Database:
         for connection in self._listeners:
             await connection.close()
         try:
-            await asyncio.wait_for(self._pool.close(), 5)
+            async with asyncio.timeout(5):
+                await self._pool.close()
         except TimeoutError:
             self._pool.terminate()
 

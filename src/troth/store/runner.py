@@ -69,7 +69,8 @@ class JobRunner:
                     task.add_done_callback(self._finished)
             if claimed < room or room <= 0:
                 try:
-                    await asyncio.wait_for(self._wake.wait(), _POLL_SECONDS)
+                    async with asyncio.timeout(_POLL_SECONDS):
+                        await self._wake.wait()
                 except TimeoutError:
                     pass  # polling is the truth
         if self._running:

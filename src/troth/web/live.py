@@ -39,7 +39,8 @@ class Subscription:
     async def take(self, wait: float) -> list[StreamEvent]:
         """At least one event, or none after ``wait`` seconds."""
         try:
-            found = [await asyncio.wait_for(self._events.get(), wait)]
+            async with asyncio.timeout(wait):
+                found = [await self._events.get()]
         except TimeoutError:
             return []
         while not self._events.empty() and len(found) < 100:

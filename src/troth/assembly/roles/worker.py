@@ -94,7 +94,8 @@ async def _every(seconds: float, work: Callable[[], Awaitable[object]], stop: as
     """Do ``work`` now and then; what it raises is told, and tried again next time."""
     while not stop.is_set():
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await stop.wait()
             return
         try:
             await work()
