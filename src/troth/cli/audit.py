@@ -10,8 +10,10 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from troth.cli.api import Api
+from troth.cli.files import FILE_EXISTS, UNREADABLE, UNWRITABLE
 from troth.cli.options import Data, Output
 from troth.cli.show import as_json, facts, plain, when
+from troth.kit.errors import TrothError
 
 app = App(name="audit", help="The ledger.", help_format="plaintext")
 
@@ -21,7 +23,12 @@ def export(*, out: Annotated[Path, Parameter(help="File to write; it must not ex
     """Write the whole ledger to a file that `troth audit verify` can prove."""
     lines = Api.at(data).lines("/audit/export")
     first = next(lines, b"")
-    with os.fdopen(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+    try:
+        descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        why = FILE_EXISTS if isinstance(error, FileExistsError) else UNWRITABLE
+        raise TrothError(why, f"{out}: {error}") from error
+    with os.fdopen(descriptor, "wb") as file:
         file.write(first)
         events = 0
         for line in lines:
@@ -44,7 +51,10 @@ def verify(
     from troth.audit.note import NoteKey
     from troth.audit.verify import verify_export
 
-    report = verify_export(file, key=NoteKey.parse(key) if key else None)
+    try:
+        report = verify_export(file, key=NoteKey.parse(key) if key else None)
+    except (OSError, UnicodeDecodeError) as error:
+        raise TrothError(UNREADABLE, f"{file}: {error}") from error
     if output == "json":
         as_json(
             {"proved": report.proved, "events": report.events, "signed": report.signed, "erased": report.erased,

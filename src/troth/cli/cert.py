@@ -9,18 +9,12 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from troth.cli.api import Api, segment
+from troth.cli.files import FILE_EXISTS, UNWRITABLE
 from troth.cli.options import Data, Output
 from troth.cli.show import as_json, facts, listed, when
-from troth.kit.errors import TrothError, reason
+from troth.kit.errors import TrothError
 
 app = App(name="cert", help="Certificates.", help_format="plaintext")
-
-FILE_EXISTS = reason(
-    "cli.file_exists",
-    "a file that would be written exists already",
-    fix="Choose another --out directory or --name; nothing is ever overwritten, since a key may be the only one.",
-    status=409,
-)
 
 Reference = Annotated[str, Parameter(help="Identifier or serial number.")]
 Note = Annotated[str, Parameter(help="Why; it goes to the ledger.", show_default=False)]
@@ -119,7 +113,10 @@ def issue(
     stem = "".join(one if one.isalnum() or one in ".-" else "_" for one in wanted[0]).lstrip(".") or "certificate"
     paths = {kind: out / f"{stem}{ending}" for kind, ending in
              (("key", ".key"), ("certificate", ".crt"), ("fullchain", ".fullchain.crt"))}  # fmt: skip
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TrothError(UNWRITABLE, f"{out}: {error}") from error
     for path in paths.values():
         if path.exists():
             raise TrothError(FILE_EXISTS, str(path))
@@ -151,8 +148,11 @@ def issue(
 
 
 def _write(path: Path, data: bytes, mode: int) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-        file.write(data)
+    try:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+            file.write(data)
+    except OSError as error:
+        raise TrothError(UNWRITABLE, f"{path}: {error}") from error
 
 
 @app.command

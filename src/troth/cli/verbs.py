@@ -9,13 +9,10 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from troth.cli.api import Api, segment
+from troth.cli.files import UNREADABLE
 from troth.cli.options import Data, Output
 from troth.cli.show import as_json, plain, table, when
-from troth.kit.errors import TrothError, reason
-
-UNREADABLE = reason(
-    "cli.file_unreadable", "a file cannot be read", fix="Give a readable UTF-8 file, or - for standard input."
-)
+from troth.kit.errors import TrothError
 
 _MARKS = {"created": "+", "changed": "~", "removed": "-", "unchanged": "="}
 

@@ -71,6 +71,7 @@ def make_litestar(services: AdminServices) -> Litestar:
     return Litestar(
         route_handlers=[livez, static_file, *pages, api],
         guards=[require_permission],
+        before_request=_remember_position,
         exception_handlers={Exception: on_error},
         on_startup=[services.live.start],
         on_shutdown=[services.live.stop],
@@ -80,6 +81,11 @@ def make_litestar(services: AdminServices) -> Litestar:
         logging_config=None,
         on_app_init=[_quiet],
     )
+
+
+async def _remember_position(request: Req) -> None:
+    """Note how far the ledger had come before the page reads anything: its live stream begins there, without a gap."""
+    request.scope["state"]["since"] = request.app.state.services.live.position
 
 
 def _quiet(config: AppConfig) -> AppConfig:

@@ -57,12 +57,14 @@ class Live:
         self._subscribers: set[Subscription] = set()
         self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        #: The next index that was not handed out yet: a page that is made while this stands here has seen all below.
+        self.position = 0
 
     async def start(self) -> None:
         """Begin at the end of the log."""
         self._stop.clear()
-        start = (await self._ledger.head()).size
-        self._task = asyncio.create_task(self._follow(start))
+        self.position = (await self._ledger.head()).size
+        self._task = asyncio.create_task(self._follow(self.position))
 
     async def stop(self) -> None:
         """End the follower and every open stream, so that the server can end its connections."""
@@ -87,6 +89,7 @@ class Live:
 
     async def _follow(self, start: int) -> None:
         async for batch in self._stream.follow(start, self._stop):
+            self.position = batch.next
             for event in batch.events:
                 for subscriber in self._subscribers:
                     subscriber.offer(event)

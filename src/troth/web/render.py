@@ -162,7 +162,8 @@ class Renderer:
         """A page that asks no service: for errors, which must show even when the database does not answer."""
         done = DONE.get(request.query_params.get("done", ""))
         html = self._environment.get_template(template).render(
-            me=principal_of(request), area=area, waiting=waiting, done=done, **context
+            me=principal_of(request), area=area, waiting=waiting, done=done,
+            since=request.scope["state"].get("since", 0), **context,
         )
         return Response(html, media_type=MediaType.HTML, status_code=status)
 

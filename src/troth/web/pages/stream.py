@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 
 import msgspec
 from litestar import get
+from litestar.params import FromQuery
 from litestar.response import Stream
 
 from troth.access.model import Principal
@@ -32,9 +33,11 @@ async def _frames(
         yield b"retry: 2000\n: hello\n\n"
         sent = last if last is not None else -1
         if last is not None:
-            for event in await services.events.since(last + 1, _CATCH_UP):
+            missed = await services.events.since(last + 1, _CATCH_UP)
+            for event in missed:
                 sent = event.index
                 yield _frame(renderer, event)
+            subscription.lost = len(missed) == _CATCH_UP
         checked = services.clock.monotonic()
         while not subscription.closed.is_set():
             for event in await services.events.viewed(await subscription.take(2.0)):
@@ -53,13 +56,14 @@ async def _frames(
 
 
 @get("/events/stream", opt=needs(Permission.EVENT_READ), include_in_schema=False)
-async def events_stream(request: Req) -> Stream:
-    """Follow the ledger for as long as the session stands."""
+async def events_stream(request: Req, since: FromQuery[int | None] = None) -> Stream:
+    """Follow the ledger for as long as the session stands, from ``since`` on, or from where this browser left off."""
     last = request.headers.get("last-event-id", "")
+    after = int(last) if last.isdigit() and len(last) < 18 else None if since is None else since - 1
     frames = _frames(
         services_of(request), renderer_of(request), asker(request), session_secret(request.headers.get("cookie", "")),
-        int(last) if last.isdigit() and len(last) < 18 else None,
-    )
+        after,
+    )  # fmt: skip
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
     return Stream(frames, media_type="text/event-stream", headers=headers)
 

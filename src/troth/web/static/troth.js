@@ -109,7 +109,7 @@ function addRow(html) {
 
 function connect() {
   if (!document.body.dataset.stream) return;
-  const source = new EventSource(document.body.dataset.stream);
+  const source = new EventSource(document.body.dataset.stream); // after a break the browser sends Last-Event-ID
   const mark = (state, text) => { for (const element of $$(".live-mark")) { element.dataset.state = state; element.textContent = text; } };
   source.addEventListener("open", () => mark("open", "Live"));
   source.addEventListener("error", () => {
