@@ -1,0 +1,63 @@
+"""certbot, as an administrator of a web server uses it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.clients.conftest import Client
+
+pytestmark = pytest.mark.client
+
+
+def certbot(client: Client, *arguments: str | Path, fails: bool = False) -> str:
+    home = client.home
+    return client.run(
+        "certbot", *arguments, "--non-interactive", "--server", client.troth.directory, "--config-dir", home / "config",
+        "--work-dir", home / "work", "--logs-dir", home / "logs",
+        environment={"REQUESTS_CA_BUNDLE": str(client.troth.root)}, fails=fails,
+    )  # fmt: skip
+
+
+def obtain(client: Client, *names: str, more: tuple[str, ...] = ()) -> Path:
+    domains = [word for name in names for word in ("-d", name)]
+    certbot(
+        client, "certonly", "--agree-tos", "--no-eff-email", "-m", "admin@example.org", "--webroot", "-w",
+        client.troth.web_root.directory, *domains, *more,
+    )  # fmt: skip
+    return client.home / "config" / "live" / names[0] / "fullchain.pem"
+
+
+def test_certbot_obtains_renews_and_revokes(client: Client) -> None:
+    names = ("certbot.test", "www.certbot.test")
+    chain = obtain(client, *names)
+    first = client.judge(chain, *names)
+    certbot(client, "renew", "--force-renewal", "--no-random-sleep-on-renew")
+    second = client.judge(chain, *names)
+    assert second.serial_number != first.serial_number
+    certbot(client, "revoke", "--cert-name", names[0], "--reason", "superseded", "--no-delete-after-revoke")
+    assert client.revoked(second, chain) == "superseded"
+    assert client.status(first, client.issuer(chain)) == "good"
+
+
+def test_certbot_with_rsa_revokes_by_the_certificates_key_and_leaves(client: Client) -> None:
+    chain = obtain(client, "rsa.certbot.test", more=("--key-type", "rsa"))
+    leaf = client.judge(chain, "rsa.certbot.test")
+    kept = client.home / "kept.pem"
+    kept.write_bytes(chain.read_bytes())
+    certbot(
+        client, "revoke", "--cert-path", chain, "--key-path", chain.with_name("privkey.pem"), "--delete-after-revoke"
+    )
+    assert client.revoked(leaf, kept) == "keyCompromise"
+    certbot(client, "show_account")
+    certbot(client, "unregister")
+
+
+def test_certbot_tells_why_a_name_could_not_be_proved(client: Client) -> None:
+    said = certbot(
+        client, "certonly", "--agree-tos", "--register-unsafely-without-email", "--webroot", "-w",
+        client.home, "-d", "lost.certbot.test", fails=True,
+    )  # fmt: skip
+    assert "lost.certbot.test" in said
+    assert "404" in said
