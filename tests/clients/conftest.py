@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,9 +49,8 @@ class Client:
             check=False,
         )
         if (done.returncode != 0) != fails:
-            raise AssertionError(
-                f"{name} ended with {done.returncode}:\n{done.stdout[-4000:]}\n{self.troth.log()[-3000:]}"
-            )
+            told = f"{done.stdout[-4000:]}\n{self.troth.log()[-3000:]}"
+            raise AssertionError(f"{name} ended with {done.returncode}:\n{told}")
         return done.stdout
 
     def judge(self, chain: Path, *names: str) -> x509.Certificate:
@@ -62,8 +61,8 @@ class Client:
         (self.home / "leaf.pem").write_bytes(leaf.public_bytes(Encoding.PEM))
         (self.home / "issuer.pem").write_bytes(issuer.public_bytes(Encoding.PEM))
         said = self.run(
-            "openssl", "verify", "-x509_strict", "-purpose", "sslserver", "-verify_hostname", names[0].replace("*", "any"),
-            "-CAfile", self.troth.root, "-untrusted", "issuer.pem", "leaf.pem",
+            "openssl", "verify", "-x509_strict", "-purpose", "sslserver",
+            "-verify_hostname", names[0].replace("*", "any"), "-CAfile", self.troth.root, "-untrusted", "issuer.pem", "leaf.pem",
         )  # fmt: skip
         assert "leaf.pem: OK" in said
         held = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -108,6 +107,8 @@ class Client:
 
 
 @pytest.fixture
-def client(troth: RunningTroth, tmp_path: Path, program: Callable[[str], Path]) -> Client:
-    """Real programs with an empty home, against the session's Troth."""
-    return Client(troth, tmp_path, program)
+def client(troth: RunningTroth, tmp_path: Path, program: Callable[[str], Path]) -> Iterator[Client]:
+    """Real programs with an empty home, against the session's Troth, which must not have stumbled over them."""
+    before = len(troth.log())
+    yield Client(troth, tmp_path, program)
+    assert "Traceback" not in troth.log()[before:]
