@@ -35,6 +35,8 @@ _CONNECT_ERRORS = (
     asyncpg.InterfaceError,
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,  # the server is shutting down, starting up, or has ended our connection
+    asyncpg.InsufficientResourcesError,  # no room on its disk, no memory, no connection left
+    asyncpg.PostgresSystemError,  # its disk fails
 )
 _CONFLICTS = (
     asyncpg.SerializationError,

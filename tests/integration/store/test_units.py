@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 
 from troth.kit.ids import new_id
+from troth.store.errors import Unavailable
 from troth.store.pool import Database
 from troth.store.statement import Claim, Guard, Write
 from troth.store.unit import Reader, Unit
@@ -146,6 +147,21 @@ async def test_a_killed_connection_is_replaced_and_the_next_commit_goes_through(
         assert results[0].code.startswith("store.")
         await tables.commit(Unit().write(ADD, new_id(), 2))
     assert await tables.fetchval("SELECT count(*) FROM t") == 2
+
+
+@pytest.mark.parametrize("state", ["53100", "53200", "58030"], ids=["disk full", "no memory", "disk fails"])
+async def test_a_server_without_room_is_unavailable_and_nothing_is_written(tables: Database, state: str) -> None:
+    await tables.fetch(
+        f"""CREATE FUNCTION t_exhausted(int) RETURNS int LANGUAGE plpgsql AS
+            $$ BEGIN RAISE EXCEPTION 'chaos' USING ERRCODE = '{state}'; END $$"""
+    )
+    exhausted = Write("t_exhausted", "SELECT t_exhausted(v) FROM unnest($1::int[]) AS i(v)", ("int",), rank=60)
+    with pytest.raises(Unavailable):
+        await tables.commit(Unit().write(ADD, new_id(), 1).write(exhausted, 1))
+    with pytest.raises(Unavailable):
+        await tables.fetchval("SELECT t_exhausted(1)")
+    assert await tables.fetchval("SELECT count(*) FROM t") == 0
+    await tables.commit(Unit().write(ADD, new_id(), 2))
 
 
 async def test_commits_are_shared(tables: Database) -> None:
