@@ -28,6 +28,9 @@ from troth.trust.subjects import Subjects
 
 log = get_logger("assembly")
 
+#: First words of the events after which the catalogue, or the policies, must be read again.
+_CATALOGUED, _POLICIES = frozenset({"profile", "authority"}), frozenset({"policy"})
+
 
 @dataclass(frozen=True, kw_only=True)
 class Mint:
@@ -46,6 +49,8 @@ class Mint:
 @contextlib.asynccontextmanager
 async def mint_of(context: RoleContext, database: Database, instance: Instance) -> AsyncIterator[Mint]:
     """The mint for a role, for as long as the block runs."""
+    # The place in the log first: what is applied while the copies are made is then still to be followed.
+    start = (await LedgerStore(database).head()).size
     catalogue = Catalogue(database, context.clock)
     await catalogue.refresh()
     policies = PolicyCache(PolicyStore(database))
@@ -63,7 +68,7 @@ async def mint_of(context: RoleContext, database: Database, instance: Instance) 
             judge=Judge(policies, [StoredFacts(subject_store)], context.clock),
             subjects=Subjects(subject_store),
         )
-        following = asyncio.create_task(_follow(context, database, mint))
+        following = asyncio.create_task(_follow(context, database, mint, start))
         try:
             yield mint
         finally:
@@ -72,16 +77,23 @@ async def mint_of(context: RoleContext, database: Database, instance: Instance) 
                 await following
 
 
-async def _follow(context: RoleContext, database: Database, mint: Mint) -> None:
-    """Take up applied profiles, policies and authorities as the stream tells of them."""
-    start = (await LedgerStore(database).head()).size
-    stop = asyncio.Event()
-    async for batch in Stream(database, context.clock).follow(start, stop):
-        kinds = {event.kind for event in batch.events}
+async def _follow(context: RoleContext, database: Database, mint: Mint, start: int) -> None:
+    """Take up applied profiles, policies and authorities as the stream tells of them.
+
+    What cannot be read just then is tried again at the next poll: a process must not go on deciding by what is not
+    in force any more.
+    """
+    stale: set[str] = set()
+    async for batch in Stream(database, context.clock).follow(start, asyncio.Event()):
+        stale |= {event.kind.partition(".")[0] for event in batch.events} & (_CATALOGUED | _POLICIES)
         try:
-            if any(kind.startswith(("profile.", "authority.")) for kind in kinds):
+            if stale & _CATALOGUED:
                 await mint.catalogue.refresh()
-            if any(kind.startswith("policy.") for kind in kinds):
+                stale -= _CATALOGUED
+            if stale & _POLICIES:
                 await mint.policies.refresh()
+                stale -= _POLICIES
         except TrothError as error:
             log.warning("mint.refresh_failed", error=str(error))
+        except Exception:
+            log.exception("mint.refresh_failed")
