@@ -23,9 +23,15 @@ _QUEUE = 1000
 class Subscription:
     """One open page. ``take`` waits for the next events; ``lost`` says that some were dropped."""
 
-    _events: asyncio.Queue[StreamEvent] = field(default_factory=lambda: asyncio.Queue(_QUEUE))
+    _events: asyncio.Queue[StreamEvent | None] = field(default_factory=lambda: asyncio.Queue(_QUEUE))
     lost: bool = False
-    closed: asyncio.Event = field(default_factory=asyncio.Event)
+    closed: bool = False
+
+    def close(self) -> None:
+        """This stream is over; whoever waits in :meth:`take` is woken."""
+        self.closed = True
+        with suppress(asyncio.QueueFull):
+            self._events.put_nowait(None)
 
     def offer(self, event: StreamEvent) -> None:
         """Add an event, or give up on the queue."""
@@ -45,18 +51,23 @@ class Subscription:
             return []
         while not self._events.empty() and len(found) < 100:
             found.append(self._events.get_nowait())
-        return found
+        return [event for event in found if event is not None]
 
 
 class Live:
-    """The follower. ``start`` and ``stop`` belong to the application's lifespan."""
+    """The follower. ``start`` and ``stop`` belong to the application's lifespan.
 
-    def __init__(self, stream: Stream, ledger: LedgerStore) -> None:
+    ``ending`` is set when the process is told to end. A server waits for open answers before it ends the lifespan,
+    and an event stream never ends by itself, so the streams are closed at that first word.
+    """
+
+    def __init__(self, stream: Stream, ledger: LedgerStore, ending: asyncio.Event | None = None) -> None:
         self._stream = stream
         self._ledger = ledger
+        self._ending = ending or asyncio.Event()
         self._subscribers: set[Subscription] = set()
         self._stop = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         #: The next index that was not handed out yet: a page that is made while this stands here has seen all below.
         self.position = 0
 
@@ -64,23 +75,33 @@ class Live:
         """Begin at the end of the log."""
         self._stop.clear()
         self.position = (await self._ledger.head()).size
-        self._task = asyncio.create_task(self._follow(self.position))
+        self._tasks = [
+            asyncio.create_task(self._follow(self.position)),
+            asyncio.create_task(self._close_when_ending()),
+        ]
 
     async def stop(self) -> None:
-        """End the follower and every open stream, so that the server can end its connections."""
+        """End the follower and every open stream."""
         self._stop.set()
-        for subscriber in list(self._subscribers):
-            subscriber.closed.set()
-        task, self._task = self._task, None
-        if task is not None:
+        self._close_all()
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
 
+    async def _close_when_ending(self) -> None:
+        await self._ending.wait()
+        self._close_all()
+
+    def _close_all(self) -> None:
+        for subscriber in list(self._subscribers):
+            subscriber.close()
+
     @contextmanager
     def subscribe(self) -> Iterator[Subscription]:
         """A subscription for as long as the block runs."""
-        subscription = Subscription()
+        subscription = Subscription(closed=self._ending.is_set())
         self._subscribers.add(subscription)
         try:
             yield subscription

@@ -43,6 +43,11 @@ def test_the_walk_is_played_told_twice_and_taken_away(troth: RunningTroth) -> No
     assert 0 < told["hold_ms"] < 5000
     assert 0 < told["release_ms"] < 5000
     assert told["ledger_events"] > 300
+    # `troth why` tells what was decided, and what holds now.
+    why = troth.run("why", f"device:{quarantined[0]}").stdout
+    assert "was allowed" in why
+    assert f"Now device {quarantined[0]} is quarantined" in why
+    assert f"feed {fleet.SENSOR} raised edr" in why
     # The server's certificate is an ACME client's, and speaks for a workload of the fleet.
     assert told["acme"] == "issued"
     (server,) = listed(troth, "cert", "list", fleet.SERVER_ADDRESS)

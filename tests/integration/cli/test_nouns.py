@@ -147,7 +147,7 @@ async def test_an_invitation_makes_an_account(run: Run) -> None:
 
 async def test_the_ledger_is_exported_and_a_changed_line_is_found(run: Run, house: House, tmp_path: Path) -> None:
     await run("freeze", "--reason", "drill")
-    while "drill" not in (await house.services.events.list(EventFilter(limit=1))).items[0].sentence:
+    while not (await house.services.events.list(EventFilter(kind="enforcement."))).items:
         await asyncio.sleep(0.05)
     await house.sign_checkpoint()
     file = tmp_path / "ledger.jsonl"

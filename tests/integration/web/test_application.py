@@ -347,3 +347,36 @@ async def test_live_events_come_with_data_and_a_row_and_go_on_where_a_browser_le
         assert json.loads((await anext(again)).split(b"data: ", 1)[1])["index"] == issued["index"]
         await again.aclose()
         await house.services.live.stop()
+
+
+async def test_open_streams_end_at_the_first_word_of_the_end(house: House) -> None:
+    from troth.audit.store import LedgerStore
+    from troth.audit.stream import Stream
+    from troth.web.live import Live
+
+    ending = asyncio.Event()
+    live = Live(
+        Stream(house.trust.database, house.trust.clock), LedgerStore(house.trust.database), ending
+    )
+    await live.start()
+    with live.subscribe() as subscription:
+        waiting = asyncio.create_task(subscription.take(30))
+        await asyncio.sleep(0)
+        ending.set()
+        assert await asyncio.wait_for(waiting, 1) == []
+        assert subscription.closed
+    with live.subscribe() as late:
+        assert late.closed
+    await live.stop()
+
+
+async def test_a_subscriber_that_does_not_keep_up_is_told_so_and_holds_up_nobody(house: House) -> None:
+    from troth.audit.event import StreamEvent
+    from troth.kit.ids import new_id
+    from troth.web.live import Subscription
+
+    slow = Subscription()
+    for index in range(1001):
+        slow.offer(StreamEvent(index, new_id(), new_id(), house.trust.clock.now(), "made.up", "system:test", (), {}))
+    assert slow.lost
+    assert await slow.take(0.01) == []

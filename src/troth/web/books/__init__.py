@@ -5,6 +5,7 @@ No rule is decided here. ``build`` makes them all.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 from troth.access.service import Access
@@ -38,6 +39,7 @@ class Rooms:
     Attributes:
         notary_key: the public key that the ledger's checkpoints verify under.
         owner_uid: the uid that owns the data directory.
+        ending: set when the process is told to end; open event streams are closed then.
     """
 
     database: Database
@@ -50,6 +52,7 @@ class Rooms:
     feeds: FeedDesk
     notary_key: NoteKey
     owner_uid: int
+    ending: asyncio.Event | None = None
 
 
 def build(rooms: Rooms) -> AdminServices:
@@ -72,6 +75,6 @@ def build(rooms: Rooms) -> AdminServices:
         enforcement=Switch(rooms.orders),
         authorities=authorities,
         health=HealthChecks(database, clock, authorities, rooms.interlock),
-        live=Live(Stream(database, clock), LedgerStore(database)),
+        live=Live(Stream(database, clock), LedgerStore(database), rooms.ending),
         owner_uid=rooms.owner_uid,
     )

@@ -39,7 +39,7 @@ async def _frames(
                 yield _frame(renderer, event)
             subscription.lost = len(missed) == _CATCH_UP
         checked = services.clock.monotonic()
-        while not subscription.closed.is_set():
+        while not subscription.closed:
             for event in await services.events.viewed(await subscription.take(2.0)):
                 if event.index > sent:
                     sent = event.index
