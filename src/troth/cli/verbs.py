@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,7 @@ from troth.cli.options import Data, Output
 from troth.cli.show import as_json, plain, table, when
 from troth.kit.errors import TrothError
 
+_NOT_FOUND = 404
 _MARKS = {"created": "+", "changed": "~", "removed": "-", "unchanged": "="}
 
 
@@ -59,12 +61,31 @@ def why(
     output: Output = "text",
 ) -> int:
     """Say why a certificate was issued or refused, or why a device is trusted or not."""
-    found = Api.at(data).get(f"/why/{segment(what)}")
+    api = Api.at(data)
+    found = api.get(f"/why/{segment(what)}")
     if output == "json":
         return as_json(found)
-    for line in found["lines"]:
+    for line in (*found["lines"], *_since_then(api, str(found["subject"]["id"]))):
         print(plain(line) if line else "")
     return 0
+
+
+def _since_then(api: Api, subject_id: str) -> Iterator[str]:
+    """What holds now of whom a decision was about: it may stand differently than when that was decided."""
+    try:
+        subject = api.get(f"/subjects/{segment(subject_id)}")
+    except TrothError as error:
+        if error.reason.status != _NOT_FOUND:
+            raise
+        yield "Its subject has been removed since."
+        return
+    if subject["standing"] == "trusted":
+        return
+    who = f"{subject['kind']} {subject['name']}"
+    yield f"Now {who} is {subject['standing']}, since {when(subject['standing_since'])}:"
+    for cause in subject["causes"]:
+        source = cause["source"].replace(":", " ")
+        yield f"  ✗ {source} raised {cause['cause']} on {when(cause['raised_at'])}; what clears it: {cause['clears']}"
 
 
 def freeze(*, reason: str, data: Data = None, output: Output = "text") -> int:

@@ -286,7 +286,7 @@ class Walk:
             seen = await watching
         finally:
             watching.cancel()
-        return taken, (seen - begun) * 1000
+        return taken, round((seen - begun) * 1000, 1)
 
     async def _until(self, ocsp: Ocsp, wanted: str) -> float:
         begun = self.clock.monotonic()
