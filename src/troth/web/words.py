@@ -157,7 +157,7 @@ def _because(data: Mapping[str, Any]) -> str:
     return f": {REVOCATION_REASONS[reason]}" if isinstance(reason, int) and reason in REVOCATION_REASONS else ""
 
 
-_OUTCOMES = {"allow": "Allowed", "restrict": "Allowed, restricted,", "quarantine": "Quarantined", "deny": "Denied"}
+_OUTCOMES = {"allow": "Allowed", "restrict": "Allowed, restricted", "quarantine": "Quarantine only", "deny": "Denied"}
 
 #: ``{who}``: what the event is about; ``{because}``, ``{note}``, ``{verdict}``: see :func:`sentence`; the rest is the
 #: event's own data.
@@ -170,7 +170,7 @@ _SENTENCES: Mapping[str, str] = {
     "certificate.revoked": "Revoked {who}{because}",
     "certificate.burnt": "Burnt the serial number of {who}: it will never be signed",
     "certificate.ordered": "Ordered to {order} {who}{note}",
-    "decision.made": "{verdict} {who} a {profile} certificate",
+    "decision.made": "{verdict}: a {profile} certificate for {who}",
     "standing.changed": "{who} went from {from} to {to}",
     "standing.mended": "Mended {name}: it stood {from}, its causes ask for {to}",
     "standing.ordered": "Ordered that {who} be {standing}{note}",
@@ -224,7 +224,7 @@ def sentence(kind: str, who: str, data: Mapping[str, Any]) -> str:
         "who": who,
         "because": _because(data),
         "note": f": “{said}”" if said else "",
-        "verdict": _OUTCOMES.get(str(data.get("outcome")), "Decided for"),
+        "verdict": _OUTCOMES.get(str(data.get("outcome")), "Decided"),
         "name": data.get("name") or "somebody",
     }
     try:
