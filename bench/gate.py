@@ -109,7 +109,10 @@ async def _run(gate: Gate, spkis: list[bytes], concurrency: int, seconds: float,
     latencies.sort()
     n = len(latencies)
     return Figures(
-        concurrency, n / elapsed, latencies[n // 2] * 1000, latencies[min(n - 1, n * 99 // 100)] * 1000,
+        concurrency,
+        n / elapsed,
+        latencies[n // 2] * 1000,
+        latencies[min(n - 1, n * 99 // 100)] * 1000,
         *(part * 1000 / n for part in spent),
     )
 
@@ -128,9 +131,18 @@ async def _bench(url: str, data: Path, pids: tuple[int, int], levels: list[int],
         add_authority(
             unit,
             Authority(
-                slug, f"Bench {slug}", "root" if kind == "root" else "issuing", None if kind == "root" else "root",
-                certificate.public_bytes(Encoding.DER), key_id, "active", True, f"{base}.cer", f"{base}/ocsp",
-                f"{base}.crl", clock.now(),
+                slug,
+                f"Bench {slug}",
+                "root" if kind == "root" else "issuing",
+                None if kind == "root" else "root",
+                certificate.public_bytes(Encoding.DER),
+                key_id,
+                "active",
+                True,
+                f"{base}.cer",
+                f"{base}/ocsp",
+                f"{base}.crl",
+                clock.now(),
             ),
             actor="bench:gate",
         )
@@ -188,10 +200,14 @@ def main() -> int:
     print(
         json.dumps(
             {
-                "gate_per_s": round(best.per_second), "gate_cpu_ms": round(best.cpu, 3),
-                "gate_process_cpu_ms": round(best.gate, 3), "gate_signer_cpu_ms": round(best.signer, 3),
-                "gate_postgres_cpu_ms": round(best.postgres, 3), "gate_concurrency": best.concurrency,
-                "gate_single_p50_ms": round(figures[0].p50, 2), "raw_signature_us": round(raw, 1),
+                "gate_per_s": round(best.per_second),
+                "gate_cpu_ms": round(best.cpu, 3),
+                "gate_process_cpu_ms": round(best.gate, 3),
+                "gate_signer_cpu_ms": round(best.signer, 3),
+                "gate_postgres_cpu_ms": round(best.postgres, 3),
+                "gate_concurrency": best.concurrency,
+                "gate_single_p50_ms": round(figures[0].p50, 2),
+                "raw_signature_us": round(raw, 1),
             }
         )
     )

@@ -288,7 +288,8 @@ class Bench:
 def _owner(server_port: int, client_port: int) -> int | None:
     """The process at the other end of our connection."""
     for connection in psutil.net_connections("tcp"):
-        if connection.raddr and (connection.laddr.port, connection.raddr.port) == (server_port, client_port):
+        here, there = connection.laddr, connection.raddr
+        if here and there and (here.port, there.port) == (server_port, client_port):
             return None if connection.pid is None else int(connection.pid)
     return None
 

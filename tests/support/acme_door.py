@@ -5,6 +5,7 @@ Requests go straight into the lane; validations are run when the test says so, a
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import traceback
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -148,8 +149,7 @@ class Door:
         """Run every validation that is due now; how many there were."""
         queue = JobQueue(self.mint.database, self.mint.clock)
         due = await queue.claim([VALIDATE_JOB], limit=200, lease=timedelta(seconds=60))
-        for job in due:
-            await self.jobs.run(job)
+        await asyncio.gather(*(self.jobs.run(job) for job in due))
         return len(due)
 
     def serve(self, client: AcmeClient, token: str) -> None:

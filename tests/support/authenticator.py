@@ -33,9 +33,7 @@ class Authenticator:
     def create(self, options: dict[str, Any], origin: str) -> dict[str, Any]:
         """What ``navigator.credentials.create`` would give for these options on a page of ``origin``."""
         numbers = self.key.public_key().public_numbers()
-        cose = cbor2.dumps(
-            {1: 2, 3: -7, -1: 1, -2: numbers.x.to_bytes(32, "big"), -3: numbers.y.to_bytes(32, "big")}
-        )
+        cose = cbor2.dumps({1: 2, 3: -7, -1: 1, -2: numbers.x.to_bytes(32, "big"), -3: numbers.y.to_bytes(32, "big")})
         attested = bytes(16) + struct.pack(">H", len(self.credential_id)) + self.credential_id + cose
         data = self._data(options["rp"]["id"], self._flags | _ATTESTED) + attested
         attestation = cbor2.dumps({"fmt": "none", "attStmt": {}, "authData": data})

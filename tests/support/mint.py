@@ -29,14 +29,24 @@ if TYPE_CHECKING:
 
 
 def ca_certificate(
-    key: ec.EllipticCurvePrivateKey, name: str, now: datetime,
+    key: ec.EllipticCurvePrivateKey,
+    name: str,
+    now: datetime,
     issuer: tuple[x509.Certificate, ec.EllipticCurvePrivateKey] | None = None,
 ) -> x509.Certificate:
     """A self-signed root, or an issuing authority under ``issuer``; ten years."""
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     usage = dict.fromkeys(
-        ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement",
-         "encipher_only", "decipher_only"), False,
+        (
+            "digital_signature",
+            "content_commitment",
+            "key_encipherment",
+            "data_encipherment",
+            "key_agreement",
+            "encipher_only",
+            "decipher_only",
+        ),
+        False,
     )
     builder = (
         x509.CertificateBuilder()
@@ -60,8 +70,10 @@ def ca_certificate(
 
 def new_spki() -> bytes:
     """DER SubjectPublicKeyInfo of a fresh P-256 key."""
-    return ec.generate_private_key(ec.SECP256R1()).public_key().public_bytes(
-        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    return (
+        ec.generate_private_key(ec.SECP256R1())
+        .public_key()
+        .public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     )
 
 
@@ -131,8 +143,12 @@ class Mint:
         from troth.pki.model import IssuanceRequest
 
         values: dict[str, object] = {
-            "request_id": request_id, "authority": "issuing", "profile": "tls-server", "spki": new_spki(),
-            "names": (("dns", "a.example"),), "actor": "test:mint",
+            "request_id": request_id,
+            "authority": "issuing",
+            "profile": "tls-server",
+            "spki": new_spki(),
+            "names": (("dns", "a.example"),),
+            "actor": "test:mint",
         }
         return IssuanceRequest(**(values | changes))  # type: ignore[arg-type]
 
@@ -157,16 +173,36 @@ async def mint(database: Database, clock: FakeClock) -> Mint:
     add_authority(
         unit,
         Authority(
-            "root", "Test Root", "root", None, root.public_bytes(der), None, "active", True, None, None,
-            f"{base}/crl/root.crl", clock.now(),
+            "root",
+            "Test Root",
+            "root",
+            None,
+            root.public_bytes(der),
+            None,
+            "active",
+            True,
+            None,
+            None,
+            f"{base}/crl/root.crl",
+            clock.now(),
         ),
         actor="test:mint",
     )
     add_authority(
         unit,
         Authority(
-            "issuing", "Test Issuing", "issuing", "root", issuer.public_bytes(der), "issuing-key", "active", True,
-            f"{base}/ca/issuing.cer", f"{base}/ocsp/issuing", f"{base}/crl/issuing.crl", clock.now(),
+            "issuing",
+            "Test Issuing",
+            "issuing",
+            "root",
+            issuer.public_bytes(der),
+            "issuing-key",
+            "active",
+            True,
+            f"{base}/ca/issuing.cer",
+            f"{base}/ocsp/issuing",
+            f"{base}/crl/issuing.crl",
+            clock.now(),
         ),
         actor="test:mint",
     )

@@ -70,8 +70,13 @@ class Invitations:
     """Makes and redeems set-up tokens."""
 
     def __init__(
-        self, database: Database, clock: Clock, passwords: Passwords, party: passkeys.RelyingParty,
-        sessions: Sessions, attempts: Attempts,
+        self,
+        database: Database,
+        clock: Clock,
+        passwords: Passwords,
+        party: passkeys.RelyingParty,
+        sessions: Sessions,
+        attempts: Attempts,
     ) -> None:
         self._database = database
         self._clock = clock
@@ -99,9 +104,7 @@ class Invitations:
         unit = Unit().exclusively("bootstrap").write(INVITATION_SWEEP, now, True)
         role = Role.ADMINISTRATOR.value
         unit.write(INVITATION_ADD, secret_hash(secret), True, role, None, expires_at, "system:access")
-        unit.record(
-            Event("access.bootstrap_token_made", "system:access", (), {"expires_at": expires_at.isoformat()})
-        )
+        unit.record(Event("access.bootstrap_token_made", "system:access", (), {"expires_at": expires_at.isoformat()}))
         await self._database.commit(unit)
         _write_private(path, secret + "\n")
         return True
@@ -147,7 +150,10 @@ class Invitations:
         now = self._clock.now()
         unit = Unit().write(CHALLENGE_SWEEP, now)
         unit.write(
-            CHALLENGE_ADD, secret_hash(challenge.hex()), _purpose(invitation, name), account_id,
+            CHALLENGE_ADD,
+            secret_hash(challenge.hex()),
+            _purpose(invitation, name),
+            account_id,
             now + CHALLENGE_LIFETIME,
         )
         await self._database.commit(unit)
@@ -168,7 +174,13 @@ class Invitations:
             CHALLENGE_TAKE, challenge_hash, purpose, account_id, now, refuse=AccessError(PASSKEY_INVALID)
         )
         unit.claim(
-            PASSKEY_CLAIM, fresh.credential_id, account_id, fresh.public_key, fresh.sign_count, "first passkey", now,
+            PASSKEY_CLAIM,
+            fresh.credential_id,
+            account_id,
+            fresh.public_key,
+            fresh.sign_count,
+            "first passkey",
+            now,
             refuse=AccessError(PASSKEY_INVALID),
         )
         return await self._make(self._account(invitation, name, account_id, None), invitation, visitor, "passkey", unit)
@@ -184,8 +196,15 @@ class Invitations:
         now = self._clock.now()
         unit.claim(INVITATION_TAKE, invitation.token_hash, now, refuse=InvitationInvalid())
         unit.claim(
-            ACCOUNT_CLAIM, name_key(account.name), account.id, account.name, account.role.value,
-            account.password_hash, account.created_at, account.created_by, refuse=AccessError(NAME_TAKEN),
+            ACCOUNT_CLAIM,
+            name_key(account.name),
+            account.id,
+            account.name,
+            account.role.value,
+            account.password_hash,
+            account.created_at,
+            account.created_by,
+            refuse=AccessError(NAME_TAKEN),
         )
         # Any account ends the bootstrap token, also one made by an invitation that a local process gave out.
         unit.exclusively("bootstrap").write(BOOTSTRAP_END, True)

@@ -41,8 +41,13 @@ class LogIns:
     """Log-in by password or passkey. Every failure looks the same and takes the same time."""
 
     def __init__(
-        self, database: Database, clock: Clock, passwords: Passwords, party: passkeys.RelyingParty,
-        sessions: Sessions, attempts: Attempts,
+        self,
+        database: Database,
+        clock: Clock,
+        passwords: Passwords,
+        party: passkeys.RelyingParty,
+        sessions: Sessions,
+        attempts: Attempts,
     ) -> None:
         self._database = database
         self._clock = clock
@@ -52,9 +57,7 @@ class LogIns:
         self._attempts = attempts
         self._store = AccessStore(database)
 
-    async def by_password(
-        self, name: str, password: str, visitor: Visitor, replaces: str | None = None
-    ) -> NewSession:
+    async def by_password(self, name: str, password: str, visitor: Visitor, replaces: str | None = None) -> NewSession:
         """A new session. Raises LoginRefused or TooManyAttempts. ``replaces``: the browser's former session, ended."""
         # 1 Count the attempt, whether or not such an account exists.
         key = name_key(name.strip())[:64]
@@ -103,9 +106,7 @@ class LogIns:
         unit = Unit().claim(
             CHALLENGE_TAKE, secret_hash(parsed.challenge.hex()), _LOGIN, None, now, refuse=LoginRefused()
         )
-        unit.guard(
-            PASSKEY_UNCHANGED, key.credential_id, key.sign_count, refuse=LoginRefused(), key=key.credential_id
-        )
+        unit.guard(PASSKEY_UNCHANGED, key.credential_id, key.sign_count, refuse=LoginRefused(), key=key.credential_id)
         unit.write(PASSKEY_USED, key.credential_id, count, now)
         self._attempts.forgive(unit, visitor.address)
         session = self._sessions.open(unit, account, visitor, "passkey", replaces)
@@ -142,9 +143,7 @@ class Accounts:
         unit = Unit().write(ACCOUNT_STATE, account_id, state)
         if state == "disabled":
             unit.write(SESSIONS_END_OF, account_id)
-        unit.record(
-            Event(f"access.principal_{state}", by.actor, (f"account:{account_id}",), {"name": account.name})
-        )
+        unit.record(Event(f"access.principal_{state}", by.actor, (f"account:{account_id}",), {"name": account.name}))
         await self._database.commit(unit)
 
 

@@ -29,7 +29,11 @@ class Sessions:
         self._store = AccessStore(database)
 
     def open(
-        self, unit: Unit, account: Account, visitor: Visitor, method: Literal["password", "passkey"],
+        self,
+        unit: Unit,
+        account: Account,
+        visitor: Visitor,
+        method: Literal["password", "passkey"],
         replaces: str | None = None,
     ) -> NewSession:
         """Add a new session to ``unit``, with its ledger event; the browser's former one ends (no fixation)."""

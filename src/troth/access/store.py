@@ -236,29 +236,52 @@ _BEARER = """SELECT t.id, t.name, t.role, t.account_id, t.created_by, t.created_
 
 def _account(row: Row) -> Account:
     return Account(
-        row["id"], row["name"], Role(row["role"]), row["state"], row["created_at"], row["created_by"],
-        row["password_hash"], row["passkeys"],
+        row["id"],
+        row["name"],
+        Role(row["role"]),
+        row["state"],
+        row["created_at"],
+        row["created_by"],
+        row["password_hash"],
+        row["passkeys"],
     )
 
 
 def _session(row: Row) -> SessionRow:
     return SessionRow(
-        row["id_hash"], row["account_id"], row["method"], row["address"], row["agent"], row["created_at"],
-        row["seen_at"], row["expires_at"],
+        row["id_hash"],
+        row["account_id"],
+        row["method"],
+        row["address"],
+        row["agent"],
+        row["created_at"],
+        row["seen_at"],
+        row["expires_at"],
     )
 
 
 def _passkey(row: Row) -> Passkey:
     return Passkey(
-        row["credential_id"], row["account_id"], row["public_key"], row["sign_count"], row["label"],
-        row["created_at"], row["used_at"],
+        row["credential_id"],
+        row["account_id"],
+        row["public_key"],
+        row["sign_count"],
+        row["label"],
+        row["created_at"],
+        row["used_at"],
     )
 
 
 def _token(row: Row) -> ApiToken:
     return ApiToken(
-        row["id"], row["name"], Role(row["role"]), row["account_id"], row["created_by"], row["created_at"],
-        row["expires_at"], row["used_at"],
+        row["id"],
+        row["name"],
+        Role(row["role"]),
+        row["account_id"],
+        row["created_by"],
+        row["created_at"],
+        row["expires_at"],
+        row["used_at"],
     )
 
 
@@ -291,7 +314,8 @@ class AccessStore:
         row = await self._reader.fetchrow(
             """SELECT * FROM invitation WHERE token_hash = $1 AND expires_at > $2
                AND NOT (first AND EXISTS (SELECT 1 FROM account))""",
-            token_hash, at,
+            token_hash,
+            at,
         )
         return None if row is None else _invitation(row)
 
@@ -300,13 +324,13 @@ class AccessStore:
         row = await self._reader.fetchrow("SELECT token_hash, expires_at FROM invitation WHERE first")
         return None if row is None else (row["token_hash"], row["expires_at"])
 
-    async def session(
-        self, id_hash: bytes, at: datetime, idle: timedelta
-    ) -> tuple[SessionRow, str, Role] | None:
+    async def session(self, id_hash: bytes, at: datetime, idle: timedelta) -> tuple[SessionRow, str, Role] | None:
         """A session still believed at ``at``, with its account's name and role."""
         row = await self._reader.fetchrow(
             _SESSION + "WHERE s.id_hash = $1 AND s.expires_at > $2 AND s.seen_at > $3 AND a.state = 'active'",
-            id_hash, at, at - idle,
+            id_hash,
+            at,
+            at - idle,
         )
         return None if row is None else (_session(row), row["name"], Role(row["role"]))
 
@@ -335,25 +359,31 @@ class AccessStore:
         """For which account (perhaps one yet to be made) a fresh challenge was given out."""
         found: UUID | None = await self._reader.fetchval(
             "SELECT account_id FROM passkey_challenge WHERE challenge_hash = $1 AND purpose = $2 AND expires_at > $3",
-            challenge_hash, purpose, at,
+            challenge_hash,
+            purpose,
+            at,
         )
         return found
 
     async def token(self, secret_hash: bytes, at: datetime) -> ApiToken | None:
         """A token that is in force: not expired, its account (if any) active."""
         row = await self._reader.fetchrow(
-            _BEARER + """WHERE t.secret_hash = $1 AND t.expires_at > $2
+            _BEARER
+            + """WHERE t.secret_hash = $1 AND t.expires_at > $2
                          AND (t.account_id IS NULL OR a.state = 'active')""",
-            secret_hash, at,
+            secret_hash,
+            at,
         )
         return None if row is None else _token(row)
 
     async def tokens(self, at: datetime, account_id: UUID | None = None) -> list[ApiToken]:
         """Tokens in force, latest first: all, or those of one account."""
         rows = await self._reader.fetch(
-            _BEARER + """WHERE t.expires_at > $1 AND ($2::uuid IS NULL OR t.account_id = $2)
+            _BEARER
+            + """WHERE t.expires_at > $1 AND ($2::uuid IS NULL OR t.account_id = $2)
                         ORDER BY t.created_at DESC LIMIT 500""",
-            at, account_id,
+            at,
+            account_id,
         )
         return [_token(row) for row in rows]
 

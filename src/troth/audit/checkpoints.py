@@ -41,6 +41,8 @@ class Checkpointer:
         self._notary = notary
         self._key = key
         self._clock = clock
+        #: Size of the last checkpoint that is known to be in the database.
+        self._kept = -1
 
     async def run(self, stop: asyncio.Event, *, every: float = 1.0) -> None:
         """Sign whenever the log has grown, at most once in ``every`` seconds, until ``stop`` is set."""
@@ -65,15 +67,29 @@ class Checkpointer:
                 TAMPERED, f"the notary has signed {size} events, the log holds {head.size}: rows are missing"
             )
         signed: Checkpoint | None = None
+        if size == head.size and await self._lacks(size):
+            # It was signed, but the answer or our note of it was lost: without leaves the notary signs the same again.
+            signed = await self._extend(size, [])
         while size < head.size:
             rows = await self._store.leaves(size, min(_LEAVES_PER_CALL, head.size - size))
             if [index for index, _ in rows] != list(range(size, size + len(rows))) or not rows:
                 raise LedgerTampered(TAMPERED, f"the log has a gap after index {size}")
-            note = await self._notary.extend(size, [leaf for _, leaf in rows])
-            said = open_checkpoint(note, self._key)
+            signed = await self._extend(size, [leaf for _, leaf in rows])
             size += len(rows)
-            signed = Checkpoint(said.size, said.root, note, self._clock.now())
-            await self._store.add_checkpoint(signed)
         if signed is not None and signed.size == head.size and signed.root != head.root:
             raise LedgerTampered(TAMPERED, f"the root at {head.size} is not the one the notary computed")
         return signed
+
+    async def _extend(self, size: int, leaves: list[bytes]) -> Checkpoint:
+        note = await self._notary.extend(size, leaves)
+        said = open_checkpoint(note, self._key)
+        signed = Checkpoint(said.size, said.root, note, self._clock.now())
+        await self._store.add_checkpoint(signed)
+        self._kept = signed.size
+        return signed
+
+    async def _lacks(self, size: int) -> bool:
+        if self._kept < size:
+            last = await self._store.last_checkpoint()
+            self._kept = last.size if last is not None else 0
+        return self._kept < size

@@ -7,15 +7,12 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 
 from troth.cli.api import Api
+from troth.cli.errors import NO_ACCOUNT
 from troth.cli.options import Data, Output
 from troth.cli.show import as_json, listed, plain, when
-from troth.kit.errors import TrothError, reason
+from troth.kit.errors import TrothError
 
 app = App(name="admin", help="Accounts of the dashboard.", help_format="plaintext")
-
-NO_ACCOUNT = reason(
-    "cli.no_account", "there is no account of this name", fix="See `troth admin list`.", status=404
-)
 
 
 @app.command(name="list")

@@ -14,20 +14,8 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from troth.assembly.layout import Layout, default_data_dir
-from troth.kit.errors import Reason, TrothError, reason
-
-UNREACHABLE = reason(
-    "cli.unreachable",
-    "no Troth answers on this data directory",
-    fix="Start it with `troth up`, or name its data directory with --data (as its owner or as root).",
-    status=503,
-)
-GARBLED = reason(
-    "cli.garbled",
-    "Troth answered something that is no answer",
-    fix="Look into its log. Use the `troth` command of the same version as the server.",
-    status=502,
-)
+from troth.cli.errors import GARBLED, UNREACHABLE
+from troth.kit.errors import Reason, TrothError
 
 _SECONDS = 120
 

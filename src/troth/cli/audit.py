@@ -10,7 +10,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from troth.cli.api import Api
-from troth.cli.files import FILE_EXISTS, UNREADABLE, UNWRITABLE
+from troth.cli.errors import FILE_EXISTS, UNREADABLE, UNWRITABLE
 from troth.cli.options import Data, Output
 from troth.cli.show import as_json, facts, plain, when
 from troth.kit.errors import TrothError

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from troth.cli.api import Api, segment
-from troth.cli.files import FILE_EXISTS, UNWRITABLE
+from troth.cli.errors import FILE_EXISTS, UNWRITABLE
 from troth.cli.options import Data, Output
 from troth.cli.show import as_json, facts, listed, when
 from troth.kit.errors import TrothError
@@ -97,8 +97,10 @@ def issue(
     names: Annotated[
         tuple[str, ...],
         Parameter(
-            name="--name", help="DNS name, IP address, mail address or URI; may be repeated. Default: the subject's.",
-            negative="", show_default=False,
+            name="--name",
+            help="DNS name, IP address, mail address or URI; may be repeated. Default: the subject's.",
+            negative="",
+            show_default=False,
         ),
     ] = (),
     key: Key = "p256",
@@ -107,7 +109,7 @@ def issue(
     output: Output = "text",
 ) -> int:
     """Issue a certificate. The key is made here, kept here (0600), and never sent."""
-    from troth.cli.keys import new_key, new_request
+    from troth.client.keys import new_key, new_request
 
     wanted = names or (subject.partition(":")[2] or subject,)
     stem = "".join(one if one.isalnum() or one in ".-" else "_" for one in wanted[0]).lstrip(".") or "certificate"

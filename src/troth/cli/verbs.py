@@ -10,7 +10,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from troth.cli.api import Api, segment
-from troth.cli.files import UNREADABLE
+from troth.cli.errors import UNREADABLE
 from troth.cli.options import Data, Output
 from troth.cli.show import as_json, plain, table, when
 from troth.kit.errors import TrothError

@@ -11,6 +11,7 @@ import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import cast
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 import httptools
@@ -236,8 +237,8 @@ class _Connection(asyncio.Protocol):
         return HttpAnswer(status, headers, bytes(parsing.body), url)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101  asyncio's promise for TCP
-        self._transport = transport
+        # A cast, not a check: uvloop's transports keep asyncio's promise without being its classes.
+        self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         parsing, parser = self._parsing, self._parser

@@ -24,8 +24,21 @@ ADD_AUTHORITY = Claim(
                crl_url, not_after, created_at, actor FROM i ON CONFLICT DO NOTHING RETURNING slug
        ) SELECT i.n FROM i JOIN w USING (slug)""",
     (
-        "text", "text", "text", "text", "bytea", "bytea", "text", "text", "boolean", "text", "text", "text",
-        "timestamptz", "timestamptz", "text",
+        "text",
+        "text",
+        "text",
+        "text",
+        "bytea",
+        "bytea",
+        "text",
+        "text",
+        "boolean",
+        "text",
+        "text",
+        "text",
+        "timestamptz",
+        "timestamptz",
+        "text",
     ),
     rank=55,
 )

@@ -106,8 +106,13 @@ def born_root(plan: BirthPlan, clock: Clock) -> Birth:
     findings: list[str] = []
     root = root_certificate(root_key, plan.installation, plan.organisation, now, findings)
     issuing = issuing_certificate(
-        root_key, root, load_public(plan.issuing_spki), f"{plan.installation} Issuing CA I1", now,
-        (plan.root_certificate_url, plan.root_crl_url), findings,
+        root_key,
+        root,
+        load_public(plan.issuing_spki),
+        f"{plan.installation} Issuing CA I1",
+        now,
+        (plan.root_certificate_url, plan.root_crl_url),
+        findings,
     )
     crl = root_crl(root_key, root, now)
     # 2. Its custody, complete and flushed under a provisional name.
@@ -131,8 +136,11 @@ def born_root(plan: BirthPlan, clock: Clock) -> Birth:
 async def give_birth(plan: BirthPlan) -> Birth:
     """Run :func:`born_root` in a child process that exits. Raises BirthFailed."""
     child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "troth.pki.birth",
-        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+        sys.executable,
+        "-m",
+        "troth.pki.birth",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
     )
     try:
         async with asyncio.timeout(_CHILD_SECONDS):

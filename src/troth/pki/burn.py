@@ -48,7 +48,10 @@ class Burner:
             for cause in sorted(row.causes):
                 unit.write(DROP_CAUSE, row.id, cause)
             burnt = replace(
-                row, status="revoked", causes=frozenset(), status_version=row.status_version + 1,
+                row,
+                status="revoked",
+                causes=frozenset(),
+                status_version=row.status_version + 1,
                 # A reservation that was revoked or held before keeps that date, and a graver reason.
                 status_at=at if row.status == "good" else row.status_at,
                 revocation_reason=row.revocation_reason if row.status == "revoked" else CESSATION_OF_OPERATION,

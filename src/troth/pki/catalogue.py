@@ -118,12 +118,20 @@ class Catalogue:
         now = self._clock.now()
         unit = Unit()
         unit.claim(
-            ADD_PROFILE, profile.name, version, profile.digest, document, now, actor,
+            ADD_PROFILE,
+            profile.name,
+            version,
+            profile.digest,
+            document,
+            now,
+            actor,
             refuse=ProfileRefused(PROFILE_CHANGED, f"profile {profile.name} was applied by someone else just now"),
         )
         unit.record(
             Event(
-                "profile.applied", actor, (f"profile:{profile.name}",),
+                "profile.applied",
+                actor,
+                (f"profile:{profile.name}",),
                 {"name": profile.name, "version": version, "digest": profile.digest.hex()},
             )
         )
@@ -135,17 +143,37 @@ class Catalogue:
 def add_authority(unit: Unit, authority: Authority, *, actor: str) -> Unit:
     """Add ``authority`` and its ledger event to ``unit``."""
     unit.claim(
-        ADD_AUTHORITY, authority.slug, authority.name, authority.kind, authority.parent, authority.certificate,
-        authority.sha256, authority.key_id, authority.state, authority.trial, authority.ca_issuers_url,
-        authority.ocsp_url, authority.crl_url, authority.not_after, authority.created_at, actor,
+        ADD_AUTHORITY,
+        authority.slug,
+        authority.name,
+        authority.kind,
+        authority.parent,
+        authority.certificate,
+        authority.sha256,
+        authority.key_id,
+        authority.state,
+        authority.trial,
+        authority.ca_issuers_url,
+        authority.ocsp_url,
+        authority.crl_url,
+        authority.not_after,
+        authority.created_at,
+        actor,
         refuse=AuthorityRefused(AUTHORITY_EXISTS, f"an authority is named {authority.slug} or has this certificate"),
     )
     return unit.record(
         Event(
-            "authority.added", actor, (f"authority:{authority.slug}",),
+            "authority.added",
+            actor,
+            (f"authority:{authority.slug}",),
             {
-                "slug": authority.slug, "name": authority.name, "kind": authority.kind, "parent": authority.parent,
-                "sha256": authority.sha256.hex(), "state": authority.state, "trial": authority.trial,
+                "slug": authority.slug,
+                "name": authority.name,
+                "kind": authority.kind,
+                "parent": authority.parent,
+                "sha256": authority.sha256.hex(),
+                "state": authority.state,
+                "trial": authority.trial,
             },
         )
     )

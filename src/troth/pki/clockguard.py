@@ -56,7 +56,8 @@ class ClockGuard:
 def _judge(skew: timedelta, earlier: datetime, newest: datetime | None) -> ClockRefused | None:
     if skew > MAX_SKEW:
         return ClockRefused(
-            CLOCK_SKEW, f"the node's clock and the database's are {skew.total_seconds():.0f} s apart",
+            CLOCK_SKEW,
+            f"the node's clock and the database's are {skew.total_seconds():.0f} s apart",
             skew_seconds=int(skew.total_seconds()),
         )
     if newest is not None and newest - earlier > MAX_SKEW:

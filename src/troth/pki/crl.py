@@ -43,8 +43,14 @@ class CrlPublisher:
     """Builds and publishes CRLs: a duty of the worker."""
 
     def __init__(
-        self, database: Database, signer: CrlSigner, catalogue: Catalogue, interlock: Interlock, clock: Clock,
-        *, lifetime: timedelta = LIFETIME,
+        self,
+        database: Database,
+        signer: CrlSigner,
+        catalogue: Catalogue,
+        interlock: Interlock,
+        clock: Clock,
+        *,
+        lifetime: timedelta = LIFETIME,
     ) -> None:
         self._database = database
         self._signer = signer
@@ -93,16 +99,28 @@ class CrlPublisher:
         next_update = min(this_update + self._lifetime, authority.not_after)
         key_id = authority.x509.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
         tbs = crl_tbs(
-            issuer_name=authority.x509.subject.public_bytes(), issuer_key=authority.public_key, issuer_key_id=key_id,
-            number=number, this_update=this_update, next_update=next_update, entries=entries,
+            issuer_name=authority.x509.subject.public_bytes(),
+            issuer_key=authority.public_key,
+            issuer_key_id=key_id,
+            number=number,
+            this_update=this_update,
+            next_update=next_update,
+            entries=entries,
         )
         return Crl(authority.slug, number, this_update, next_update, b"", b"", count), tbs
 
     async def _reserve(self, crl: Crl, tbs: bytes) -> None:
         digest = hashlib.sha256(tbs).digest()
         unit = Unit().claim(
-            RESERVE_CRL, crl.authority, crl.number, digest, crl.this_update, crl.next_update, crl.entries,
-            self._clock.now(), refuse=CrlRefused(CRL_OVERTAKEN, f"number {crl.number} of {crl.authority} is taken"),
+            RESERVE_CRL,
+            crl.authority,
+            crl.number,
+            digest,
+            crl.this_update,
+            crl.next_update,
+            crl.entries,
+            self._clock.now(),
+            refuse=CrlRefused(CRL_OVERTAKEN, f"number {crl.number} of {crl.authority} is taken"),
         )
         unit.record(_event("crl.reserved", crl, {"tbs_sha256": digest.hex()}))
         await self._database.commit(unit)
@@ -115,7 +133,11 @@ class CrlPublisher:
 def publish_unit(crl: Crl, tbs: bytes, refusal: CrlRefused) -> Unit:
     """What makes a reserved CRL the published one."""
     unit = Unit().guard(
-        PUBLISHABLE, crl.authority, crl.number, hashlib.sha256(tbs).digest(), refuse=refusal,
+        PUBLISHABLE,
+        crl.authority,
+        crl.number,
+        hashlib.sha256(tbs).digest(),
+        refuse=refusal,
         key=("crl", crl.authority),
     )
     unit.write(PUBLISH, crl.authority, crl.number, crl.der, crl.sha256)
@@ -125,10 +147,16 @@ def publish_unit(crl: Crl, tbs: bytes, refusal: CrlRefused) -> Unit:
 
 def _event(kind: str, crl: Crl, more: dict[str, str]) -> Event:
     return Event(
-        kind, "system:crl", (f"authority:{crl.authority}",),
+        kind,
+        "system:crl",
+        (f"authority:{crl.authority}",),
         {
-            "authority": crl.authority, "number": crl.number, "entries": crl.entries,
-            "this_update": iso(crl.this_update), "next_update": iso(crl.next_update), **more,
+            "authority": crl.authority,
+            "number": crl.number,
+            "entries": crl.entries,
+            "this_update": iso(crl.this_update),
+            "next_update": iso(crl.next_update),
+            **more,
         },
     )
 
@@ -146,13 +174,25 @@ async def import_crl(database: Database, authority: Authority, der: bytes, clock
     tbs = parsed.tbs_certlist_bytes
     encoded = parsed.public_bytes(Encoding.DER)
     crl = Crl(
-        authority.slug, number, parsed.last_update_utc, parsed.next_update_utc, encoded,
-        hashlib.sha256(encoded).digest(), len(parsed),
+        authority.slug,
+        number,
+        parsed.last_update_utc,
+        parsed.next_update_utc,
+        encoded,
+        hashlib.sha256(encoded).digest(),
+        len(parsed),
     )
     refusal = CrlRefused(CRL_OVERTAKEN, f"number {number} of {authority.slug} is taken")
     digest = hashlib.sha256(tbs).digest()
     unit = Unit().claim(
-        RESERVE_CRL, crl.authority, number, digest, crl.this_update, crl.next_update, crl.entries, clock.now(),
+        RESERVE_CRL,
+        crl.authority,
+        number,
+        digest,
+        crl.this_update,
+        crl.next_update,
+        crl.entries,
+        clock.now(),
         refuse=refusal,
     )
     await database.commit(unit.record(_event("crl.reserved", crl, {"tbs_sha256": digest.hex()})))

@@ -25,8 +25,14 @@ def crl_entry(serial: SerialNumber, at: datetime, reason: int) -> bytes:
 
 
 def crl_tbs(
-    *, issuer_name: bytes, issuer_key: algorithms.PublicKey, issuer_key_id: bytes, number: int,
-    this_update: datetime, next_update: datetime, entries: bytes,
+    *,
+    issuer_name: bytes,
+    issuer_key: algorithms.PublicKey,
+    issuer_key_id: bytes,
+    number: int,
+    this_update: datetime,
+    next_update: datetime,
+    entries: bytes,
 ) -> bytes:
     """DER TBSCertList of a full CRL.
 

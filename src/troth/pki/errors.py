@@ -5,117 +5,167 @@ from __future__ import annotations
 from troth.kit.errors import TrothError, reason
 
 NAME_MALFORMED = reason(
-    "pki.name.malformed", "a name in the request is malformed",
+    "pki.name.malformed",
+    "a name in the request is malformed",
     fix="Send DNS names as lower-case A-labels, addresses without port or zone, absolute ASCII URIs.",
 )
 NAME_UNSUPPORTED = reason(
-    "pki.name.unsupported", "a name in the request is of a kind that Troth does not certify",
+    "pki.name.unsupported",
+    "a name in the request is of a kind that Troth does not certify",
     fix="Ask for DNS, IP, e-mail or URI names only.",
 )
 CSR_MALFORMED = reason(
-    "pki.csr.malformed", "the certificate signing request cannot be read",
+    "pki.csr.malformed",
+    "the certificate signing request cannot be read",
     fix="Send one DER-encoded PKCS#10 request, signed by the key that it carries.",
 )
 CSR_SIGNATURE = reason(
-    "pki.csr.signature", "the signature of the certificate signing request does not verify",
+    "pki.csr.signature",
+    "the signature of the certificate signing request does not verify",
     fix="Sign the request with the private key that belongs to its public key.",
 )
 CSR_CA = reason(
-    "pki.csr.ca_requested", "the request asks for a CA certificate",
+    "pki.csr.ca_requested",
+    "the request asks for a CA certificate",
     fix="Remove basicConstraints from the request; authorities are made by ceremony only.",
 )
 KEY_UNSUPPORTED = reason(
-    "pki.key.unsupported", "the public key is of a kind or size that is not accepted",
+    "pki.key.unsupported",
+    "the public key is of a kind or size that is not accepted",
     fix="Use P-256, P-384, P-521, Ed25519, or RSA of 2,048 to 8,192 bits with exponent 65537.",
 )
 KEY_WEAK = reason(
-    "pki.key.weak", "the public key has a known weakness",
+    "pki.key.weak",
+    "the public key has a known weakness",
     fix="Make a new key with a current library; this one can be factored.",
 )
 KEY_COMPROMISED = reason(
-    "pki.key.compromised", "a certificate for this key was revoked because the key is in other hands",
+    "pki.key.compromised",
+    "a certificate for this key was revoked because the key is in other hands",
     fix="Make a new key; this one will never be certified again.",
 )
 PROFILE_MALFORMED = reason(
-    "pki.profile.malformed", "the certificate profile cannot be used",
+    "pki.profile.malformed",
+    "the certificate profile cannot be used",
     fix="Compare with the profiles that Troth ships; unknown keys are refused so that a typo cannot widen a profile.",
 )
 PROFILE_UNKNOWN = reason(
-    "pki.profile.unknown", "no such certificate profile is applied",
-    fix="List the profiles, or apply one with `troth apply -f`.", status=404,
+    "pki.profile.unknown",
+    "no such certificate profile is applied",
+    fix="List the profiles, or apply one with `troth apply -f`.",
+    status=404,
 )
 PROFILE_CHANGED = reason(
-    "pki.profile.changed", "the profile was changed by someone else at the same moment",
-    fix="Look at the present version and apply again.", status=409,
+    "pki.profile.changed",
+    "the profile was changed by someone else at the same moment",
+    fix="Look at the present version and apply again.",
+    status=409,
 )
 PROFILE_REFUSES = reason(
-    "pki.profile.refuses", "the request does not fit the certificate profile",
-    fix="Ask for what the profile allows, or for another profile.", status=403,
+    "pki.profile.refuses",
+    "the request does not fit the certificate profile",
+    fix="Ask for what the profile allows, or for another profile.",
+    status=403,
 )
 AUTHORITY_UNKNOWN = reason(
-    "pki.authority.unknown", "no such authority", fix="List the authorities of this installation.", status=404,
+    "pki.authority.unknown",
+    "no such authority",
+    fix="List the authorities of this installation.",
+    status=404,
 )
 AUTHORITY_EXISTS = reason(
-    "pki.authority.exists", "an authority of this name or certificate exists already",
-    fix="Choose another name; an authority's certificate is never exchanged.", status=409,
+    "pki.authority.exists",
+    "an authority of this name or certificate exists already",
+    fix="Choose another name; an authority's certificate is never exchanged.",
+    status=409,
 )
 AUTHORITY_INACTIVE = reason(
-    "pki.authority.inactive", "the authority issues no certificates in its present state",
-    fix="Use an active authority; a retired one signs CRLs only.", status=409,
+    "pki.authority.inactive",
+    "the authority issues no certificates in its present state",
+    fix="Use an active authority; a retired one signs CRLs only.",
+    status=409,
 )
 LINT_REFUSED = reason(
-    "pki.lint.refused", "what was about to be signed does not pass lint",
+    "pki.lint.refused",
+    "what was about to be signed does not pass lint",
     fix="The findings name each failing assertion; a profile or a defect of Troth is at fault, not the caller.",
     status=500,
 )
 TOKEN_MISUSED = reason(
-    "pki.lint.token_misused", "a lint token was used twice or for other bytes", fix="Report this as a defect.",
+    "pki.lint.token_misused",
+    "a lint token was used twice or for other bytes",
+    fix="Report this as a defect.",
     status=500,
 )
 CLOCK_SKEW = reason(
-    "pki.clock.skew", "no signing while the clocks of node, database and ledger disagree",
-    fix="Bring NTP on node and database host in order; signing resumes by itself.", status=503,
+    "pki.clock.skew",
+    "no signing while the clocks of node, database and ledger disagree",
+    fix="Bring NTP on node and database host in order; signing resumes by itself.",
+    status=503,
 )
 REQUEST_RESERVED = reason(
-    "pki.gate.reserved", "this request is being issued, or its issuance was cut short",
-    fix="Ask again with the same request id in a minute; it is then issued or burnt.", status=409,
+    "pki.gate.reserved",
+    "this request is being issued, or its issuance was cut short",
+    fix="Ask again with the same request id in a minute; it is then issued or burnt.",
+    status=409,
 )
 REQUEST_BURNT = reason(
-    "pki.gate.burnt", "the issuance of this request was cut short and its serial number burnt",
-    fix="Make a new request with a new request id.", status=409,
+    "pki.gate.burnt",
+    "the issuance of this request was cut short and its serial number burnt",
+    fix="Make a new request with a new request id.",
+    status=409,
 )
 REQUEST_REUSED = reason(
-    "pki.gate.request_reused", "this request id was used for a different certificate",
-    fix="Use one request id for one key, profile and authority.", status=409,
+    "pki.gate.request_reused",
+    "this request id was used for a different certificate",
+    fix="Use one request id for one key, profile and authority.",
+    status=409,
 )
 SIGNATURE_WRONG = reason(
-    "pki.gate.signature_wrong", "the signer returned a signature that does not verify",
-    fix="Check that the signer holds the key of this authority; nothing was issued.", status=500,
+    "pki.gate.signature_wrong",
+    "the signer returned a signature that does not verify",
+    fix="Check that the signer holds the key of this authority; nothing was issued.",
+    status=500,
 )
 STORE_REFUSED = reason(
-    "pki.gate.store_refused", "the reservation changed before the signed certificate could be stored",
-    fix="Make a new request; the signed bytes were dropped and their serial number is burnt.", status=409,
+    "pki.gate.store_refused",
+    "the reservation changed before the signed certificate could be stored",
+    fix="Make a new request; the signed bytes were dropped and their serial number is burnt.",
+    status=409,
 )
 CERTIFICATE_UNKNOWN = reason(
-    "pki.certificate.unknown", "no such certificate", fix="Look the serial number up under Certificates.", status=404,
+    "pki.certificate.unknown",
+    "no such certificate",
+    fix="Look the serial number up under Certificates.",
+    status=404,
 )
 ALREADY_REVOKED = reason(
-    "pki.certificate.already_revoked", "the certificate is revoked already",
-    fix="Nothing to do; only an upgrade to keyCompromise changes a revocation.", status=409,
+    "pki.certificate.already_revoked",
+    "the certificate is revoked already",
+    fix="Nothing to do; only an upgrade to keyCompromise changes a revocation.",
+    status=409,
 )
 REASON_REFUSED = reason(
-    "pki.revocation.reason_refused", "this revocation reason cannot be chosen",
+    "pki.revocation.reason_refused",
+    "this revocation reason cannot be chosen",
     fix="Use 0, 1, 3, 4, 5 or 9; a hold is raised and cleared, never asked for as a reason.",
 )
 CRL_OVERTAKEN = reason(
-    "pki.crl.overtaken", "another build of this CRL was faster", fix="Nothing to do; the newer CRL stands.", status=409,
+    "pki.crl.overtaken",
+    "another build of this CRL was faster",
+    fix="Nothing to do; the newer CRL stands.",
+    status=409,
 )
 CRL_WRONG = reason(
-    "pki.crl.signature_wrong", "the signer returned a CRL signature that does not verify",
-    fix="Check that the signer holds the key of this authority; the last CRL stays published.", status=500,
+    "pki.crl.signature_wrong",
+    "the signer returned a CRL signature that does not verify",
+    fix="Check that the signer holds the key of this authority; the last CRL stays published.",
+    status=500,
 )
 OCSP_MALFORMED = reason(
-    "pki.ocsp.malformed", "the OCSP request cannot be read", fix="Send a DER-encoded OCSPRequest (RFC 6960, 4.1).",
+    "pki.ocsp.malformed",
+    "the OCSP request cannot be read",
+    fix="Send a DER-encoded OCSPRequest (RFC 6960, 4.1).",
 )
 
 

@@ -18,9 +18,20 @@ def iso(moment: datetime) -> str:
 
 
 def certificate_event(
-    kind: str, *, actor: str, certificate_id: UUID, serial: SerialNumber, authority: str, status: Status,
-    status_version: int, status_at: datetime, reason: int | None, not_after: datetime,
-    subjects: Sequence[UUID] = (), decision_id: UUID | None = None, more: dict[str, Json] | None = None,
+    kind: str,
+    *,
+    actor: str,
+    certificate_id: UUID,
+    serial: SerialNumber,
+    authority: str,
+    status: Status,
+    status_version: int,
+    status_at: datetime,
+    reason: int | None,
+    not_after: datetime,
+    subjects: Sequence[UUID] = (),
+    decision_id: UUID | None = None,
+    more: dict[str, Json] | None = None,
 ) -> Event:
     """An event of one certificate. Every kind carries the whole status, so that a follower keeps the greatest
     ``status_version`` it has seen and may miss, repeat or reorder the rest."""

@@ -78,8 +78,14 @@ class Gate:
     """Issues certificates. One per process; ``instance`` is the process's row in ``instance``."""
 
     def __init__(
-        self, database: Database, signer: CertificateSigner, catalogue: Catalogue, interlock: Interlock, clock: Clock,
-        *, instance: UUID,
+        self,
+        database: Database,
+        signer: CertificateSigner,
+        catalogue: Catalogue,
+        interlock: Interlock,
+        clock: Clock,
+        *,
+        instance: UUID,
     ) -> None:
         self._database = database
         self._signer = signer
@@ -132,7 +138,11 @@ class Gate:
             return None
         names = canonical_names(request.names)
         same = (row.authority, row.profile, row.spki_sha256, row.names, row.common_name) == (
-            request.authority, request.profile, check_spki(request.spki).sha256, names, request.common_name,
+            request.authority,
+            request.profile,
+            check_spki(request.spki).sha256,
+            names,
+            request.common_name,
         )
         if not same:
             raise GateRefused(REQUEST_REUSED, certificate_id=str(row.id))
@@ -146,8 +156,17 @@ class Gate:
         if row.der is None or row.sha256 is None:
             raise GateRefused(REQUEST_RESERVED, certificate_id=str(row.id))
         return IssuedCertificate(
-            row.id, row.serial, row.der, row.sha256, self._catalogue.chain(row.authority), row.not_before,
-            row.not_after, row.profile, row.authority, row.status, row.status_version,
+            row.id,
+            row.serial,
+            row.der,
+            row.sha256,
+            self._catalogue.chain(row.authority),
+            row.not_before,
+            row.not_after,
+            row.profile,
+            row.authority,
+            row.status,
+            row.status_version,
         )
 
     def _shape(self, request: IssuanceRequest) -> _Shaped:
@@ -188,10 +207,23 @@ class Gate:
         spki_sha256 = hashlib.sha256(expected.spki).digest()
         unit = Unit().guard(KEY_SOUND, spki_sha256, refuse=KeyRefused(KEY_COMPROMISED))
         unit.claim(
-            RESERVE, request.request_id, shaped.id, request.authority, expected.serial, request.profile,
-            template.profile_version, spki_sha256, json.dumps(request.names),
-            request.common_name, expected.not_before, expected.not_after, shaped.tbs, request.decision_id,
-            self._instance, expected.now, request.actor,
+            RESERVE,
+            request.request_id,
+            shaped.id,
+            request.authority,
+            expected.serial,
+            request.profile,
+            template.profile_version,
+            spki_sha256,
+            json.dumps(request.names),
+            request.common_name,
+            expected.not_before,
+            expected.not_after,
+            shaped.tbs,
+            request.decision_id,
+            self._instance,
+            expected.now,
+            request.actor,
             refuse=GateRefused(REQUEST_RESERVED, "request id or serial number is taken"),
         )
         unit.write_all(BIND, [(binding.subject_id, shaped.id, binding.role) for binding in request.subjects])
@@ -201,14 +233,25 @@ class Gate:
         unit.write_all(NAME, [(name, shaped.id) for name in sorted(searched)])
         unit.record(
             certificate_event(
-                "certificate.reserved", actor=request.actor, certificate_id=shaped.id, serial=expected.serial,
-                authority=request.authority, status="good", status_version=0, status_at=expected.now, reason=None,
-                not_after=expected.not_after, subjects=[binding.subject_id for binding in request.subjects],
+                "certificate.reserved",
+                actor=request.actor,
+                certificate_id=shaped.id,
+                serial=expected.serial,
+                authority=request.authority,
+                status="good",
+                status_version=0,
+                status_at=expected.now,
+                reason=None,
+                not_after=expected.not_after,
+                subjects=[binding.subject_id for binding in request.subjects],
                 decision_id=request.decision_id,
                 more={
-                    "request_id": request.request_id, "profile": request.profile,
-                    "profile_version": template.profile_version, "names": [list(name) for name in request.names],
-                    "common_name": request.common_name, "tbs_sha256": hashlib.sha256(shaped.tbs).hexdigest(),
+                    "request_id": request.request_id,
+                    "profile": request.profile,
+                    "profile_version": template.profile_version,
+                    "names": [list(name) for name in request.names],
+                    "common_name": request.common_name,
+                    "tbs_sha256": hashlib.sha256(shaped.tbs).hexdigest(),
                 },
             )
         )
@@ -229,8 +272,15 @@ class Gate:
     async def _store(self, shaped: _Shaped, der: bytes, with_store: WithStore | None) -> IssuedCertificate:
         expected, request = shaped.expected, shaped.request
         issued = IssuedCertificate(
-            shaped.id, expected.serial, der, hashlib.sha256(der).digest(), self._catalogue.chain(request.authority),
-            expected.not_before, expected.not_after, request.profile, request.authority,
+            shaped.id,
+            expected.serial,
+            der,
+            hashlib.sha256(der).digest(),
+            self._catalogue.chain(request.authority),
+            expected.not_before,
+            expected.not_after,
+            request.profile,
+            request.authority,
         )
         status_at, reason = expected.now, None
         for _ in range(_STORE_ATTEMPTS):
@@ -242,10 +292,18 @@ class Gate:
             unit.write(STORE, shaped.id, der, issued.sha256, self._clock.now())
             unit.record(
                 certificate_event(
-                    "certificate.issued", actor=request.actor, certificate_id=shaped.id, serial=expected.serial,
-                    authority=request.authority, status=issued.status, status_version=issued.status_version,
-                    status_at=status_at, reason=reason, not_after=expected.not_after,
-                    subjects=[binding.subject_id for binding in request.subjects], decision_id=request.decision_id,
+                    "certificate.issued",
+                    actor=request.actor,
+                    certificate_id=shaped.id,
+                    serial=expected.serial,
+                    authority=request.authority,
+                    status=issued.status,
+                    status_version=issued.status_version,
+                    status_at=status_at,
+                    reason=reason,
+                    not_after=expected.not_after,
+                    subjects=[binding.subject_id for binding in request.subjects],
+                    decision_id=request.decision_id,
                     more={"profile": request.profile, "sha256": issued.sha256.hex()},
                 )
             )

@@ -45,7 +45,11 @@ _USAGES: dict[str, Callable[[x509.KeyUsage], bool]] = {
     "cRLSign": lambda usage: usage.crl_sign,
 }
 _UNPARSABLE = (
-    ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.InvalidVersion,
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
     x509.UnsupportedGeneralNameType,
 )
 _SEAL = object()
@@ -83,7 +87,9 @@ class LintToken:
             raise LintRefused(TOKEN_MISUSED, "a lint token can be redeemed once")
         self._redeemed = True
         if (authority, reservation, hashlib.sha256(tbs).digest()) != (
-            self._authority, self._reservation, self._tbs_sha256,
+            self._authority,
+            self._reservation,
+            self._tbs_sha256,
         ):
             raise LintRefused(TOKEN_MISUSED, "a lint token is bound to its authority, reservation and bytes")
 

@@ -76,9 +76,10 @@ def findings(certificate: bytes) -> list[Finding]:
     except ValueError:
         return [Finding("FATAL", "lint.unparsable", "certificate")]
     found = [
-        (int(description.finding.severity), Finding(
-            str(description.finding.severity), description.finding.code, str(result.node.path)
-        ))
+        (
+            int(description.finding.severity),
+            Finding(str(description.finding.severity), description.finding.code, str(result.node.path)),
+        )
         for result in validators.validate(document.root)
         for description in result.finding_descriptions
     ]
@@ -133,7 +134,9 @@ def _extremes(profile: Profile) -> list[tuple[GeneralNames, str | None]]:
     fewest = canonical_names(pool[: profile.names.min])
     most = canonical_names([*pool, *more][: profile.names.max])
     choices: dict[str, tuple[str | None, ...]] = {
-        "absent": (None,), "optional": (None, "Sample"), "required": ("Sample",),
+        "absent": (None,),
+        "optional": (None, "Sample"),
+        "required": ("Sample",),
     }
     return [(names, cn) for names in (fewest, most) for cn in choices[profile.common_name] if names or cn is not None]
 

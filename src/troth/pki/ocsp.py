@@ -214,8 +214,13 @@ class ResponseWriter:
         self._certificates = der.explicit(0, der.sequence(certificate))
 
     def response(
-        self, answers: Sequence[tuple[CertId, Verdict]], *, nonce: bytes | None, produced_at: datetime,
-        this_update: datetime, next_update: datetime,
+        self,
+        answers: Sequence[tuple[CertId, Verdict]],
+        *,
+        nonce: bytes | None,
+        produced_at: datetime,
+        this_update: datetime,
+        next_update: datetime,
     ) -> bytes:
         """DER OCSPResponse. Times are cut to seconds; ``nonce`` is echoed (RFC 8954, 2.1)."""
         window = der.generalized_time(to_seconds(this_update)) + der.explicit(
@@ -243,8 +248,13 @@ def _status(verdict: Verdict) -> bytes:
 
 
 def answer(
-    writer: ResponseWriter, request: OcspRequest, issuer: IssuerIds, statuses: Mapping[bytes, SerialStatus], *,
-    now: datetime, next_update: datetime,
+    writer: ResponseWriter,
+    request: OcspRequest,
+    issuer: IssuerIds,
+    statuses: Mapping[bytes, SerialStatus],
+    *,
+    now: datetime,
+    next_update: datetime,
 ) -> bytes:
     """The signed answer to ``request`` by one authority's responder; UNAUTHORIZED if it asks about others only.
 
@@ -257,9 +267,7 @@ def answer(
         (cert_id, verdict_of(statuses.get(cert_id.serial)) if issuer.match(cert_id) else UNKNOWN)
         for cert_id in request.cert_ids
     ]
-    return writer.response(
-        answers, nonce=request.nonce, produced_at=now, this_update=now, next_update=next_update
-    )
+    return writer.response(answers, nonce=request.nonce, produced_at=now, this_update=now, next_update=next_update)
 
 
 def build_request(certificate_serial: bytes, issuer: x509.Certificate, *, nonce: bytes | None = None) -> bytes:

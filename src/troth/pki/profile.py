@@ -34,7 +34,11 @@ EXTENDED_KEY_USAGES: Mapping[str, str] = {
 }
 #: Bit positions of RFC 5280, 4.2.1.3. keyCertSign and cRLSign are missing on purpose: no profile makes a CA.
 KEY_USAGES: Mapping[str, int] = {
-    "digitalSignature": 0, "contentCommitment": 1, "keyEncipherment": 2, "dataEncipherment": 3, "keyAgreement": 4,
+    "digitalSignature": 0,
+    "contentCommitment": 1,
+    "keyEncipherment": 2,
+    "dataEncipherment": 3,
+    "keyAgreement": 4,
 }
 _DURATION = re.compile(r"(\d{1,6})(s|m|h|d)\Z")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}

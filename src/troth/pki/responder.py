@@ -56,17 +56,21 @@ class Responders:
         made: list[Responder] = []
 
         def with_store(issued: IssuedCertificate) -> Unit:
-            responder = Responder(
-                issued.id, authority, key.key_id, issued.der, issued.not_before, issued.not_after
-            )
+            responder = Responder(issued.id, authority, key.key_id, issued.der, issued.not_before, issued.not_after)
             made.append(responder)
             unit = Unit().write(
-                ADD_RESPONDER, responder.certificate_id, authority, responder.key_id, responder.certificate,
-                responder.not_before, responder.not_after,
+                ADD_RESPONDER,
+                responder.certificate_id,
+                authority,
+                responder.key_id,
+                responder.certificate,
+                responder.not_before,
+                responder.not_after,
             )
             return unit.record(
                 Event(
-                    "ocsp.responder_renewed", "system:responder",
+                    "ocsp.responder_renewed",
+                    "system:responder",
                     (f"authority:{authority}", f"certificate:{issued.id}"),
                     {"authority": authority, "key_id": key.key_id, "not_after": iso(issued.not_after)},
                 )
@@ -74,8 +78,13 @@ class Responders:
 
         await self._gate.issue(
             IssuanceRequest(
-                request_id=f"ocsp-responder:{authority}:{key.key_id}", authority=authority, profile=PROFILE,
-                spki=key.public_key, names=(), common_name=f"OCSP {name}"[:64], actor="system:responder",
+                request_id=f"ocsp-responder:{authority}:{key.key_id}",
+                authority=authority,
+                profile=PROFILE,
+                spki=key.public_key,
+                names=(),
+                common_name=f"OCSP {name}"[:64],
+                actor="system:responder",
             ),
             with_store=with_store,
         )

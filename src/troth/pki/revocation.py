@@ -110,7 +110,10 @@ def revoke(unit: Unit, target: Target, *, reason: int, actor: str, at: datetime)
         for cause in sorted(row.causes):
             _drop(unit, row.id, cause)
         revoked = replace(
-            row, status="revoked", revocation_reason=reason, causes=frozenset(),
+            row,
+            status="revoked",
+            revocation_reason=reason,
+            causes=frozenset(),
             status_at=at if row.status == "good" else row.status_at,
         )
         _set(unit, revoked, "certificate.revoked", actor, {})
@@ -179,8 +182,17 @@ def set_status(unit: Unit, row: StatusRow, kind: str, actor: str, more: dict[str
     unit.write(SET_STATUS, row.id, row.status, row.status_version, row.status_at, row.revocation_reason, entry)
     unit.record(
         certificate_event(
-            kind, actor=actor, certificate_id=row.id, serial=row.serial, authority=row.authority, status=row.status,
-            status_version=row.status_version, status_at=row.status_at, reason=row.revocation_reason,
-            not_after=row.not_after, subjects=row.subjects, more={"causes": sorted(row.causes)} | more,
+            kind,
+            actor=actor,
+            certificate_id=row.id,
+            serial=row.serial,
+            authority=row.authority,
+            status=row.status,
+            status_version=row.status_version,
+            status_at=row.status_at,
+            reason=row.revocation_reason,
+            not_after=row.not_after,
+            subjects=row.subjects,
+            more={"causes": sorted(row.causes)} | more,
         )
     )

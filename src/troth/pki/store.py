@@ -30,8 +30,22 @@ RESERVE = Claim(
            FROM i ORDER BY request_id ON CONFLICT DO NOTHING RETURNING id
        ) SELECT i.n FROM i JOIN w USING (id)""",
     (
-        "text", "uuid", "text", "bytea", "text", "int", "bytea", "jsonb", "text", "timestamptz", "timestamptz",
-        "bytea", "uuid", "uuid", "timestamptz", "text",
+        "text",
+        "uuid",
+        "text",
+        "bytea",
+        "text",
+        "int",
+        "bytea",
+        "jsonb",
+        "text",
+        "timestamptz",
+        "timestamptz",
+        "bytea",
+        "uuid",
+        "uuid",
+        "timestamptz",
+        "text",
     ),
     rank=60,
 )
@@ -163,16 +177,28 @@ class CertificateStore:
         rows = await self._reader.fetch(_SERIAL_STATUS, authority, list(serials))
         return {
             row["serial"]: SerialStatus(
-                SerialNumber(row["serial"]), row["state"], row["status"], row["status_at"], row["revocation_reason"],
+                SerialNumber(row["serial"]),
+                row["state"],
+                row["status"],
+                row["status_at"],
+                row["revocation_reason"],
                 row["not_after"],
             )
             for row in rows
         }
 
     async def listed(
-        self, *, before: UUID | None = None, authority: str | None = None, profile: str | None = None,
-        state: str | None = None, status: str | None = None, alive_at: datetime | None = None,
-        expires_by: datetime | None = None, name: str | None = None, limit: int = 50,
+        self,
+        *,
+        before: UUID | None = None,
+        authority: str | None = None,
+        profile: str | None = None,
+        state: str | None = None,
+        status: str | None = None,
+        alive_at: datetime | None = None,
+        expires_by: datetime | None = None,
+        name: str | None = None,
+        limit: int = 50,
     ) -> Page:
         """Certificates, newest first. ``name`` finds names that end in it (``.example.com``) or equal it."""
         pattern = None if name is None else backwards(name).translate(_LIKE_ESCAPES) + "%"

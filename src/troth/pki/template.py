@@ -77,8 +77,14 @@ class Template:
     _fixed_extensions: bytes
 
     def tbs(
-        self, *, serial: SerialNumber, spki: bytes, names: GeneralNames, common_name: str | None,
-        not_before: datetime, not_after: datetime,
+        self,
+        *,
+        serial: SerialNumber,
+        spki: bytes,
+        names: GeneralNames,
+        common_name: str | None,
+        not_before: datetime,
+        not_after: datetime,
     ) -> TbsBytes:
         """DER TBSCertificate. ``names`` canonical, times in whole seconds; nothing is checked here (lint does)."""
         variable = extension(_SKI, der.octets(subject_key_identifier(spki)))

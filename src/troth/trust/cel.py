@@ -173,9 +173,7 @@ def _text(node: Node) -> str:
 
 def _quoted(text: str) -> str:
     """``text`` as a CEL string literal."""
-    plain = "".join(
-        char if " " <= char <= "~" and char not in '"\\' else f"\\U{ord(char):08x}" for char in text
-    )
+    plain = "".join(char if " " <= char <= "~" and char not in '"\\' else f"\\U{ord(char):08x}" for char in text)
     return f'"{plain}"'
 
 

@@ -106,6 +106,4 @@ class Ternary:
     at: int
 
 
-Node: TypeAlias = (
-    "Literal | Listing | Name | Select | Index | Call | Comprehension | Unary | Binary | Ternary"
-)
+Node: TypeAlias = "Literal | Listing | Name | Select | Index | Call | Comprehension | Unary | Binary | Ternary"

@@ -112,9 +112,7 @@ def _reason(decision: Decision) -> str:
         POLICY_CONDITION_FALSE.code: f"{rule}: not met: {_and(failed)}.",
         POLICY_CONDITION_UNKNOWN.code: f"{rule}: could not be answered, and unknown is not good: {_and(open_)}.",
         POLICY_FEED_DOWN.code: f"{rule}: a feed is down, and its last word was taken for {_and(open_)}.",
-        POLICY_STANDING.code: (
-            f"{rule} that this {_outcome_word(decision.ruled)}, but the standing allows less."
-        ),
+        POLICY_STANDING.code: (f"{rule} that this {_outcome_word(decision.ruled)}, but the standing allows less."),
     }
     return reasons.get(decision.reason, f"{rule} ({decision.reason}).")
 

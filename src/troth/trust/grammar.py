@@ -48,9 +48,7 @@ class _BadExpression(DocumentError):
 
 
 def _policy(top: Field, text: str) -> Policy:
-    fields = top.fields(
-        "description", "attributes", "feed_down", "standing", required=("policy", "profiles", "rules")
-    )
+    fields = top.fields("description", "attributes", "feed_down", "standing", required=("policy", "profiles", "rules"))
     attributes = _attributes(fields.get("attributes"))
     words = {**VOCABULARY, **attributes}
     feeds, default = _feed_down(fields.get("feed_down"))

@@ -118,9 +118,7 @@ def decision_row(decision: Decision, snapshot: Snapshot) -> Sequence[object]:
 
 
 def _version(row: Row) -> PolicyVersion:
-    return PolicyVersion(
-        row["name"], row["version"], row["sha256"], row["source"], row["applied_at"], row["actor"]
-    )
+    return PolicyVersion(row["name"], row["version"], row["sha256"], row["source"], row["applied_at"], row["actor"])
 
 
 def _judged(row: Row) -> Judged:

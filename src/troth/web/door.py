@@ -82,9 +82,7 @@ class Door:
             return
         await self._app(scope, receive, dressed)
 
-    async def _principal(
-        self, scope: Scope, headers: dict[bytes, str], local_uid: int | None
-    ) -> Principal | None:
+    async def _principal(self, scope: Scope, headers: dict[bytes, str], local_uid: int | None) -> Principal | None:
         if local_uid is not None:
             return self._access.local(local_uid, self._owner)
         kind, _, secret = headers.get(b"authorization", "").partition(" ")

@@ -58,7 +58,10 @@ def on_error(request: Req, error: Exception) -> Response[Any]:
         body = msgspec.json.encode(problem_document(known))
         return Response(body, media_type=PROBLEM_JSON, status_code=known.reason.status, headers=headers)
     return renderer_of(request).plain_page(
-        request, "problem.html", status=known.reason.status, problem=shown(known),
+        request,
+        "problem.html",
+        status=known.reason.status,
+        problem=shown(known),
         correlation=known.facts.get("correlation", ""),
     )
 
@@ -88,7 +91,8 @@ def _detail(error: HTTPException) -> str:
     if error.status_code != 400:
         return ""
     parts = [
-        f"{item.get('key', '')}: {item.get('message', '')}".strip(": ") for item in error.extra or ()
+        f"{item.get('key', '')}: {item.get('message', '')}".strip(": ")
+        for item in error.extra or ()
         if isinstance(item, dict)
     ]
     return "; ".join(parts) or error.detail

@@ -90,7 +90,11 @@ def agent_words(agent: str) -> str:
     """A user agent in two words."""
     browsers = (("Edg/", "Edge"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari"))
     systems = (
-        ("Android", "Android"), ("iPhone", "iPhone"), ("Windows", "Windows"), ("Mac OS", "macOS"), ("Linux", "Linux"),
+        ("Android", "Android"),
+        ("iPhone", "iPhone"),
+        ("Windows", "Windows"),
+        ("Mac OS", "macOS"),
+        ("Linux", "Linux"),
     )
     browser = next((name for mark, name in browsers if mark in agent), "Browser")
     system = next((name for mark, name in systems if mark in agent), "")
@@ -109,7 +113,10 @@ class Renderer:
         now = services.clock.now
         self._services = services
         self._environment = environment = Environment(
-            loader=PackageLoader("troth.web"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+            loader=PackageLoader("troth.web"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
             lstrip_blocks=True,
         )
         environment.filters |= {
@@ -162,8 +169,12 @@ class Renderer:
         """A page that asks no service: for errors, which must show even when the database does not answer."""
         done = DONE.get(request.query_params.get("done", ""))
         html = self._environment.get_template(template).render(
-            me=principal_of(request), area=area, waiting=waiting, done=done,
-            since=request.scope["state"].get("since", 0), **context,
+            me=principal_of(request),
+            area=area,
+            waiting=waiting,
+            done=done,
+            since=request.scope["state"].get("since", 0),
+            **context,
         )
         return Response(html, media_type=MediaType.HTML, status_code=status)
 

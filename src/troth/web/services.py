@@ -15,6 +15,7 @@ from troth.access.model import Principal
 from troth.access.service import Access
 from troth.audit.event import StreamEvent
 from troth.kit.clock import Clock
+from troth.web.health import Health
 from troth.web.live import Live
 from troth.web.views import (
     Applied,
@@ -29,7 +30,6 @@ from troth.web.views import (
     EventView,
     FeedView,
     FreezeView,
-    Health,
     IssueCommand,
     Issued,
     Page,

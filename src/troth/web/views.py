@@ -380,27 +380,3 @@ class Applied(Struct, frozen=True):
 
     changes: tuple[Change, ...]
     dry_run: bool = False
-
-
-class CheckView(Struct, frozen=True):
-    """One line of health: ``ok``, ``warn`` or ``fail``, in words."""
-
-    name: str
-    state: Literal["ok", "warn", "fail"]
-    detail: str
-
-
-class Health(Struct, frozen=True):
-    """How this installation is."""
-
-    version: str
-    at: datetime
-    checks: tuple[CheckView, ...]
-
-    @property
-    def state(self) -> str:
-        """The worst of all checks."""
-        for state in ("fail", "warn"):
-            if any(check.state == state for check in self.checks):
-                return state
-        return "ok"

@@ -333,9 +333,7 @@ async def test_a_token_acts_with_its_role_until_it_expires_or_is_taken_back(
     assert await access.tokens.believe(secret + "x") is None
     await access.tokens.revoke(dora.principal, token.id)
     assert await access.tokens.believe(secret) is None
-    late, _ = await access.tokens.create(
-        dora.principal, name="late", role=Role.AUDITOR, lifetime=timedelta(hours=1)
-    )
+    late, _ = await access.tokens.create(dora.principal, name="late", role=Role.AUDITOR, lifetime=timedelta(hours=1))
     clock.advance(timedelta(hours=1))
     assert await access.tokens.believe(late) is None
 
@@ -347,9 +345,7 @@ async def test_a_token_has_no_more_rights_than_its_maker_and_dies_with_him(
     with pytest.raises(AccessError) as refused:
         await access.tokens.create(iris.principal, name="x", role=Role.OPERATOR, lifetime=timedelta(days=1))
     assert refused.value.code == "access.forbidden"
-    secret, token = await access.tokens.create(
-        iris.principal, name="x", role=Role.AUDITOR, lifetime=timedelta(days=1)
-    )
+    secret, token = await access.tokens.create(iris.principal, name="x", role=Role.AUDITOR, lifetime=timedelta(days=1))
     oscar = await make("oscar", Role.OPERATOR)
     with pytest.raises(AccessError):
         await access.tokens.revoke(oscar.principal, token.id)

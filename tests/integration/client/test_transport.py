@@ -47,7 +47,7 @@ async def running(answer: Answer) -> AsyncIterator[Server]:
         yield made
 
 
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nLink: </a>;rel=\"up\"\r\nLink: </b>;rel=\"up\"\r\n\r\nok"
+OK = b'HTTP/1.1 200 OK\r\nContent-Length: 2\r\nLink: </a>;rel="up"\r\nLink: </b>;rel="up"\r\n\r\nok'
 
 
 async def test_an_answer_is_read_whole_and_the_connection_used_again() -> None:
@@ -122,7 +122,9 @@ async def test_nobody_there_is_a_transport_error() -> None:
             await transport.request("GET", server.url)
 
 
-@pytest.mark.parametrize("url", ["", "ftp://a/", "http://", "http://a:b/", "http://a/\r\nX: 1", "http://a/ b", "http://ä/"])
+@pytest.mark.parametrize(
+    "url", ["", "ftp://a/", "http://", "http://a:b/", "http://a/\r\nX: 1", "http://a/ b", "http://ä/"]
+)
 async def test_what_is_no_url_is_a_transport_error(url: str) -> None:
     async with Transport() as transport:
         with pytest.raises(TransportError, match="no http or https URL"):

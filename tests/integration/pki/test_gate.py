@@ -56,8 +56,11 @@ async def test_an_issued_certificate_is_stored_verified_and_in_the_ledger(mint: 
     assert await store.subjects(row.id) == [(subject, "subject")]
     assert [c.id for c in await store.of_subject(subject)] == [row.id]
     for found in (
-        await store.by_id(row.id), await store.by_serial(row.serial), await store.by_sha256(issued.sha256),
-        (await store.listed(name=".example")).certificates[0], (await store.listed(name="a.example")).certificates[0],
+        await store.by_id(row.id),
+        await store.by_serial(row.serial),
+        await store.by_sha256(issued.sha256),
+        (await store.listed(name=".example")).certificates[0],
+        (await store.listed(name="a.example")).certificates[0],
     ):
         assert found is not None
         assert found.id == row.id
@@ -278,9 +281,7 @@ async def test_a_hold_between_reserve_and_store_is_kept(mint: Mint) -> None:
 
     async def held(key_id: str, tbs: bytes, reservation_id: object) -> bytes:
         row = await _row(mint)
-        await mint.database.commit(
-            hold(Unit(), OfSubject(subject), cause="edr", actor="feed:edr", at=mint.clock.now())
-        )
+        await mint.database.commit(hold(Unit(), OfSubject(subject), cause="edr", actor="feed:edr", at=mint.clock.now()))
         return await sign(key_id, tbs, row.id)
 
     mint.signer.certify = held  # type: ignore[method-assign]

@@ -52,7 +52,9 @@ async def test_openssl_agrees_with_each_state_of_a_certificate(database_url: str
     database = await Database.open(database_url, clock=clock)
     try:
         async with (
-            process.client("setup") as setup, process.client("worker") as worker, process.client("status") as status
+            process.client("setup") as setup,
+            process.client("worker") as worker,
+            process.client("status") as status,
         ):
             root_key = ec.generate_private_key(ec.SECP256R1())
             root = ca_certificate(root_key, "Walk Root", clock.now())
@@ -64,9 +66,18 @@ async def test_openssl_agrees_with_each_state_of_a_certificate(database_url: str
                 add_authority(
                     unit,
                     Authority(
-                        slug, slug, "issuing" if key_id else "root", "root" if key_id else None,
-                        certificate.public_bytes(DER), key_id, "active", True, f"http://pki.test/{slug}.cer",
-                        f"http://pki.test/{slug}/ocsp", f"http://pki.test/{slug}.crl", clock.now(),
+                        slug,
+                        slug,
+                        "issuing" if key_id else "root",
+                        "root" if key_id else None,
+                        certificate.public_bytes(DER),
+                        key_id,
+                        "active",
+                        True,
+                        f"http://pki.test/{slug}.cer",
+                        f"http://pki.test/{slug}/ocsp",
+                        f"http://pki.test/{slug}.crl",
+                        clock.now(),
                     ),
                     actor="test:walk",
                 )
@@ -82,9 +93,7 @@ async def test_openssl_agrees_with_each_state_of_a_certificate(database_url: str
             responder = await Responders(database, gate, worker, catalogue, clock).ensure("issuing")
             private = serialization.load_der_private_key(await status.release_key(responder.key_id), None)
             assert isinstance(private, ec.EllipticCurvePrivateKey)
-            writer = ocsp.ResponseWriter(
-                responder.certificate, lambda message: algorithms.sign_with(private, message)
-            )
+            writer = ocsp.ResponseWriter(responder.certificate, lambda message: algorithms.sign_with(private, message))
             publisher = CrlPublisher(database, worker, catalogue, interlock, clock)
             await import_crl(database, catalogue.authority("root"), _root_crl(root, root_key), clock)
             walk = _Walk(tmp_path, root, issuer, issued.der, database, writer)
@@ -122,7 +131,12 @@ class _Walk:
     """Asks openssl what it thinks."""
 
     def __init__(
-        self, directory: Path, root: x509.Certificate, issuer: x509.Certificate, leaf: bytes, database: Database,
+        self,
+        directory: Path,
+        root: x509.Certificate,
+        issuer: x509.Certificate,
+        leaf: bytes,
+        database: Database,
         writer: ocsp.ResponseWriter,
     ) -> None:
         self._directory = directory
@@ -137,8 +151,19 @@ class _Walk:
         crl = await publisher.publish("issuing")
         (self._directory / "crl.pem").write_bytes(x509.load_der_x509_crl(crl.der).public_bytes(PEM))
         code, said = _openssl(
-            "verify", "-CAfile", "root.pem", "-untrusted", "issuer.pem", "-crl_check", "-CRLfile", "crl.pem",
-            "-x509_strict", "-purpose", "sslserver", "leaf.pem", cwd=self._directory,
+            "verify",
+            "-CAfile",
+            "root.pem",
+            "-untrusted",
+            "issuer.pem",
+            "-crl_check",
+            "-CRLfile",
+            "crl.pem",
+            "-x509_strict",
+            "-purpose",
+            "sslserver",
+            "leaf.pem",
+            cwd=self._directory,
         )
         assert ("certificate revoked" in said, code == 0) == (revoked, not revoked), said
         arguments = ("-issuer", "issuer.pem", "-cert", "leaf.pem")
@@ -149,13 +174,25 @@ class _Walk:
         )
         now = datetime.now(UTC)
         answer = ocsp.answer(
-            self._writer, request, ocsp.IssuerIds(self._issuer), statuses, now=now,
+            self._writer,
+            request,
+            ocsp.IssuerIds(self._issuer),
+            statuses,
+            now=now,
             next_update=now + timedelta(seconds=10),
         )
         (self._directory / "response.der").write_bytes(answer)
         code, said = _openssl(
-            "ocsp", *arguments, "-no_nonce", "-respin", "response.der", "-CAfile", "root.pem",
-            "-verify_other", "issuer.pem", cwd=self._directory,
+            "ocsp",
+            *arguments,
+            "-no_nonce",
+            "-respin",
+            "response.der",
+            "-CAfile",
+            "root.pem",
+            "-verify_other",
+            "issuer.pem",
+            cwd=self._directory,
         )
         assert "Response verify OK" in said, said
         assert f"leaf.pem: {told}" in said, said

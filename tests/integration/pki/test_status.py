@@ -74,7 +74,10 @@ async def test_a_hold_ends_when_its_last_cause_is_cleared(mint: Mint) -> None:
     assert (row.status, row.status_at, row.status_version, row.revocation_reason) == ("good", mint.clock.now(), 4, None)
     events = await _events(mint, row.id)
     assert [event["kind"] for event in events[2:]] == [
-        "certificate.held", "certificate.held", "certificate.cause_cleared", "certificate.released",
+        "certificate.held",
+        "certificate.held",
+        "certificate.cause_cleared",
+        "certificate.released",
     ]
     assert [event["data"]["status_version"] for event in events] == [0, 0, 1, 2, 3, 4]
     assert events[-1]["data"]["status"] == "good"

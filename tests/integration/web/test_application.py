@@ -355,9 +355,7 @@ async def test_open_streams_end_at_the_first_word_of_the_end(house: House) -> No
     from troth.web.live import Live
 
     ending = asyncio.Event()
-    live = Live(
-        Stream(house.trust.database, house.trust.clock), LedgerStore(house.trust.database), ending
-    )
+    live = Live(Stream(house.trust.database, house.trust.clock), LedgerStore(house.trust.database), ending)
     await live.start()
     with live.subscribe() as subscription:
         waiting = asyncio.create_task(subscription.take(30))

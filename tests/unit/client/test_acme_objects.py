@@ -18,9 +18,9 @@ def answer(**headers: tuple[str, ...]) -> HttpAnswer:
 @pytest.mark.parametrize(
     ("values", "rel", "found"),
     [
-        (("</dir>;rel=\"index\"",), "index", ["https://ca.example/dir"]),
-        (("<https://a/1>;rel=up, <https://a/2>; title=\"x, y\"; rel=\"alternate\"",), "alternate", ["https://a/2"]),
-        (("<https://a/1>;rel=\"up\"", "<https://a/2>;rel=\"up alternate\""), "up", ["https://a/1", "https://a/2"]),
+        (('</dir>;rel="index"',), "index", ["https://ca.example/dir"]),
+        (('<https://a/1>;rel=up, <https://a/2>; title="x, y"; rel="alternate"',), "alternate", ["https://a/2"]),
+        (('<https://a/1>;rel="up"', '<https://a/2>;rel="up alternate"'), "up", ["https://a/1", "https://a/2"]),
         (("<https://a/1>",), "up", []),
         ((), "up", []),
         (("no link at all",), "up", []),

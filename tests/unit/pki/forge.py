@@ -16,13 +16,19 @@ from troth.pki.template import StatusUrls, Template, compile_template
 
 NOW = datetime(2026, 6, 1, 12, 0, 0, 500_000, tzinfo=UTC)
 URLS = StatusUrls(
-    ca_issuers="http://pki.test/ca/issuing.cer", ocsp="http://pki.test/ocsp/issuing", crl="http://pki.test/crl/issuing.crl"
+    ca_issuers="http://pki.test/ca/issuing.cer",
+    ocsp="http://pki.test/ocsp/issuing",
+    crl="http://pki.test/crl/issuing.crl",
 )
 
 
 def ca_certificate(
-    key: algorithms.PrivateKey, name: str, *, issuer: tuple[x509.Certificate, algorithms.PrivateKey] | None = None,
-    now: datetime = NOW, days: int = 3650,
+    key: algorithms.PrivateKey,
+    name: str,
+    *,
+    issuer: tuple[x509.Certificate, algorithms.PrivateKey] | None = None,
+    now: datetime = NOW,
+    days: int = 3650,
 ) -> x509.Certificate:
     """A self-signed root, or an issuing CA under ``issuer``."""
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
@@ -38,8 +44,15 @@ def ca_certificate(
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .add_extension(
             x509.KeyUsage(
-                digital_signature=False, content_commitment=False, key_encipherment=False, data_encipherment=False,
-                key_agreement=False, key_cert_sign=True, crl_sign=True, encipher_only=False, decipher_only=False,
+                digital_signature=False,
+                content_commitment=False,
+                key_encipherment=False,
+                data_encipherment=False,
+                key_agreement=False,
+                key_cert_sign=True,
+                crl_sign=True,
+                encipher_only=False,
+                decipher_only=False,
             ),
             critical=True,
         )

@@ -16,7 +16,11 @@ from troth.pki.serial import new_serial
 FORGE = Forge.make()
 SECOND = NOW.replace(microsecond=0)
 FLAGS = {
-    1: "key_compromise", 3: "affiliation_changed", 4: "superseded", 5: "cessation_of_operation", 6: "certificate_hold",
+    1: "key_compromise",
+    3: "affiliation_changed",
+    4: "superseded",
+    5: "cessation_of_operation",
+    6: "certificate_hold",
     9: "privilege_withdrawn",
 }
 
@@ -28,9 +32,7 @@ FLAGS = {
     number=st.integers(1, 2**63 - 1),
     days=st.integers(1, 20000),
 )
-def test_crls_are_byte_equal_to_the_builder(
-    kind: str, entries: list[tuple[int, int]], number: int, days: int
-) -> None:
+def test_crls_are_byte_equal_to_the_builder(kind: str, entries: list[tuple[int, int]], number: int, days: int) -> None:
     issuer, key = FORGE.authorities[kind]
     issuer_id = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     next_update = SECOND + timedelta(days=days)
@@ -45,9 +47,7 @@ def test_crls_are_byte_equal_to_the_builder(
     ours = b""
     for reason, age in entries:
         serial, at = new_serial(NOW), SECOND - timedelta(seconds=age)
-        revoked = (
-            x509.RevokedCertificateBuilder().serial_number(int.from_bytes(serial, "big")).revocation_date(at)
-        )
+        revoked = x509.RevokedCertificateBuilder().serial_number(int.from_bytes(serial, "big")).revocation_date(at)
         if reason:
             revoked = revoked.add_extension(x509.CRLReason(x509.ReasonFlags[FLAGS[reason]]), critical=False)
         builder = builder.add_revoked_certificate(revoked.build())
@@ -56,8 +56,13 @@ def test_crls_are_byte_equal_to_the_builder(
     theirs = builder.sign(key, digest.get(kind))  # type: ignore[arg-type]
     public = key.public_key()
     tbs = crl_tbs(
-        issuer_name=issuer.subject.public_bytes(), issuer_key=public, issuer_key_id=issuer_id.digest, number=number,
-        this_update=SECOND, next_update=next_update, entries=ours,
+        issuer_name=issuer.subject.public_bytes(),
+        issuer_key=public,
+        issuer_key_id=issuer_id.digest,
+        number=number,
+        this_update=SECOND,
+        next_update=next_update,
+        entries=ours,
     )
     assert tbs == theirs.tbs_certlist_bytes
     parsed = x509.load_der_x509_crl(crl_der(tbs, public, algorithms.sign_with(key, tbs)))
@@ -68,8 +73,13 @@ def test_crls_are_byte_equal_to_the_builder(
 def test_an_empty_list_is_left_out() -> None:
     issuer, key = FORGE.authorities["p256"]
     tbs = crl_tbs(
-        issuer_name=issuer.subject.public_bytes(), issuer_key=key.public_key(), issuer_key_id=b"x" * 20, number=1,
-        this_update=SECOND, next_update=SECOND + timedelta(days=1), entries=b"",
+        issuer_name=issuer.subject.public_bytes(),
+        issuer_key=key.public_key(),
+        issuer_key_id=b"x" * 20,
+        number=1,
+        this_update=SECOND,
+        next_update=SECOND + timedelta(days=1),
+        entries=b"",
     )
     parsed = x509.load_der_x509_crl(crl_der(tbs, key.public_key(), algorithms.sign_with(key, tbs)))
     assert list(parsed) == []

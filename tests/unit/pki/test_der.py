@@ -29,8 +29,15 @@ def test_every_length_form_reads_back(size: int) -> None:
 @pytest.mark.parametrize(
     "bad",
     [
-        b"", b"\x30", b"\x30\x80\x00\x00", b"\x30\x81\x01\x00", b"\x30\x82\x00\x81" + b"x" * 129, b"\x30\x05\x00",
-        b"\x30\x85\x00\x00\x00\x00\x01x", b"\x3f\x81\x01\x00", b"\x30\x82\x01",
+        b"",
+        b"\x30",
+        b"\x30\x80\x00\x00",
+        b"\x30\x81\x01\x00",
+        b"\x30\x82\x00\x81" + b"x" * 129,
+        b"\x30\x05\x00",
+        b"\x30\x85\x00\x00\x00\x00\x01x",
+        b"\x3f\x81\x01\x00",
+        b"\x30\x82\x01",
     ],
 )
 def test_what_is_not_der_is_refused(bad: bytes) -> None:

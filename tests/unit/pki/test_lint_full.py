@@ -30,8 +30,12 @@ def test_findings_that_are_not_allowed_stop() -> None:
     template = FORGE.template("tls-server")
     begin, end = template.validity(NOW)
     tbs = template.tbs(
-        serial=new_serial(NOW), spki=spki(FORGE.keys["p256"]), names=(),
-        common_name=None, not_before=end, not_after=begin,
+        serial=new_serial(NOW),
+        spki=spki(FORGE.keys["p256"]),
+        names=(),
+        common_name=None,
+        not_before=end,
+        not_after=begin,
     )
     with pytest.raises(LintRefused) as caught:
         lint_full(der.sequence(tbs, template.signature_algorithm, DUMMY_SIGNATURE))

@@ -15,8 +15,12 @@ from troth.pki.names import KINDS, canonical_dns, canonical_names, canonical_uri
 @pytest.mark.parametrize(
     ("given_name", "canonical"),
     [
-        ("A.Example", "a.example"), ("localhost", "localhost"), ("*.A.example", "*.a.example"),
-        ("xn--mnchen-3ya.de", "xn--mnchen-3ya.de"), ("1.example", "1.example"), ("a-b.example", "a-b.example"),
+        ("A.Example", "a.example"),
+        ("localhost", "localhost"),
+        ("*.A.example", "*.a.example"),
+        ("xn--mnchen-3ya.de", "xn--mnchen-3ya.de"),
+        ("1.example", "1.example"),
+        ("a-b.example", "a-b.example"),
     ],
 )
 def test_dns_names_become_lower_case(given_name: str, canonical: str) -> None:
@@ -26,10 +30,32 @@ def test_dns_names_become_lower_case(given_name: str, canonical: str) -> None:
 @pytest.mark.parametrize(
     "bad",
     [
-        "", ".", "a..b", "a.example.", ".a", "*", "*.com", "a.*.example", "**.a.example", "*a.example", "a b.example",
-        "a_b.example", "-a.example", "a-.example", "münchen.de", "ab--c.example", "xn--.example", "xn--a-.example",
-        "127.0.0.1", "a.1", "a.0x1f", "a" * 64 + ".example", ".".join(["a" * 60] * 5), "a.example\x00.evil",
-        "a/b", "a:1",
+        "",
+        ".",
+        "a..b",
+        "a.example.",
+        ".a",
+        "*",
+        "*.com",
+        "a.*.example",
+        "**.a.example",
+        "*a.example",
+        "a b.example",
+        "a_b.example",
+        "-a.example",
+        "a-.example",
+        "münchen.de",
+        "ab--c.example",
+        "xn--.example",
+        "xn--a-.example",
+        "127.0.0.1",
+        "a.1",
+        "a.0x1f",
+        "a" * 64 + ".example",
+        ".".join(["a" * 60] * 5),
+        "a.example\x00.evil",
+        "a/b",
+        "a:1",
     ],
 )
 def test_dns_names_that_are_none_are_refused(bad: str) -> None:
@@ -40,10 +66,23 @@ def test_dns_names_that_are_none_are_refused(bad: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "bad"),
     [
-        ("ip", "1.2.3"), ("ip", "fe80::1%eth0"), ("ip", "10.0.0.0/8"), ("ip", "010.0.0.1"), ("ip", ""),
-        ("email", "nobody"), ("email", "a b@c.example"), ("email", "@c.example"), ("email", "a@*.c.example"),
-        ("uri", "relative/path"), ("uri", "http://"), ("uri", "http://a b/"), ("uri", "https://bad_host/x"),
-        ("uri", "https://[::1/x"), ("uri", "x:" + "y" * 3000), ("othername", "x"), ("uri", "https://a.example:x1/"),
+        ("ip", "1.2.3"),
+        ("ip", "fe80::1%eth0"),
+        ("ip", "10.0.0.0/8"),
+        ("ip", "010.0.0.1"),
+        ("ip", ""),
+        ("email", "nobody"),
+        ("email", "a b@c.example"),
+        ("email", "@c.example"),
+        ("email", "a@*.c.example"),
+        ("uri", "relative/path"),
+        ("uri", "http://"),
+        ("uri", "http://a b/"),
+        ("uri", "https://bad_host/x"),
+        ("uri", "https://[::1/x"),
+        ("uri", "x:" + "y" * 3000),
+        ("othername", "x"),
+        ("uri", "https://a.example:x1/"),
     ],
 )
 def test_other_malformed_names_are_refused(kind: str, bad: str) -> None:
@@ -75,8 +114,10 @@ def test_der_names_read_back_with_cryptography() -> None:
     names = canonical_names([("dns", "a.example"), ("ip", "::1"), ("email", "x@a.example"), ("uri", "urn:x")])
     built = x509.SubjectAlternativeName(
         [
-            x509.DNSName("a.example"), x509.IPAddress(ipaddress.ip_address("::1")),
-            x509.RFC822Name("x@a.example"), x509.UniformResourceIdentifier("urn:x"),
+            x509.DNSName("a.example"),
+            x509.IPAddress(ipaddress.ip_address("::1")),
+            x509.RFC822Name("x@a.example"),
+            x509.UniformResourceIdentifier("urn:x"),
         ]
     )
     assert general_names_der(names) == built.public_bytes()

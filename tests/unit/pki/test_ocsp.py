@@ -28,8 +28,12 @@ def _leaf(profile: str, kind: str = "p384", serial: SerialNumber = SERIAL) -> x5
     begin, end = template.validity(NOW)
     names = () if profile == "ocsp-responder" else (("dns", "a.example"),)
     tbs = template.tbs(
-        serial=serial, spki=spki(FORGE.keys[kind]), names=names, common_name=None if names else "OCSP",
-        not_before=begin, not_after=end,
+        serial=serial,
+        spki=spki(FORGE.keys[kind]),
+        names=names,
+        common_name=None if names else "OCSP",
+        not_before=begin,
+        not_after=end,
     )
     der_ = template.certificate(tbs, algorithms.sign_with(ISSUER_KEY, tbs))
     return x509.load_der_x509_certificate(der_)
@@ -51,7 +55,7 @@ def _request(algorithm: hashes.HashAlgorithm, nonce: bytes | None = None) -> byt
     return builder.build().public_bytes(serialization.Encoding.DER)
 
 
-@pytest.mark.parametrize("algorithm", [hashes.SHA1(), hashes.SHA256()])  # noqa: S303 -- RFC 5019 clients send SHA-1
+@pytest.mark.parametrize("algorithm", [hashes.SHA1(), hashes.SHA256()])
 @pytest.mark.parametrize("nonce", [None, b"n", b"x" * 32])
 def test_requests_of_cryptography_are_read(algorithm: hashes.HashAlgorithm, nonce: bytes | None) -> None:
     request = ocsp.parse_request(_request(algorithm, nonce))
@@ -86,18 +90,28 @@ def test_nonces_of_wrong_length_are_malformed(nonce: bytes) -> None:
 def test_answers_are_byte_equal_to_the_builder(
     status: str, reason: int | None, nonce: bytes | None, sha1: bool, kind: str, at: datetime, life: int
 ) -> None:
-    algorithm: hashes.HashAlgorithm = hashes.SHA1() if sha1 else hashes.SHA256()  # noqa: S303
-    flags = {1: "key_compromise", 3: "affiliation_changed", 4: "superseded", 5: "cessation_of_operation",
-             6: "certificate_hold", 9: "privilege_withdrawn"}
+    algorithm: hashes.HashAlgorithm = hashes.SHA1() if sha1 else hashes.SHA256()
+    flags = {
+        1: "key_compromise",
+        3: "affiliation_changed",
+        4: "superseded",
+        5: "cessation_of_operation",
+        6: "certificate_hold",
+        9: "privilege_withdrawn",
+    }
     builder = (
         reference.OCSPResponseBuilder()
         .add_response(
-            cert=LEAF, issuer=ISSUER, algorithm=algorithm,
+            cert=LEAF,
+            issuer=ISSUER,
+            algorithm=algorithm,
             cert_status={
-                "good": reference.OCSPCertStatus.GOOD, "revoked": reference.OCSPCertStatus.REVOKED,
+                "good": reference.OCSPCertStatus.GOOD,
+                "revoked": reference.OCSPCertStatus.REVOKED,
                 "unknown": reference.OCSPCertStatus.UNKNOWN,
             }[status],
-            this_update=at, next_update=at + timedelta(seconds=life),
+            this_update=at,
+            next_update=at + timedelta(seconds=life),
             revocation_time=at if status == "revoked" else None,
             revocation_reason=x509.ReasonFlags[flags[reason]] if status == "revoked" and reason else None,
         )
@@ -111,7 +125,10 @@ def test_answers_are_byte_equal_to_the_builder(
     verdict = ocsp.Verdict(status, at if status == "revoked" else None, reason)  # type: ignore[arg-type]
     request = ocsp.parse_request(_request(algorithm, nonce))
     encoded = _writer(kind).response(
-        [(request.cert_ids[0], verdict)], nonce=request.nonce, produced_at=theirs.produced_at_utc, this_update=at,
+        [(request.cert_ids[0], verdict)],
+        nonce=request.nonce,
+        produced_at=theirs.produced_at_utc,
+        this_update=at,
         next_update=at + timedelta(seconds=life),
     )
     ours = reference.load_der_ocsp_response(encoded)
@@ -125,7 +142,12 @@ def test_answers_are_byte_equal_to_the_builder(
 
 def _status(**changes: object) -> SerialStatus:
     values: dict[str, object] = {
-        "serial": SERIAL, "state": "issued", "status": "good", "status_at": NOW, "reason": None, "not_after": NOW,
+        "serial": SERIAL,
+        "state": "issued",
+        "status": "good",
+        "status_at": NOW,
+        "reason": None,
+        "not_after": NOW,
     }
     return SerialStatus(**(values | changes))  # type: ignore[arg-type]
 
@@ -148,7 +170,11 @@ def test_good_is_told_of_issued_serials_only(found: SerialStatus | None, told: s
 
 def _answered(request: bytes, statuses: dict[bytes, SerialStatus]) -> bytes:
     return ocsp.answer(
-        _writer("p256"), ocsp.parse_request(request), ocsp.IssuerIds(ISSUER), statuses, now=NOW,
+        _writer("p256"),
+        ocsp.parse_request(request),
+        ocsp.IssuerIds(ISSUER),
+        statuses,
+        now=NOW,
         next_update=NOW + timedelta(seconds=5),
     )
 
@@ -190,7 +216,7 @@ def test_unsigned_answers_are_what_they_are_named(encoded: bytes, status: refere
 
 
 def test_too_many_and_too_long_are_malformed() -> None:
-    one = der.sequence(ocsp.parse_request(_request(hashes.SHA1())).cert_ids[0].encoded)  # noqa: S303
+    one = der.sequence(ocsp.parse_request(_request(hashes.SHA1())).cert_ids[0].encoded)
     full = der.sequence(der.sequence(der.sequence(one * 16)))
     assert len(ocsp.parse_request(full).cert_ids) == 16
     for bad in (der.sequence(der.sequence(der.sequence(one * 17))), b"\x30" * 5000, b"", full + b"\x00", full[:-1]):

@@ -43,14 +43,25 @@ def _general_name(kind: str, value: str) -> x509.GeneralName:
 
 
 def _built(
-    template: Template, urls: StatusUrls, profile: Profile, serial: bytes, key: object, names: GeneralNames,
-    common_name: str | None, begin: datetime, end: datetime, kind: str,
+    template: Template,
+    urls: StatusUrls,
+    profile: Profile,
+    serial: bytes,
+    key: object,
+    names: GeneralNames,
+    common_name: str | None,
+    begin: datetime,
+    end: datetime,
+    kind: str,
 ) -> bytes:
     """The reference: everything through cryptography's own classes."""
     issuer, issuer_key = FORGE.authorities[kind]
     usages = {
-        "digital_signature": "digitalSignature", "content_commitment": "contentCommitment",
-        "key_encipherment": "keyEncipherment", "data_encipherment": "dataEncipherment", "key_agreement": "keyAgreement",
+        "digital_signature": "digitalSignature",
+        "content_commitment": "contentCommitment",
+        "key_encipherment": "keyEncipherment",
+        "data_encipherment": "dataEncipherment",
+        "key_agreement": "keyAgreement",
     }
     subject = [] if common_name is None else [x509.NameAttribute(NameOID.COMMON_NAME, common_name)]
     builder = (
@@ -64,7 +75,10 @@ def _built(
         .add_extension(
             x509.KeyUsage(
                 **{flag: name in profile.key_usage for flag, name in usages.items()},
-                key_cert_sign=False, crl_sign=False, encipher_only=False, decipher_only=False,
+                key_cert_sign=False,
+                crl_sign=False,
+                encipher_only=False,
+                decipher_only=False,
             ),
             critical=True,
         )
@@ -94,7 +108,8 @@ def _built(
     if profile.ocsp_nocheck:
         builder = builder.add_extension(x509.OCSPNoCheck(), critical=False)
     builder = builder.add_extension(
-        x509.SubjectKeyIdentifier(subject_key_identifier(spki(key))), critical=False  # type: ignore[arg-type]
+        x509.SubjectKeyIdentifier(subject_key_identifier(spki(key))),
+        critical=False,  # type: ignore[arg-type]
     )
     if names:
         value = x509.SubjectAlternativeName([_general_name(*name) for name in names])
@@ -116,8 +131,15 @@ def _built(
     urls=st.sampled_from([URLS, StatusUrls(), StatusUrls(crl=URLS.crl), StatusUrls(ca_issuers=URLS.ca_issuers)]),
 )
 def test_template_is_byte_equal_to_the_builder(
-    profile_name: str, issuer_kind: str, key_kind: str, names: list[tuple[str, str]], common_name: str | None,
-    basic_constraints: str, key_usage: set[str], year: int, urls: StatusUrls,
+    profile_name: str,
+    issuer_kind: str,
+    key_kind: str,
+    names: list[tuple[str, str]],
+    common_name: str | None,
+    basic_constraints: str,
+    key_usage: set[str],
+    year: int,
+    urls: StatusUrls,
 ) -> None:
     profile = msgspec.structs.replace(
         FORGE.profiles[profile_name], basic_constraints=basic_constraints, key_usage=tuple(sorted(key_usage))
@@ -141,8 +163,12 @@ def _leaf(profile: str = "tls-server", **changes: object) -> tuple[TbsBytes, Tem
     template = FORGE.template(profile)
     begin, end = template.validity(NOW)
     values: dict[str, object] = {
-        "serial": new_serial(NOW), "spki": spki(FORGE.keys["p256"]), "names": (("dns", "a.example"),),
-        "common_name": None, "not_before": begin, "not_after": end,
+        "serial": new_serial(NOW),
+        "spki": spki(FORGE.keys["p256"]),
+        "names": (("dns", "a.example"),),
+        "common_name": None,
+        "not_before": begin,
+        "not_after": end,
     }
     expected = Expected(**values, now=NOW)  # type: ignore[arg-type]
     return template.tbs(**(values | changes)), template, expected  # type: ignore[arg-type]

@@ -172,9 +172,7 @@ async def test_a_device_stands_no_better_than_the_person_who_works_with_it(clock
 async def test_the_owner_of_a_workload_only_answers_for_it(clock: FakeClock) -> None:
     alice = Subject(new_id(), Kind.USER, "alice", "directory", Standing.DISTRUSTED)
     shop = Subject(new_id(), Kind.WORKLOAD, "shop.example", "directory", owner=alice)
-    verdict = await judge_with(clock).decide(
-        question(shop, profile="tls-server", controlled_names=["shop.example"])
-    )
+    verdict = await judge_with(clock).decide(question(shop, profile="tls-server", controlled_names=["shop.example"]))
     assert verdict.outcome is Outcome.ALLOW
     assert verdict.bindings == ((shop.id, "subject"),)
 

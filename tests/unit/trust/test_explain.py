@@ -71,9 +71,10 @@ def test_a_rule_without_conditions_says_what_must_no_longer_match() -> None:
 
 
 def test_no_rule_and_no_policy_are_explained() -> None:
-    assert "No rule of policy tls-server, version 1 matches" in explain(
-        judge(tls_server(), taken({}, moment=Moment.STATUS))
-    ).text()
+    assert (
+        "No rule of policy tls-server, version 1 matches"
+        in explain(judge(tls_server(), taken({}, moment=Moment.STATUS))).text()
+    )
     assert "→ Apply a policy that lists the profile p." in explain(judge(None, taken({}))).text()
 
 
@@ -106,4 +107,3 @@ def test_a_value_without_a_feed_behind_it_is_told_by_its_place() -> None:
     text = explain(judge(tls_server(), replace(snapshot, values=values))).text()
     assert "request.names was ['a.example'] (from the request)." in text
     assert "evidence.controlled_names was ['a.example'] (from the evidence)." in text
-

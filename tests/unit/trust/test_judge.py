@@ -294,9 +294,7 @@ def test_a_stored_snapshot_judged_again_gives_the_same_bytes(
     age: timedelta,
     hours: int | None,
 ) -> None:
-    snapshot = taken(
-        values, moment=moment, standing=standing, age=age, feeds=late(hours) if hours is not None else ()
-    )
+    snapshot = taken(values, moment=moment, standing=standing, age=age, feeds=late(hours) if hours is not None else ())
     decision = judge(policy, snapshot)
     again = judge(policy, decode_snapshot(encode(snapshot)))
     assert encode(again) == encode(decision)

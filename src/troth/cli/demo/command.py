@@ -15,13 +15,14 @@ from cyclopts import Parameter
 from troth.assembly import state
 from troth.assembly.layout import Layout, default_data_dir
 from troth.audit.verify import verify_export
-from troth.cli.api import UNREACHABLE, Api
+from troth.cli.api import Api
 from troth.cli.demo.cleaning import TakenAway, clean
 from troth.cli.demo.doors import Doors
 from troth.cli.demo.errors import NOT_AS_TOLD, DemoError
 from troth.cli.demo.feeds import Feed, feeds_of
 from troth.cli.demo.story import Story
 from troth.cli.demo.walk import Told, Walk
+from troth.cli.errors import UNREACHABLE
 from troth.cli.options import Data, Output
 from troth.client.transport import Transport, trusting
 from troth.kit import config as configuration

@@ -40,7 +40,11 @@ MAX_AHEAD = timedelta(minutes=5)
 
 _T = TypeVar("_T", bound=x509.ExtensionType)
 _UNREADABLE = (
-    ValueError, TypeError, x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType,
+    ValueError,
+    TypeError,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
 )
 _MIN_SERIAL, _MAX_SERIAL = 8, 20
 _RESPONDER = ExtendedKeyUsageOID.OCSP_SIGNING.dotted_string

@@ -138,9 +138,7 @@ class SignerClient:
     async def health(self, key_id: str | None = None) -> protocol.HealthReport:
         """Proof of life; with ``key_id`` that key signs a nonce and the signature is verified here."""
         nonce = os.urandom(32)
-        report = _expect(
-            await self._question(lambda n: protocol.Health(n, nonce, key_id)), protocol.HealthReport
-        )
+        report = _expect(await self._question(lambda n: protocol.Health(n, nonce, key_id)), protocol.HealthReport)
         if key_id is not None:
             metadata = await self.public_key(key_id)
             try:

@@ -29,11 +29,7 @@ _RESPONDER_KEY_LIFE = 2 * MAX_RESPONDER_VALIDITY
 _MAX_KEYS = {KeyPurpose.OCSP: 256, KeyPurpose.ISSUING: 64}
 
 SlowRequest: TypeAlias = (
-    protocol.SignCrl
-    | protocol.GenerateKey
-    | protocol.AttachAuthority
-    | protocol.ReleaseKey
-    | protocol.Checkpoint
+    protocol.SignCrl | protocol.GenerateKey | protocol.AttachAuthority | protocol.ReleaseKey | protocol.Checkpoint
 )
 QuickRequest: TypeAlias = (
     protocol.Certify | protocol.ListKeys | protocol.PublicKey | protocol.Health | protocol.NotaryStateRequest
@@ -111,9 +107,7 @@ class Desk:
     def _compile(self, key_id: str) -> CertificateRules:
         metadata, limits = self._issuing(key_id)
         # Limits never change once a key is attached, so what was compiled stays true.
-        rules = self._rules[key_id] = CertificateRules(
-            metadata.algorithm, limits, lambda spki: self._by_spki.get(spki)
-        )
+        rules = self._rules[key_id] = CertificateRules(metadata.algorithm, limits, lambda spki: self._by_spki.get(spki))
         return rules
 
     def _issuing(self, key_id: str) -> tuple[KeyMetadata, IssuingLimits]:

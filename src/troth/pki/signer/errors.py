@@ -10,99 +10,144 @@ from __future__ import annotations
 from troth.kit.errors import TrothError, reason
 
 UNAVAILABLE = reason(
-    "signer.unavailable", "the signer process does not answer",
-    fix="See that `troth serve --role signer` runs; requests that were not sent yet may be made again.", status=503,
+    "signer.unavailable",
+    "the signer process does not answer",
+    fix="See that `troth serve --role signer` runs; requests that were not sent yet may be made again.",
+    status=503,
 )
 LOST = reason(
-    "signer.lost", "the signer's answer was lost, so it may have signed",
-    fix="Nothing to do: the serial number is burnt and revoked; make a new request.", status=503,
+    "signer.lost",
+    "the signer's answer was lost, so it may have signed",
+    fix="Nothing to do: the serial number is burnt and revoked; make a new request.",
+    status=503,
 )
 ROLE = reason(
-    "signer.role", "this role may not ask the signer for that",
-    fix="Each process asks for what its role needs; the table is in troth.pki.signer.roles.", status=403,
+    "signer.role",
+    "this role may not ask the signer for that",
+    fix="Each process asks for what its role needs; the table is in troth.pki.signer.roles.",
+    status=403,
 )
 HANDSHAKE = reason(
-    "signer.handshake", "the peer did not prove its role",
-    fix="Client and signer must run under allowed uids and read the same secrets directory.", status=403,
+    "signer.handshake",
+    "the peer did not prove its role",
+    fix="Client and signer must run under allowed uids and read the same secrets directory.",
+    status=403,
 )
 MALFORMED = reason(
-    "signer.malformed", "the request or the bytes to be signed cannot be read", fix="Report this as a defect.",
+    "signer.malformed",
+    "the request or the bytes to be signed cannot be read",
+    fix="Report this as a defect.",
 )
 BUSY = reason(
-    "signer.busy", "too many requests wait for the signer", fix="Ask again in a moment.", status=503,
+    "signer.busy",
+    "too many requests wait for the signer",
+    fix="Ask again in a moment.",
+    status=503,
 )
 KEY_UNATTACHED = reason(
-    "signer.key_unattached", "the key is bound to no authority yet and signs nothing",
-    fix="Finish the making of the authority: attach its certificate to the key.", status=409,
+    "signer.key_unattached",
+    "the key is bound to no authority yet and signs nothing",
+    fix="Finish the making of the authority: attach its certificate to the key.",
+    status=409,
 )
 AUTHORITY_CERTIFICATE = reason(
-    "signer.authority_certificate", "the certificate cannot be an authority's for this key",
+    "signer.authority_certificate",
+    "the certificate cannot be an authority's for this key",
     fix="It must carry this key, be a CA with keyCertSign, cRLSign and a subject key identifier, and be in force.",
 )
 REPLAY = reason(
-    "signer.replay", "this reservation or serial number was presented before, or is older than the signer's memory",
-    fix="Nothing to do: a reservation is signed at most once; make a new request.", status=409,
+    "signer.replay",
+    "this reservation or serial number was presented before, or is older than the signer's memory",
+    fix="Nothing to do: a reservation is signed at most once; make a new request.",
+    status=409,
 )
 LIMIT_ISSUER = reason(
-    "signer.limit.issuer", "the issuer is not the authority of the key", fix="Use the key of the issuer that is named.",
+    "signer.limit.issuer",
+    "the issuer is not the authority of the key",
+    fix="Use the key of the issuer that is named.",
 )
 LIMIT_AUTHORITY_KEY = reason(
-    "signer.limit.authority_key", "the authority key identifier is missing or another key's",
+    "signer.limit.authority_key",
+    "the authority key identifier is missing or another key's",
     fix="Compile the profile for the authority that signs.",
 )
 LIMIT_ALGORITHM = reason(
-    "signer.limit.algorithm", "the signature algorithm does not fit the key",
+    "signer.limit.algorithm",
+    "the signature algorithm does not fit the key",
     fix="Compile the profile for the authority that signs.",
 )
 LIMIT_SERIAL = reason(
-    "signer.limit.serial", "the serial number is not positive, or has fewer than 8 or more than 20 octets",
+    "signer.limit.serial",
+    "the serial number is not positive, or has fewer than 8 or more than 20 octets",
     fix="Take serial numbers from troth.pki.serial.",
 )
 LIMIT_CA = reason(
-    "signer.limit.ca", "the key may not sign CA certificates like this one",
-    fix="CA certificates are made by ceremony, under a key whose limits allow them.", status=403,
+    "signer.limit.ca",
+    "the key may not sign CA certificates like this one",
+    fix="CA certificates are made by ceremony, under a key whose limits allow them.",
+    status=403,
 )
 LIMIT_VALIDITY = reason(
-    "signer.limit.validity", "the validity lies outside of the key's limits",
+    "signer.limit.validity",
+    "the validity lies outside of the key's limits",
     fix="Shorten the profile's lifetime, or renew the authority; certificates start now and end before their issuer.",
 )
 LIMIT_KEY_USAGE = reason(
-    "signer.limit.key_usage", "the key usage is missing or does not fit", fix="Name the key usage in the profile.",
+    "signer.limit.key_usage",
+    "the key usage is missing or does not fit",
+    fix="Name the key usage in the profile.",
 )
 LIMIT_EXTENDED_KEY_USAGE = reason(
-    "signer.limit.extended_key_usage", "the extended key usage is missing or not among those of the key",
-    fix="Use an authority whose key is meant for that usage.", status=403,
+    "signer.limit.extended_key_usage",
+    "the extended key usage is missing or not among those of the key",
+    fix="Use an authority whose key is meant for that usage.",
+    status=403,
 )
 LIMIT_EXTENSION = reason(
-    "signer.limit.extension", "an extension is not allowed here", fix="Remove the extension from the profile.",
+    "signer.limit.extension",
+    "an extension is not allowed here",
+    fix="Remove the extension from the profile.",
 )
 LIMIT_RESPONDER = reason(
-    "signer.limit.responder", "a responder's certificate is for a key of purpose ocsp made here, and nothing else is",
-    fix="Have the signer generate a key of purpose ocsp.", status=403,
+    "signer.limit.responder",
+    "a responder's certificate is for a key of purpose ocsp made here, and nothing else is",
+    fix="Have the signer generate a key of purpose ocsp.",
+    status=403,
 )
 LIMIT_CRL = reason(
-    "signer.limit.crl", "the CRL's header lies outside of the key's limits",
+    "signer.limit.crl",
+    "the CRL's header lies outside of the key's limits",
     fix="thisUpdate is now, nextUpdate within the bound, the extensions are those of a complete CRL.",
 )
 CRL_NUMBER = reason(
-    "signer.crl_number", "the CRL number does not come after the last one that was signed",
-    fix="Nothing to do: a newer CRL was signed; the next build takes a higher number.", status=409,
+    "signer.crl_number",
+    "the CRL number does not come after the last one that was signed",
+    fix="Nothing to do: a newer CRL was signed; the next build takes a higher number.",
+    status=409,
 )
 NOTARY_STATE = reason(
-    "signer.notary.state", "the notary's state file is missing, changed or of another key",
-    fix="Restore notary.json from the newest backup; a notary that has forgotten must not sign.", status=503,
+    "signer.notary.state",
+    "the notary's state file is missing, changed or of another key",
+    fix="Restore notary.json from the newest backup; a notary that has forgotten must not sign.",
+    status=503,
 )
 NOTARY_CLOCK = reason(
-    "signer.notary.clock", "the time of the checkpoint lies before the last one, or ahead of the signer's clock",
-    fix="Bring the clocks of signer and ledger within 30 s; checkpoints resume by themselves.", status=409,
+    "signer.notary.clock",
+    "the time of the checkpoint lies before the last one, or ahead of the signer's clock",
+    fix="Bring the clocks of signer and ledger within 30 s; checkpoints resume by themselves.",
+    status=409,
 )
 BIRTH_DONE = reason(
-    "pki.birth.done", "a root was born in this data directory already",
-    fix="Use the authority that is there; another root is made by ceremony, or in another data directory.", status=409,
+    "pki.birth.done",
+    "a root was born in this data directory already",
+    fix="Use the authority that is there; another root is made by ceremony, or in another data directory.",
+    status=409,
 )
 BIRTH_FAILED = reason(
-    "pki.birth.failed", "the root could not be born",
-    fix="See the detail; nothing was kept, and the next start tries again.", status=500,
+    "pki.birth.failed",
+    "the root could not be born",
+    fix="See the detail; nothing was kept, and the next start tries again.",
+    status=500,
 )
 
 

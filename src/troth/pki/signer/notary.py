@@ -80,7 +80,12 @@ class Notary:
     """Made with :meth:`open`. One per ledger, called from one thread."""
 
     def __init__(
-        self, path: Path, state: _State, key: SigningKey, note_key: NoteKey, clock: Clock,
+        self,
+        path: Path,
+        state: _State,
+        key: SigningKey,
+        note_key: NoteKey,
+        clock: Clock,
         write: Callable[[Path, bytes], None],
     ) -> None:
         self._path = path
@@ -93,7 +98,12 @@ class Notary:
 
     @classmethod
     def open(
-        cls, path: Path, custodian: Custodian, origin: str, clock: Clock, *,
+        cls,
+        path: Path,
+        custodian: Custodian,
+        origin: str,
+        clock: Clock,
+        *,
         write: Callable[[Path, bytes], None] = write_private,
     ) -> Notary:
         """The notary of ``path``, with a key of its own from ``custodian``; made if neither is there.

@@ -222,9 +222,7 @@ Request: TypeAlias = (
     | NotaryStateRequest
     | Checkpoint
 )
-Answer: TypeAlias = (
-    Signature | Key | Keys | SealedKey | HealthReport | NotaryState | SignedCheckpoint | Failure
-)
+Answer: TypeAlias = Signature | Key | Keys | SealedKey | HealthReport | NotaryState | SignedCheckpoint | Failure
 
 decode_request = msgspec.msgpack.Decoder(Request).decode
 decode_answer = msgspec.msgpack.Decoder(Answer).decode

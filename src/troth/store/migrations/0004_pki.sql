@@ -69,6 +69,8 @@ CREATE UNIQUE INDEX certificate_serial ON certificate (serial);
 CREATE UNIQUE INDEX certificate_request ON certificate (request_id);
 CREATE INDEX certificate_sha256 ON certificate (sha256) WHERE sha256 IS NOT NULL;
 CREATE INDEX certificate_spki ON certificate (spki_sha256);
+-- A compromised key is never certified again; asked at each issuance, however many certificates a key has had.
+CREATE INDEX certificate_compromised ON certificate (spki_sha256) WHERE status = 'revoked' AND revocation_reason = 1;
 CREATE INDEX certificate_reserved ON certificate (reserved_at) WHERE state = 'reserved';
 CREATE INDEX certificate_crl ON certificate (authority, not_after) WHERE crl_entry IS NOT NULL;
 CREATE INDEX certificate_expiry ON certificate (not_after);

@@ -46,8 +46,13 @@ async def certificate_named(request: Req, ref: str) -> Certificate:
 
 @get("/certificates", opt=needs(Permission.CERTIFICATE_READ), operation_id="listCertificates", tags=_TAGS)
 async def list_certificates(
-    request: Req, q: FromQuery[str] = "", status: FromQuery[Status] = "", profile: FromQuery[str] = "",
-    subject: FromQuery[UUID | None] = None, cursor: FromQuery[str | None] = None, limit: FromQuery[Limit] = 50,
+    request: Req,
+    q: FromQuery[str] = "",
+    status: FromQuery[Status] = "",
+    profile: FromQuery[str] = "",
+    subject: FromQuery[UUID | None] = None,
+    cursor: FromQuery[str | None] = None,
+    limit: FromQuery[Limit] = 50,
 ) -> Page[CertificateRow]:
     """Certificates, latest first."""
     wanted = CertificateFilter(

@@ -16,8 +16,9 @@ from troth.access.model import Account, ApiToken
 from troth.access.roles import Permission, Role
 from troth.web.api.certificates import Limit
 from troth.web.guard import asker, needs
+from troth.web.health import Health
 from troth.web.render import Req, services_of
-from troth.web.views import AuthorityView, CheckpointView, EventFilter, EventView, Health, Page
+from troth.web.views import AuthorityView, CheckpointView, EventFilter, EventView, Page
 
 
 class Me(Struct, frozen=True):
@@ -92,8 +93,13 @@ def _token(token: ApiToken) -> TokenView:
 
 def _account(account: Account) -> AccountView:
     return AccountView(
-        account.id, account.name, account.role.value, account.state,
-        "password" if account.password_hash is not None else "passkey", account.created_at, account.created_by,
+        account.id,
+        account.name,
+        account.role.value,
+        account.state,
+        "password" if account.password_hash is not None else "passkey",
+        account.created_at,
+        account.created_by,
     )
 
 
@@ -134,9 +140,7 @@ async def list_accounts(request: Req) -> list[AccountView]:
 @post("/accounts/invite", opt=needs(Permission.ACCESS_MANAGE), operation_id="invite", tags=["Access"])
 async def invite(request: Req, data: JSONBody[InviteCommand]) -> Invited:
     """A set-up token for one more account."""
-    secret, made = await services_of(request).access.invitations.invite(
-        asker(request), role=data.role, name=data.name
-    )
+    secret, made = await services_of(request).access.invitations.invite(asker(request), role=data.role, name=data.name)
     return Invited(secret, made.role.value, made.name, made.expires_at)
 
 
@@ -154,7 +158,10 @@ async def set_account_state(
 
 @get("/events", opt=needs(Permission.EVENT_READ), operation_id="listEvents", tags=["Ledger"])
 async def list_events(
-    request: Req, kind: FromQuery[str] = "", ref: FromQuery[str] = "", before: FromQuery[int | None] = None,
+    request: Req,
+    kind: FromQuery[str] = "",
+    ref: FromQuery[str] = "",
+    before: FromQuery[int | None] = None,
     limit: FromQuery[Limit] = 50,
 ) -> Page[EventView]:
     """Ledger events, latest first. ``kind``: a prefix; ``ref``: ``certificate:<id>`` or ``subject:<id>``."""

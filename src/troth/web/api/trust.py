@@ -48,9 +48,11 @@ class NewSecret(Struct, frozen=True):
 
 @get("/subjects", opt=needs(Permission.SUBJECT_READ), operation_id="listSubjects", tags=["Subjects"])
 async def list_subjects(
-    request: Req, q: FromQuery[str] = "",
+    request: Req,
+    q: FromQuery[str] = "",
     standing: FromQuery[Literal["", "trusted", "restricted", "quarantined", "distrusted"]] = "",
-    kind: FromQuery[Literal["", "user", "device", "workload"]] = "", cursor: FromQuery[str | None] = None,
+    kind: FromQuery[Literal["", "user", "device", "workload"]] = "",
+    cursor: FromQuery[str | None] = None,
     limit: FromQuery[Limit] = 50,
 ) -> Page[SubjectRow]:
     """Subjects by name."""

@@ -238,7 +238,10 @@ class Certificates:
         now = self._clock.now()
         counts = await self._store.counts(now)
         return CertificateCounts(
-            counts.get("good", 0), counts.get("held", 0), counts.get("revoked", 0), counts.get("expired", 0),
+            counts.get("good", 0),
+            counts.get("held", 0),
+            counts.get("revoked", 0),
+            counts.get("expired", 0),
             await self._books.expiring(now, now + EXPIRING),
         )
 
@@ -306,8 +309,12 @@ class Certificates:
         )
         issued = await self._issuance.issue(ask, with_reserve=Unit, with_store=_nothing_more)
         return Issued(
-            issued.id, issued.serial.hex(), pem(issued.der).decode(), tuple(pem(one).decode() for one in issued.chain),
-            issued.not_before, issued.not_after,
+            issued.id,
+            issued.serial.hex(),
+            pem(issued.der).decode(),
+            tuple(pem(one).decode() for one in issued.chain),
+            issued.not_before,
+            issued.not_after,
         )
 
     async def _subject(self, text: str, names: Sequence[str]) -> KnownSubject | None:
@@ -318,7 +325,6 @@ class Certificates:
             if text.lower().removeprefix(f"{Kind.WORKLOAD.value}:") in names:
                 return None
             raise
-
 
     def _common_name(
         self, profile: str, asked: str | None, names: GeneralNames, subject: KnownSubject | None

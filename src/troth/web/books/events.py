@@ -83,7 +83,11 @@ class Events:
             )
         said = open_checkpoint(last.note, self._key)
         return CheckpointView(
-            origin=said.origin, size=said.size, root_hash=said.root.hex(), signed_at=last.signed_at, note=last.note,
+            origin=said.origin,
+            size=said.size,
+            root_hash=said.root.hex(),
+            signed_at=last.signed_at,
+            note=last.note,
             events=head.size,
         )
 

@@ -193,9 +193,7 @@ def _condition(condition: ConditionResult, decision: Decision) -> ConditionView:
         f"{cause.path}: {cause.detail}" if cause.path else cause.detail[:1].upper() + cause.detail[1:]
         for cause in condition.causes
     ]
-    why += [
-        f"{cause.excused_by} is down, so its last word was taken" for cause in condition.causes if cause.excused_by
-    ]
+    why += [f"{cause.excused_by} is down, so its last word was taken" for cause in condition.causes if cause.excused_by]
     return ConditionView(
         condition.name, condition.expression, condition.result.value,
         tuple(_seen(one, decision) for one in condition.seen), tuple(why), condition.fix,

@@ -18,7 +18,8 @@ from troth.pki.pem import pem
 from troth.pki.ports import Interlock
 from troth.store.pool import Database
 from troth.web.books.store import BookStore
-from troth.web.views import AuthorityView, CheckView, Health
+from troth.web.health import CheckView, Health
+from troth.web.views import AuthorityView
 
 #: An event without an index for longer than this: nobody sequences.
 _LAGGING = timedelta(seconds=10)

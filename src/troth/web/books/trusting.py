@@ -64,10 +64,7 @@ class Staged:
 
     async def _views(self, actions: Sequence[StagedAction]) -> Sequence[StagedView]:
         known = {one.id: one for one in await self._subjects.by_ids([action.subject_id for action in actions])}
-        return [
-            _staged(action, link(known[action.subject_id]))
-            for action in actions if action.subject_id in known
-        ]
+        return [_staged(action, link(known[action.subject_id])) for action in actions if action.subject_id in known]
 
 
 def _staged(action: StagedAction, subject: SubjectLink) -> StagedView:
@@ -147,7 +144,12 @@ class Documents:
     """
 
     def __init__(
-        self, database: Database, clock: Clock, directory: Directory, policies: PolicyService, desk: FeedDesk,
+        self,
+        database: Database,
+        clock: Clock,
+        directory: Directory,
+        policies: PolicyService,
+        desk: FeedDesk,
         catalogue: Catalogue,
     ) -> None:
         self._clock = clock
@@ -205,9 +207,7 @@ class Documents:
         present = self._catalogue.profiles.get(profile.name)
         if present is None:
             return Change("profile", profile.name, "created")
-        return Change(
-            "profile", profile.name, "unchanged" if present.profile.digest == profile.digest else "changed"
-        )
+        return Change("profile", profile.name, "unchanged" if present.profile.digest == profile.digest else "changed")
 
     async def policies(self) -> Sequence[PolicyView]:
         return [_policy(version, active=True) for version in await self._policies.in_force()]
@@ -278,6 +278,13 @@ def _policy(version: PolicyVersion, *, active: bool) -> PolicyView:
         # Applied by another Troth with other words: it governs nothing here, and its text is still shown.
         rules, profiles = (), ()
     return PolicyView(
-        name=version.name, version=version.version, sha256=version.sha256, applied_at=version.applied_at,
-        applied_by=version.actor, active=active, text=version.source, rules=rules, profiles=profiles,
+        name=version.name,
+        version=version.version,
+        sha256=version.sha256,
+        applied_at=version.applied_at,
+        applied_by=version.actor,
+        active=active,
+        text=version.source,
+        rules=rules,
+        profiles=profiles,
     )

@@ -127,7 +127,11 @@ async def _staged_page(
     if found is None:
         raise NotFound("there is no such staged action")
     return await page(
-        request, "staged_one.html", area="staged", status=status, action=found,
+        request,
+        "staged_one.html",
+        area="staged",
+        status=status,
+        action=found,
         problem=shown(problem) if problem else None,
     )
 

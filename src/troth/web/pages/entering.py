@@ -119,7 +119,12 @@ async def setup(request: Req) -> Response[Any]:
         session = await access.invitations.redeem_password(token, name, password, _visitor(request))
     except TrothError as error:
         return await page(
-            request, "setup.html", status=error.reason.status, problem=shown(error), name=name, token=token,
+            request,
+            "setup.html",
+            status=error.reason.status,
+            problem=shown(error),
+            name=name,
+            token=token,
             any_account=await access.accounts.any(),
         )
     return Redirect("/", status_code=303, cookies=[_cookie(session)])

@@ -19,16 +19,29 @@ from troth.web.views import CertificateFilter, EventFilter, SubjectFilter
 from troth.web.words import LOOKS
 
 _STATUSES = (
-    ("", "Any status"), ("good", "Good"), ("expiring", "Expiring soon"), ("held", "On hold"), ("revoked", "Revoked"),
-    ("expired", "Expired"), ("reserved", "Being signed"), ("burnt", "Burnt"),
+    ("", "Any status"),
+    ("good", "Good"),
+    ("expiring", "Expiring soon"),
+    ("held", "On hold"),
+    ("revoked", "Revoked"),
+    ("expired", "Expired"),
+    ("reserved", "Being signed"),
+    ("burnt", "Burnt"),
 )
 _STANDINGS = (("", "Any standing"), *((name, name.capitalize()) for name in LOOKS["standing"]))
 _KINDS = (("", "Any kind"), ("user", "Users"), ("device", "Devices"), ("workload", "Workloads"))
 _EVENT_KINDS = (
-    ("", "Everything"), ("certificate.", "Certificates"), ("standing.", "Standing"), ("signal.", "Signals"),
-    ("decision.", "Decisions"), ("cause.", "Causes"), ("action.", "Staged actions"),
+    ("", "Everything"),
+    ("certificate.", "Certificates"),
+    ("standing.", "Standing"),
+    ("signal.", "Signals"),
+    ("decision.", "Decisions"),
+    ("cause.", "Causes"),
+    ("action.", "Staged actions"),
     ("access.", "Log-ins and accounts"),
-    ("policy.", "Policies"), ("feed.", "Feeds"), ("subject.", "Subjects"),
+    ("policy.", "Policies"),
+    ("feed.", "Feeds"),
+    ("subject.", "Subjects"),
 )
 _LIMIT = 50
 
@@ -73,7 +86,10 @@ async def overview(request: Req) -> Response[str]:
 
 @get("/certificates", opt=needs(Permission.CERTIFICATE_READ), include_in_schema=False)
 async def certificates(
-    request: Req, q: FromQuery[str] = "", status: FromQuery[str] = "", profile: FromQuery[str] = "",
+    request: Req,
+    q: FromQuery[str] = "",
+    status: FromQuery[str] = "",
+    profile: FromQuery[str] = "",
     cursor: FromQuery[str] = "",
 ) -> Response[str]:
     """The list, with search."""
@@ -108,12 +124,18 @@ async def certificate(request: Req, certificate_id: FromPath[UUID]) -> Response[
 
 @get("/subjects", opt=needs(Permission.SUBJECT_READ), include_in_schema=False)
 async def subjects(
-    request: Req, q: FromQuery[str] = "", standing: FromQuery[str] = "", kind: FromQuery[str] = "",
+    request: Req,
+    q: FromQuery[str] = "",
+    standing: FromQuery[str] = "",
+    kind: FromQuery[str] = "",
     cursor: FromQuery[str] = "",
 ) -> Response[str]:
     """The list, with search."""
     wanted = SubjectFilter(
-        text=q.strip()[:200], standing=one_of(standing, _STANDINGS), kind=one_of(kind, _KINDS), cursor=cursor or None,
+        text=q.strip()[:200],
+        standing=one_of(standing, _STANDINGS),
+        kind=one_of(kind, _KINDS),
+        cursor=cursor or None,
         limit=_LIMIT,
     )
     found = await services_of(request).subjects.search(wanted)
@@ -154,8 +176,14 @@ async def events(request: Req, kind: FromQuery[str] = "", before: FromQuery[int 
     wanted = EventFilter(kind=one_of(kind, _EVENT_KINDS), before=before, limit=_LIMIT)
     found = await services_of(request).events.list(wanted)
     return await page(
-        request, "events.html", area="events", wanted=wanted, page=found, kinds=_EVENT_KINDS,
-        first_url=link("/events", kind=wanted.kind), next_url=link("/events", kind=wanted.kind, before=found.next),
+        request,
+        "events.html",
+        area="events",
+        wanted=wanted,
+        page=found,
+        kinds=_EVENT_KINDS,
+        first_url=link("/events", kind=wanted.kind),
+        next_url=link("/events", kind=wanted.kind, before=found.next),
     )
 
 

@@ -1,0 +1,29 @@
+"""Why a command fails at the caller's own end."""
+
+from __future__ import annotations
+
+from troth.kit.errors import reason
+
+UNREACHABLE = reason(
+    "cli.unreachable",
+    "no Troth answers on this data directory",
+    fix="Start it with `troth up`, or name its data directory with --data (as its owner or as root).",
+    status=503,
+)
+GARBLED = reason(
+    "cli.garbled",
+    "Troth answered something that is no answer",
+    fix="Look into its log. Use the `troth` command of the same version as the server.",
+    status=502,
+)
+NO_ACCOUNT = reason("cli.no_account", "there is no account of this name", fix="See `troth admin list`.", status=404)
+FILE_EXISTS = reason(
+    "cli.file_exists",
+    "a file that would be written exists already",
+    fix="Choose another place; nothing is ever overwritten, since a key may be the only one.",
+    status=409,
+)
+UNREADABLE = reason(
+    "cli.file_unreadable", "a file cannot be read", fix="Give a readable UTF-8 file, or - for standard input."
+)
+UNWRITABLE = reason("cli.file_unwritable", "a file cannot be written", fix="Choose a place that you may write to.")
