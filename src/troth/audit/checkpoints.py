@@ -47,16 +47,19 @@ class Checkpointer:
     async def run(self, stop: asyncio.Event, *, every: float = 1.0) -> None:
         """Sign whenever the log has grown, at most once in ``every`` seconds, until ``stop`` is set."""
         while not stop.is_set():
-            try:
-                await self.catch_up()
-            except (TrothError, OSError) as error:
-                log.warning("checkpoint.delayed", error=str(error))
+            await self._try_to_catch_up()
             try:
                 async with asyncio.timeout(every):
                     await stop.wait()
             except TimeoutError:
                 pass
-        await self.catch_up()
+        await self._try_to_catch_up()
+
+    async def _try_to_catch_up(self) -> None:
+        try:
+            await self.catch_up()
+        except (TrothError, OSError) as error:
+            log.warning("checkpoint.delayed", error=str(error))
 
     async def catch_up(self) -> Checkpoint | None:
         """Have everything that is in the log now signed. Raises LedgerTampered when the notary's root is another."""

@@ -79,10 +79,16 @@ class Sequencer:
 
     async def move(self, held: Held) -> int:
         """Move one batch; returns how many events got an index. Raises LeaseLost if the duty has moved on."""
-        async with self._database.transaction() as connection:
-            if not await store.epoch_in_force(connection, held.name, held.epoch):
-                raise LeaseLost(LEASE_LOST, "another sequencer is at work")
-            moved = await self._move_in(connection)
+        ready = self._partitions_ready
+        try:
+            async with self._database.transaction() as connection:
+                if not await store.epoch_in_force(connection, held.name, held.epoch):
+                    raise LeaseLost(LEASE_LOST, "another sequencer is at work")
+                moved = await self._move_in(connection)
+        except BaseException:
+            # A partition that was made in a transaction that failed is not there: the next move makes it again.
+            self._partitions_ready = ready
+            raise
         if moved:
             self._database.wake(STREAM_CHANNEL)
         return moved

@@ -16,12 +16,12 @@ from troth.audit.event import Event
 from troth.audit.merkle import Frontier
 from troth.audit.note import CheckpointText, NoteKey, sign_note
 from troth.audit.sequencer import Sequencer
-from troth.audit.store import LedgerStore
+from troth.audit.store import PARTITION_SIZE, LedgerStore
 from troth.audit.stream import Batch, Stream, StreamPoint
 from troth.audit.verify import export, verify_export, verify_store
 from troth.kit.clock import SystemClock
 from troth.kit.ids import new_id
-from troth.store.errors import LeaseLost
+from troth.store.errors import LeaseLost, Unavailable
 from troth.store.lease import Held
 from troth.store.pool import Database
 from troth.store.unit import Unit
@@ -123,6 +123,32 @@ async def test_a_sequencer_whose_lease_was_taken_over_writes_nothing(ledger: Log
     assert (await ledger.store.head()).size == 0
     ledger.held = Held("sequencer", 2, 0)
     assert await ledger.move() == 1
+
+
+async def test_a_move_that_fails_where_a_partition_begins_is_made_up_for(ledger: Log) -> None:
+    size = PARTITION_SIZE - 2
+    nodes = [bytes(32)] * size.bit_count()
+    await ledger.database.fetch("UPDATE ledger_head SET size = $1, frontier = $2", size, nodes)
+    await ledger.database.fetch("ALTER TABLE ledger_head ADD CONSTRAINT stuck CHECK (size <= 4999998)")
+    await ledger.record(*range(5))
+    with pytest.raises(Unavailable):
+        await ledger.move()
+    await ledger.database.fetch("ALTER TABLE ledger_head DROP CONSTRAINT stuck")
+    assert await ledger.move() == 5
+    assert [event.index for event in await ledger.store.read(size, 10)] == list(range(size, size + 5))
+
+
+async def test_a_checkpoint_whose_answer_was_lost_is_asked_for_again(ledger: Log) -> None:
+    await ledger.record(*range(3))
+    await ledger.move()
+    leaves = [leaf for _, leaf in await ledger.store.leaves(0, 10)]
+    await ledger.notary.extend(0, leaves)
+    signed = await ledger.checkpointer.catch_up()
+    assert signed is not None
+    assert signed.size == 3
+    report = await verify_store(ledger.store, ledger.notary.key)
+    assert (report.faults, report.signed) == ([], 3)
+    assert await ledger.checkpointer.catch_up() is None
 
 
 async def test_an_untouched_ledger_verifies_also_from_its_export(ledger: Log, tmp_path: Path) -> None:
