@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import timedelta
 
 from troth.assembly.context import RoleContext
 from troth.audit.store import LedgerStore
@@ -55,7 +56,8 @@ async def mint_of(context: RoleContext, database: Database, instance: Instance) 
     await catalogue.refresh()
     policies = PolicyCache(PolicyStore(database))
     await policies.refresh()
-    clocks = ClockGuard(database, context.clock)
+    skew = timedelta(seconds=context.config.audit.max_clock_skew_seconds)
+    clocks = ClockGuard(database, context.clock, max_skew=skew)
     subject_store = SubjectStore(database)
     async with SignerClient(context.layout.signer_socket, context.role, context.layout.secrets) as signer:
         mint = Mint(

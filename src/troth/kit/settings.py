@@ -120,12 +120,6 @@ class OcspSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         int,
         Meta(ge=1, description="From thisUpdate to nextUpdate: how long clients may cache.", extra={"unit": "seconds"}),
     ] = 60
-    responder_lifetime_seconds: Annotated[
-        int, Meta(ge=3600, description="Lifetime of a responder certificate.", extra={"unit": "seconds"})
-    ] = 7 * 86_400
-    responder_renew_seconds: Annotated[
-        int, Meta(ge=60, description="It is renewed this long before its end.", extra={"unit": "seconds"})
-    ] = 2 * 86_400
 
 
 class CrlSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

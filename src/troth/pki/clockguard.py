@@ -23,9 +23,10 @@ CACHE_SECONDS = 1.0
 class ClockGuard:
     """An :class:`troth.pki.ports.Interlock` over one database."""
 
-    def __init__(self, reader: Reader, clock: Clock) -> None:
+    def __init__(self, reader: Reader, clock: Clock, *, max_skew: timedelta = MAX_SKEW) -> None:
         self._reader = reader
         self._clock = clock
+        self._max_skew = max_skew
         self._checked_at: float | None = None
         self._refusal: ClockRefused | None = None
         self._busy = asyncio.Lock()
@@ -49,18 +50,18 @@ class ClockGuard:
         after = self._clock.now()
         # The answer was made somewhere between asking and hearing: only the distance to that span is skew.
         skew = max(before - database_now, database_now - after, timedelta(0))
-        self._refusal = _judge(skew, min(after, database_now), newest)
+        self._refusal = _judge(skew, min(after, database_now), newest, self._max_skew)
         self._checked_at = asked
 
 
-def _judge(skew: timedelta, earlier: datetime, newest: datetime | None) -> ClockRefused | None:
-    if skew > MAX_SKEW:
+def _judge(skew: timedelta, earlier: datetime, newest: datetime | None, most: timedelta) -> ClockRefused | None:
+    if skew > most:
         return ClockRefused(
             CLOCK_SKEW,
             f"the node's clock and the database's are {skew.total_seconds():.0f} s apart",
             skew_seconds=int(skew.total_seconds()),
         )
-    if newest is not None and newest - earlier > MAX_SKEW:
+    if newest is not None and newest - earlier > most:
         behind = (newest - earlier).total_seconds()
         return ClockRefused(
             CLOCK_SKEW, f"a clock is {behind:.0f} s behind the newest ledger event", behind_seconds=int(behind)

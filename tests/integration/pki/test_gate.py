@@ -359,6 +359,13 @@ async def test_the_clock_guard_compares_node_database_and_ledger(mint: Mint) -> 
     assert "behind" in caught.value.detail
 
 
+async def test_how_far_clocks_may_be_apart_is_a_setting(mint: Mint) -> None:
+    mint.clock.set_wall(await mint.database.fetchval("SELECT clock_timestamp()") + timedelta(seconds=40))
+    await ClockGuard(mint.database, mint.clock, max_skew=timedelta(seconds=60)).ensure()
+    with pytest.raises(ClockRefused):
+        await ClockGuard(mint.database, mint.clock, max_skew=timedelta(seconds=20)).ensure()
+
+
 async def test_the_clock_guard_fails_closed(mint: Mint) -> None:
     guard = ClockGuard(mint.database, mint.clock)
     mint.clock.set_wall(await mint.database.fetchval("SELECT clock_timestamp()"))
