@@ -165,6 +165,7 @@ retry_seconds = 1
             text=True,
             timeout=60,
             check=False,
+            env={**os.environ, **self.environment},
         )
         if check and done.returncode != 0:
             raise AssertionError(f"troth {' '.join(arguments)}: exit {done.returncode}\n{done.stdout}\n{done.stderr}")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
@@ -14,6 +15,10 @@ from troth.cli.errors import FILE_EXISTS, UNREADABLE, UNWRITABLE
 from troth.cli.options import Data, Output
 from troth.cli.show import as_json, facts, plain, when
 from troth.kit.errors import TrothError
+
+if TYPE_CHECKING:
+    from troth.audit.note import NoteKey
+    from troth.audit.verify import Report
 
 app = App(name="audit", help="The ledger.", help_format="plaintext")
 
@@ -40,21 +45,33 @@ def export(*, out: Annotated[Path, Parameter(help="File to write; it must not ex
 
 @app.command
 def verify(
-    file: Annotated[Path, Parameter(help="An export of `troth audit export`.")],
+    file: Annotated[
+        Path | None, Parameter(help="An export of `troth audit export`. Default: the database of the data directory.")
+    ] = None,
     *,
     key: Annotated[
         str, Parameter(help="The notary's public key, NAME+HASH+KEY, known from elsewhere: a forger can name his own.")
     ] = "",
+    data: Data = None,
     output: Output = "text",
 ) -> int:
-    """Prove an export offline: recompute the tree, and compare it with every signed checkpoint."""
+    """Recompute the ledger's tree and compare it with every signed checkpoint; asks no server to say so.
+
+    Without FILE the database is read directly, and the notary's own last checkpoint is held against it as well.
+    """
     from troth.audit.note import NoteKey
     from troth.audit.verify import verify_export
 
-    try:
-        report = verify_export(file, key=NoteKey.parse(key) if key else None)
-    except (OSError, UnicodeDecodeError) as error:
-        raise TrothError(UNREADABLE, f"{file}: {error}") from error
+    known = NoteKey.parse(key) if key else None
+    if file is None:
+        report, said = asyncio.run(_of_database(data, known))
+    else:
+        try:
+            report = verify_export(file, key=known)
+            with file.open(encoding="utf-8") as text:
+                said = str(json.loads(text.readline())["key"])
+        except (OSError, UnicodeDecodeError) as error:
+            raise TrothError(UNREADABLE, f"{file}: {error}") from error
     if output == "json":
         as_json(
             {"proved": report.proved, "events": report.events, "signed": report.signed, "erased": report.erased,
@@ -69,11 +86,32 @@ def verify(
     unsigned = report.events - report.signed
     tail = f", the last {unsigned} not yet under a signed checkpoint" if unsigned else ""
     print(f"✓ {report.events} events, none changed, removed or moved{tail}.")
-    if not key:
-        with file.open(encoding="utf-8") as text:
-            print(f"  The export names its own notary: {plain(json.loads(text.readline())['key'])}")
+    if known is None:
+        print(f"  Signed by {plain(said)}, as {'the data directory' if file is None else 'the export'} says.")
         print("  Give a key that you know from elsewhere with --key to prove who signed.")
     return 0
+
+
+async def _of_database(data: Path | None, key: NoteKey | None) -> tuple[Report, str]:
+    """Verify the log in the database itself, from the notary's files."""
+    from troth.assembly.layout import Layout, default_data_dir
+    from troth.assembly.postgres.server import url as embedded_url
+    from troth.audit.store import LedgerStore
+    from troth.audit.verify import verify_store
+    from troth.kit import config
+    from troth.kit.clock import SystemClock
+    from troth.pki.signer.kept import read_kept
+    from troth.store.pool import Database
+
+    layout = Layout.at(data or default_data_dir())
+    kept = read_kept(layout.root)
+    url = config.load(layout.root).database.url or embedded_url(layout)
+    database = await Database.open(url, clock=SystemClock(), max_connections=2)
+    try:
+        notes = [kept.note] if kept.note is not None else []
+        return await verify_store(LedgerStore(database), key or kept.key, notes=notes), str(kept.key)
+    finally:
+        await database.close()
 
 
 @app.command
