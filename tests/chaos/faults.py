@@ -1,0 +1,266 @@
+"""One chosen call of a process made to fail: a statement, a commit, a connection, a signature, a validation.
+
+A :class:`Faults` stands between a process that a test runs inside itself and everything that is not this process:
+PostgreSQL (below asyncpg), the signer's port, the network. It first *records* the calls of a good run; then the same
+run is made again for each call and each :class:`How`, and that one call goes wrong in that way. Errors are real ones:
+the server raises them, or the server ends the connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import re
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from enum import Enum
+from typing import Any, NamedTuple, NoReturn, Protocol, TypeVar
+
+import asyncpg
+import pytest
+
+T = TypeVar("T")
+Work = Callable[[], Awaitable[T]]
+
+_connect, _create_pool = asyncpg.connect, asyncpg.create_pool
+
+#: Set in the task that walks and in what it starts: what a process does beside the walk is not counted.
+_walking: contextvars.ContextVar[bool] = contextvars.ContextVar("walking", default=False)
+#: Commits are made by a task of the pool's own, over this connection; the only units are the walk's.
+_WRITER = "troth-writer"
+_WAKE_UP = "SELECT pg_notify"
+
+
+class How(Enum):
+    """What becomes of the call."""
+
+    REFUSED = "is refused"
+    CONFLICT = "meets a conflict that passes"
+    CUT_BEFORE = "loses its connection before it is done"
+    CUT_AFTER = "is done, and the connection lost before the answer"
+    GIVEN_UP = "is under way when its caller gives up"
+    DIED_BEFORE = "is the first that a dying process does not make"
+    DIED_AFTER = "is the last that a dying process makes"
+
+
+class Call(NamedTuple):
+    """One call of a run: the ``nth`` with this text in this stage of the walk."""
+
+    stage: str
+    text: str
+    nth: int
+
+    def __str__(self) -> str:
+        return f"{self.stage}: {self.text}" + (f" ({self.nth})" if self.nth > 1 else "")
+
+
+Plan = Mapping[Call, How]
+
+
+class Harm(Protocol):
+    """How one kind of call goes wrong."""
+
+    async def refuse(self) -> NoReturn:
+        """Raise; the call is not made."""
+        ...
+
+    async def conflict(self) -> NoReturn:
+        """Raise what a second try does not meet; the call is not made."""
+        ...
+
+    #: Whether a call is known to be in vain once the connection is cut; else it is made, and fails by itself.
+    in_vain: bool
+
+    async def cut(self) -> None:
+        """Break the connection."""
+        ...
+
+    def lost(self) -> Exception:
+        """What a caller gets whose answer never comes."""
+        ...
+
+
+class Faults:
+    """Records the calls of a process, and makes some of them go wrong.
+
+    Attributes:
+        url: of the database.
+        stage: where the walk is; whoever walks says so.
+        calls: those of the walk so far, in order.
+        left: calls that are still to go wrong.
+        died: set once the process is dead: no call of it is made any more, none returns before :meth:`bury`.
+        deaf: whether wake-ups (NOTIFY) get lost.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.deaf = False
+        self.arm()
+
+    def arm(self, plan: Plan | None = None) -> None:
+        """A new process, in which the calls of ``plan`` go wrong, each in its way."""
+        self.stage = ""
+        self.calls: list[Call] = []
+        self.left = dict(plan or {})
+        self.died = asyncio.Event()
+        self._buried = asyncio.Event()
+        self._connections: list[Watched] = []
+        self._counts: Counter[tuple[str, str]] = Counter()
+        self._walk: asyncio.Task[Any] | None = None
+
+    def enter(self, stage: str) -> None:
+        """The walk has come to ``stage``."""
+        self.stage = stage
+
+    def walk(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Start the walk whose calls count."""
+
+        async def walking() -> T:
+            _walking.set(True)
+            return await work
+
+        self._walk = asyncio.create_task(walking())
+        return self._walk
+
+    async def bury(self) -> None:
+        """What the kernel does for a dead process: close what it had open. Its code then unwinds, doing no harm."""
+        for connection in self._connections:
+            await end(connection)
+        self._buried.set()
+
+    async def meet(self, text: str, work: Work[T], harm: Harm, *, counts: bool = True) -> T:
+        """Make the call ``work``, unless it is the chosen one or the process is dead."""
+        await self._rest_if_dead(harm)
+        if not counts:
+            return await work()
+        self._counts[self.stage, text] += 1
+        call = Call(self.stage, text, self._counts[self.stage, text])
+        self.calls.append(call)
+        how = self.left.pop(call, None)
+        match how:
+            case How.REFUSED:
+                await harm.refuse()
+            case How.CONFLICT:
+                await harm.conflict()
+            case How.DIED_BEFORE:
+                await self._die(harm)
+            case How.CUT_BEFORE:
+                await harm.cut()
+                if harm.in_vain:
+                    raise harm.lost()
+            case How.GIVEN_UP if self._walk is not None:
+                self._walk.cancel()
+        result = await work()
+        match how:
+            case How.DIED_AFTER:
+                await self._die(harm)
+            case How.CUT_AFTER:
+                await harm.cut()
+                raise harm.lost()
+        return result
+
+    async def _die(self, harm: Harm) -> None:
+        self.died.set()
+        await self._rest_if_dead(harm)
+
+    async def _rest_if_dead(self, harm: Harm) -> None:
+        if self.died.is_set():
+            await self._buried.wait()
+            raise harm.lost()
+
+    @contextlib.contextmanager
+    def watching(self) -> Iterator[None]:
+        """Every connection to PostgreSQL that is opened within is watched."""
+
+        async def opened(*arguments: Any, **options: Any) -> Watched:
+            if self.died.is_set():
+                raise ConnectionRefusedError("this process is dead")
+            connection: Watched = await _connect(*arguments, **{**options, "connection_class": Watched})
+            connection.writes = options.get("server_settings", {}).get("application_name") == _WRITER
+            connection.faults = self
+            self._connections.append(connection)
+            return connection
+
+        def pooled(*arguments: Any, **options: Any) -> Any:
+            return _create_pool(*arguments, **options, connection_class=Watched, connect=opened)
+
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(asyncpg, "connect", opened)
+            patched.setattr(asyncpg, "create_pool", pooled)
+            yield
+
+
+class Watched(asyncpg.Connection):
+    """A connection whose every statement passes by :class:`Faults`."""
+
+    faults: Faults | None = None
+    writes: bool = False
+
+    async def execute(self, query: str, *values: Any, **options: Any) -> Any:
+        done = super().execute
+        return await self._meet(query, lambda: done(query, *values, **options))
+
+    async def fetch(self, query: str, *values: Any, **options: Any) -> Any:
+        done = super().fetch
+        return await self._meet(query, lambda: done(query, *values, **options))
+
+    async def fetchrow(self, query: str, *values: Any, **options: Any) -> Any:
+        done = super().fetchrow
+        return await self._meet(query, lambda: done(query, *values, **options))
+
+    async def fetchval(self, query: str, *values: Any, **options: Any) -> Any:
+        done = super().fetchval
+        return await self._meet(query, lambda: done(query, *values, **options))
+
+    async def _meet(self, query: str, work: Work[Any]) -> Any:
+        if self.faults is None:
+            return await work()
+        text = re.sub(r"\s+", " ", query).strip().rstrip(";")
+        if text.startswith(_WAKE_UP) and self.faults.deaf:
+            raise asyncpg.InterfaceError("this wake-up gets lost")
+        counts = (self.writes or _walking.get()) and not text.startswith((_WAKE_UP, "ROLLBACK"))
+        return await self.faults.meet(text, work, _OfStatement(self, text), counts=counts)
+
+
+class _OfStatement:
+    """Errors of PostgreSQL, raised by PostgreSQL."""
+
+    in_vain = False
+
+    def __init__(self, connection: Watched, text: str) -> None:
+        self._connection = connection
+        self._text = text
+
+    async def refuse(self) -> NoReturn:
+        await self._fail("XX000")  # internal error: nothing that anybody expects
+
+    async def conflict(self) -> NoReturn:
+        await self._fail("40001")  # serialization failure
+
+    async def cut(self) -> None:
+        await end(self._connection)
+
+    def lost(self) -> Exception:
+        return asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
+
+    async def _fail(self, state: str) -> NoReturn:
+        send = super(Watched, self._connection).execute
+        try:
+            await send(f"DO $$ BEGIN RAISE EXCEPTION 'chaos' USING ERRCODE = '{state}'; END $$")
+        except asyncpg.PostgresError:
+            if self._text == "COMMIT":  # a commit that fails has ended its transaction
+                await send("ROLLBACK")
+            raise
+        raise AssertionError("the server raised nothing")
+
+
+async def end(connection: Watched) -> None:
+    """Have the server end ``connection``, and wait until it has."""
+    if connection.faults is None or connection.is_closed():
+        return
+    admin = await _connect(connection.faults.url)
+    try:
+        await admin.execute("SELECT pg_terminate_backend($1, 5000)", connection.get_server_pid())
+    finally:
+        await admin.close()
