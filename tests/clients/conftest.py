@@ -62,7 +62,8 @@ class Client:
         (self.home / "issuer.pem").write_bytes(issuer.public_bytes(Encoding.PEM))
         said = self.run(
             "openssl", "verify", "-x509_strict", "-purpose", "sslserver",
-            "-verify_hostname", names[0].replace("*", "any"), "-CAfile", self.troth.root, "-untrusted", "issuer.pem", "leaf.pem",
+            "-verify_hostname", names[0].replace("*", "any"),
+            "-CAfile", self.troth.root, "-untrusted", "issuer.pem", "leaf.pem",
         )  # fmt: skip
         assert "leaf.pem: OK" in said
         held = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
