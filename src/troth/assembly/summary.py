@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 
 from troth.assembly.firststart import Start
@@ -43,6 +45,11 @@ def summarize(start: Start) -> Summary:
     )
 
 
+def _log_in(summary: Summary) -> str:
+    token = Path(summary.admin_token_file)
+    return f"the token in {token}, once" if token.exists() else "your account"
+
+
 def render(summary: Summary) -> str:
     """The summary in words."""
     rows = [
@@ -50,7 +57,8 @@ def render(summary: Summary) -> str:
         ("OCSP and CRL", summary.http_url),
         ("Dashboard", summary.admin_url),
         ("Root certificate", summary.root_certificate),
-        ("Log in with", summary.admin_token_file),
+        ("", "trust it in your browser or system (docs/quickstart.md), or per command: curl --cacert …"),
+        ("Log in with", _log_in(summary)),
         ("Data", summary.data_dir),
     ]
     width = max(len(label) for label, _ in rows)

@@ -1,0 +1,45 @@
+"""What ``troth up`` says once it is ready."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from troth.assembly.summary import Summary, render
+
+
+def summary(data: Path) -> Summary:
+    return Summary(
+        https_url="https://localhost:8443",
+        http_url="http://localhost:8080",
+        admin_url="https://localhost:8444",
+        acme_directories={"tls-server": "https://localhost:8443/acme/tls-server/directory"},
+        root_certificate=str(data / "root.pem"),
+        admin_token_file=str(data / "admin.token"),
+        data_dir=str(data),
+    )
+
+
+def test_a_person_is_told_where_everything_is_how_to_trust_it_and_how_to_log_in(tmp_path: Path) -> None:
+    (tmp_path / "admin.token").write_text("troth-setup-x")
+    text = render(summary(tmp_path))
+    for told in (
+        "https://localhost:8444",
+        "http://localhost:8080",
+        "/acme/tls-server/directory",
+        "root.pem",
+        "--cacert",
+    ):
+        assert told in text
+    assert f"the token in {tmp_path / 'admin.token'}, once" in text
+
+
+def test_once_an_administrator_exists_nobody_is_sent_to_a_token_that_is_gone(tmp_path: Path) -> None:
+    assert "admin.token" not in render(summary(tmp_path))
+
+
+def test_a_program_is_told_the_same_in_one_line_of_json(tmp_path: Path) -> None:
+    line = summary(tmp_path).json()
+    assert "\n" not in line
+    assert {"https_url", "http_url", "admin_url", "acme_directories", "root_certificate", "admin_token_file",
+            "data_dir"} == set(json.loads(line))  # fmt: skip
