@@ -31,6 +31,9 @@ MOVE_HEAD = "UPDATE ledger_head SET size = $1, frontier = $2, root = $3, newest_
 
 _HEAD = "SELECT size, frontier, root, newest_at FROM ledger_head"
 _INBOX_OLDEST = "SELECT min(recorded_at) FROM ledger_inbox"
+_WAITING = """
+SELECT (SELECT id FROM ledger_inbox ORDER BY id LIMIT 1) AS oldest,
+       (SELECT id FROM ledger_inbox ORDER BY id DESC LIMIT 1) AS newest"""
 _FROM = "SELECT idx, payload FROM ledger_event WHERE idx >= $1 ORDER BY idx LIMIT $2"
 _RAW = """
 SELECT idx, id, recorded_at, kind, actor, payload, salt, leaf FROM ledger_event
@@ -173,6 +176,13 @@ class LedgerStore:
     async def checkpoints(self) -> list[Checkpoint]:
         """All signed checkpoints, oldest first."""
         return [_checkpoint(row) for row in await self._database.fetch(_CHECKPOINTS)]
+
+    async def waiting(self) -> tuple[UUID, UUID] | None:
+        """The least and the greatest id of the events that are committed and have no index yet; None if all have."""
+        row = await self._database.fetchrow(_WAITING)
+        if row is None or row["oldest"] is None or row["newest"] is None:
+            return None
+        return row["oldest"], row["newest"]
 
     async def acknowledge(self, point: UUID, name: str, index: int, lease_seconds: float) -> None:
         """Say that decision point ``point`` has applied everything below ``index``."""

@@ -83,6 +83,9 @@ class StreamPoint:
 
     A change is *effective* when every point has acknowledged it or its lease has lapsed; a point whose lease has
     lapsed by its own clock must follow its stated policy for that case (DESIGN, rule 5).
+
+    To have read to the end of the log is not enough: without a sequencer the log stands still while events pile up in
+    its inbox, a hold among them perhaps. Once one has waited there for a lease's length, nobody vouches any more.
     """
 
     def __init__(self, store: LedgerStore, clock: Clock, point: UUID, name: str, *, lease_seconds: float = 1.0) -> None:
@@ -94,6 +97,7 @@ class StreamPoint:
         self._until = 0.0
         self._acknowledged = -1
         self._written_at = -1.0
+        self._arrears = _Arrears(lease_seconds)
 
     @property
     def live(self) -> bool:
@@ -106,6 +110,11 @@ class StreamPoint:
             return
         if batch.next == self._acknowledged and batch.asked_at - self._written_at < self._seconds / 3:
             return
+        asked = self._clock.monotonic()
+        if self._arrears.too_long(await self._store.waiting(), asked):
+            if self.live:
+                log.warning("stream.stalled", point=self._name, index=batch.next)
+            return
         await self._store.acknowledge(self._point, self._name, batch.next, self._seconds)
         self._acknowledged = batch.next
         self._written_at = batch.asked_at
@@ -117,3 +126,25 @@ class StreamPoint:
         """This point has stopped answering."""
         self._until = 0.0
         await self._store.leave(self._point)
+
+
+class _Arrears:
+    """Notices that events have waited for their index for longer than ``seconds``: by their order and the monotonic
+    clock alone, since the clocks of those who recorded them may differ from ours."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._mark: UUID | None = None
+        self._since = 0.0
+
+    def too_long(self, waiting: tuple[UUID, UUID] | None, at: float) -> bool:
+        """Judge what ``LedgerStore.waiting`` said at monotonic time ``at``."""
+        if waiting is None:
+            self._mark = None
+            return False
+        oldest, newest = waiting
+        if self._mark is None or oldest > self._mark:
+            # All that waited when the mark was set has moved on; whatever waits now is watched from now.
+            self._mark, self._since = newest, at
+            return False
+        return at - self._since > self._seconds

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from troth.audit.sequencer import Sequencer
 from troth.audit.store import PARTITION_SIZE, LedgerStore
 from troth.audit.stream import Batch, Stream, StreamPoint
 from troth.audit.verify import export, verify_export, verify_store
-from troth.kit.clock import SystemClock
+from troth.kit.clock import FakeClock, SystemClock
 from troth.kit.ids import new_id
 from troth.store.errors import LeaseLost, Unavailable
 from troth.store.lease import Held
@@ -241,6 +242,37 @@ async def test_a_change_is_effective_once_every_live_point_has_applied_it(ledger
     await ledger.database.fetch("UPDATE stream_point SET lease_until = now() - interval '1 s' WHERE name = 'status-2'")
     assert await ledger.store.is_effective(7)
     assert quick.live
+
+
+async def test_nobody_vouches_while_events_wait_for_a_sequencer_that_is_not_there(ledger: Log) -> None:
+    clock = FakeClock(datetime(2026, 6, 1, tzinfo=UTC))
+    point = StreamPoint(ledger.store, clock, new_id(), "status-1")
+
+    async def polled(index: int) -> bool:
+        clock.advance(timedelta(seconds=0.4))
+        await point.applied(Batch((), index, clock.monotonic(), complete=True))
+        return point.live
+
+    assert [await polled(0) for _ in range(5)] == [True] * 5
+    await ledger.record(1)
+    alive = [await polled(0) for _ in range(8)]
+    assert alive[0], "an event may wait for a moment"
+    assert not alive[-1], "but not for longer than the lease"
+    assert alive == sorted(alive, reverse=True), "and the lease comes back only with the sequencer"
+    await ledger.move()
+    assert await polled(1)
+
+
+async def test_a_log_that_is_busy_but_moves_on_keeps_its_points_alive(ledger: Log) -> None:
+    clock = FakeClock(datetime(2026, 6, 1, tzinfo=UTC))
+    point = StreamPoint(ledger.store, clock, new_id(), "status-1")
+    for index in range(1, 12):
+        await ledger.record(2 * index)
+        await ledger.move()
+        await ledger.record(2 * index + 1)  # there is always one waiting when the point looks
+        clock.advance(timedelta(seconds=0.4))
+        await point.applied(Batch((), index, clock.monotonic(), complete=True))
+        assert point.live
 
 
 async def test_the_running_sequencer_takes_the_duty_and_hands_it_on(database: Database) -> None:
