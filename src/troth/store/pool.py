@@ -65,7 +65,9 @@ class Database:
         self._waiting: deque[_Waiting] = deque()
         self._wake = asyncio.Event()
         self._lane: Any = None
-        self._listeners: list[Any] = []
+        self._callbacks: dict[str, list[Callable[[], None]]] = {}
+        self._listener: Any = None
+        self._listen_again = asyncio.Event()
         self._notifying: set[str] = set()
         self._renotify: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -100,8 +102,8 @@ class Database:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for connection in self._listeners:
-            await connection.close()
+        if self._listener is not None:
+            await self._listener.close()
         try:
             async with asyncio.timeout(5):
                 await self._pool.close()
@@ -317,28 +319,42 @@ class Database:
     async def listen(self, channel: str, callback: Callable[[], None]) -> None:
         """Call ``callback`` at each wake-up of ``channel``, for as long as this database is open.
 
-        Best effort: callers poll as well. The connection is remade when it breaks.
+        Best effort: callers poll as well. All channels share one connection, remade when it breaks: a wake-up costs
+        PostgreSQL a signal to every connection that listens, to whatever it listens.
         """
-        task = asyncio.create_task(self._listen_forever(channel, callback))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        first = not self._callbacks
+        self._callbacks.setdefault(channel, []).append(callback)
+        callback()  # what was said before is made up for by one look
+        self._listen_again.set()
+        if first:
+            task = asyncio.create_task(self._listen_forever())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
-    async def _listen_forever(self, channel: str, callback: Callable[[], None]) -> None:
+    async def _listen_forever(self) -> None:
         attempt = 0
         while not self._closing:
             try:
-                connection = await asyncpg.connect(self._url, server_settings={"application_name": "troth-listen"})
-                gone = asyncio.Event()
-                connection.add_termination_listener(lambda _c, gone=gone: gone.set())
-                self._listeners.append(connection)
-                await connection.add_listener(channel, lambda *_: callback())
-                attempt = 0
-                callback()
-                await gone.wait()
-                self._listeners.remove(connection)
+                self._listener = connection = await asyncpg.connect(
+                    self._url, server_settings={"application_name": "troth-listen"}
+                )
+                connection.add_termination_listener(lambda _connection: self._listen_again.set())
+                heard: set[str] = set()
+                while not connection.is_closed():
+                    self._listen_again.clear()
+                    for channel in self._callbacks.keys() - heard:
+                        await connection.add_listener(channel, self._heard)
+                        heard.add(channel)
+                        self._heard(connection, 0, channel, "")
+                    attempt = 0
+                    await self._listen_again.wait()
             except (*_CONNECT_ERRORS, asyncpg.PostgresError, TimeoutError):
                 attempt += 1
             await asyncio.sleep(_back_off(attempt))
+
+    def _heard(self, _connection: Any, _pid: int, channel: str, _payload: object) -> None:
+        for callback in self._callbacks.get(channel, ()):
+            callback()
 
 
 def _fail(waiting: _Waiting, error: Exception) -> None:
