@@ -33,6 +33,7 @@ from troth.enroll.acme.finalize import Finalizer
 from troth.enroll.acme.jwk import AccountKeys
 from troth.enroll.acme.nonce import NonceMap
 from troth.enroll.acme.orders import VALIDATE_JOB, OrderDesk, OrderRules
+from troth.enroll.acme.results import Results
 from troth.enroll.acme.revoke import RevocationDesk
 from troth.enroll.acme.routes import AcmeDoor, Desks, Directory
 from troth.enroll.acme.store import AcmeStore
@@ -288,6 +289,7 @@ async def door(
         orders=orders,
         finalizer=Finalizer(database, clock, issuance),
         revocations=RevocationDesk(database, clock),
+        results=Results(database, patience=0),
         store=AcmeStore(database),
         certificates=CertificateStore(database),
         catalogue=mint.catalogue,

@@ -12,6 +12,7 @@ from troth.enroll.acme.finalize import Finalizer
 from troth.enroll.acme.jwk import AccountKeys
 from troth.enroll.acme.nonce import NonceMap
 from troth.enroll.acme.orders import OrderDesk, OrderRules
+from troth.enroll.acme.results import Results
 from troth.enroll.acme.revoke import RevocationDesk
 from troth.enroll.acme.routes import AcmeDoor, Desks, Directory
 from troth.enroll.acme.store import AcmeStore
@@ -36,6 +37,7 @@ def acme_door(context: RoleContext, database: Database, mint: Mint, issuance: Is
         orders=OrderDesk(database, clock, order_rules(settings)),
         finalizer=Finalizer(database, clock, issuance),
         revocations=RevocationDesk(database, clock),
+        results=Results(database),
         store=AcmeStore(database),
         certificates=mint.certificates,
         catalogue=mint.catalogue,

@@ -141,9 +141,7 @@ async def open_request(
     return SignedRequest(account, key, parts.payload, url)
 
 
-def open_key_change(
-    outer: SignedRequest[A], *, account_url: str, keys: AccountKeys
-) -> VerifyingKey:
+def open_key_change(outer: SignedRequest[A], *, account_url: str, keys: AccountKeys) -> VerifyingKey:
     """The new key that the inner JWS of a keyChange proves (RFC 8555, 7.3.5).
 
     ``outer`` is the opened request, signed by the account at ``account_url``. Raises AcmeProblem if the inner JWS

@@ -75,9 +75,7 @@ class NonceMap:
     Raises TrothError if the file cannot be opened safely.
     """
 
-    def __init__(
-        self, path: Path, *, clock: Clock, lifetime: timedelta = LIFETIME, ring_bits: int = RING_BITS
-    ) -> None:
+    def __init__(self, path: Path, *, clock: Clock, lifetime: timedelta = LIFETIME, ring_bits: int = RING_BITS) -> None:
         if not 13 <= ring_bits <= 32:
             raise ValueError("the ring holds 2^13 to 2^32 nonces")
         self._path = path

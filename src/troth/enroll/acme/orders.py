@@ -22,6 +22,8 @@ from troth.store.pool import Database
 from troth.store.unit import Unit
 
 VALIDATE_JOB = "acme.validate"
+#: Woken when a validation has come to a result; see ``waiting``.
+ANSWERED_CHANNEL = "troth_acme_answered"
 PAGE = 50
 
 
@@ -132,9 +134,8 @@ class OrderDesk:
         await self._database.commit(unit)
         return replace(order, authorizations=tuple(authz.id for authz in authorizations))
 
-    async def order(self, account: Account, identifier: UUID) -> Order:
-        """An order of ``account``; one that ran out is shown as invalid. Raises AcmeProblem."""
-        order = await self._store.order(identifier)
+    def order(self, account: Account, order: Order | None) -> Order:
+        """``order``, if it is one of ``account``; one that ran out is shown as invalid. Raises AcmeProblem."""
         if order is None:
             raise AcmeProblem(errors.NOT_FOUND, "there is no such order")
         if order.account_id != account.id:
@@ -147,9 +148,8 @@ class OrderDesk:
         """At most :data:`PAGE` + 1 of an account's orders above ``after``; the last tells that there are more."""
         return await self._store.orders_of(account.id, after=after, now=self._clock.now(), limit=PAGE + 1)
 
-    async def authorization(self, account: Account, identifier: UUID) -> Authorization:
-        """An authorization of ``account``. Raises AcmeProblem."""
-        authz = await self._store.authorization(identifier)
+    def authorization(self, account: Account, authz: Authorization | None) -> Authorization:
+        """``authz``, if it is one of ``account``; one that ran out is shown as such. Raises AcmeProblem."""
         if authz is None:
             raise AcmeProblem(errors.NOT_FOUND, "there is no such authorization")
         if authz.account_id != account.id:
@@ -185,7 +185,7 @@ class OrderDesk:
         if authz.status != "pending" or challenge.status != "pending":
             return authz
         answered = replace_challenge(challenge, status="processing")
-        unit = self._locked(authz).guard(store.AUTHZ_PENDING, authz.id, refuse=_Moved(), key=("acme_authz", authz.id))
+        unit = Unit().guard(store.AUTHZ_PENDING, authz.id, refuse=_Moved(), key=("acme_authz", authz.id))
         unit.write(store.SET_CHALLENGE, authz.id, "pending", authz.expires, encode_challenge(answered))
         enqueue(
             unit, Job(VALIDATE_JOB, f"{authz.id}/{kind}", self._clock.now(), {"authz": str(authz.id), "type": kind})
@@ -193,7 +193,7 @@ class OrderDesk:
         try:
             await self._database.commit(unit)
         except _Moved:
-            return await self.authorization(account, authz.id)
+            return self.authorization(account, await self._store.authorization(authz.id))
         self._database.wake(JOBS_CHANNEL)
         return with_challenge(authz, answered)
 
@@ -222,6 +222,7 @@ class OrderDesk:
             await self._database.commit(with_job(unit))
         except _Moved:
             await self._database.commit(with_job(Unit()))
+        self._database.wake(ANSWERED_CHANNEL)
 
     @staticmethod
     def _locked(authz: Authorization) -> Unit:

@@ -18,10 +18,11 @@ from troth.enroll.acme.accounts import AccountDesk
 from troth.enroll.acme.finalize import Finalizer
 from troth.enroll.acme.jwk import AccountKeys
 from troth.enroll.acme.jws import MAX_BODY, SignedBy, SignedRequest, open_key_change, open_request
-from troth.enroll.acme.model import Account
+from troth.enroll.acme.model import Account, Order
 from troth.enroll.acme.nonce import NonceMap
 from troth.enroll.acme.orders import PAGE, OrderDesk
 from troth.enroll.acme.problems import AcmeProblem, as_problem, render
+from troth.enroll.acme.results import Results
 from troth.enroll.acme.revoke import RevocationDesk
 from troth.enroll.acme.store import AcmeStore
 from troth.enroll.acme.urls import Urls
@@ -36,7 +37,8 @@ from troth.pki.store import CertificateStore
 log = get_logger("acme")
 
 Signed: TypeAlias = "SignedRequest[Account]"
-Work: TypeAlias = Callable[[Request, Urls, Signed], Awaitable[Response]]
+#: Reads an account, and the object that the request's path names, whoever's it is.
+Look: TypeAlias = Callable[[UUID, UUID], Awaitable["tuple[Account | None, Any]"]]
 
 _JSON = (b"content-type", b"application/json")
 _NO_STORE = (b"cache-control", b"no-store")
@@ -45,6 +47,25 @@ _CORS = (
     (b"access-control-expose-headers", b"Link, Replay-Nonce, Location, Retry-After"),
 )
 _ZERO = UUID(int=0)
+_A_SECOND = (b"retry-after", b"1")
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One authenticated request.
+
+    Attributes:
+        found: what the path names, read together with the account and *not yet* held against it; None if there is
+            no such thing, or the route names none.
+    """
+
+    request: Request
+    urls: Urls
+    signed: Signed
+    found: Any
+
+
+Work: TypeAlias = Callable[[Case], Awaitable[Response]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +84,7 @@ class Desks:
     orders: OrderDesk
     finalizer: Finalizer
     revocations: RevocationDesk
+    results: Results
     store: AcmeStore
     certificates: CertificateStore
     catalogue: Catalogue
@@ -100,12 +122,13 @@ class AcmeDoor:
     def routes(self) -> list[Route]:
         """All routes. They are public: each message carries its own authentication."""
 
-        def post(path: str, work: Work, signed_by: SignedBy = "kid") -> Route:
+        def post(path: str, work: Work, signed_by: SignedBy = "kid", *, look: Look | None = None) -> Route:
             async def handler(request: Request) -> Response:
-                return await self._signed(request, work, signed_by)
+                return await self._signed(request, work, signed_by, look)
 
             return Route(f"/acme/{{}}/{path}", {"POST": handler}, permission="public", max_body=MAX_BODY)
 
+        store = self._desks.store
         return [
             self._read_or_post("directory", self._directory),
             self._read_or_post("new-nonce", self._new_nonce),
@@ -114,22 +137,22 @@ class AcmeDoor:
             post("acct/{}/orders", self._orders),
             post("key-change", self._key_change),
             post("new-order", self._new_order),
-            post("order/{}", self._order),
-            post("order/{}/finalize", self._finalize),
-            post("authz/{}", self._authz),
-            post("chall/{}/{}", self._challenge),
-            post("cert/{}", self._certificate),
+            post("order/{}", self._order, look=store.account_and_order),
+            post("order/{}/finalize", self._finalize, look=store.account_and_order),
+            post("authz/{}", self._authz, look=store.account_and_authorization),
+            post("chall/{}/{}", self._challenge, look=store.account_and_authorization),
+            post("cert/{}", self._certificate, look=store.account_and_orderer),
             post("revoke-cert", self._revoke, "either"),
         ]
 
     def _read_or_post(self, path: str, read: Handler) -> Route:
         """A resource that may be read by plain GET and must be readable by POST-as-GET too (RFC 8555, 6.3)."""
 
-        async def work(request: Request, _urls: Urls, signed: Signed) -> Response:
-            if not signed.is_post_as_get:
+        async def work(case: Case) -> Response:
+            if not case.signed.is_post_as_get:
                 raise AcmeProblem(errors.MALFORMED, "this resource is only read: POST-as-GET has an empty payload")
-            answer = await read(request)
-            return replace(answer, headers=(*answer.headers, *self._common(request))) if answer.body else answer
+            answer = await read(case.request)
+            return replace(answer, headers=(*answer.headers, *self._common(case.request))) if answer.body else answer
 
         async def post(request: Request) -> Response:
             return await self._signed(request, work, "kid")
@@ -165,19 +188,26 @@ class AcmeDoor:
         return (nonce, *_CORS) if index is None else (nonce, index, *_CORS)
 
     def _answer(
-        self, request: Request, status: int, value: Any, *headers: tuple[bytes, bytes], location: str | None = None
+        self, case: Case, status: int, value: Any, *headers: tuple[bytes, bytes], location: str | None = None
     ) -> Response:
         where = ((b"location", location.encode()),) if location is not None else ()
-        return Response(
-            status, msgspec.json.encode(value), (_JSON, _NO_STORE, *where, *headers, *self._common(request))
-        )
+        common = self._common(case.request)
+        return Response(status, msgspec.json.encode(value), (_JSON, _NO_STORE, *where, *headers, *common))
 
-    async def _signed(self, request: Request, work: Work, signed_by: SignedBy) -> Response:
+    async def _signed(self, request: Request, work: Work, signed_by: SignedBy, look: Look | None = None) -> Response:
         urls = self._urls(request)
+        found: Any = None
 
         async def find_account(rest: str) -> Account | None:
+            nonlocal found
             identifier = parse_id(rest)
-            account = None if identifier is None else await self._desks.store.account(identifier)
+            if identifier is None:
+                return None
+            if look is None:
+                account = await self._desks.store.account(identifier)
+            else:
+                # A segment that is no id names nothing.
+                account, found = await look(identifier, parse_id(request.params[1]) or _ZERO)
             return account if account is not None and account.profile == urls.profile else None
 
         signed = await open_request(
@@ -190,7 +220,7 @@ class AcmeDoor:
             keys=self._keys,
             nonces=self._nonces,
         )
-        return await work(request, urls, signed)
+        return await work(Case(request, urls, signed, found))
 
     def _urls(self, request: Request) -> Urls:
         profile = request.params[0]
@@ -219,106 +249,107 @@ class AcmeDoor:
 
     # --- accounts ----------------------------------------------------------------------------------------------
 
-    async def _new_account(self, request: Request, urls: Urls, signed: Signed) -> Response:
-        account, made = await self._desks.accounts.register(signed.key, signed.json(), urls)
+    async def _new_account(self, case: Case) -> Response:
+        account, made = await self._desks.accounts.register(case.signed.key, case.signed.json(), case.urls)
         return self._answer(
-            request, 201 if made else 200, account_view(account, urls), location=urls.account(account.id)
+            case, 201 if made else 200, account_view(account, case.urls), location=case.urls.account(account.id)
         )
 
-    async def _account(self, request: Request, urls: Urls, signed: Signed) -> Response:
-        account = _own(signed, request.params[1])
-        if not signed.is_post_as_get:
-            account = await self._desks.accounts.update(account, signed.json())
-        return self._answer(request, 200, account_view(account, urls))
+    async def _account(self, case: Case) -> Response:
+        account = _own(case)
+        if not case.signed.is_post_as_get:
+            account = await self._desks.accounts.update(account, case.signed.json())
+        return self._answer(case, 200, account_view(account, case.urls))
 
-    async def _key_change(self, request: Request, urls: Urls, signed: Signed) -> Response:
-        account = _account_of(signed)
-        key = open_key_change(signed, account_url=urls.account(account.id), keys=self._keys)
-        account = await self._desks.accounts.change_key(account, key, urls)
-        return self._answer(request, 200, account_view(account, urls))
+    async def _key_change(self, case: Case) -> Response:
+        account = _account_of(case)
+        key = open_key_change(case.signed, account_url=case.urls.account(account.id), keys=self._keys)
+        account = await self._desks.accounts.change_key(account, key, case.urls)
+        return self._answer(case, 200, account_view(account, case.urls))
 
-    async def _orders(self, request: Request, urls: Urls, signed: Signed) -> Response:
-        account = _own(signed, request.params[1])
-        cursor = request.query.decode("latin-1").removeprefix("cursor=")
+    async def _orders(self, case: Case) -> Response:
+        account, urls = _own(case), case.urls
+        cursor = case.request.query.decode("latin-1").removeprefix("cursor=")
         found = await self._desks.orders.orders(account, parse_id(cursor) or _ZERO)
         following: list[tuple[bytes, bytes]] = []
         if len(found) > PAGE:
             url = f"{urls.orders(account.id)}?cursor={found[PAGE - 1]}"
             following.append((b"link", f'<{url}>;rel="next"'.encode()))
-        return self._answer(request, 200, {"orders": [urls.order(order) for order in found[:PAGE]]}, *following)
+        return self._answer(case, 200, {"orders": [urls.order(order) for order in found[:PAGE]]}, *following)
 
     # --- orders ------------------------------------------------------------------------------------------------
 
-    async def _new_order(self, request: Request, urls: Urls, signed: Signed) -> Response:
-        applied = self._desks.catalogue.profiles.get(urls.profile)
+    async def _new_order(self, case: Case) -> Response:
+        applied = self._desks.catalogue.profiles.get(case.urls.profile)
         if applied is None:
             raise AcmeProblem(errors.NOT_FOUND, "there is no such directory any more")
         longest = applied.profile.max_lifetime - applied.profile.backdate
-        order = await self._desks.orders.place(_account_of(signed), signed.json(), longest=longest)
-        return self._answer(request, 201, order_view(order, urls), location=urls.order(order.id))
+        order = await self._desks.orders.place(_account_of(case), case.signed.json(), longest=longest)
+        return self._answer(case, 201, order_view(order, case.urls), location=case.urls.order(order.id))
 
-    async def _order(self, request: Request, urls: Urls, signed: Signed) -> Response:
-        order = await self._desks.orders.order(_account_of(signed), _id(request.params[1]))
-        order = await self._desks.finalizer.recovered(order)
-        waiting = ((b"retry-after", b"1"),) if order.status == "processing" else ()
-        return self._answer(request, 200, order_view(order, urls), *waiting, location=urls.order(order.id))
+    async def _order(self, case: Case) -> Response:
+        order = self._desks.orders.order(_account_of(case), case.found)
+        return self._order_answer(case, await self._desks.finalizer.recovered(order))
 
-    async def _finalize(self, request: Request, urls: Urls, signed: Signed) -> Response:
-        account = _account_of(signed)
-        order = await self._desks.orders.order(account, _id(request.params[1]))
-        order = await self._desks.finalizer.finalize(account, order, signed.json(), client=request.client)
-        waiting = ((b"retry-after", b"1"),) if order.status == "processing" else ()
-        return self._answer(request, 200, order_view(order, urls), *waiting, location=urls.order(order.id))
+    async def _finalize(self, case: Case) -> Response:
+        account = _account_of(case)
+        order = self._desks.orders.order(account, case.found)
+        order = await self._desks.finalizer.finalize(account, order, case.signed.json(), client=case.request.client)
+        return self._order_answer(case, order)
 
-    async def _authz(self, request: Request, urls: Urls, signed: Signed) -> Response:
-        account = _account_of(signed)
-        authz = await self._desks.orders.authorization(account, _id(request.params[1]))
-        if not signed.is_post_as_get:
-            if signed.json().get("status") != "deactivated":
+    def _order_answer(self, case: Case, order: Order) -> Response:
+        waiting = (_A_SECOND,) if order.status == "processing" else ()
+        return self._answer(case, 200, order_view(order, case.urls), *waiting, location=case.urls.order(order.id))
+
+    async def _authz(self, case: Case) -> Response:
+        account = _account_of(case)
+        authz = self._desks.orders.authorization(account, case.found)
+        if not case.signed.is_post_as_get:
+            if case.signed.json().get("status") != "deactivated":
                 raise AcmeProblem(errors.MALFORMED, "an authorization can only be deactivated")
             authz = await self._desks.orders.deactivate(account, authz)
         # Said only where a try has failed and the next is due: a first validation takes milliseconds, and a client
         # that is told a second waits it out.
         failing = authz.status == "pending" and any(challenge.error for challenge in authz.challenges)
-        waiting = ((b"retry-after", b"1"),) if failing else ()
-        return self._answer(request, 200, authz_view(authz, urls), *waiting)
+        waiting = (_A_SECOND,) if failing else ()
+        return self._answer(case, 200, authz_view(authz, case.urls), *waiting)
 
-    async def _challenge(self, request: Request, urls: Urls, signed: Signed) -> Response:
-        account = _account_of(signed)
-        kind = request.params[2]
-        authz = await self._desks.orders.authorization(account, _id(request.params[1]))
-        if not signed.is_post_as_get:
-            signed.json()  # a response object, empty for these types (erratum 5729); members are ignored
+    async def _challenge(self, case: Case) -> Response:
+        account, urls, kind = _account_of(case), case.urls, case.request.params[2]
+        authz = self._desks.orders.authorization(account, case.found)
+        if not case.signed.is_post_as_get:
+            case.signed.json()  # a response object, empty for these types (erratum 5729); members are ignored
             authz = await self._desks.orders.answer(account, authz, kind)
+            authz = await self._desks.results.of(authz)
         challenge = authz.challenge(kind)
         if challenge is None:
             raise AcmeProblem(errors.NOT_FOUND, "there is no such challenge")
         # python-acme raises without the "up" link.
         up = (b"link", f'<{urls.authz(authz.id)}>;rel="up"'.encode())
         # lego polls every five seconds unless this answer says otherwise.
-        waiting = ((b"retry-after", b"1"),) if challenge.status == "processing" else ()
+        waiting = (_A_SECOND,) if challenge.status == "processing" else ()
         return self._answer(
-            request, 200, challenge_view(authz, challenge, urls), up, *waiting, location=urls.challenge(authz.id, kind)
+            case, 200, challenge_view(authz, challenge, urls), up, *waiting, location=urls.challenge(authz.id, kind)
         )
 
     # --- certificates ------------------------------------------------------------------------------------------
 
-    async def _certificate(self, request: Request, urls: Urls, signed: Signed) -> Response:
-        account = _account_of(signed)
-        identifier = _id(request.params[1])
-        order = await self._desks.store.order_of_certificate(identifier)
-        record = await self._desks.certificates.by_id(identifier)
-        if order is None or record is None or record.der is None:
+    async def _certificate(self, case: Case) -> Response:
+        account, orderer = _account_of(case), case.found
+        if orderer is None:
             raise AcmeProblem(errors.NOT_FOUND, "there is no such certificate")
-        if order.account_id != account.id:
+        if orderer != account.id:
             raise AcmeProblem(errors.ACCOUNT_FOREIGN, "the certificate belongs to another account")
+        record = await self._desks.certificates.by_id(_id(case.request.params[1]))
+        if record is None or record.der is None:
+            raise AcmeProblem(errors.NOT_FOUND, "there is no such certificate")
         chain = self._desks.catalogue.chain(record.authority)
-        headers = ((b"content-type", b"application/pem-certificate-chain"), _NO_STORE, *self._common(request))
+        headers = ((b"content-type", b"application/pem-certificate-chain"), _NO_STORE, *self._common(case.request))
         return Response(200, pem_chain([record.der, *chain]), headers)
 
-    async def _revoke(self, request: Request, _urls: Urls, signed: Signed) -> Response:
-        await self._desks.revocations.revoke(signed.account, signed.key, signed.json())
-        return Response(200, b"", (_NO_STORE, *self._common(request)))
+    async def _revoke(self, case: Case) -> Response:
+        await self._desks.revocations.revoke(case.signed.account, case.signed.key, case.signed.json())
+        return Response(200, b"", (_NO_STORE, *self._common(case.request)))
 
 
 def _as_requested(request: Request) -> str:
@@ -327,15 +358,15 @@ def _as_requested(request: Request) -> str:
     return f"{path}?{request.query.decode('latin-1')}" if request.query else path
 
 
-def _account_of(signed: Signed) -> Account:
-    if signed.account is None:
+def _account_of(case: Case) -> Account:
+    if case.signed.account is None:
         raise AcmeProblem(errors.JWS_MALFORMED, "this resource takes requests signed with kid")
-    return signed.account
+    return case.signed.account
 
 
-def _own(signed: Signed, segment: str) -> Account:
-    account = _account_of(signed)
-    if str(account.id) != segment:
+def _own(case: Case) -> Account:
+    account = _account_of(case)
+    if str(account.id) != case.request.params[1]:
         raise AcmeProblem(errors.ACCOUNT_FOREIGN, "the account URL is not the signer's")
     return account
 

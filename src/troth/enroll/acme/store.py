@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -198,33 +197,44 @@ ORDER_READY_AGAIN = Write(
     ("uuid",),
 )
 
-_ACCOUNT = "SELECT id, profile, thumbprint, jwk, status, contact, terms_agreed, created_at FROM acme_account"
-_ACCOUNT_BY_ID = f"{_ACCOUNT} WHERE id = $1"
-_ACCOUNT_BY_KEY = f"{_ACCOUNT} WHERE profile = $1 AND thumbprint = $2"
-_ORDER = """
-SELECT o.id, o.account_id, o.profile, o.status, o.identifiers, o.not_after, o.expires, o.error, o.attempt,
+_A = """a.id AS a_id, a.profile AS a_profile, a.thumbprint AS a_thumbprint, a.jwk AS a_jwk, a.status AS a_status,
+    a.contact AS a_contact, a.terms_agreed AS a_terms_agreed, a.created_at AS a_created_at"""
+_O = """o.id, o.account_id, o.profile, o.status, o.identifiers, o.not_after, o.expires, o.error, o.attempt,
     o.csr_sha256, o.certificate_id,
-    ARRAY(SELECT a.id FROM acme_authz a WHERE a.order_id = o.id ORDER BY a.id) AS authorizations
-FROM acme_order o"""
-_ORDER_BY_ID = f"{_ORDER} WHERE o.id = $1"
-_ORDER_BY_CERTIFICATE = f"{_ORDER} WHERE o.certificate_id = $1"
+    ARRAY(SELECT z.id FROM acme_authz z WHERE z.order_id = o.id ORDER BY z.id) AS authorizations"""
+_Z = "z.id, z.order_id, z.account_id, z.type, z.value, z.wildcard, z.status, z.expires, z.challenges"
+_ACCOUNT_BY_ID = f"SELECT {_A} FROM acme_account a WHERE a.id = $1"
+_ACCOUNT_BY_KEY = f"SELECT {_A} FROM acme_account a WHERE a.profile = $1 AND a.thumbprint = $2"
+_ORDER_BY_ID = f"SELECT {_O} FROM acme_order o WHERE o.id = $1"
+_ORDER_BY_CERTIFICATE = f"SELECT {_O} FROM acme_order o WHERE o.certificate_id = $1"
+_AUTHZ = f"SELECT {_Z} FROM acme_authz z WHERE z.id = $1"
+_AUTHZ_AND_ITS_ACCOUNT = f"""
+SELECT {_A}, {_Z} FROM acme_authz z JOIN acme_account a ON a.id = z.account_id WHERE z.id = $1"""
+# A request names its account and one object; both are read at once, since most of a request's time is round trips.
+_ACCOUNT_AND_AUTHZ = f"SELECT {_A}, {_Z} FROM acme_account a LEFT JOIN acme_authz z ON z.id = $2 WHERE a.id = $1"
+_ACCOUNT_AND_ORDER = f"SELECT {_A}, {_O} FROM acme_account a LEFT JOIN acme_order o ON o.id = $2 WHERE a.id = $1"
+_ACCOUNT_AND_ORDERER = f"""
+SELECT {_A}, o.account_id FROM acme_account a LEFT JOIN acme_order o ON o.certificate_id = $2 WHERE a.id = $1"""
 _ORDERS_OF = """
 SELECT id FROM acme_order WHERE account_id = $1 AND id > $2
     AND status <> 'invalid' AND (status NOT IN ('pending', 'ready') OR expires > $3)
 ORDER BY id LIMIT $4"""
-_AUTHZ = """
-SELECT id, order_id, account_id, type, value, wildcard, status, expires, challenges FROM acme_authz WHERE id = $1"""
 #: The longest-lived proof of each name: one probe of acme_authz_held per name, however often it was proved.
-_HELD = """
-SELECT a.* FROM unnest($3::text[], $4::boolean[]) AS i(value, wildcard) CROSS JOIN LATERAL (
-    SELECT id, order_id, account_id, type, value, wildcard, status, expires, challenges FROM acme_authz
-    WHERE account_id = $1 AND value = i.value AND wildcard = i.wildcard AND status = 'valid' AND expires > $2
-    ORDER BY expires DESC LIMIT 1) AS a"""
+_HELD = f"""
+SELECT h.* FROM unnest($3::text[], $4::boolean[]) AS i(value, wildcard) CROSS JOIN LATERAL (
+    SELECT {_Z} FROM acme_authz z
+    WHERE z.account_id = $1 AND z.value = i.value AND z.wildcard = i.wildcard AND z.status = 'valid' AND z.expires > $2
+    ORDER BY z.expires DESC LIMIT 1) AS h"""
 #: Names of an order that are proved at this moment, each with the method that proved it.
 _PROVED = """
 SELECT CASE WHEN a.wildcard THEN '*.' || a.value ELSE a.value END AS name,
     (SELECT c ->> 'type' FROM jsonb_array_elements(a.challenges) AS c WHERE c ->> 'status' = 'valid' LIMIT 1) AS method
 FROM acme_authz a WHERE a.order_id = $1 AND a.status = 'valid' AND a.expires > $2"""
+
+#: Of these authorizations, those whose validation has come to a result: decided, or a try has failed.
+_ANSWERED = f"""
+SELECT {_Z} FROM acme_authz z WHERE z.id = ANY($1::uuid[])
+    AND (z.status <> 'pending' OR jsonb_path_exists(z.challenges, '$[*].error'))"""
 
 _challenges = msgspec.json.Decoder(tuple[Challenge, ...])
 
@@ -253,6 +263,29 @@ class AcmeStore:
         """The account of a key in a directory."""
         return _account(await self._reader.fetchrow(_ACCOUNT_BY_KEY, profile, thumbprint))
 
+    async def account_and_authorization(
+        self, account: UUID, authz: UUID
+    ) -> tuple[Account | None, Authorization | None]:
+        """An account, and any authorization: whose it is, is not looked at."""
+        row = await self._reader.fetchrow(_ACCOUNT_AND_AUTHZ, account, authz)
+        return _account(row), None if row is None else _authorization(row)
+
+    async def account_and_order(self, account: UUID, order: UUID) -> tuple[Account | None, Order | None]:
+        """An account, and any order: whose it is, is not looked at."""
+        row = await self._reader.fetchrow(_ACCOUNT_AND_ORDER, account, order)
+        return _account(row), None if row is None else _order(row)
+
+    async def account_and_orderer(self, account: UUID, certificate: UUID) -> tuple[Account | None, UUID | None]:
+        """An account, and the id of the account that ordered a certificate."""
+        row = await self._reader.fetchrow(_ACCOUNT_AND_ORDERER, account, certificate)
+        return _account(row), None if row is None else row["account_id"]
+
+    async def authorization_and_its_account(self, authz: UUID) -> tuple[Account, Authorization] | None:
+        """An authorization with the account that it is for."""
+        row = await self._reader.fetchrow(_AUTHZ_AND_ITS_ACCOUNT, authz)
+        account, found = _account(row), None if row is None else _authorization(row)
+        return None if account is None or found is None else (account, found)
+
     async def order(self, order: UUID) -> Order | None:
         """The order with the ids of its authorizations."""
         return _order(await self._reader.fetchrow(_ORDER_BY_ID, order))
@@ -271,34 +304,37 @@ class AcmeStore:
 
     async def authorization(self, authz: UUID) -> Authorization | None:
         """One authorization."""
-        row = await self._reader.fetchrow(_AUTHZ, authz)
-        return None if row is None else authorization_of(row)
+        return _authorization(await self._reader.fetchrow(_AUTHZ, authz))
+
+    async def answered(self, authzs: Iterable[UUID]) -> list[Authorization]:
+        """Those of ``authzs`` that are decided, or of which a try has failed."""
+        return _authorizations(await self._reader.fetch(_ANSWERED, list(authzs)))
 
     async def held(self, account: UUID, names: Iterable[str], now: datetime) -> dict[str, Authorization]:
         """The account's valid authorizations for these names (``*.`` included), the longest-lived of each."""
         wanted = sorted(set(names))
         bases = [name.removeprefix("*.") for name in wanted]
         rows = await self._reader.fetch(_HELD, account, now, bases, [name.startswith("*.") for name in wanted])
-        return {authz.name: authz for authz in map(authorization_of, rows)}
+        return {authz.name: authz for authz in _authorizations(rows)}
 
 
 def _account(row: Row | None) -> Account | None:
     if row is None:
         return None
     return Account(
-        row["id"],
-        row["profile"],
-        row["thumbprint"],
-        bytes(row["jwk"]),
-        row["status"],
-        tuple(json.loads(row["contact"])),
-        row["terms_agreed"],
-        row["created_at"],
+        row["a_id"],
+        row["a_profile"],
+        row["a_thumbprint"],
+        bytes(row["a_jwk"]),
+        row["a_status"],
+        tuple(json.loads(row["a_contact"])),
+        row["a_terms_agreed"],
+        row["a_created_at"],
     )
 
 
-def _order(row: Any) -> Order | None:
-    if row is None:
+def _order(row: Row | None) -> Order | None:
+    if row is None or row["id"] is None:
         return None
     return Order(
         id=row["id"],
@@ -316,8 +352,9 @@ def _order(row: Any) -> Order | None:
     )
 
 
-def authorization_of(row: Any) -> Authorization:
-    """A row of ``acme_authz`` as a record."""
+def _authorization(row: Row | None) -> Authorization | None:
+    if row is None or row["id"] is None:
+        return None
     return Authorization(
         row["id"],
         row["order_id"],
@@ -328,3 +365,7 @@ def authorization_of(row: Any) -> Authorization:
         row["expires"],
         _challenges.decode(row["challenges"]),
     )
+
+
+def _authorizations(rows: Iterable[Row]) -> list[Authorization]:
+    return [found for row in rows if (found := _authorization(row)) is not None]

@@ -51,11 +51,13 @@ class ValidationJobs:
 
     async def run(self, job: LeasedJob) -> None:
         """Validate once and write the result; the job ends or is postponed in the same unit."""
-        authz = await self._store.authorization(UUID(job.payload["authz"]))
-        challenge = authz.challenge(job.payload["type"]) if authz is not None else None
-        account = await self._store.account(authz.account_id) if authz is not None else None
-        wanted = account is not None and account.status == "valid" and authz is not None and authz.status == "pending"
-        if authz is None or challenge is None or account is None or not wanted:
+        found = await self._store.authorization_and_its_account(UUID(job.payload["authz"]))
+        if found is None:
+            await self._database.commit(finish(Unit(), job))
+            return
+        account, authz = found
+        challenge = authz.challenge(job.payload["type"])
+        if challenge is None or authz.status != "pending" or account.status != "valid":
             await self._database.commit(finish(Unit(), job))
             return
         thumbprint = self._keys.stored(account.jwk).thumbprint
