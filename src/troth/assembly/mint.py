@@ -29,6 +29,8 @@ from troth.trust.subjects import Subjects
 
 log = get_logger("assembly")
 
+_PACE_SECONDS = 0.25
+
 #: First words of the events after which the catalogue, or the policies, must be read again.
 _CATALOGUED, _POLICIES = frozenset({"profile", "authority"}), frozenset({"policy"})
 
@@ -99,3 +101,5 @@ async def _follow(context: RoleContext, database: Database, mint: Mint, start: i
             log.warning("mint.refresh_failed", error=str(error))
         except Exception:
             log.exception("mint.refresh_failed")
+        # Documents change rarely and everything else is passed over: events are gathered, not met one by one.
+        await asyncio.sleep(_PACE_SECONDS)

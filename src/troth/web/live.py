@@ -17,6 +17,8 @@ from troth.audit.stream import Stream
 
 #: Events that one subscriber may lag behind; about 10 s of a busy installation.
 _QUEUE = 1000
+#: People see no difference, and the database is asked for a handful of events at once.
+_PACE_SECONDS = 0.1
 
 
 @dataclass(eq=False)
@@ -114,3 +116,4 @@ class Live:
             for event in batch.events:
                 for subscriber in self._subscribers:
                     subscriber.offer(event)
+            await asyncio.sleep(_PACE_SECONDS)
