@@ -26,7 +26,7 @@ from troth.client.transport import Transport, trusting
 
 _SPAWN = multiprocessing.get_context("spawn")
 #: First pause between two looks at an authorization or an order, seconds; the client library lets it grow.
-_POLL = 0.02
+_POLL = 0.05
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,9 @@ def as_der(key: SigningKey) -> bytes:
 class Clients:
     """Client processes that have registered and wait for the word to begin."""
 
-    def __init__(self, directory: str, trust: str, keys: Sequence[SigningKey], *, processes: int, seconds: float) -> None:
+    def __init__(
+        self, directory: str, trust: str, keys: Sequence[SigningKey], *, processes: int, seconds: float
+    ) -> None:
         self._children: list[tuple[Any, Connection]] = []
         share = -(-len(keys) // processes)
         for first in range(0, len(keys), share):
@@ -250,5 +252,7 @@ class _Http(asyncio.Protocol):
         token = head.split(" ", 2)[1].rpartition("/")[2]
         host = head.lower().partition("\r\nhost:")[2].partition("\r\n")[0].strip()
         body = f"{token}.{self._thumbprints[int(host.split('.')[1][1:])]}"
-        self._transport.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}".encode())
+        self._transport.write(
+            f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}".encode()
+        )
         self._transport.close()
