@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -17,16 +17,14 @@ from troth.cli.demo.errors import NOT_AS_TOLD, DemoError
 from troth.cli.demo.feeds import Feed, Taken
 from troth.cli.demo.server import challenge_server, obtain
 from troth.cli.demo.story import Story
+from troth.cli.demo.watching import HELD, expect, timed
 from troth.client.acme import AcmeError, AcmeTimeout
-from troth.client.ocsp import Ocsp, OcspAnswer
+from troth.client.ocsp import Ocsp
 from troth.client.transport import Transport
 from troth.kit.clock import Clock
 
-#: A hold takes effect within a second; after this long something is wrong.
-_PATIENCE = 10.0
 #: Beside the full 30 days, a certificate is one of the short ones that an obligation of the policy made.
 _FULL = timedelta(days=29)
-_HELD = "revoked (certificateHold)"
 
 
 class Told(msgspec.Struct, kw_only=True):
@@ -185,7 +183,7 @@ class Walk:
         self.story.title(f"Tell: is the certificate of {fleet.HERO} good?")
         answer = await ocsp.ask()
         self.story.tell(f"OCSP, at {ocsp.url} as the certificate says: {answer}.")
-        self._expect(answer, "good")
+        expect(answer, "good")
         self.story.see(f"/certificates/{hero.id}")
         await self.story.beat()
 
@@ -198,9 +196,9 @@ class Walk:
         async def act() -> Taken:
             return await self.feeds[fleet.EDR].say("edr.intrusion", fleet.HERO, "Credential dumping (invented).")
 
-        taken, self.told.hold_ms = await self._timed(act, ocsp, _HELD)
+        taken, self.told.hold_ms = await timed(act, ocsp, HELD, self.clock)
         self.story.tell(f"Troth took the signed signal; {fleet.HERO} is {taken.standing}.")
-        self.story.tell(f"OCSP said {_HELD} {self.told.hold_ms:.0f} ms after the signal was sent.")
+        self.story.tell(f"OCSP said {HELD} {self.told.hold_ms:.0f} ms after the signal was sent.")
         self.story.see(f"/certificates/{hero.id}")
         await self.story.beat()
 
@@ -229,7 +227,7 @@ class Walk:
         answer = await ocsp.ask()
         self.story.tell(f"{fleet.MDM} says it is clean. The cause is {fleet.EDR}'s, so it stays {taken.standing}.")
         self.story.tell(f"OCSP still says {answer}.")
-        self._expect(answer, _HELD)
+        expect(answer, HELD)
         await self.story.beat()
 
     async def cleared(self, hero: Pair, ocsp: Ocsp) -> None:
@@ -239,7 +237,7 @@ class Walk:
         async def act() -> Taken:
             return await self.feeds[fleet.EDR].say("edr.cleared", fleet.HERO, "Cleaned and checked (invented).")
 
-        taken, self.told.release_ms = await self._timed(act, ocsp, "good")
+        taken, self.told.release_ms = await timed(act, ocsp, "good", self.clock)
         self.story.tell(f"{fleet.HERO} is {taken.standing}; OCSP said good again after {self.told.release_ms:.0f} ms.")
         self.story.see(f"/certificates/{hero.id}")
         await self.story.beat()
@@ -274,32 +272,6 @@ class Walk:
         self.story.tell("`troth audit verify` does the same, and finds any row changed, deleted or reordered.")
         self.story.see("/events")
         await self.story.beat(1.0)
-
-    # --- looking ---------------------------------------------------------------------------------------------------
-
-    async def _timed(self, act: Callable[[], Awaitable[Taken]], ocsp: Ocsp, wanted: str) -> tuple[Taken, float]:
-        """Do ``act`` while asking OCSP; the milliseconds until it said ``wanted``, from before the act."""
-        begun = self.clock.monotonic()
-        watching = asyncio.create_task(self._until(ocsp, wanted))
-        try:
-            taken = await act()
-            seen = await watching
-        finally:
-            watching.cancel()
-        return taken, round((seen - begun) * 1000, 1)
-
-    async def _until(self, ocsp: Ocsp, wanted: str) -> float:
-        begun = self.clock.monotonic()
-        answer = await ocsp.ask()
-        while str(answer) != wanted:
-            if self.clock.monotonic() - begun > _PATIENCE:
-                raise DemoError(NOT_AS_TOLD, f"OCSP says {answer} after {_PATIENCE:.0f} s, not {wanted}")
-            answer = await ocsp.ask()
-        return self.clock.monotonic()
-
-    def _expect(self, answer: OcspAnswer, wanted: str) -> None:
-        if str(answer) != wanted:
-            raise DemoError(NOT_AS_TOLD, f"OCSP says {answer}, not {wanted}")
 
 
 def _shortly(issued: Issued | None, decision: Decision) -> str:
