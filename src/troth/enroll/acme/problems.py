@@ -64,6 +64,8 @@ ACME_TYPES: dict[str, tuple[str, int | None]] = {
     "trust.subject.raced": ("serverInternal", 503),
     "pki.gate": ("serverInternal", 503),
     "pki.authority": ("serverInternal", 503),
+    "signer": ("serverInternal", 503),
+    "store": ("serverInternal", 503),
     "internal": ("serverInternal", 500),
 }
 

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import json
+from types import ModuleType
 
 import pytest
 
 from troth.enroll.acme import errors
 from troth.enroll.acme.problems import ACME_TYPES, URN, AcmeProblem, Identifier, as_problem, compound, render
 from troth.kit.errors import INTERNAL, Reason, TrothError, registered_reasons
+from troth.pki.signer import errors as signer_errors
+from troth.store import errors as store_errors
 
 # RFC 8555, 6.7; draft-ietf-acme-profiles; RFC 9773.
 KNOWN_TYPES = {
@@ -34,6 +37,16 @@ def test_every_code_in_the_table_names_a_reason() -> None:
     for code in ACME_TYPES:
         if code.startswith("acme."):
             assert any(known == code or known.startswith(code + ".") for known in codes), code
+
+
+@pytest.mark.parametrize("room", [signer_errors, store_errors], ids=["signer", "store"])
+def test_what_signer_or_store_refuse_is_never_the_clients_fault(room: ModuleType) -> None:
+    reasons = [value for value in vars(room).values() if isinstance(value, Reason) and value.code[:3] != "pki"]
+    assert reasons
+    for reason in reasons:
+        problem = as_problem(TrothError(reason, "not for strangers"))
+        assert (problem.type, problem.status) == (URN + "serverInternal", 503), reason.code
+        assert "strangers" not in problem.detail
 
 
 def test_a_document_has_type_detail_status_and_reason() -> None:
