@@ -168,7 +168,7 @@ class OrderDesk:
         if authz.status not in ("pending", "valid"):
             return authz
         name = authz.identifier
-        unit = self._locked(authz).write(store.DEACTIVATE_AUTHZ, authz.id)
+        unit = self._locked(authz).exclusively(("acme_authz", authz.id)).write(store.DEACTIVATE_AUTHZ, authz.id)
         unit.write(store.SETTLE_ORDER, authz.order_id, None)
         if authz.status == "valid":
             unit.write(store.GIVE_UP, account.id, name.type, name.value, authz.wildcard)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from uuid import UUID
 
@@ -201,6 +202,22 @@ async def test_a_deactivated_authorization_undoes_every_order_that_stands_on_it(
         assert (error.status, error.problem.short_type) == (403, "orderNotReady")
     assert (await client.order(bystander.url)).status == "ready"
     assert (await client.new_order([("dns", "a.test")])).status == "pending"
+
+
+async def test_a_deactivation_is_not_undone_by_an_answer_at_the_same_moment(door: Door) -> None:
+    client = await door.client()
+    account = await door.desks.store.account(_last(client.account_url))
+    assert account is not None
+    for number in range(8):
+        order = await client.new_order([("dns", f"n{number}.test")])
+        stored = await door.desks.store.authorization(_last(order.authorizations[0]))
+        assert stored is not None
+        both = [door.desks.orders.answer(account, stored, "http-01"), door.desks.orders.deactivate(account, stored)]
+        await asyncio.gather(*(both if number % 2 else reversed(both)))
+        assert (await client.authorization(order.authorizations[0])).status == "deactivated"
+        assert (await client.order(order.url)).status == "invalid"
+    await door.validate()
+    assert door.web_root.requests == []
 
 
 async def test_a_proof_serves_further_orders_of_its_account_until_it_expires(door: Door) -> None:
