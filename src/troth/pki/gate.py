@@ -18,6 +18,7 @@ the row, not to the bytes. The same request id again finds the row: issued → t
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 from collections.abc import Callable
@@ -51,7 +52,7 @@ from troth.pki.ports import CertificateSigner, Interlock
 from troth.pki.serial import new_serial
 from troth.pki.store import BIND, KEY_SOUND, NAME, RESERVE, STORABLE, STORE, CertificateStore, backwards
 from troth.pki.template import TbsBytes, Template
-from troth.store.errors import CommitUnknown
+from troth.store.errors import CommitUnknown, StoreError
 from troth.store.pool import Database
 from troth.store.unit import Unit
 
@@ -60,6 +61,8 @@ log = get_logger("pki")
 WithStore = Callable[[IssuedCertificate], Unit]
 #: How often a status change may come between signing and storing before we give up.
 _STORE_ATTEMPTS = 5
+#: Seconds before each try to burn what could not be burnt at once, the database being away.
+BURN_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,7 @@ class Gate:
         self._clock = clock
         self._instance = instance
         self._burner = Burner(database, clock)
+        self._burning: set[asyncio.Task[None]] = set()
 
     async def issue(
         self, request: IssuanceRequest, *, with_reserve: Unit | None = None, with_store: WithStore | None = None
@@ -110,6 +114,16 @@ class Gate:
         # 1. Shape.
         await self._interlock.ensure()
         shaped = self._shape(request)
+        try:
+            return await self._issue(shaped, with_reserve, with_store)
+        except asyncio.CancelledError:
+            # The caller has gone, perhaps between reserving and storing.
+            self._burn_later(shaped.id, "given up")
+            raise
+
+    async def _issue(
+        self, shaped: _Shaped, with_reserve: Unit | None, with_store: WithStore | None
+    ) -> IssuedCertificate:
         # 2. Reserve.
         found = await self._reserve(shaped, with_reserve)
         if found is not None:
@@ -193,6 +207,7 @@ class Gate:
         except CommitUnknown:
             # It may be reserved. Nothing was signed; burning finds the row if it is there.
             await self._burn_quietly(shaped.id, "reserve outcome unknown")
+            self._burn_later(shaped.id, "reserve outcome unknown")  # the server may have been at it still
             raise
         except Exception:
             # Taken already? A repeated request finds its caller's guards failing, too, so whoever refused, look.
@@ -334,8 +349,24 @@ class Gate:
     async def _burn_quietly(self, certificate_id: UUID, why: str) -> None:
         try:
             await self._burner.burn(certificate_id, why=why)
-        except Exception as error:  # noqa: BLE001 -- the recovery burns it later; the first error is the one to tell
+        except Exception as error:  # noqa: BLE001 -- it is burnt later; the first error is the one to tell
             log.warning("certificate.burn_postponed", certificate_id=str(certificate_id), error=str(error))
+            self._burn_later(certificate_id, why)
+
+    def _burn_later(self, certificate_id: UUID, why: str) -> None:
+        """Burn in the background. The worker would do it as well, but gives a living process a whole minute."""
+        task = asyncio.create_task(self._burn_until_done(certificate_id, why))
+        self._burning.add(task)
+        task.add_done_callback(self._burning.discard)
+
+    async def _burn_until_done(self, certificate_id: UUID, why: str) -> None:
+        for pause in BURN_PAUSES:
+            await asyncio.sleep(pause)
+            try:
+                await self._burner.burn(certificate_id, why=why)
+            except StoreError:
+                continue
+            return
 
 
 def certificate_tbs(der: bytes) -> bytes:

@@ -212,6 +212,63 @@ async def test_a_commit_of_unknown_outcome_at_store_is_looked_up(mint: Mint, mon
 
 
 @pytest.mark.chaos
+async def test_what_cannot_be_burnt_at_once_is_burnt_as_soon_as_the_database_is_back(
+    mint: Mint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from troth.store.errors import UNAVAILABLE, Unavailable
+
+    commit = mint.database.commit
+    calls = 0
+
+    async def away(unit: Unit) -> None:
+        nonlocal calls
+        calls += 1
+        if calls in (2, 3, 4):  # the store, the burning, and its second try
+            raise Unavailable(UNAVAILABLE)
+        await commit(unit)
+
+    monkeypatch.setattr(mint.database, "commit", away)
+    monkeypatch.setattr("troth.pki.gate.BURN_PAUSES", (0.01, 0.01, 0.01))
+    with pytest.raises(Unavailable):
+        await mint.gate.issue(mint.request())
+    await _comes_to(mint, "burnt")
+    assert calls == 5
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("at", [1, 2], ids=["reserve", "store"])
+async def test_an_issuance_that_its_caller_gives_up_leaves_no_reservation(
+    mint: Mint, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    commit = mint.database.commit
+    calls = 0
+
+    async def given_up(unit: Unit) -> None:
+        nonlocal calls
+        calls += 1
+        committing = asyncio.create_task(commit(unit))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # the pool has it in hand
+        if calls == at:
+            issuing.cancel()
+        await committing
+
+    monkeypatch.setattr(mint.database, "commit", given_up)
+    monkeypatch.setattr("troth.pki.gate.BURN_PAUSES", (0.01,))
+    issuing = asyncio.create_task(mint.gate.issue(mint.request()))
+    with pytest.raises(asyncio.CancelledError):
+        await issuing
+    # The pool finishes what it was given: what was to be stored is stored, what was only reserved is burnt.
+    await _comes_to(mint, "burnt" if at == 1 else "issued")
+
+
+async def _comes_to(mint: Mint, state: str) -> None:
+    async with asyncio.timeout(5):
+        while (row := await CertificateStore(mint.database).by_request("request-1")) is None or row.state != state:
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.chaos
 async def test_a_commit_of_unknown_outcome_at_reserve_is_burnt(mint: Mint, monkeypatch: pytest.MonkeyPatch) -> None:
     from troth.store.errors import COMMIT_UNKNOWN
 
