@@ -79,9 +79,11 @@ async def _duties(context: RoleContext, database: Database, instance: Instance, 
     if await crls.due(ISSUING):
         await crls.publish(ISSUING)
     notary, key = await notary_of(mint.signer, clock)
+    # Longer than a validation can take, so that no two workers do one at once; a dead worker's are taken up after it.
+    lease = timedelta(seconds=context.config.acme.timeout_seconds + 5)
     return [
         Checkpointer(LedgerStore(database), notary, key, clock).run(stop),
-        JobRunner(database, clock, {VALIDATE_JOB: validation_jobs(context, database).run}).run(stop),
+        JobRunner(database, clock, {VALIDATE_JOB: validation_jobs(context, database).run}, lease=lease).run(stop),
         CrlDuty(database, clock, instance.id, crls.publish, context.config.crl).run(stop),
         _every(60.0, own_certificates, stop, "own certificates"),
         _every(2.0, burner.burn_abandoned, stop, "burning"),
