@@ -150,7 +150,7 @@ retry_seconds = 1
 
     def role(self, name: str) -> list[psutil.Process]:
         """The processes of one role: ``web``, ``status``, ``worker``, ``signer``."""
-        return [process for process in self.processes() if f"--role {name}" in " ".join(process.cmdline())]
+        return [process for process in self.processes() if f"--role {name}" in _command_line(process)]
 
     def log(self) -> str:
         """What it has logged so far."""
@@ -183,6 +183,13 @@ retry_seconds = 1
                 return response.status, response.read()
         except urllib.error.HTTPError as error:
             return error.code, error.read()
+
+
+def _command_line(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""
 
 
 def make_troth(data: Path, web_root: ChallengeWebRoot, dns: DnsServer, text: str = "") -> RunningTroth:
