@@ -81,9 +81,7 @@ class AcmeClient(AcmeSession):
             payload["externalAccountBinding"] = _bind(binding, url, self.key)
         answer = await self.post(url, payload, with_key=True)
         self.account_url = location(answer)
-        return msgspec.structs.replace(
-            decode(answer, Account), url=self.account_url, created=answer.status == 201
-        )
+        return msgspec.structs.replace(decode(answer, Account), url=self.account_url, created=answer.status == 201)
 
     async def account(self) -> Account:
         """The account as the server has it."""
@@ -197,10 +195,9 @@ class AcmeClient(AcmeSession):
             raise AcmeError(order.error or Problem(detail="the order is invalid"))
         return order
 
+
 def _bind(binding: ExternalBinding, url: str, key: SigningKey) -> dict[str, str]:
-    header = b64url_encode(
-        msgspec.json.encode({"alg": binding.algorithm, "kid": binding.key_id, "url": url})
-    )
+    header = b64url_encode(msgspec.json.encode({"alg": binding.algorithm, "kid": binding.key_id, "url": url}))
     content = b64url_encode(msgspec.json.encode(key.public.jwk))
     digest = f"sha{binding.algorithm.removeprefix('HS')}"
     mac = hmac.digest(b64url_decode(binding.hmac_key), f"{header}.{content}".encode("ascii"), digest)

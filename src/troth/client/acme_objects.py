@@ -34,8 +34,11 @@ class Problem(msgspec.Struct, frozen=True):
         return self.type.rpartition(":")[2]
 
 
-class Meta(msgspec.Struct, frozen=True, rename={"terms_of_service": "termsOfService",
-                                                "external_account_required": "externalAccountRequired"}):
+class Meta(
+    msgspec.Struct,
+    frozen=True,
+    rename={"terms_of_service": "termsOfService", "external_account_required": "externalAccountRequired"},
+):
     """What a directory says about its server."""
 
     terms_of_service: str = ""
@@ -44,10 +47,18 @@ class Meta(msgspec.Struct, frozen=True, rename={"terms_of_service": "termsOfServ
     profiles: dict[str, str] = {}
 
 
-class Directory(msgspec.Struct, frozen=True, rename={
-    "new_nonce": "newNonce", "new_account": "newAccount", "new_order": "newOrder",
-    "revoke_cert": "revokeCert", "key_change": "keyChange", "renewal_info": "renewalInfo",
-}):
+class Directory(
+    msgspec.Struct,
+    frozen=True,
+    rename={
+        "new_nonce": "newNonce",
+        "new_account": "newAccount",
+        "new_order": "newOrder",
+        "revoke_cert": "revokeCert",
+        "key_change": "keyChange",
+        "renewal_info": "renewalInfo",
+    },
+):
     """Where things are done (RFC 8555, 7.1.1)."""
 
     new_nonce: str

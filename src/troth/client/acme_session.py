@@ -48,9 +48,7 @@ class AcmeSession:
         self._nonces: list[str] = []
 
     @classmethod
-    async def open(
-        cls, directory_url: str, *, key: SigningKey, transport: Transport, account_url: str = ""
-    ) -> Self:
+    async def open(cls, directory_url: str, *, key: SigningKey, transport: Transport, account_url: str = "") -> Self:
         """Read the directory. ``account_url`` resumes an account; otherwise call :meth:`register`."""
         answer = await transport.request("GET", directory_url)
         if answer.status != 200:
@@ -139,5 +137,3 @@ def retry_after(answer: HttpAnswer) -> float:
     """Seconds of Retry-After; its date form, which no ACME server uses for polling, counts as nothing said."""
     value = answer.header("retry-after") or ""
     return float(value) if value.isdigit() else 0.0
-
-
