@@ -60,14 +60,18 @@ _SUBJECT = """s.id, s.kind, s.name, s.origin, s.standing, s.standing_version, s.
        s.attributes, s.groups, s.confirmed_at, s.removed_at"""
 _OWNER = """o.id AS o_id, o.kind AS o_kind, o.name AS o_name, o.origin AS o_origin, o.standing AS o_standing,
        o.standing_version AS o_standing_version, o.standing_since AS o_standing_since, o.protected AS o_protected,
-       o.attributes AS o_attributes, o.groups AS o_groups, o.confirmed_at AS o_confirmed_at"""
-_FROM = "FROM subject s LEFT JOIN subject o ON o.id = s.owner_id AND o.removed_at IS NULL"
+       o.attributes AS o_attributes, o.groups AS o_groups, o.confirmed_at AS o_confirmed_at,
+       o.removed_at AS o_removed_at"""
+# That an owner is present is checked by the reader: with the condition here, a plan made while the table is empty
+# (and kept) reads all present subjects, by a partial index, for each row.
+_FROM = "FROM subject s LEFT JOIN subject o ON o.id = s.owner_id"
 _FIELDS = f"SELECT {_SUBJECT}, {_OWNER}"
 
-# A name in subject_name comes before a workload that happens to be called so.
+# A name in subject_name comes before a workload that happens to be called so. The fence (OFFSET 0) keeps the order of
+# looking up, name before subject, whatever the planner believes of tables that have just been made.
 _BY_NAMES = f"""
-{_FIELDS}, n.name AS dns, 0 AS via {_FROM} JOIN subject_name n ON n.subject_id = s.id
-WHERE n.name = ANY($1::text[]) AND s.removed_at IS NULL
+SELECT h.*, n.name AS dns, 0 AS via FROM subject_name n
+CROSS JOIN LATERAL ({_FIELDS} {_FROM} WHERE s.id = n.subject_id OFFSET 0) AS h WHERE n.name = ANY($1::text[])
 UNION ALL
 {_FIELDS}, s.name AS dns, 1 AS via {_FROM}
 WHERE s.kind = 'workload' AND s.name = ANY($2::text[]) AND s.removed_at IS NULL"""
@@ -113,6 +117,8 @@ class SubjectStore:
         wanted = list(dict.fromkeys([*names, *(above for name in names if (above := _wildcard(name)))]))
         found: dict[str, tuple[int, Subject]] = {}
         for row in await self._reader.fetch(_BY_NAMES, wanted, list(names)):
+            if row["removed_at"] is not None:
+                continue
             known = found.get(row["dns"])
             if known is None or row["via"] < known[0]:
                 found[row["dns"]] = (row["via"], _subject(row))
@@ -214,7 +220,7 @@ def _wildcard(name: str) -> str | None:
 
 def _subject(row: Row) -> Subject:
     owner = None
-    if row["o_id"] is not None:
+    if row["o_id"] is not None and row["o_removed_at"] is None:
         owner = _made(row, "o_", None)
     return _made(row, "", owner)
 
