@@ -28,6 +28,9 @@ log = get_logger("store")
 #: Woken after a commit that wrote ledger events; the sequencer listens.
 INBOX_CHANNEL = "troth_inbox"
 
+#: Every statement finds its rows by an index. On tables that are empty still, the planner prefers to read them whole,
+#: and a prepared statement keeps that plan until the first ANALYZE, however many rows there are by then.
+_PLANNER = {"enable_seqscan": "off"}
 _MAX_BATCH = 128
 _RETRIES = 5
 _CONNECT_ERRORS = (
@@ -84,7 +87,7 @@ class Database:
                 max_size=max_connections,
                 reset=_no_reset,
                 command_timeout=30,
-                server_settings={"application_name": "troth", "lock_timeout": "5s"},
+                server_settings={"application_name": "troth", "lock_timeout": "5s", **_PLANNER},
             )
         except (*_CONNECT_ERRORS, TimeoutError) as error:
             raise Unavailable(UNAVAILABLE, f"cannot connect: {error}") from error
@@ -275,7 +278,7 @@ class Database:
                 self._lane = await asyncpg.connect(
                     self._url,
                     command_timeout=30,
-                    server_settings={"application_name": "troth-writer", "lock_timeout": "2s"},
+                    server_settings={"application_name": "troth-writer", "lock_timeout": "2s", **_PLANNER},
                 )
             except (*_CONNECT_ERRORS, TimeoutError) as error:
                 raise Unavailable(UNAVAILABLE, f"cannot connect: {error}") from error

@@ -97,7 +97,7 @@ class OrderDesk:
         unit = Unit().guard(store.ACCOUNT_VALID, account.id, refuse=AcmeProblem(errors.ACCOUNT_INACTIVE))
         for proof in proofs:
             if proof is not None:
-                unit.guard(store.AUTHZ_VALID, proof.id, refuse=_Moved())
+                unit.guard(store.AUTHZ_IS, proof.id, "valid", refuse=_Moved())
         encoded = json.dumps([[name.type, name.value] for name in order.identifiers])
         unit.write(
             store.ADD_ORDER,

@@ -115,11 +115,12 @@ AUTHZ_PENDING = Guard(
     ("uuid",),
     rank=23,
 )
-AUTHZ_VALID = Guard(
-    "acme_authz_valid",
-    """SELECT i.n FROM unnest($1::int[], $2::uuid[]) AS i(n, id)
-       JOIN acme_authz a ON a.id = i.id AND a.status = 'valid' ORDER BY a.id FOR SHARE OF a""",
-    ("uuid",),
+#: The status is a parameter, or a plan made while the table is empty would read all valid ones by their partial index.
+AUTHZ_IS = Guard(
+    "acme_authz_is",
+    """SELECT i.n FROM unnest($1::int[], $2::uuid[], $3::text[]) AS i(n, id, status)
+       JOIN acme_authz a ON a.id = i.id AND a.status = i.status ORDER BY a.id FOR SHARE OF a""",
+    ("uuid", "text"),
     rank=23,
 )
 #: One challenge of an authorization; the others stay as they are in the row, whatever the writer had read of them.
@@ -225,11 +226,7 @@ SELECT h.* FROM unnest($3::text[], $4::boolean[]) AS i(value, wildcard) CROSS JO
     SELECT {_Z} FROM acme_authz z
     WHERE z.account_id = $1 AND z.value = i.value AND z.wildcard = i.wildcard AND z.status = 'valid' AND z.expires > $2
     ORDER BY z.expires DESC LIMIT 1) AS h"""
-#: Names of an order that are proved at this moment, each with the method that proved it.
-_PROVED = """
-SELECT CASE WHEN a.wildcard THEN '*.' || a.value ELSE a.value END AS name,
-    (SELECT c ->> 'type' FROM jsonb_array_elements(a.challenges) AS c WHERE c ->> 'status' = 'valid' LIMIT 1) AS method
-FROM acme_authz a WHERE a.order_id = $1 AND a.status = 'valid' AND a.expires > $2"""
+_AUTHZS_OF = f"SELECT {_Z} FROM acme_authz z WHERE z.order_id = $1"
 
 #: Of these authorizations, those whose validation has come to a result: decided, or a try has failed.
 _ANSWERED = f"""
@@ -300,7 +297,12 @@ class AcmeStore:
 
     async def proved(self, order: UUID, now: datetime) -> dict[str, str]:
         """Names of an order whose authorization is valid at ``now``, each with the challenge type that proved it."""
-        return {row["name"]: row["method"] for row in await self._reader.fetch(_PROVED, order, now)}
+        found = _authorizations(await self._reader.fetch(_AUTHZS_OF, order))
+        return {
+            authz.name: next((one.type for one in authz.challenges if one.status == "valid"), "")
+            for authz in found
+            if authz.status == "valid" and authz.expires > now
+        }
 
     async def authorization(self, authz: UUID) -> Authorization | None:
         """One authorization."""
