@@ -6,6 +6,7 @@ pytest_plugins = [
     "tests.support.clocks",
     "tests.support.databases",
     "tests.support.dns",
+    "tests.support.groups",
     "tests.support.mint",
     "tests.support.programs",
     "tests.support.webroot",
