@@ -153,9 +153,7 @@ async def nothing_is_broken(ruin: Ruin, issuer: x509.Certificate, applicants: It
     for one in applicants:
         acknowledged.setdefault(one.name, set()).add(one.certificate.public_bytes(Encoding.DER))
     async with ruin.database() as database:
-        async with asyncio.timeout(30):
-            while await _unsettled(database):
-                await asyncio.sleep(0.1)
+        await _settle(database)
         faults = await broken(database, Seen(ruin.signed, acknowledged, issuer))
         assert not faults, faults
         rows = await database.fetch("SELECT serial, state FROM certificate WHERE authority = 'issuing'")
@@ -168,15 +166,22 @@ async def nothing_is_broken(ruin: Ruin, issuer: x509.Certificate, applicants: It
         async with asyncio.timeout(20):
             while await _crl(http, ruin, issuer) != burnt:
                 await asyncio.sleep(0.2)
+    async with ruin.database() as database:
+        await _settle(database)  # the CRL is in the ledger as well
     verified = await asyncio.to_thread(ruin.run, "audit", "verify")
     assert "not yet under" not in verified.stdout, verified.stdout
 
 
-async def _unsettled(database: Any) -> bool:
-    """Whether somebody still has something to do: a serial to burn, an event to place or to witness, a job."""
-    reserved = await database.fetchval("SELECT count(*) FROM certificate WHERE state = 'reserved'")
-    jobs = await database.fetchval("SELECT count(*) FROM job")
-    return bool(reserved or jobs or await unsequenced(database) or await unwitnessed(database))
+async def _settle(database: Any) -> None:
+    """Wait until nobody has anything to do: no serial to burn, no event to place or to witness, no job."""
+    async with asyncio.timeout(30):
+        while (
+            await database.fetchval("SELECT count(*) FROM certificate WHERE state = 'reserved'")
+            or await database.fetchval("SELECT count(*) FROM job")
+            or await unsequenced(database)
+            or await unwitnessed(database)
+        ):
+            await asyncio.sleep(0.1)
 
 
 async def _ocsp(http: httpx.AsyncClient, ruin: Ruin, issuer: x509.Certificate, serial: int) -> ocsp.OCSPCertStatus:

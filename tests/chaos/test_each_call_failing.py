@@ -101,7 +101,7 @@ class Walk:
         self.faults.enter("recovering")
         await home.recover()
         if not applicant.pem:
-            await applicant.obtain(enter=self.faults.enter, validate=home.validate, patience=3.0)
+            await applicant.obtain(enter=self.faults.enter, validate=home.validate, patience=10.0)
         self.faults.enter("sequencing")
         await home.sequence()
         self.faults.enter("witnessing")
