@@ -9,7 +9,7 @@ from typing import Literal
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID
@@ -124,6 +124,13 @@ def _verify(response: ocsp.OCSPResponse, signer: x509.Certificate) -> None:
             return
         if isinstance(key, rsa.RSAPublicKey) and algorithm is not None:
             key.verify(response.signature, response.tbs_response_bytes, padding.PKCS1v15(), algorithm)
+            return
+        # These have one algorithm each, and it takes the message itself (RFC 8410, RFC 9881).
+        if isinstance(
+            key,
+            ed25519.Ed25519PublicKey | mldsa.MLDSA44PublicKey | mldsa.MLDSA65PublicKey | mldsa.MLDSA87PublicKey,
+        ):
+            key.verify(response.signature, response.tbs_response_bytes)
             return
     except InvalidSignature:
         raise OcspError(OCSP_ANSWER, "the answer is not signed by the issuer or its responder") from None

@@ -10,9 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from troth.pki.algorithms import PublicKey
 from troth.pki.errors import CSR_CA, CSR_MALFORMED, CSR_SIGNATURE, KEY_UNSUPPORTED, CsrRefused, KeyRefused
 from troth.pki.keycheck import CURVES, CheckedKey, check_key
 from troth.pki.names import GeneralNames, canonical_names, names_of
@@ -49,8 +50,8 @@ def parse_csr(data: bytes) -> SigningRequest:
     except Exception as error:
         # By version and defect this is ValueError, TypeError, UnsupportedAlgorithm or an internal parse error.
         raise CsrRefused(CSR_MALFORMED, "not a DER-encoded PKCS#10 request with a supported key") from error
-    if not isinstance(public, (rsa.RSAPublicKey, ec.EllipticCurvePublicKey, ed25519.Ed25519PublicKey)):
-        raise KeyRefused(KEY_UNSUPPORTED, "the request's key is not RSA, ECDSA or Ed25519")
+    if not isinstance(public, PublicKey):
+        raise KeyRefused(KEY_UNSUPPORTED, "the request's key is not RSA, ECDSA, Ed25519 or ML-DSA")
     if isinstance(public, ec.EllipticCurvePublicKey) and public.curve.name not in CURVES:
         raise KeyRefused(KEY_UNSUPPORTED, f"curve {public.curve.name} is not accepted")
     # The key before the signature: verifying with a 16,384-bit modulus is work done for a stranger.

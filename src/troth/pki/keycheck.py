@@ -1,7 +1,8 @@
 """Is this public key of an accepted kind, and free of the weaknesses that are cheap to see?
 
 Checked: size and exponent whitelist, small prime factors, close primes (Fermat), the ROCA fingerprint. Points of
-elliptic curves are validated by cryptography when it loads them.
+elliptic curves are validated by cryptography when it loads them; an Ed25519 or ML-DSA key has nothing to check but
+its length, which is its kind.
 """
 
 from __future__ import annotations
@@ -10,13 +11,15 @@ import hashlib
 import math
 from dataclasses import dataclass
 
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from troth.pki import algorithms
 from troth.pki.errors import KEY_UNSUPPORTED, KEY_WEAK, KeyRefused
 
 #: Kinds by name, as profiles list them. RSA of other sizes between the bounds counts as the next smaller kind.
-KINDS = ("p256", "p384", "p521", "ed25519", "rsa2048", "rsa3072", "rsa4096")
+KINDS = (
+    "p256", "p384", "p521", "ed25519", "rsa2048", "rsa3072", "rsa4096", "mldsa44", "mldsa65", "mldsa87",
+)  # fmt: skip
 
 #: pyca name of a curve → kind.
 CURVES = {"secp256r1": "p256", "secp384r1": "p384", "secp521r1": "p521"}
@@ -66,7 +69,7 @@ def check_key(key: algorithms.PublicKey) -> CheckedKey:
     elif isinstance(key, rsa.RSAPublicKey):
         kind = _check_rsa(key.public_numbers())
     else:
-        kind = "ed25519"
+        kind = "ed25519" if isinstance(key, ed25519.Ed25519PublicKey) else algorithms.mldsa_kind(key)
     spki = algorithms.spki_of(key)
     return CheckedKey(kind, spki, hashlib.sha256(spki).digest())
 

@@ -22,17 +22,13 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.x509.oid import ExtensionOID as Ext
 from cryptography.x509.oid import NameOID
 
-from troth.pki import der
-from troth.pki.algorithms import PublicKey
+from troth.pki.algorithms import PublicKey, dummy_signature
 from troth.pki.errors import LINT_REFUSED, TOKEN_MISUSED, KeyRefused, LintRefused, NameRefused
 from troth.pki.keycheck import check_key
 from troth.pki.names import GeneralNames, names_of
 from troth.pki.profile import EXTENDED_KEY_USAGES, Profile
 from troth.pki.serial import LENGTH, SerialNumber
 from troth.pki.template import TbsBytes, Template, subject_key_identifier
-
-#: Stands where a signature will stand, so that parsers for whole certificates can read a TBSCertificate.
-DUMMY_SIGNATURE = der.bits(der.sequence(der.integer(1), der.integer(1)))
 
 #: pyca flag → name in a profile.
 _USAGES: dict[str, Callable[[x509.KeyUsage], bool]] = {
@@ -102,10 +98,15 @@ def lint(tbs: TbsBytes, template: Template, expected: Expected, *, reservation: 
     return LintToken(template.authority, reservation, tbs, seal=_SEAL)
 
 
+def unsigned(tbs: TbsBytes, template: Template) -> bytes:
+    """``tbs`` as a DER certificate that wears a dummy signature of the issuer's kind."""
+    return template.certificate(tbs, dummy_signature(template.issuer_key))
+
+
 def findings_of(tbs: TbsBytes, template: Template, expected: Expected) -> list[str]:
     """Codes of the assertions that fail, in order; empty when all hold."""
     try:
-        certificate = x509.load_der_x509_certificate(der.sequence(tbs, template.signature_algorithm, DUMMY_SIGNATURE))
+        certificate = x509.load_der_x509_certificate(unsigned(tbs, template))
         extensions = certificate.extensions
     except _UNPARSABLE:
         # Whatever a strict parser dislikes, the certificate is unusable; there is nothing finer to say.

@@ -14,11 +14,11 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, rsa
 
-from troth.pki import algorithms, der
+from troth.pki import algorithms
 from troth.pki.errors import LINT_REFUSED, LintRefused
-from troth.pki.lint import DUMMY_SIGNATURE, Expected, findings_of
+from troth.pki.lint import Expected, findings_of, unsigned
 from troth.pki.names import GeneralNames, canonical_names
 from troth.pki.profile import Profile
 from troth.pki.serial import new_serial
@@ -30,6 +30,11 @@ ALLOWED: Mapping[str, str] = {
     "holds every URI to RFC 3986 before it comes here",
     "pkix.invalid_domain_name_syntax": "pkilint wants public names: no wildcard, no single label such as localhost; "
     "names.canonical_dns holds every name to RFC 1123 and RFC 5890 before it comes here",
+}
+_MLDSA: Mapping[str, type[algorithms.MldsaPrivateKey]] = {
+    "mldsa44": mldsa.MLDSA44PrivateKey,
+    "mldsa65": mldsa.MLDSA65PrivateKey,
+    "mldsa87": mldsa.MLDSA87PrivateKey,
 }
 _STOPPING = frozenset({"FATAL", "ERROR", "WARNING", "NOTICE"})
 
@@ -96,9 +101,9 @@ def lint_full(certificate: bytes) -> list[Finding]:
     return found
 
 
-def lint_tbs(tbs: TbsBytes, signature_algorithm: bytes) -> list[Finding]:
-    """:func:`lint_full` of a TBSCertificate under the dummy signature."""
-    return lint_full(der.sequence(tbs, signature_algorithm, DUMMY_SIGNATURE))
+def lint_tbs(tbs: TbsBytes, template: Template) -> list[Finding]:
+    """:func:`lint_full` of a TBSCertificate under a dummy signature of the issuer's kind."""
+    return lint_full(unsigned(tbs, template))
 
 
 def lint_profile(template: Template, now: datetime) -> None:
@@ -118,7 +123,7 @@ def lint_profile(template: Template, now: datetime) -> None:
             codes = findings_of(tbs, template, Expected(serial, spki, names, common_name, begin, end, now))
             if codes:
                 raise LintRefused(LINT_REFUSED, ", ".join(codes), findings=codes)
-            lint_tbs(tbs, template.signature_algorithm)
+            lint_tbs(tbs, template)
 
 
 def _extremes(profile: Profile) -> list[tuple[GeneralNames, str | None]]:
@@ -141,7 +146,7 @@ def _extremes(profile: Profile) -> list[tuple[GeneralNames, str | None]]:
     return [(names, cn) for names in (fewest, most) for cn in choices[profile.common_name] if names or cn is not None]
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=16)
 def sample_spki(kind: str) -> bytes:
     """DER of a well-known public key of ``kind``: made from constants, so that no time goes into making keys."""
     curves: dict[str, ec.EllipticCurve] = {"p256": ec.SECP256R1(), "p384": ec.SECP384R1(), "p521": ec.SECP521R1()}
@@ -149,6 +154,8 @@ def sample_spki(kind: str) -> bytes:
         return algorithms.spki_of(ec.derive_private_key(7, curves[kind]).public_key())
     if kind == "ed25519":
         return algorithms.spki_of(ed25519.Ed25519PrivateKey.from_private_bytes(b"\x07" * 32).public_key())
+    if kind in _MLDSA:
+        return algorithms.spki_of(_MLDSA[kind].from_seed_bytes(b"\x07" * 32).public_key())
     return algorithms.spki_of(rsa.RSAPublicNumbers(65537, _sample_modulus(int(kind[3:]))).public_key())
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, rsa
 from cryptography.x509.oid import NameOID
 
 from troth.pki import algorithms
@@ -63,7 +63,7 @@ def ca_certificate(
         builder = builder.add_extension(
             x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(issuer_id), critical=False
         )
-    return builder.sign(signer, None if isinstance(signer, ed25519.Ed25519PrivateKey) else hashes.SHA256())
+    return builder.sign(signer, algorithms.builder_digest(signer.public_key()))
 
 
 def spki(key: algorithms.PrivateKey) -> bytes:
@@ -85,6 +85,9 @@ class Forge:
             "p384": ec.generate_private_key(ec.SECP384R1()),
             "p521": ec.generate_private_key(ec.SECP521R1()),
             "ed25519": ed25519.Ed25519PrivateKey.generate(),
+            "mldsa44": mldsa.MLDSA44PrivateKey.generate(),
+            "mldsa65": mldsa.MLDSA65PrivateKey.generate(),
+            "mldsa87": mldsa.MLDSA87PrivateKey.generate(),
             "rsa2048": rsa.generate_private_key(public_exponent=65537, key_size=2048),
         }
         authorities = {kind: (ca_certificate(key, f"Test Issuing {kind}"), key) for kind, key in keys.items()}

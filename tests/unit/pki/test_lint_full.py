@@ -4,9 +4,8 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from tests.unit.pki.forge import NOW, Forge, ca_certificate, spki
-from troth.pki import der
 from troth.pki.errors import LintRefused
-from troth.pki.lint import DUMMY_SIGNATURE
+from troth.pki.lint import unsigned
 from troth.pki.lint_full import ALLOWED, findings, lint_full, lint_profile
 from troth.pki.serial import new_serial
 
@@ -14,7 +13,7 @@ FORGE = Forge.make()
 
 
 @pytest.mark.parametrize("name", sorted(FORGE.profiles))
-@pytest.mark.parametrize("kind", ["p256", "p384", "rsa2048"])
+@pytest.mark.parametrize("kind", ["p256", "p384", "rsa2048", "mldsa65"])
 def test_shipped_profiles_pass_pkilint_at_their_extremes(name: str, kind: str) -> None:
     lint_profile(FORGE.template(name, kind), NOW)
 
@@ -38,7 +37,7 @@ def test_findings_that_are_not_allowed_stop() -> None:
         not_after=begin,
     )
     with pytest.raises(LintRefused) as caught:
-        lint_full(der.sequence(tbs, template.signature_algorithm, DUMMY_SIGNATURE))
+        lint_full(unsigned(tbs, template))
     assert caught.value.facts["findings"]
     assert findings(b"\x30\x00")[0].severity == "FATAL"
 

@@ -124,7 +124,7 @@ def _built(
     issuer_kind=st.sampled_from(sorted(FORGE.authorities)),
     key_kind=st.sampled_from(sorted(FORGE.keys)),
     names=st.lists(NAME, max_size=12),
-    common_name=st.none() | st.text(st.characters(codec="utf-8", categories=("L", "N")), min_size=1, max_size=30),
+    common_name=st.none() | st.text(st.characters(codec="utf-8", categories=("L", "N")), min_size=1, max_size=16),
     basic_constraints=st.sampled_from(["absent", "end-entity"]),
     key_usage=st.sets(st.sampled_from(["digitalSignature", "keyEncipherment", "keyAgreement"]), min_size=1),
     year=st.integers(2026, 2060),

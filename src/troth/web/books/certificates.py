@@ -18,6 +18,7 @@ from troth.enroll.issuance import Ask, Issuance, operator_request_id
 from troth.kit.clock import Clock
 from troth.kit.ids import parse_id
 from troth.pki import revocation
+from troth.pki.algorithms import MldsaPublicKey, mldsa_kind
 from troth.pki.catalogue import Catalogue
 from troth.pki.csr import parse_csr
 from troth.pki.errors import ALREADY_REVOKED, RevocationRefused
@@ -107,6 +108,8 @@ def _fields(der: bytes | None) -> tuple[tuple[str, str], ...]:
         kind = f"RSA {key.key_size} bits"
     elif isinstance(key, ed25519.Ed25519PublicKey):
         kind = "Ed25519"
+    elif isinstance(key, MldsaPublicKey):
+        kind = f"ML-DSA-{mldsa_kind(key).removeprefix('mldsa')}"
     fields = [("Issuer", certificate.issuer.rfc4514_string()), ("Key", kind)]
     for extension in certificate.extensions:
         value = extension.value

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 import troth
 from troth.audit.store import LedgerStore
 from troth.kit.clock import Clock
 from troth.kit.errors import TrothError
+from troth.pki.algorithms import mldsa_kind
 from troth.pki.authorities import Authority
 from troth.pki.authority_store import AuthorityStore
 from troth.pki.crl_store import CrlStore
@@ -77,8 +78,10 @@ def _key(authority: Authority) -> str:
         words = f"ECDSA {key.curve.name}"
     elif isinstance(key, rsa.RSAPublicKey):
         words = f"RSA {key.key_size} bits"
-    else:
+    elif isinstance(key, ed25519.Ed25519PublicKey):
         words = "Ed25519"
+    else:
+        words = f"ML-DSA-{mldsa_kind(key).removeprefix('mldsa')}"
     return words if authority.key_id is not None else f"{words}, not on this installation (offline)"
 
 
