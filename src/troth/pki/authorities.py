@@ -31,6 +31,8 @@ class Authority:
         key_id: its key in the signer; None when the key is not here (an offline root).
         state: only ``active`` issues; ``retiring`` and ``retired`` still sign CRLs.
         trial: its root was born on an online machine.
+        crl_shards: CRLs that certificates issued from now on are spread over.
+        crl_deltas: a delta CRL on change, complete CRLs on schedule.
     """
 
     slug: str
@@ -45,6 +47,8 @@ class Authority:
     ocsp_url: str | None
     crl_url: str | None
     created_at: datetime
+    crl_shards: int = 1
+    crl_deltas: bool = False
 
     @cached_property
     def x509(self) -> x509.Certificate:
@@ -72,7 +76,7 @@ class Authority:
     @property
     def urls(self) -> StatusUrls:
         """What its certificates point to."""
-        return StatusUrls(self.ca_issuers_url, self.ocsp_url, self.crl_url)
+        return StatusUrls(self.ca_issuers_url, self.ocsp_url, self.crl_url, self.crl_shards)
 
     def issuing_key(self) -> str:
         """The key to sign certificates with. Raises AuthorityRefused unless active and online."""

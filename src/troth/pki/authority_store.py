@@ -51,6 +51,15 @@ SET_AUTHORITY_STATE = Write(
     rank=55,
 )
 
+#: Shards are only ever raised: certificates that name one rely on its CRL until they expire.
+SET_CRLS = Write(
+    "authority_set_crls",
+    """UPDATE authority a SET crl_shards = greatest(a.crl_shards, i.shards), crl_deltas = i.deltas
+       FROM unnest($1::text[], $2::int[], $3::boolean[]) AS i(slug, shards, deltas) WHERE a.slug = i.slug""",
+    ("text", "int", "boolean"),
+    rank=55,
+)
+
 ADD_PROFILE = Claim(
     "profile_version_add",
     """WITH i AS (
@@ -67,7 +76,7 @@ ADD_PROFILE = Claim(
 )
 
 _AUTHORITIES = """SELECT slug, name, kind, parent, certificate, key_id, state, trial, ca_issuers_url, ocsp_url, crl_url,
-    created_at FROM authority ORDER BY created_at, slug"""
+    created_at, crl_shards, crl_deltas FROM authority ORDER BY created_at, slug"""
 _PROFILES = """SELECT DISTINCT ON (name) name, version, digest, document, applied_at, actor FROM profile_version
     ORDER BY name, version DESC"""
 

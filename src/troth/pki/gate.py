@@ -239,6 +239,8 @@ class Gate:
             self._instance,
             expected.now,
             request.actor,
+            template.crl_shard(expected.serial),
+            template.no_rev_avail,
             refuse=GateRefused(REQUEST_RESERVED, "request id or serial number is taken"),
         )
         unit.write_all(BIND, [(binding.subject_id, shaped.id, binding.role) for binding in request.subjects])

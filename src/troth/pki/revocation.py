@@ -23,7 +23,7 @@ from troth.kit.clock import to_seconds
 from troth.pki.crl_der import crl_entry
 from troth.pki.errors import ALREADY_REVOKED, CERTIFICATE_UNKNOWN, REASON_REFUSED, RevocationRefused
 from troth.pki.events import certificate_event
-from troth.pki.status_store import ADD_CAUSE, DROP_CAUSE, SET_STATUS, StatusRow, StatusStore
+from troth.pki.status_store import ADD_CAUSE, ADD_CRL_CHANGE, DROP_CAUSE, SET_STATUS, StatusRow, StatusStore
 from troth.store.unit import Reader, Unit
 
 #: No two status changes in one batch of the pool.
@@ -180,6 +180,8 @@ def set_status(unit: Unit, row: StatusRow, kind: str, actor: str, more: dict[str
     if row.revocation_reason is not None and row.status != "good":
         entry = crl_entry(row.serial, to_seconds(row.status_at), row.revocation_reason)
     unit.write(SET_STATUS, row.id, row.status, row.status_version, row.status_at, row.revocation_reason, entry)
+    if not row.no_rev_avail:
+        unit.write(ADD_CRL_CHANGE, row.id, row.status_version, row.authority, row.crl_shard, row.serial, row.status_at)
     unit.record(
         certificate_event(
             kind,

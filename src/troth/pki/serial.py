@@ -22,3 +22,8 @@ def new_serial(now: datetime) -> SerialNumber:
     """
     milliseconds = int((now - _EPOCH).total_seconds() * 1000) & 0xFF_FFFF_FFFF
     return SerialNumber(b"\x40" + milliseconds.to_bytes(5, "big") + os.urandom(10))
+
+
+def shard_of(serial: bytes, shards: int) -> int:
+    """Which of an authority's ``shards`` CRLs lists this serial number, if it is issued now: fixed from then on."""
+    return int.from_bytes(serial, "big") % shards if shards > 1 else 0

@@ -34,6 +34,16 @@ SET_BURNT = Write(
     rank=63,
 )
 
+#: What the next CRL of the shard has to show.
+ADD_CRL_CHANGE = Write(
+    "crl_change_add",
+    """INSERT INTO crl_change (certificate_id, status_version, authority, shard, serial, changed_at)
+       SELECT * FROM unnest($1::uuid[], $2::int[], $3::text[], $4::smallint[], $5::bytea[], $6::timestamptz[])
+       ON CONFLICT DO NOTHING""",
+    ("uuid", "int", "text", "smallint", "bytea", "timestamptz"),
+    rank=66,
+)
+
 ADD_CAUSE = Write(
     "certificate_hold_add",
     """INSERT INTO certificate_hold (certificate_id, cause, actor, raised_at)
@@ -51,7 +61,7 @@ DROP_CAUSE = Write(
 )
 
 _COLUMNS = """c.id, c.serial, c.authority, c.profile, c.state, c.status, c.status_version, c.status_at,
-    c.revocation_reason, c.not_after"""
+    c.revocation_reason, c.not_after, c.crl_shard, c.no_rev_avail"""
 _LOCK_ID = f"SELECT {_COLUMNS} FROM certificate c WHERE c.id = $1 FOR UPDATE"
 _LOCK_LIVE_OF_SUBJECT = f"""SELECT {_COLUMNS} FROM certificate c
     WHERE c.id IN (SELECT certificate_id FROM certificate_subject WHERE subject_id = $1)
@@ -79,6 +89,8 @@ class StatusRow:
     status_at: datetime
     revocation_reason: int | None
     not_after: datetime
+    crl_shard: int
+    no_rev_avail: bool
     causes: frozenset[str]
     subjects: tuple[UUID, ...]
 

@@ -19,14 +19,16 @@ RESERVE = Claim(
            SELECT * FROM unnest(
                $1::int[], $2::text[], $3::uuid[], $4::text[], $5::bytea[], $6::text[], $7::int[], $8::bytea[],
                $9::jsonb[], $10::text[], $11::timestamptz[], $12::timestamptz[], $13::bytea[], $14::uuid[],
-               $15::uuid[], $16::timestamptz[], $17::text[])
+               $15::uuid[], $16::timestamptz[], $17::text[], $18::smallint[], $19::boolean[])
            AS t(n, request_id, id, authority, serial, profile, profile_version, spki_sha256, names, common_name,
-                not_before, not_after, tbs, decision_id, instance, reserved_at, actor)
+                not_before, not_after, tbs, decision_id, instance, reserved_at, actor, crl_shard, no_rev_avail)
        ), w AS (
            INSERT INTO certificate (request_id, id, authority, serial, profile, profile_version, spki_sha256, names,
-               common_name, not_before, not_after, tbs, decision_id, instance, reserved_at, actor, state, status_at)
+               common_name, not_before, not_after, tbs, decision_id, instance, reserved_at, actor, crl_shard,
+               no_rev_avail, state, status_at)
            SELECT request_id, id, authority, serial, profile, profile_version, spki_sha256, names, common_name,
-               not_before, not_after, tbs, decision_id, instance, reserved_at, actor, 'reserved', reserved_at
+               not_before, not_after, tbs, decision_id, instance, reserved_at, actor, crl_shard, no_rev_avail,
+               'reserved', reserved_at
            FROM i ORDER BY request_id ON CONFLICT DO NOTHING RETURNING id
        ) SELECT i.n FROM i JOIN w USING (id)""",
     (
@@ -46,6 +48,8 @@ RESERVE = Claim(
         "uuid",
         "timestamptz",
         "text",
+        "smallint",
+        "boolean",
     ),
     rank=60,
 )

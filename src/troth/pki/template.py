@@ -23,7 +23,7 @@ from troth.pki import algorithms, der
 from troth.pki.errors import AUTHORITY_INACTIVE, PROFILE_REFUSES, AuthorityRefused, ProfileRefused
 from troth.pki.names import GeneralNames, general_names_der
 from troth.pki.profile import EXTENDED_KEY_USAGES, KEY_USAGES, Profile
-from troth.pki.serial import SerialNumber
+from troth.pki.serial import SerialNumber, shard_of
 
 TbsBytes = NewType("TbsBytes", bytes)
 
@@ -32,6 +32,8 @@ _EMPTY_NAME = der.sequence()
 _COMMON_NAME = der.oid("2.5.4.3")
 _SKI = der.oid("2.5.29.14")
 _SAN = der.oid("2.5.29.17")
+_CRL_POINTS = "2.5.29.31"
+NO_REV_AVAIL = "2.5.29.56"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,23 @@ class StatusUrls:
     ca_issuers: str | None = None
     ocsp: str | None = None
     crl: str | None = None
+    crl_shards: int = 1
+
+    def crl_of(self, shard: int) -> str | None:
+        """Where the CRL of ``shard`` lies. Shard 0 keeps the address that an authority has before it is sharded."""
+        if self.crl is None:
+            return None
+        if "{shard}" in self.crl:
+            return self.crl.replace("{shard}", str(shard))
+        return self.crl if shard == 0 else f"{self.crl.removesuffix('.crl')}/{shard}.crl"
+
+    def delta_of(self, shard: int) -> str | None:
+        """Where the delta CRL of ``shard`` lies."""
+        if self.crl is None:
+            return None
+        if "{shard}" in self.crl:
+            return self.crl.replace("{shard}", f"{shard}-delta")
+        return f"{self.crl.removesuffix('.crl')}/{shard}-delta.crl"
 
 
 def subject_key_identifier(spki: bytes) -> bytes:
@@ -74,7 +93,17 @@ class Template:
     signature_algorithm: bytes
     extension_oids: frozenset[str]
     _issuer_name: bytes
-    _fixed_extensions: bytes
+    #: One for each CRL shard: they differ in the distribution point.
+    _fixed_extensions: tuple[bytes, ...]
+
+    def crl_shard(self, serial: SerialNumber) -> int:
+        """The CRL shard that a certificate of this serial number belongs to, as its distribution point says."""
+        return shard_of(serial, len(self._fixed_extensions))
+
+    @property
+    def no_rev_avail(self) -> bool:
+        """Its certificates are in no CRL (RFC 9608): live policy alone holds them."""
+        return NO_REV_AVAIL in self.extension_oids
 
     def tbs(
         self,
@@ -100,7 +129,7 @@ class Template:
                 der.sequence(der.time(not_before), der.time(not_after)),
                 subject_name(common_name),
                 spki,
-                der.explicit(3, der.sequence(self._fixed_extensions, variable)),
+                der.explicit(3, der.sequence(self._fixed_extensions[self.crl_shard(serial)], variable)),
             )
         )
 
@@ -159,8 +188,7 @@ def compile_template(
     if access:
         parts.append(("1.3.6.1.5.5.7.1.1", False, der.sequence(*access)))
     if urls.crl is not None and "crl" in profile.status:
-        point = der.sequence(der.explicit(0, der.explicit(0, _uri(urls.crl))))
-        parts.append(("2.5.29.31", False, der.sequence(point)))
+        parts.append((_CRL_POINTS, False, b""))  # each shard has its own, see below
     if profile.ocsp_nocheck:
         parts.append(("1.3.6.1.5.5.7.48.1.5", False, der.NULL_VALUE))
     return Template(
@@ -173,7 +201,16 @@ def compile_template(
         signature_algorithm=algorithms.algorithm_identifier(key),
         extension_oids=frozenset(oid for oid, _, _ in parts) | {"2.5.29.14"},
         _issuer_name=issuer.subject.public_bytes(),
-        _fixed_extensions=b"".join(extension(der.oid(oid), value, critical=c) for oid, c, value in parts),
+        _fixed_extensions=tuple(_encode(parts, urls.crl_of(shard)) for shard in range(urls.crl_shards)),
+    )
+
+
+def _encode(parts: list[tuple[str, bool, bytes]], crl: str | None) -> bytes:
+    """The extensions in their order, with the CRL distribution point at ``crl``."""
+    point = b"" if crl is None else der.sequence(der.sequence(der.explicit(0, der.explicit(0, _uri(crl)))))
+    return b"".join(
+        extension(der.oid(oid), point if oid == _CRL_POINTS else value, critical=critical)
+        for oid, critical, value in parts
     )
 
 
