@@ -77,6 +77,24 @@ NOT_FOUND = reason(
     fix="List what exists and use its identifier.",
     status=404,
 )
+OWN_ACCOUNT = reason(
+    "access.own_account",
+    "nobody turns off or removes his own account",
+    fix="Ask another administrator.",
+    status=409,
+)
+REAUTHENTICATION = reason(
+    "access.reauthentication",
+    "this needs the password or a passkey of the account once more",
+    fix="Give your present password, or use a passkey that you have made before.",
+    status=403,
+)
+LAST_CREDENTIAL = reason(
+    "access.last_credential",
+    "this is the only way to log in to the account",
+    fix="Make another passkey or set a password first.",
+    status=409,
+)
 
 
 class AccessError(TrothError):

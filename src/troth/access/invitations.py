@@ -103,28 +103,46 @@ class Invitations:
         expires_at = now + LIFETIME
         unit = Unit().exclusively("bootstrap").write(INVITATION_SWEEP, now, True)
         role = Role.ADMINISTRATOR.value
-        unit.write(INVITATION_ADD, secret_hash(secret), True, role, None, expires_at, "system:access")
+        unit.write(INVITATION_ADD, secret_hash(secret), True, role, None, expires_at, "system:access", None)
         unit.record(Event("access.bootstrap_token_made", "system:access", (), {"expires_at": expires_at.isoformat()}))
         await self._database.commit(unit)
         _write_private(path, secret + "\n")
         return True
 
-    async def invite(self, by: Principal, *, role: Role, name: str | None = None) -> tuple[str, Invitation]:
-        """A set-up token for one more account: its secret (shown this once) and what it allows."""
+    async def invite(
+        self,
+        by: Principal,
+        *,
+        role: Role,
+        name: str | None = None,
+        person: str | None = None,
+        joined: Unit | None = None,
+    ) -> tuple[str, Invitation]:
+        """A set-up token for one more account: its secret (shown this once) and what it allows.
+
+        ``person``: whose account it will be, if not a person's of its own. ``joined`` is committed with it.
+        """
         if not ROLES[role] <= by.permissions:
             raise AccessError(FORBIDDEN, f"the role {role.value} may do more than your own")
-        if name is not None:
-            name = checked_name(name)
-            if await self._store.account_named(name_key(name)) is not None:
-                raise AccessError(NAME_TAKEN)
+        name = await self.check_name(name or "") or None
+        person = name_key(checked_name(person)) if person else None
         now = self._clock.now()
         secret = new_secret(PREFIX)
-        made = Invitation(secret_hash(secret), False, role, name, now + LIFETIME, by.actor)
+        made = Invitation(secret_hash(secret), False, role, name, now + LIFETIME, by.actor, person)
         unit = Unit().write(INVITATION_SWEEP, now, False)
-        unit.write(INVITATION_ADD, made.token_hash, False, role.value, name, made.expires_at, by.actor)
-        unit.record(Event("access.invited", by.actor, (), {"role": role.value, "name": name}))
-        await self._database.commit(unit)
+        unit.write(INVITATION_ADD, made.token_hash, False, role.value, name, made.expires_at, by.actor, person)
+        unit.record(Event("access.invited", by.actor, (), {"role": role.value, "name": name, "person": person}))
+        await self._database.commit(unit if joined is None else unit.absorb(joined))
         return secret, made
+
+    async def check_name(self, name: str) -> str:
+        """``name``, normalised, if an account may be called so; the empty name is nobody's. Raises AccessError."""
+        if not name:
+            return ""
+        name = checked_name(name)
+        if await self._store.account_named(name_key(name)) is not None:
+            raise AccessError(NAME_TAKEN)
+        return name
 
     async def look(self, token: str, visitor: Visitor) -> Invitation:
         """What ``token`` allows. Raises InvitationInvalid or TooManyAttempts."""
@@ -204,6 +222,7 @@ class Invitations:
             account.password_hash,
             account.created_at,
             account.created_by,
+            invitation.person,
             refuse=AccessError(NAME_TAKEN),
         )
         # Any account ends the bootstrap token, also one made by an invitation that a local process gave out.

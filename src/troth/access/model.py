@@ -40,7 +40,10 @@ class Principal:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An administrator's account. ``password_hash`` is None for one that has passkeys only."""
+    """An administrator's account. ``password_hash`` is None for one that has passkeys only.
+
+    ``person``: whose account it is; several accounts may be one person's.
+    """
 
     id: UUID
     name: str
@@ -50,11 +53,15 @@ class Account:
     created_by: str
     password_hash: str | None = field(repr=False)
     passkeys: int = 0
+    person: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Invitation:
-    """The right to make one account. ``name`` None: whoever uses it chooses. ``first``: the bootstrap token."""
+    """The right to make one account. ``name`` None: whoever uses it chooses. ``first``: the bootstrap token.
+
+    ``person``: whose account it will be; None: a person of its own.
+    """
 
     token_hash: bytes
     first: bool
@@ -62,6 +69,7 @@ class Invitation:
     name: str | None
     expires_at: datetime
     created_by: str
+    person: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,3 +135,10 @@ def verify_authentication(party: RelyingParty, answer: Answer, *, public_key: by
     except (WebAuthnException, KeyError, TypeError, ValueError) as error:
         raise AccessError(PASSKEY_INVALID) from error
     return verified.new_sign_count
+
+
+def descriptor(credential_id: bytes) -> dict[str, str]:
+    """A credential as options name it."""
+    from webauthn.helpers import bytes_to_base64url
+
+    return {"type": "public-key", "id": bytes_to_base64url(credential_id)}

@@ -30,6 +30,8 @@ class Permission(StrEnum):
     ENFORCEMENT_FREEZE = "enforcement.freeze"
     ACCESS_MANAGE = "access.manage"
     ACCOUNT_OWN = "account.own"
+    APPROVAL_READ = "approval.read"
+    APPROVAL_DECIDE = "approval.decide"
 
 
 class Role(StrEnum):
@@ -54,11 +56,12 @@ _LOOK = frozenset(
         Permission.AUTHORITY_READ,
         Permission.LEDGER_READ,
         Permission.ACCOUNT_OWN,
+        Permission.APPROVAL_READ,
     }
 )
 
 #: Role → what it may do. The auditor alone (with the administrator) takes the ledger away; the operator runs the
-#: day but writes no policy; the approver only decides what automation has staged.
+#: day but writes no policy; the approver only decides what automation has staged and what people have proposed.
 ROLES: Mapping[Role, frozenset[Permission]] = {
     Role.ADMINISTRATOR: frozenset(Permission),
     Role.OPERATOR: _LOOK
@@ -70,7 +73,7 @@ ROLES: Mapping[Role, frozenset[Permission]] = {
         Permission.STAGED_DECIDE,
         Permission.ENFORCEMENT_FREEZE,
     },
-    Role.APPROVER: _LOOK | {Permission.STAGED_DECIDE},
+    Role.APPROVER: _LOOK | {Permission.STAGED_DECIDE, Permission.APPROVAL_DECIDE},
     Role.AUDITOR: _LOOK | {Permission.LEDGER_EXPORT},
 }
 
@@ -78,6 +81,6 @@ ROLES: Mapping[Role, frozenset[Permission]] = {
 ROLE_WORDS: Mapping[Role, str] = {
     Role.ADMINISTRATOR: "everything, accounts and policies included",
     Role.OPERATOR: "issues, holds and revokes; applies directories; approves staged actions; no policies, no accounts",
-    Role.APPROVER: "reads, and approves or rejects staged actions",
+    Role.APPROVER: "reads, and approves or rejects staged actions and proposals",
     Role.AUDITOR: "reads, and exports the ledger",
 }

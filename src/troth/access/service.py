@@ -10,14 +10,17 @@ from uuid import UUID
 
 from troth.access import passkeys
 from troth.access.attempts import Attempts
-from troth.access.errors import NOT_FOUND, AccessError, LoginRefused
-from troth.access.invitations import CHALLENGE_LIFETIME, Invitations, name_key
+from troth.access.credentials import Credentials
+from troth.access.errors import NOT_FOUND, OWN_ACCOUNT, AccessError, LoginRefused
+from troth.access.invitations import CHALLENGE_LIFETIME, Invitations, checked_name, name_key
 from troth.access.model import Account, NewSession, Principal, Visitor
 from troth.access.passwords import Passwords
 from troth.access.roles import Role
 from troth.access.secrets import secret_hash
 from troth.access.sessions import Sessions
 from troth.access.store import (
+    ACCOUNT_GONE,
+    ACCOUNT_PERSON,
     ACCOUNT_STATE,
     CHALLENGE_ADD,
     CHALLENGE_SWEEP,
@@ -30,6 +33,7 @@ from troth.access.store import (
 )
 from troth.access.tokens import ApiTokens
 from troth.audit.event import Event
+from troth.kit.canonical import Json
 from troth.kit.clock import Clock
 from troth.store.pool import Database
 from troth.store.unit import Unit
@@ -135,16 +139,47 @@ class Accounts:
         """All accounts."""
         return await self._store.accounts()
 
-    async def set_state(self, by: Principal, account_id: UUID, state: Literal["active", "disabled"]) -> None:
-        """Turn an account off (its sessions and tokens end with it) or on. Raises AccessError(NOT_FOUND)."""
+    async def get(self, account_id: UUID) -> Account:
+        """One account. Raises AccessError(NOT_FOUND)."""
         account = await self._store.account(account_id)
         if account is None:
             raise AccessError(NOT_FOUND)
+        return account
+
+    async def set_state(
+        self, by: Principal, account_id: UUID, state: Literal["active", "disabled"], *, joined: Unit | None = None
+    ) -> None:
+        """Turn an account off (its sessions and tokens end with it) or on. Raises AccessError(NOT_FOUND).
+
+        ``joined`` is committed with it, as in the methods below.
+        """
+        account = await self.get(account_id)
         unit = Unit().write(ACCOUNT_STATE, account_id, state)
         if state == "disabled":
             unit.write(SESSIONS_END_OF, account_id)
         unit.record(Event(f"access.principal_{state}", by.actor, (f"account:{account_id}",), {"name": account.name}))
-        await self._database.commit(unit)
+        await self._database.commit(unit if joined is None else unit.absorb(joined))
+
+    async def set_person(
+        self, by: Principal, account_id: UUID, person: str | None, *, joined: Unit | None = None
+    ) -> None:
+        """Say whose account it is; None: a person's of its own. Raises AccessError."""
+        account = await self.get(account_id)
+        key = None if person is None else name_key(checked_name(person))
+        unit = Unit().write(ACCOUNT_PERSON, account_id, key)
+        data: dict[str, Json] = {"name": account.name, "before": account.person, "person": key}
+        unit.record(Event("access.person_changed", by.actor, (f"account:{account_id}",), data))
+        await self._database.commit(unit if joined is None else unit.absorb(joined))
+
+    async def remove(self, by: Principal, account_id: UUID, *, joined: Unit | None = None) -> None:
+        """Remove an account with its sessions, tokens and passkeys. Raises AccessError: nobody removes his own."""
+        account = await self.get(account_id)
+        if by.id == account_id:
+            raise AccessError(OWN_ACCOUNT)
+        unit = Unit().write(SESSIONS_END_OF, account_id).write(ACCOUNT_GONE, account_id)
+        data: dict[str, Json] = {"name": account.name, "role": account.role.value, "person": account.person}
+        unit.record(Event("access.principal_removed", by.actor, (f"account:{account_id}",), data))
+        await self._database.commit(unit if joined is None else unit.absorb(joined))
 
 
 @dataclass(frozen=True)
@@ -156,6 +191,8 @@ class Access:
     log_ins: LogIns
     sessions: Sessions
     tokens: ApiTokens
+    credentials: Credentials
+    party: passkeys.RelyingParty
 
     @classmethod
     def build(
@@ -171,6 +208,8 @@ class Access:
             LogIns(database, clock, passwords, party, sessions, attempts),
             sessions,
             ApiTokens(database, clock),
+            Credentials(database, clock, passwords, party, attempts),
+            party,
         )
 
     def local(self, uid: int, owner: int) -> Principal | None:

@@ -15,13 +15,13 @@ from troth.store.unit import Reader, Row
 ACCOUNT_CLAIM = Claim(
     "account_claim",
     """WITH i AS (SELECT * FROM unnest($1::int[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::text[],
-                                       $7::timestamptz[], $8::text[])
-                  AS t(n, name_key, id, name, role, password_hash, created_at, created_by)),
-            w AS (INSERT INTO account (id, name, name_key, role, password_hash, created_at, created_by)
-                  SELECT id, name, name_key, role, password_hash, created_at, created_by FROM i
+                                       $7::timestamptz[], $8::text[], $9::text[])
+                  AS t(n, name_key, id, name, role, password_hash, created_at, created_by, person)),
+            w AS (INSERT INTO account (id, name, name_key, role, password_hash, created_at, created_by, person)
+                  SELECT id, name, name_key, role, password_hash, created_at, created_by, person FROM i
                   ON CONFLICT (name_key) DO NOTHING RETURNING name_key)
        SELECT i.n FROM i JOIN w USING (name_key)""",
-    ("text", "uuid", "text", "text", "text", "timestamptz", "text"),
+    ("text", "uuid", "text", "text", "text", "timestamptz", "text", "text"),
     rank=60,
 )
 #: Takes an invitation: it exists, has not expired, and if it is the bootstrap token, nobody came before.
@@ -38,9 +38,10 @@ INVITATION_TAKE = Claim(
 )
 INVITATION_ADD = Write(
     "invitation_add",
-    """INSERT INTO invitation (token_hash, first, role, name, expires_at, created_by)
-       SELECT * FROM unnest($1::bytea[], $2::boolean[], $3::text[], $4::text[], $5::timestamptz[], $6::text[])""",
-    ("bytea", "boolean", "text", "text", "timestamptz", "text"),
+    """INSERT INTO invitation (token_hash, first, role, name, expires_at, created_by, person)
+       SELECT * FROM unnest($1::bytea[], $2::boolean[], $3::text[], $4::text[], $5::timestamptz[], $6::text[],
+                            $7::text[])""",
+    ("bytea", "boolean", "text", "text", "timestamptz", "text", "text"),
 )
 INVITATION_SWEEP = Write(
     "invitation_sweep",
@@ -66,6 +67,28 @@ ACCOUNT_STATE = Write(
     "account_state",
     "UPDATE account a SET state = i.state FROM unnest($1::uuid[], $2::text[]) AS i(id, state) WHERE a.id = i.id",
     ("uuid", "text"),
+)
+
+ACCOUNT_PERSON = Write(
+    "account_person",
+    "UPDATE account a SET person = i.person FROM unnest($1::uuid[], $2::text[]) AS i(id, person) WHERE a.id = i.id",
+    ("uuid", "text"),
+)
+ACCOUNT_GONE = Write(
+    "account_gone",
+    """WITH i AS (SELECT * FROM unnest($1::uuid[]) AS u(id)),
+            t AS (DELETE FROM api_token USING i WHERE account_id = i.id),
+            k AS (DELETE FROM passkey USING i WHERE account_id = i.id)
+       DELETE FROM account a USING i WHERE a.id = i.id""",
+    ("uuid",),
+    rank=70,
+)
+#: Locks an account whose ways to log in are about to change: it must keep one.
+ACCOUNT_LOCK = Guard(
+    "account_lock",
+    """SELECT i.n FROM unnest($1::int[], $2::uuid[]) AS i(n, id) JOIN account a ON a.id = i.id
+       ORDER BY a.id FOR UPDATE OF a""",
+    ("uuid",),
 )
 
 # --- passkeys --------------------------------------------------------------------------------------------------
@@ -95,6 +118,12 @@ PASSKEY_USED = Write(
        FROM unnest($1::bytea[], $2::bigint[], $3::timestamptz[]) AS i(credential_id, sign_count, at)
        WHERE p.credential_id = i.credential_id""",
     ("bytea", "bigint", "timestamptz"),
+)
+PASSKEY_GONE = Write(
+    "passkey_gone",
+    """DELETE FROM passkey p USING unnest($1::bytea[], $2::uuid[]) AS i(credential_id, account_id)
+       WHERE p.credential_id = i.credential_id AND p.account_id = i.account_id""",
+    ("bytea", "uuid"),
 )
 CHALLENGE_ADD = Write(
     "passkey_challenge_add",
@@ -148,6 +177,14 @@ SESSIONS_END_OF = Write(
     "sessions_end_of",
     "DELETE FROM admin_session s USING unnest($1::uuid[]) AS i(account_id) WHERE s.account_id = i.account_id",
     ("uuid",),
+    rank=40,
+)
+#: A new password or a removed passkey ends every other log-in.
+SESSIONS_END_OTHERS = Write(
+    "sessions_end_others",
+    """DELETE FROM admin_session s USING unnest($1::uuid[], $2::bytea[]) AS i(account_id, kept)
+       WHERE s.account_id = i.account_id AND s.id_hash IS DISTINCT FROM i.kept""",
+    ("uuid", "bytea"),
     rank=40,
 )
 SESSION_SWEEP = Write(
@@ -228,7 +265,8 @@ ATTEMPT_SWEEP = Write(
 )
 
 _ACCOUNT = """SELECT a.id, a.name, a.role, a.state, a.created_at, a.created_by, a.password_hash,
-    (SELECT count(*) FROM passkey p WHERE p.account_id = a.id) AS passkeys FROM account a """
+    (SELECT count(*) FROM passkey p WHERE p.account_id = a.id) AS passkeys,
+    coalesce(a.person, a.name_key) AS person FROM account a """
 _SESSION = "SELECT s.*, a.name, a.role, a.state FROM admin_session s JOIN account a ON a.id = s.account_id "
 _BEARER = """SELECT t.id, t.name, t.role, t.account_id, t.created_by, t.created_at, t.expires_at, t.used_at
     FROM api_token t LEFT JOIN account a ON a.id = t.account_id """
@@ -244,6 +282,7 @@ def _account(row: Row) -> Account:
         row["created_by"],
         row["password_hash"],
         row["passkeys"],
+        row["person"],
     )
 
 
@@ -390,5 +429,6 @@ class AccessStore:
 
 def _invitation(row: Row) -> Invitation:
     return Invitation(
-        row["token_hash"], row["first"], Role(row["role"]), row["name"], row["expires_at"], row["created_by"]
-    )
+        row["token_hash"], row["first"], Role(row["role"]), row["name"], row["expires_at"], row["created_by"],
+        row["person"],
+    )  # fmt: skip
