@@ -28,7 +28,6 @@ from troth.assembly.acme import acme_door, validation_jobs
 from troth.assembly.context import RoleContext
 from troth.assembly.layout import Layout
 from troth.assembly.mint import mint_of
-from troth.assembly.names import ISSUING
 from troth.assembly.roles.common import database_of
 from troth.assembly.state import State
 from troth.audit.checkpoints import Checkpointer
@@ -240,7 +239,7 @@ async def house(ground: Ground) -> AsyncIterator[House]:
             database_of(context) as (database, instance),
             mint_of(context, database, instance) as mint,
         ):
-            issuance = Issuance(database, mint.subjects, mint.judge, mint.gate, authority=ISSUING)
+            issuance = Issuance(database, mint.subjects, mint.judge, mint.gate, mint.catalogue)
             door = acme_door(context, database, mint, issuance)
 
             async def failed(request: Request, error: Exception) -> Response:

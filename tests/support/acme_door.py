@@ -280,7 +280,7 @@ async def door(
     await cache.refresh()
     subject_store = SubjectStore(database)
     judge = Judge(cache, [StoredFacts(subject_store)], clock)
-    issuance = Issuance(database, Subjects(subject_store), judge, mint.gate, authority="issuing")
+    issuance = Issuance(database, Subjects(subject_store), judge, mint.gate, mint.catalogue)
     settings = AcmeSettings(http_port=web_root.port, resolver=dns.address, timeout_seconds=5)
     orders = OrderDesk(database, clock, OrderRules())
     keys, nonces = AccountKeys(), NonceMap(tmp_path / "nonces.map", clock=clock)

@@ -202,7 +202,7 @@ async def house(trust: Trust) -> AsyncIterator[House]:
     await cache.refresh()
     store = SubjectStore(database)
     judge = Judge(cache, [StoredFacts(store)], clock)
-    issuance = Issuance(database, Subjects(store), judge, mint.gate, authority="issuing")
+    issuance = Issuance(database, Subjects(store), judge, mint.gate, mint.catalogue)
     # Costs that a test suite can bear; everything else is as in production.
     passwords = Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
     access = Access.build(database, clock, RelyingParty(HOST, (ORIGIN,)), passwords)

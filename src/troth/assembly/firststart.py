@@ -35,9 +35,9 @@ async def first_start(start: Start) -> None:
     """Make the authorities if they are missing, and say what is to be done with the root's key."""
     database = await Database.open(start.database_url, clock=start.clock, max_connections=2)
     try:
-        made = await database.fetchval(COMPLETE, ROOT, [ROOT, ISSUING])
+        made = await database.fetchval(COMPLETE, ROOT, [one.issuer_class.value for one in ISSUING])
         if not made or not start.layout.root_certificate.exists():
-            with start.progress.step("making a root and an issuing authority") as step:
+            with start.progress.step("making a root and the issuing authorities") as step:
                 # Only a first start needs the mint in this process.
                 from troth.assembly.hierarchy import ensure_hierarchy
 

@@ -1,13 +1,15 @@
-"""The authorities of a fresh installation: a root, born as far offline as one machine allows, and one that issues.
+"""The authorities of a fresh installation: a root, born as far offline as one machine allows, and four that issue.
 
-The issuing key is made in the signer and never leaves it. The root is born in a child process that exits
-(:mod:`troth.pki.birth`); what it leaves behind is sealed, marked as trial, and wants to be moved away. Every step can
-be repeated: a start that was cut short is taken up by the next one, with the same keys.
+One for each issuer class (:mod:`troth.pki.issuer_classes`). Their keys are made in the signer and never leave it. The
+root is born in a child process that exits (:mod:`troth.pki.birth`); what it leaves behind is sealed, marked as trial,
+and wants to be moved away. Every step can be repeated: a start that was cut short is taken up by the next one, with
+the same keys. An installation from before there were classes keeps its one authority, which serves all of them.
 """
 
 from __future__ import annotations
 
 import socket
+from collections.abc import Mapping
 
 from cryptography import x509
 
@@ -17,15 +19,19 @@ from troth.assembly.state import State
 from troth.kit.clock import Clock
 from troth.pki.authorities import Authority
 from troth.pki.authority_store import AuthorityStore
-from troth.pki.birth import Birth, BirthPlan, give_birth
+from troth.pki.birth import Birth, BirthPlan, Unborn, give_birth, recorded
+from troth.pki.birth_custody import settle
 from troth.pki.catalogue import Catalogue, add_authority
 from troth.pki.crl import import_crl
 from troth.pki.crl_store import CrlStore
+from troth.pki.issuer_classes import IssuerClasses
 from troth.pki.keys.files import write_private
 from troth.pki.keys.model import KeyMetadata, KeyPurpose
 from troth.pki.pem import pem
 from troth.pki.profile import shipped_profiles
+from troth.pki.signer.class_rules import bounds_of
 from troth.pki.signer.client import SignerClient
+from troth.pki.signer.errors import BIRTH_DONE, BirthFailed
 from troth.store.pool import Database
 from troth.store.unit import Unit
 from troth.trust.policy_service import PolicyService
@@ -34,14 +40,15 @@ ACTOR = "system:first-start"
 
 
 async def ensure_hierarchy(database: Database, layout: Layout, state: State, clock: Clock) -> None:
-    """Make what is missing of the authorities, the root's CRL and its certificate's file."""
+    """Make what is missing of the authorities, the root's CRL and its certificate's file. Raises BirthFailed."""
     async with SignerClient(layout.signer_socket, "setup", layout.secrets) as signer:
-        key = await _issuing_key(signer)
-        born = await give_birth(_plan(key, layout, state))
-        if key.certificate is None:
-            await signer.attach_authority(key.key_id, born.issuing_certificate)
+        born = recorded(layout.root)
+        if born is None:
+            born = await give_birth(_plan(await _issuing_keys(signer), layout, state))
+        settle(layout.root)
+        keys = await _attached(signer, born)
     known = {authority.slug for authority in await AuthorityStore(database).authorities()}
-    authorities = _authorities(born, key, state, clock)
+    authorities = _authorities(born, keys, state, clock)
     await _add(database, known, authorities)
     if await CrlStore(database).newest(ROOT) is None:
         await import_crl(database, authorities[0], born.root_crl, clock)
@@ -57,19 +64,38 @@ async def ensure_documents(database: Database, catalogue: Catalogue, clock: Cloc
     await PolicyService(database, clock).apply_shipped(actor=ACTOR)
 
 
-async def _issuing_key(signer: SignerClient) -> KeyMetadata:
-    """The issuing key: the one that an earlier, unfinished start made, or a new one."""
-    keys = await signer.list_keys(KeyPurpose.ISSUING)
-    return keys[0] if keys else await signer.generate_key(KeyPurpose.ISSUING)
+async def _issuing_keys(signer: SignerClient) -> list[KeyMetadata]:
+    """A key for each authority: those that an earlier, unfinished start made, and new ones for the rest."""
+    keys = [key for key in await signer.list_keys(KeyPurpose.ISSUING) if key.certificate is None]
+    while len(keys) < len(ISSUING):
+        keys.append(await signer.generate_key(KeyPurpose.ISSUING))
+    return keys[: len(ISSUING)]
 
 
-def _plan(key: KeyMetadata, layout: Layout, state: State) -> BirthPlan:
+async def _attached(signer: SignerClient, born: Birth) -> dict[str, KeyMetadata]:
+    """The keys of the born authorities by slug, each bound to its certificate and its classes."""
+    present = {key.public_key: key for key in await signer.list_keys(KeyPurpose.ISSUING)}
+    keys = {}
+    for one in born.issuing:
+        key = present.get(one.spki)
+        if key is None:
+            raise BirthFailed(BIRTH_DONE, f"the signer does not hold the key of authority {one.slug}")
+        if key.certificate is None:
+            await signer.attach_authority(key.key_id, one.certificate, bounds_of(one.issuer_classes))
+        keys[one.slug] = key
+    return keys
+
+
+def _plan(keys: list[KeyMetadata], layout: Layout, state: State) -> BirthPlan:
     urls = _urls(state, ROOT)
     return BirthPlan(
         data=str(layout.root),
         installation=socket.gethostname().partition(".")[0][:40] or "Troth",
         organisation="Troth trial installation",
-        issuing_spki=key.public_key,
+        issuing=tuple(
+            Unborn(one.slug, one.name, (one.issuer_class,), key.public_key)
+            for one, key in zip(ISSUING, keys, strict=True)
+        ),
         root_certificate_url=urls[0],
         root_crl_url=urls[1],
     )
@@ -81,13 +107,14 @@ def _urls(state: State, slug: str) -> tuple[str, str, str]:
     return f"{base}/ca/{slug}.cer", f"{base}/crl/{slug}.crl", f"{base}/ocsp/{slug}"
 
 
-def _authorities(born: Birth, key: KeyMetadata, state: State, clock: Clock) -> list[Authority]:
+def _authorities(born: Birth, keys: Mapping[str, KeyMetadata], state: State, clock: Clock) -> list[Authority]:
+    """The root first."""
+    rows: list[tuple[str, bytes, str | None, IssuerClasses]] = [(ROOT, born.root_certificate, None, ())]
+    rows += [(one.slug, one.certificate, ROOT, one.issuer_classes) for one in born.issuing]
     found = []
-    for slug, der, parent, key_id in (
-        (ROOT, born.root_certificate, None, None),
-        (ISSUING, born.issuing_certificate, ROOT, key.key_id),
-    ):
+    for slug, der, parent, classes in rows:
         ca_issuers, crl, ocsp = _urls(state, slug)
+        key = keys.get(slug)
         found.append(
             Authority(
                 slug=slug,
@@ -95,13 +122,14 @@ def _authorities(born: Birth, key: KeyMetadata, state: State, clock: Clock) -> l
                 kind="root" if parent is None else "issuing",
                 parent=parent,
                 certificate=der,
-                key_id=key_id,
+                key_id=None if key is None else key.key_id,
                 state="active",
                 trial=True,
                 ca_issuers_url=ca_issuers,
-                ocsp_url=ocsp if key_id is not None else None,
+                ocsp_url=None if key is None else ocsp,
                 crl_url=crl,
                 created_at=clock.now(),
+                issuer_classes=classes,
             )
         )
     return found

@@ -19,6 +19,7 @@ from troth.assembly.state import State
 from troth.kit.clock import Clock
 from troth.kit.ids import new_id
 from troth.kit.log import get_logger
+from troth.pki.catalogue import Catalogue
 from troth.pki.gate import Gate
 from troth.pki.keys.files import write_private
 from troth.pki.model import Binding, IssuanceRequest
@@ -41,18 +42,19 @@ class ServiceIdentity:
     """Keeps ``path`` filled with a good chain and key for the hosts in ``state``."""
 
     def __init__(
-        self, database: Database, gate: Gate, path: Path, state: State, clock: Clock, *, authority: str
+        self, database: Database, gate: Gate, catalogue: Catalogue, path: Path, state: State, clock: Clock
     ) -> None:
         self._database = database
         self._gate = gate
         self._path = path
         self._clock = clock
-        self._authority = authority
+        self._catalogue = catalogue
         self._names = _names_of(state)
 
-    async def ensure(self, issuer: x509.Certificate) -> bool:
+    async def ensure(self) -> bool:
         """Issue a new identity if there is none, half of its life is over, or names or issuer changed."""
-        if self._good(issuer):
+        issuer = self._catalogue.issuer_for(PROFILE)
+        if self._good(issuer.x509):
             return False
         key = ec.generate_private_key(ec.SECP256R1())
         spki = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
@@ -60,7 +62,7 @@ class ServiceIdentity:
         issued = await self._gate.issue(
             IssuanceRequest(
                 request_id=f"{WORKLOAD}:{new_id()}",
-                authority=self._authority,
+                authority=issuer.slug,
                 profile=PROFILE,
                 spki=spki,
                 names=self._names,

@@ -6,8 +6,8 @@ A door (ACME now, SCEP and EST later, an operator's command) proves what can be 
 1. whose names are these: the subjects they belong to, or a workload made for them;
 2. the judge decides for each subject, on facts of this moment; the strictest outcome counts;
 3. a refusal is recorded and told;
-4. the gate issues, in units that carry the decision, the door's own rows and a guard on each subject's standing;
-   if a standing moved between decision and reservation, the decision is made anew.
+4. the gate issues, from the authority of the profile's class, in units that carry the decision, the door's own rows
+   and a guard on each subject's standing; if a standing moved meanwhile, the decision is made anew.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import NoReturn
 
 from troth.enroll.errors import REFUSED, IssuanceRefused
 from troth.kit.ids import new_id
+from troth.pki.catalogue import Catalogue
 from troth.pki.gate import Gate
 from troth.pki.model import Binding, IssuanceRequest, IssuedCertificate
 from troth.pki.names import GeneralNames
@@ -72,12 +73,12 @@ class Ask:
 class Issuance:
     """The path, over the rooms below."""
 
-    def __init__(self, database: Database, subjects: Subjects, judge: Judge, gate: Gate, *, authority: str) -> None:
+    def __init__(self, database: Database, subjects: Subjects, judge: Judge, gate: Gate, catalogue: Catalogue) -> None:
         self._database = database
         self._subjects = subjects
         self._judge = judge
         self._gate = gate
-        self._authority = authority
+        self._catalogue = catalogue
 
     async def issue(
         self,
@@ -138,7 +139,8 @@ class Issuance:
         bindings = [Binding(subject_id, role) for subject_id, role in verdict.bindings]
         return IssuanceRequest(
             request_id=ask.request_id,
-            authority=self._authority,
+            # The profile that was decided on, not the one asked for: it may belong to another class.
+            authority=self._catalogue.issuer_for(verdict.profile).slug,
             profile=verdict.profile,
             spki=ask.spki,
             names=ask.names,

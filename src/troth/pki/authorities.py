@@ -13,6 +13,7 @@ from cryptography import x509
 
 from troth.pki import algorithms
 from troth.pki.errors import AUTHORITY_INACTIVE, AUTHORITY_UNKNOWN, AuthorityRefused
+from troth.pki.issuer_classes import EVERY, IssuerClass, IssuerClasses
 from troth.pki.template import StatusUrls
 
 AuthorityState: TypeAlias = Literal["planned", "active", "retiring", "retired"]
@@ -33,6 +34,7 @@ class Authority:
         trial: its root was born on an online machine.
         crl_shards: CRLs that certificates issued from now on are spread over.
         crl_deltas: a delta CRL on change, complete CRLs on schedule.
+        issuer_classes: for whom it issues; says nothing of a root, which issues for nobody.
     """
 
     slug: str
@@ -49,6 +51,7 @@ class Authority:
     created_at: datetime
     crl_shards: int = 1
     crl_deltas: bool = False
+    issuer_classes: IssuerClasses = EVERY
 
     @cached_property
     def x509(self) -> x509.Certificate:
@@ -77,6 +80,11 @@ class Authority:
     def urls(self) -> StatusUrls:
         """What its certificates point to."""
         return StatusUrls(self.ca_issuers_url, self.ocsp_url, self.crl_url, self.crl_shards)
+
+    def issues_for(self, issuer_class: IssuerClass) -> bool:
+        """Whether certificates of that class may come from it now."""
+        ready = self.kind == "issuing" and self.state == "active" and self.key_id is not None
+        return ready and issuer_class in self.issuer_classes
 
     def issuing_key(self) -> str:
         """The key to sign certificates with. Raises AuthorityRefused unless active and online."""

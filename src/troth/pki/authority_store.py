@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 
 from troth.pki.authorities import Authority
+from troth.pki.issuer_classes import issuer_classes
 from troth.store.statement import Claim, Write
 from troth.store.unit import Reader, Row
 
@@ -14,14 +16,14 @@ ADD_AUTHORITY = Claim(
            SELECT * FROM unnest(
                $1::int[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[], $7::bytea[], $8::text[],
                $9::text[], $10::boolean[], $11::text[], $12::text[], $13::text[], $14::timestamptz[],
-               $15::timestamptz[], $16::text[])
+               $15::timestamptz[], $16::jsonb[], $17::text[])
            AS t(n, slug, name, kind, parent, certificate, sha256, key_id, state, trial, ca_issuers_url, ocsp_url,
-                crl_url, not_after, created_at, actor)
+                crl_url, not_after, created_at, issuer_classes, actor)
        ), w AS (
            INSERT INTO authority (slug, name, kind, parent, certificate, sha256, key_id, state, trial, ca_issuers_url,
-               ocsp_url, crl_url, not_after, created_at, actor)
+               ocsp_url, crl_url, not_after, created_at, issuer_classes, actor)
            SELECT slug, name, kind, parent, certificate, sha256, key_id, state, trial, ca_issuers_url, ocsp_url,
-               crl_url, not_after, created_at, actor FROM i ON CONFLICT DO NOTHING RETURNING slug
+               crl_url, not_after, created_at, issuer_classes, actor FROM i ON CONFLICT DO NOTHING RETURNING slug
        ) SELECT i.n FROM i JOIN w USING (slug)""",
     (
         "text",
@@ -38,6 +40,7 @@ ADD_AUTHORITY = Claim(
         "text",
         "timestamptz",
         "timestamptz",
+        "jsonb",
         "text",
     ),
     rank=55,
@@ -76,14 +79,14 @@ ADD_PROFILE = Claim(
 )
 
 _AUTHORITIES = """SELECT slug, name, kind, parent, certificate, key_id, state, trial, ca_issuers_url, ocsp_url, crl_url,
-    created_at, crl_shards, crl_deltas FROM authority ORDER BY created_at, slug"""
+    created_at, crl_shards, crl_deltas, issuer_classes FROM authority ORDER BY created_at, slug"""
 _PROFILES = """SELECT DISTINCT ON (name) name, version, digest, document, applied_at, actor FROM profile_version
     ORDER BY name, version DESC"""
 
 
 def authority(row: Row) -> Authority:
     """A row of ``authority``."""
-    return Authority(**dict(row))
+    return Authority(**dict(row) | {"issuer_classes": issuer_classes(json.loads(row["issuer_classes"]))})
 
 
 class AuthorityStore:

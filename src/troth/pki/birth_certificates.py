@@ -1,4 +1,4 @@
-"""The three things that a newborn root signs, each linted before and compared after.
+"""What a newborn root signs, each thing linted before and compared after.
 
 The order is the gate's (DESIGN, rule 1): the bytes are made under a throw-away key, linted, signed once with the
 root's key, held against what was linted, and the signature is verified.
@@ -46,7 +46,7 @@ def issuing_certificate(
     urls: tuple[str, str],
     findings: list[str],
 ) -> x509.Certificate:
-    """The issuing authority's certificate: 5 years, none below it; ``urls`` are the root's certificate and CRL."""
+    """An issuing authority's certificate: 5 years, none below it; ``urls`` are the root's certificate and CRL."""
     organisation = str(root.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)[0].value)
     subject = _name(common_name, organisation)
     issuers = x509.AccessDescription(AuthorityInformationAccessOID.CA_ISSUERS, x509.UniformResourceIdentifier(urls[0]))

@@ -7,7 +7,8 @@ state, since the copy is exchanged whole.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -15,7 +16,15 @@ from troth.audit.event import Event
 from troth.kit.clock import Clock
 from troth.pki.authorities import Authority, chain_of, find
 from troth.pki.authority_store import ADD_AUTHORITY, ADD_PROFILE, AuthorityStore
-from troth.pki.errors import AUTHORITY_EXISTS, PROFILE_CHANGED, PROFILE_UNKNOWN, AuthorityRefused, ProfileRefused
+from troth.pki.errors import (
+    AUTHORITY_EXISTS,
+    AUTHORITY_MISSING,
+    PROFILE_CHANGED,
+    PROFILE_UNKNOWN,
+    AuthorityRefused,
+    ProfileRefused,
+)
+from troth.pki.keycheck import check_key
 from troth.pki.lint_full import lint_profile
 from troth.pki.profile import Profile, parse_profile
 from troth.pki.template import Template, compile_template
@@ -40,6 +49,7 @@ class _Copy:
     profiles: Mapping[str, AppliedProfile] = field(default_factory=dict)
     templates: dict[tuple[str, str], Template] = field(default_factory=dict)
     chains: dict[str, tuple[bytes, ...]] = field(default_factory=dict)
+    issuers: dict[str, Authority] = field(default_factory=dict)
 
 
 class Catalogue:
@@ -96,10 +106,25 @@ class Catalogue:
             copy.templates[authority, profile] = found
         return found
 
+    def issuer_for(self, profile: str) -> Authority:
+        """The authority that signs certificates of ``profile``.
+
+        Of the active ones that serve its class: those with the kind of key that the profile names first, of these the
+        newest. Raises ProfileRefused for an unknown profile, AuthorityRefused when no authority serves its class.
+        """
+        copy = self._copy
+        found = copy.issuers.get(profile)
+        if found is None:
+            applied = copy.profiles.get(profile)
+            if applied is None:
+                raise ProfileRefused(PROFILE_UNKNOWN, f"no profile is named {profile[:80]!r}")
+            found = copy.issuers[profile] = _issuer(applied.profile, copy.authorities.values())
+        return found
+
     async def apply_profile(self, document: str, *, actor: str) -> AppliedProfile:
         """Make ``document`` (YAML) the governing version of its profile; the same profile again changes nothing.
 
-        Linted in full against every active authority first. Raises ProfileRefused, LintRefused.
+        Linted in full first, under every authority that may sign it. Raises ProfileRefused, LintRefused.
         """
         profile = parse_profile(document)
         await self.refresh()
@@ -108,7 +133,7 @@ class Catalogue:
             return present
         version = present.version + 1 if present else 1
         for authority in self._copy.authorities.values():
-            if authority.state == "active" and authority.kind == "issuing":
+            if _signs(authority, profile):
                 lint_profile(
                     compile_template(
                         profile, version=version, authority=authority.slug, issuer=authority.x509, urls=authority.urls
@@ -140,6 +165,29 @@ class Catalogue:
         return self._copy.profiles[profile.name]
 
 
+def _signs(authority: Authority, profile: Profile) -> bool:
+    """Whether certificates of ``profile`` may come from ``authority`` now. Each certifies its own OCSP responder."""
+    if profile.ocsp_nocheck:
+        return authority.kind == "issuing" and authority.state == "active"
+    return authority.issues_for(profile.issuer_class)
+
+
+def _issuer(profile: Profile, authorities: Iterable[Authority]) -> Authority:
+    able = [one for one in authorities if one.issues_for(profile.issuer_class)]
+    if not able:
+        raise AuthorityRefused(
+            AUTHORITY_MISSING,
+            f"no active authority issues for class {profile.issuer_class}, which profile {profile.name} belongs to",
+            issuer_class=profile.issuer_class.value,
+            profile=profile.name,
+        )
+    # A classical and a post-quantum hierarchy may stand side by side: a profile's keys say which one it belongs to.
+    kinds = {one.slug: check_key(one.public_key).kind for one in able}
+    first = next((kind for kind in profile.keys if kind in kinds.values()), None)
+    fitting = [one for one in able if kinds[one.slug] == first] or able
+    return max(fitting, key=lambda one: (one.created_at, one.slug))
+
+
 def add_authority(unit: Unit, authority: Authority, *, actor: str) -> Unit:
     """Add ``authority`` and its ledger event to ``unit``."""
     unit.claim(
@@ -158,6 +206,7 @@ def add_authority(unit: Unit, authority: Authority, *, actor: str) -> Unit:
         authority.crl_url,
         authority.not_after,
         authority.created_at,
+        json.dumps(authority.issuer_classes),
         actor,
         refuse=AuthorityRefused(AUTHORITY_EXISTS, f"an authority is named {authority.slug} or has this certificate"),
     )
@@ -174,6 +223,7 @@ def add_authority(unit: Unit, authority: Authority, *, actor: str) -> Unit:
                 "sha256": authority.sha256.hex(),
                 "state": authority.state,
                 "trial": authority.trial,
+                "issuer_classes": list(authority.issuer_classes),
             },
         )
     )

@@ -81,6 +81,9 @@ _ENTRIES = """SELECT count(*) AS n, string_agg(crl_entry, ''::bytea ORDER BY ser
 _RESPONDER = """SELECT certificate_id, authority, key_id, certificate, not_before, not_after FROM ocsp_responder
     WHERE authority = $1 ORDER BY not_after DESC LIMIT 1"""
 
+_RESPONDERS = """SELECT DISTINCT ON (authority) certificate_id, authority, key_id, certificate, not_before, not_after
+    FROM ocsp_responder ORDER BY authority, not_after DESC"""
+
 
 @dataclass(frozen=True, slots=True)
 class LastCrl:
@@ -125,3 +128,7 @@ class CrlStore:
         """The responder whose certificate lasts longest."""
         row = await self._reader.fetchrow(_RESPONDER, authority)
         return None if row is None else Responder(**dict(row))
+
+    async def responders(self) -> dict[str, Responder]:
+        """The same of every authority, in one query."""
+        return {row["authority"]: Responder(**dict(row)) for row in await self._reader.fetch(_RESPONDERS)}

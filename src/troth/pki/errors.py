@@ -73,6 +73,18 @@ AUTHORITY_UNKNOWN = reason(
     fix="List the authorities of this installation.",
     status=404,
 )
+AUTHORITY_MISSING = reason(
+    "pki.authority.missing",
+    "no authority here issues certificates of this class",
+    fix="See `troth authority list`: add or activate an authority of the class, or change the profile's issuer_class.",
+    status=409,
+)
+AUTHORITY_CLASS = reason(
+    "pki.authority.class",
+    "the authority does not issue for this class",
+    fix="Leave the choice of the authority to the profile's issuer_class, or give the profile another class.",
+    status=409,
+)
 AUTHORITY_EXISTS = reason(
     "pki.authority.exists",
     "an authority of this name or certificate exists already",

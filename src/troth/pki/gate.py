@@ -34,12 +34,14 @@ from troth.pki.burn import Burner
 from troth.pki.catalogue import Catalogue
 from troth.pki.der import SEQUENCE, Reader
 from troth.pki.errors import (
+    AUTHORITY_CLASS,
     KEY_COMPROMISED,
     REQUEST_BURNT,
     REQUEST_RESERVED,
     REQUEST_REUSED,
     SIGNATURE_WRONG,
     STORE_REFUSED,
+    AuthorityRefused,
     GateRefused,
     KeyRefused,
 )
@@ -187,9 +189,12 @@ class Gate:
         authority = self._catalogue.authority(request.authority)
         key_id = authority.issuing_key()
         template = self._catalogue.template(request.authority, request.profile)
+        profile = template.profile
+        if profile.issuer_class not in authority.issuer_classes and not profile.ocsp_nocheck:
+            raise AuthorityRefused(AUTHORITY_CLASS, f"{authority.slug} does not issue for {profile.issuer_class}")
         key = check_spki(request.spki)
         names = canonical_names(request.names)
-        template.profile.allow(names, request.common_name, key.kind)
+        profile.allow(names, request.common_name, key.kind)
         now = self._clock.now()
         begin, end = template.validity(now, request.lifetime, request.not_after)
         serial = new_serial(now)

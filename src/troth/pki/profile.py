@@ -19,6 +19,7 @@ import yaml
 
 from troth.kit.canonical import canonical_json
 from troth.pki.errors import PROFILE_MALFORMED, PROFILE_REFUSES, ProfileRefused
+from troth.pki.issuer_classes import IssuerClass
 from troth.pki.keycheck import KINDS as KEY_KINDS
 from troth.pki.names import KINDS as NAME_KINDS
 from troth.pki.names import GeneralNames
@@ -72,6 +73,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         keys: accepted kinds of keys.
         ocsp_nocheck: the responder's certificate is not itself checked (RFC 6960, 4.2.2.2.1).
         status: which pointers to status the certificate carries.
+        issuer_class: which authorities may sign it (:mod:`troth.pki.issuer_classes`).
     """
 
     name: str
@@ -85,6 +87,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     basic_constraints: Literal["absent", "end-entity"] = "end-entity"
     ocsp_nocheck: bool = False
     status: tuple[Literal["ocsp", "crl"], ...] = ("ocsp", "crl")
+    issuer_class: IssuerClass = IssuerClass.OPEN
 
     @property
     def default_lifetime(self) -> timedelta:

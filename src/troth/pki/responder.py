@@ -8,6 +8,8 @@ by clients.
 
 from __future__ import annotations
 
+import asyncio
+
 from troth.audit.event import Event
 from troth.kit.clock import Clock
 from troth.kit.log import get_logger
@@ -45,6 +47,18 @@ class Responders:
         if responder is None:
             return True
         return self._clock.now() >= responder.not_before + (responder.not_after - responder.not_before) / 2
+
+    async def ensure_all(self) -> None:
+        """As :meth:`ensure` for every authority that issues; one that fails does not keep the others waiting."""
+        present = await CrlStore(self._database).responders()
+        due = [
+            one.slug
+            for one in self._catalogue.authorities.values()
+            if one.kind == "issuing" and one.state == "active" and one.key_id and self.due(present.get(one.slug))
+        ]
+        for result in await asyncio.gather(*(self.ensure(slug) for slug in due), return_exceptions=True):
+            if isinstance(result, BaseException):
+                raise result
 
     async def ensure(self, authority: str) -> Responder:
         """The authority's responder, renewed if that is due. Raises what the gate or the signer raises."""

@@ -322,6 +322,7 @@ class AuthorityView(Struct, frozen=True, kw_only=True):
     Attributes:
         trial: born on a networked machine (``trial, online-born``), as every root that ``troth up`` makes.
         crl_*: None while it has not published one.
+        issuer_classes: for whom it issues: ``open``, ``people``, ``infrastructure``, ``radius``.
     """
 
     slug: str
@@ -340,6 +341,8 @@ class AuthorityView(Struct, frozen=True, kw_only=True):
     crl_entries: int | None = None
     crl_url: str | None = None
     certificates: int = 0
+    state: str = "active"
+    issuer_classes: tuple[str, ...] = ()
 
 
 class CheckpointView(Struct, frozen=True, kw_only=True):

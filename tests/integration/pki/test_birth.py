@@ -16,18 +16,27 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_pem_priv
 from tests.support.signing import spki_of
 from troth.kit.clock import FakeClock
 from troth.pki import birth
-from troth.pki.birth import BirthPlan, born_root, give_birth
+from troth.pki.birth import BirthPlan, Unborn, born_root, give_birth, recorded
+from troth.pki.issuer_classes import EVERY, IssuerClass
 from troth.pki.signer.attachment import limits_from
 from troth.pki.signer.errors import BirthFailed
 from troth.pki.signer.protocol import Bounds
 
-SPKI = spki_of(ec.generate_private_key(ec.SECP256R1()))
+SPKI, PEOPLE, OTHER = (spki_of(ec.generate_private_key(ec.SECP256R1())) for _ in range(3))
 NOW = datetime(2028, 2, 29, 12, tzinfo=UTC)  # 29 February has no anniversary in 2033
 
 
 def plan(data: Path, **changes: object) -> BirthPlan:
     made = BirthPlan(
-        str(data), "Example", "Example Ltd", SPKI, "http://pki.example/ca/root.cer", "http://pki.example/crl/root.crl"
+        str(data),
+        "Example",
+        "Example Ltd",
+        (
+            Unborn("issuing", "Issuing CA I1", (IssuerClass.OPEN,), SPKI),
+            Unborn("people", "People CA P1", (IssuerClass.PEOPLE,), PEOPLE),
+        ),
+        "http://pki.example/ca/root.cer",
+        "http://pki.example/crl/root.crl",
     )
     return msgspec.structs.replace(made, **changes)
 
@@ -35,27 +44,30 @@ def plan(data: Path, **changes: object) -> BirthPlan:
 async def test_what_was_born_is_a_chain_that_openssl_accepts(tmp_path: Path) -> None:
     born = await give_birth(plan(tmp_path / "data"))
     assert born.mark == "trial, online-born"
-    for name, content in (("root", born.root_certificate), ("issuing", born.issuing_certificate)):
+    for name, content in (("root", born.root_certificate), *((one.slug, one.certificate) for one in born.issuing)):
         pem = x509.load_der_x509_certificate(content).public_bytes(Encoding.PEM)
         (tmp_path / f"{name}.pem").write_bytes(pem)
     crl = x509.load_der_x509_crl(born.root_crl).public_bytes(Encoding.PEM)
     (tmp_path / "crl.pem").write_bytes(crl)
     command = ["openssl", "verify", "-x509_strict", "-crl_check", "-CAfile", "root.pem", "-CRLfile", "crl.pem"]
-    done = subprocess.run([*command, "issuing.pem"], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    for name in ("issuing.pem", "people.pem"):
+        done = subprocess.run([*command, name], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
 
 
 def test_the_certificates_say_what_the_plan_says(tmp_path: Path) -> None:
     born = born_root(plan(tmp_path), FakeClock(NOW))
     root = x509.load_der_x509_certificate(born.root_certificate)
-    issuing = x509.load_der_x509_certificate(born.issuing_certificate)
+    issuing, people = (x509.load_der_x509_certificate(one.certificate) for one in born.issuing)
     crl = x509.load_der_x509_crl(born.root_crl)
     assert root.subject.rfc4514_string() == "CN=Example Root CA R1,O=Example Ltd"
     assert issuing.subject.rfc4514_string() == "CN=Example Issuing CA I1,O=Example Ltd"
+    assert people.subject.rfc4514_string() == "CN=Example People CA P1,O=Example Ltd"
+    assert [one.issuer_classes for one in born.issuing] == [(IssuerClass.OPEN,), (IssuerClass.PEOPLE,)]
     assert root.not_valid_after_utc == datetime(2048, 2, 29, 10, 59, 59, tzinfo=UTC)
     assert issuing.not_valid_after_utc == datetime(2033, 2, 28, 10, 59, 59, tzinfo=UTC)
     assert root.extensions.get_extension_for_class(x509.BasicConstraints).value.path_length == 1
-    limits = limits_from(born.issuing_certificate, SPKI, Bounds(), NOW)
+    limits = limits_from(born.issuing[0].certificate, SPKI, Bounds(), NOW)
     assert limits.path_length == 0
     assert crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number == 1
     assert crl.next_update_utc is not None
@@ -86,7 +98,7 @@ async def test_asked_again_the_same_root_comes_back_and_another_plan_is_refused(
     born = await give_birth(plan(tmp_path))
     assert await give_birth(plan(tmp_path)) == born
     with pytest.raises(BirthFailed) as caught:
-        await give_birth(plan(tmp_path, issuing_spki=spki_of(ec.generate_private_key(ec.SECP256R1()))))
+        await give_birth(plan(tmp_path, issuing=(Unborn("issuing", "CA", EVERY, OTHER),)))
     assert caught.value.code == "pki.birth.done"
 
 
@@ -114,11 +126,14 @@ def test_a_birth_cut_short_at_any_step_ends_in_one_root(
     "changes",
     [
         {"installation": ""},
-        {"installation": "x" * 49},
+        {"installation": "x" * 41},
         {"organisation": "x" * 65},
         {"root_crl_url": "https://pki.example/crl/root.crl"},
         {"root_certificate_url": "http://pki.example/ca root.cer"},
-        {"issuing_spki": b"\x30\x00"},
+        {"issuing": ()},
+        {"issuing": (Unborn("issuing", "CA", EVERY, b"\x30\x00"),)},
+        {"issuing": (Unborn("issuing", "x" * 24, EVERY, SPKI),)},
+        {"issuing": (Unborn("issuing", "CA 1", EVERY, SPKI), Unborn("people", "CA 2", EVERY, SPKI))},
     ],
 )
 async def test_a_plan_that_makes_no_sense_is_refused_and_leaves_nothing(
@@ -127,3 +142,23 @@ async def test_a_plan_that_makes_no_sense_is_refused_and_leaves_nothing(
     with pytest.raises(BirthFailed):
         await give_birth(plan(tmp_path, **changes))
     assert not list(tmp_path.iterdir())
+
+
+def test_the_record_of_a_birth_before_there_were_classes_is_one_authority_for_everybody(tmp_path: Path) -> None:
+    born = born_root(plan(tmp_path), FakeClock(NOW))
+    former = {
+        "type": "birth",
+        "root_certificate": born.root_certificate,
+        "issuing_certificate": born.issuing[0].certificate,
+        "root_crl": born.root_crl,
+        "issuing_spki": SPKI,
+        "mark": born.mark,
+        "sealed_key": born.sealed_key,
+        "passphrase": born.passphrase,
+        "findings": [],
+    }
+    (tmp_path / "birth.json").write_bytes(msgspec.json.encode(former))
+    found = recorded(tmp_path)
+    assert found is not None
+    assert found.root_certificate == born.root_certificate
+    assert [(one.slug, one.issuer_classes, one.spki) for one in found.issuing] == [("issuing", EVERY, SPKI)]

@@ -12,7 +12,6 @@ from troth.assembly.admin import admin_app
 from troth.assembly.context import RoleContext
 from troth.assembly.errors import NOT_PREPARED, AssemblyError
 from troth.assembly.mint import Mint, mint_of
-from troth.assembly.names import ISSUING
 from troth.assembly.roles.common import LIVEZ, database_of, internal_error
 from troth.assembly.trust import Trust, trust_of
 from troth.connect.webhook.routes import WebhookDoor
@@ -36,7 +35,7 @@ async def run(context: RoleContext) -> None:
         database, instance = await stack.enter_async_context(database_of(context))
         mint = await stack.enter_async_context(mint_of(context, database, instance))
         trust = trust_of(context, database)
-        issuance = Issuance(database, mint.subjects, mint.judge, mint.gate, authority=ISSUING)
+        issuance = Issuance(database, mint.subjects, mint.judge, mint.gate, mint.catalogue)
         admin = await admin_app(context, database, mint, trust, issuance)
         listenings = [
             Listening(app=_public(context, database, mint, trust, issuance), sockets=context.sockets["https"], tls=tls),

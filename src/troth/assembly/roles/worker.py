@@ -13,7 +13,6 @@ from troth.assembly.context import RoleContext
 from troth.assembly.hierarchy import ensure_documents
 from troth.assembly.identity import ServiceIdentity
 from troth.assembly.mint import Mint, mint_of
-from troth.assembly.names import ISSUING
 from troth.assembly.notary import notary_of
 from troth.assembly.people import access_of
 from troth.assembly.roles.common import database_of
@@ -55,7 +54,7 @@ async def _duties(context: RoleContext, database: Database, instance: Instance, 
     clock, stop = context.clock, context.stop
     responders = Responders(database, mint.gate, mint.signer, mint.catalogue, clock)
     identity = ServiceIdentity(
-        database, mint.gate, context.layout.server_identity, context.state, clock, authority=ISSUING
+        database, mint.gate, mint.catalogue, context.layout.server_identity, context.state, clock
     )
     crls = CrlPublisher(
         database,
@@ -68,16 +67,15 @@ async def _duties(context: RoleContext, database: Database, instance: Instance, 
     burner = Burner(database, clock)
 
     async def own_certificates() -> None:
-        await responders.ensure(ISSUING)
-        await identity.ensure(mint.catalogue.authority(ISSUING).x509)
+        await asyncio.gather(responders.ensure_all(), identity.ensure())
 
     # Before anybody asks: the listeners need a certificate, OCSP a responder, relying parties a CRL.
     await ensure_documents(database, mint.catalogue, clock)
     await mint.policies.refresh()
     await access_of(database, clock, context.state).invitations.ensure_bootstrap(context.layout.admin_token)
     await own_certificates()
-    if await crls.due(ISSUING):
-        await crls.publish(ISSUING)
+    signing = [one.slug for one in mint.catalogue.authorities.values() if one.key_id and one.state != "planned"]
+    await asyncio.gather(*[crls.publish(slug) for slug in signing if await crls.due(slug)])
     notary, key = await notary_of(mint.signer, clock)
     # Longer than a validation can take, so that no two workers do one at once; a dead worker's are taken up after it.
     lease = timedelta(seconds=context.config.acme.timeout_seconds + 5)

@@ -193,8 +193,9 @@ class Doors:
         return Pair(certificate_id, x509.load_pem_x509_certificate(str(answer["pem"]).encode()), issuer)
 
     def issuer(self) -> x509.Certificate:
-        """The authority that issues."""
-        found = next(one for one in self._api.get("/authorities") if one["kind"] == "issuing")
+        """The authority that certifies servers and devices."""
+        issuing = [one for one in self._api.get("/authorities") if one["kind"] == "issuing"]
+        found = next(one for one in issuing if "open" in one["issuer_classes"])
         return x509.load_pem_x509_certificate(str(found["pem"]).encode())
 
     def revoke(self, certificate_id: UUID, reason: int, note: str) -> None:

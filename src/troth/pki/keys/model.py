@@ -9,6 +9,7 @@ from typing import Protocol
 
 import msgspec
 
+from troth.pki.issuer_classes import EVERY, IssuerClasses
 from troth.pki.keys.algorithm import KeyAlgorithm
 
 
@@ -38,6 +39,8 @@ class IssuingLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         max_crl_validity_seconds: from thisUpdate to nextUpdate.
         extended_key_usages: dotted OIDs; a certificate has at least one and no other.
         allow_ca: whether CA certificates are signed at all.
+        issuer_classes: for whom is issued; a key attached before there were classes serves all of them.
+        name_constraints: value of that extension in the authority's certificate, DER.
     """
 
     subject: bytes
@@ -50,6 +53,8 @@ class IssuingLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_crl_validity_seconds: int
     extended_key_usages: tuple[str, ...]
     allow_ca: bool
+    issuer_classes: IssuerClasses = EVERY
+    name_constraints: bytes | None = None
 
 
 class KeyMetadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

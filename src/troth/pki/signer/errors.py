@@ -108,6 +108,36 @@ LIMIT_EXTENSION = reason(
     "an extension is not allowed here",
     fix="Remove the extension from the profile.",
 )
+LIMIT_CLASS = reason(
+    "signer.limit.class",
+    "certificates like this one are not for the key's issuer class",
+    fix="Use the authority of the class: people log on under `people`, RADIUS servers are certified under `radius`.",
+    status=403,
+)
+LIMIT_NAME = reason(
+    "signer.limit.name",
+    "a name of this kind is not for the key's issuer class",
+    fix="Use the authority of the class; docs/authorities.md has the table.",
+    status=403,
+)
+LIMIT_RESERVED_NAME = reason(
+    "signer.limit.reserved_name",
+    "the name is reserved for RADIUS servers",
+    fix="Ask the `radius` authority, or take the name out of `pki.radius_names`.",
+    status=403,
+)
+LIMIT_NAME_CONSTRAINTS = reason(
+    "signer.limit.name_constraints",
+    "a name lies outside of the authority's name constraints",
+    fix="Use an authority whose certificate permits the name; nobody would accept the certificate.",
+    status=403,
+)
+LIMIT_OWN_KEY = reason(
+    "signer.limit.own_key",
+    "such a certificate is only made for a key of that purpose which the signer generated itself",
+    fix="Have the signer generate the key, or allow RADIUS servers of others with `pki.foreign_radius_keys`.",
+    status=403,
+)
 LIMIT_RESPONDER = reason(
     "signer.limit.responder",
     "a responder's certificate is for a key of purpose ocsp made here, and nothing else is",

@@ -13,6 +13,7 @@ from uuid import UUID
 
 import msgspec
 
+from troth.pki.issuer_classes import EVERY, IssuerClasses
 from troth.pki.keys.algorithm import KeyAlgorithm
 from troth.pki.keys.model import KeyMetadata, KeyPurpose
 
@@ -97,6 +98,7 @@ class Bounds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         max_crl_validity_seconds: from thisUpdate to nextUpdate.
         extended_key_usages: dotted OIDs: serverAuth, clientAuth and OCSPSigning.
         allow_ca: sign CA certificates (an authority with pathLenConstraint 0 never does).
+        issuer_classes: for whom it issues (``class_rules``); the usages must be within theirs.
     """
 
     max_validity_seconds: int = 398 * 86_400
@@ -104,6 +106,7 @@ class Bounds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_crl_validity_seconds: int = 31 * 86_400
     extended_key_usages: tuple[str, ...] = ("1.3.6.1.5.5.7.3.1", "1.3.6.1.5.5.7.3.2", "1.3.6.1.5.5.7.3.9")
     allow_ca: bool = False
+    issuer_classes: IssuerClasses = EVERY
 
 
 class AttachAuthority(_Request, frozen=True, tag="attach_authority"):

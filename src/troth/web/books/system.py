@@ -69,6 +69,8 @@ class Authorities:
             crl_entries=crl.entries if crl else None,
             crl_url=authority.crl_url,
             certificates=issued,
+            state=authority.state,
+            issuer_classes=tuple(authority.issuer_classes) if authority.kind == "issuing" else (),
         )
 
 

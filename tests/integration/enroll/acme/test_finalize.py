@@ -90,7 +90,7 @@ async def test_two_processes_at_once_yield_one_certificate(door: Door, database_
     await catalogue.refresh()
     gate = Gate(second, mint.signer, catalogue, mint.interlock, mint.clock, instance=new_id())
     judge = Judge(door.cache, [], mint.clock)
-    issuance = Issuance(second, Subjects(SubjectStore(second)), judge, gate, authority="issuing")
+    issuance = Issuance(second, Subjects(SubjectStore(second)), judge, gate, catalogue)
     other = Finalizer(second, mint.clock, issuance)
     account = await door.desks.store.account(_id(client.account_url))
     assert account is not None

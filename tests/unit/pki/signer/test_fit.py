@@ -12,8 +12,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from tests.support.signing import LEAF_KEY, spki_of
 from troth.kit.clock import FakeClock
 from troth.pki import algorithms
-from troth.pki.birth import BirthPlan, born_root
+from troth.pki.birth import BirthPlan, Unborn, born_root
 from troth.pki.crl_der import crl_entry, crl_tbs
+from troth.pki.issuer_classes import EVERY
 from troth.pki.keys.algorithm import KeyAlgorithm
 from troth.pki.keys.model import IssuingLimits, KeyMetadata, KeyPurpose
 from troth.pki.profile import parse_profile, shipped_profiles
@@ -33,8 +34,10 @@ OCSP_KEY = KeyMetadata("ocsp-1", KeyPurpose.OCSP, KeyAlgorithm.P256, OCSP, NOW, 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> tuple[x509.Certificate, IssuingLimits]:
     data: Path = tmp_path_factory.mktemp("birth")
-    plan = BirthPlan(str(data), "Example", "Example Ltd", SPKI, "http://pki.example/r.cer", "http://pki.example/r.crl")
-    issuing = born_root(plan, FakeClock(NOW)).issuing_certificate
+    only = Unborn("issuing", "Issuing CA", EVERY, SPKI)
+    urls = ("http://pki.example/r.cer", "http://pki.example/r.crl")
+    plan = BirthPlan(str(data), "Example", "Example Ltd", (only,), *urls)
+    issuing = born_root(plan, FakeClock(NOW)).issuing[0].certificate
     return x509.load_der_x509_certificate(issuing), limits_from(issuing, SPKI, Bounds(), NOW)
 
 
