@@ -11,8 +11,8 @@ from __future__ import annotations
 import ipaddress
 from datetime import timedelta
 
+from troth.access.attempts_store import ATTEMPT_FORGET, ATTEMPT_GIVE_BACK, ATTEMPT_SWEEP, ATTEMPT_TAKE
 from troth.access.errors import TooManyAttempts
-from troth.access.store import ATTEMPT_FORGET, ATTEMPT_GIVE_BACK, ATTEMPT_SWEEP, ATTEMPT_TAKE
 from troth.kit.clock import Clock
 from troth.store.pool import Database
 from troth.store.unit import Unit

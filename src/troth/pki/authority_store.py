@@ -7,7 +7,7 @@ from datetime import datetime
 
 from troth.pki.authorities import Authority
 from troth.pki.issuer_classes import issuer_classes
-from troth.store.statement import Claim, Write
+from troth.store.statement import Claim, Guard, Write
 from troth.store.unit import Reader, Row
 
 ADD_AUTHORITY = Claim(
@@ -44,6 +44,14 @@ ADD_AUTHORITY = Claim(
         "text",
     ),
     rank=55,
+)
+
+#: The authority is in the state from which it is about to be moved, and locked.
+AUTHORITY_IN_STATE = Guard(
+    "authority_in_state",
+    """SELECT i.n FROM unnest($1::int[], $2::text[], $3::text[]) AS i(n, slug, state)
+       JOIN authority a ON a.slug = i.slug AND a.state = i.state ORDER BY a.slug FOR UPDATE OF a""",
+    ("text", "text"),
 )
 
 SET_AUTHORITY_STATE = Write(

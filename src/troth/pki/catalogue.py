@@ -121,15 +121,18 @@ class Catalogue:
             found = copy.issuers[profile] = _issuer(applied.profile, copy.authorities.values())
         return found
 
-    async def apply_profile(self, document: str, *, actor: str) -> AppliedProfile:
+    async def apply_profile(self, document: str, *, actor: str, joined: Unit | None = None) -> AppliedProfile:
         """Make ``document`` (YAML) the governing version of its profile; the same profile again changes nothing.
 
-        Linted in full first, under every authority that may sign it. Raises ProfileRefused, LintRefused.
+        Linted in full first, under every authority that may sign it. ``joined`` is committed with it. Raises
+        ProfileRefused, LintRefused.
         """
         profile = parse_profile(document)
         await self.refresh()
         present = self._copy.profiles.get(profile.name)
         if present is not None and present.profile.digest == profile.digest:
+            if joined is not None:
+                await self._database.commit(joined)
             return present
         version = present.version + 1 if present else 1
         for authority in self._copy.authorities.values():
@@ -160,7 +163,7 @@ class Catalogue:
                 {"name": profile.name, "version": version, "digest": profile.digest.hex()},
             )
         )
-        await self._database.commit(unit)
+        await self._database.commit(unit if joined is None else unit.absorb(joined))
         await self.refresh()
         return self._copy.profiles[profile.name]
 

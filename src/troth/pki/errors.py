@@ -179,6 +179,21 @@ OCSP_MALFORMED = reason(
     "the OCSP request cannot be read",
     fix="Send a DER-encoded OCSPRequest (RFC 6960, 4.1).",
 )
+BULK_EMPTY = reason(
+    "pki.bulk.unbounded",
+    "nothing narrows down which certificates are meant",
+    fix="Name a subject, a profile, an authority, times of issuance or serial numbers.",
+    status=422,
+)
+BULK_TOO_MANY = reason(
+    "pki.bulk.too_many",
+    "more certificates are meant than one order may revoke",
+    fix="Narrow it down, by times of issuance for one, and order it in parts.",
+    status=409,
+)
+BULK_UNKNOWN = reason(
+    "pki.bulk.unknown", "there is no such order to revoke many", fix="See the proposal that it came from.", status=404
+)
 
 
 class NameRefused(TrothError):

@@ -81,8 +81,13 @@ class FeedDesk:
         present = {feed.name: feed for feed in await self.feeds()}
         return [self._compare(definition, present.get(definition.name), "") for definition in definitions]
 
-    async def apply(self, definitions: Sequence[FeedDefinition], *, actor: str) -> list[AppliedFeed]:
-        """Bring the feeds into the defined form, all or none. Feeds that are not named stay as they are."""
+    async def apply(
+        self, definitions: Sequence[FeedDefinition], *, actor: str, joined: Unit | None = None
+    ) -> list[AppliedFeed]:
+        """Bring the feeds into the defined form, all or none. Feeds that are not named stay as they are.
+
+        ``joined`` is committed with it, as in the methods below.
+        """
         while True:
             present = {feed.name: feed for feed in await self.feeds()}
             results = [self._compare(definition, present.get(definition.name), actor) for definition in definitions]
@@ -100,7 +105,7 @@ class FeedDesk:
                 if result.change is not Applied.UNCHANGED:
                     unit.record(_event(result, actor))
             try:
-                await self._database.commit(unit)
+                await self._database.commit(unit if joined is None else unit.absorb(joined))
             except _Raced:
                 continue
             return results
@@ -114,7 +119,9 @@ class FeedDesk:
             return AppliedFeed(present, Applied.UNCHANGED)
         return AppliedFeed(wanted, Applied.CHANGED)
 
-    async def change_secret(self, name: str, *, actor: str, overlap: timedelta = OVERLAP) -> str:
+    async def change_secret(
+        self, name: str, *, actor: str, overlap: timedelta = OVERLAP, joined: Unit | None = None
+    ) -> str:
         """A new secret for the feed, returned once. The present one stays good for ``overlap`` (zero: leaked)."""
         at = self._clock.now()
         secret = new_webhook_secret()
@@ -137,24 +144,26 @@ class FeedDesk:
                 {"feed": name, "former_until": None if until is None else until.isoformat()},
             )
         )
-        await self._database.commit(unit)
+        await self._database.commit(unit if joined is None else unit.absorb(joined))
         return shown(secret)
 
     async def suspend(self, name: str, *, actor: str, reason: str) -> None:
         """From now on, record the feed's signals and stage what they ask for."""
         await self._suspend(name, True, actor=actor, reason=reason)
 
-    async def resume(self, name: str, *, actor: str, reason: str) -> None:
+    async def resume(self, name: str, *, actor: str, reason: str, joined: Unit | None = None) -> None:
         """Let the feed act again, within its cap. What was staged stays staged."""
-        await self._suspend(name, False, actor=actor, reason=reason)
+        await self._suspend(name, False, actor=actor, reason=reason, joined=joined)
 
-    async def _suspend(self, name: str, suspended: bool, *, actor: str, reason: str) -> None:
+    async def _suspend(
+        self, name: str, suspended: bool, *, actor: str, reason: str, joined: Unit | None = None
+    ) -> None:
         unit = Unit()
         unit.guard(LOCK_FEED, name, refuse=_unknown(name), key=("feed", name))
         feed_store.suspend(unit, name, suspended)
         kind = "feed.suspended" if suspended else "feed.resumed"
         unit.record(Event(kind, actor, (f"feed:{name}",), {"feed": name, "reason": reason}))
-        await self._database.commit(unit)
+        await self._database.commit(unit if joined is None else unit.absorb(joined))
 
 
 def _unknown(name: str) -> FeedUnknown:

@@ -145,10 +145,10 @@ class Orders:
 
     # --- what was staged ---------------------------------------------------------------------------------------------
 
-    async def approve(self, action_id: UUID, *, person: str, note: str = "") -> Ordered:
+    async def approve(self, action_id: UUID, *, person: str, note: str = "", joined: Unit | None = None) -> Ordered:
         """Do what was staged, on this person's responsibility: no cap applies, nor a freeze.
 
-        Raises ActionUnknown, ActionSettled, SubjectProtected.
+        ``joined`` is committed with it. Raises ActionUnknown, ActionSettled, SubjectProtected.
         """
         action = await self._action(action_id)
         at = self._clock.now()
@@ -178,7 +178,8 @@ class Orders:
                 )  # fmt: skip
             return await self._enforcer.change_cause(reader, unit, subject, causes, changed, by)
 
-        return await self._order(action.subject_id, by, step, _pending(action))
+        pending = _pending(action)
+        return await self._order(action.subject_id, by, step, pending if joined is None else pending.absorb(joined))
 
     async def reject(self, action_id: UUID, *, person: str, note: str = "") -> None:
         """Drop what was staged. Raises ActionUnknown, ActionSettled."""
@@ -200,20 +201,21 @@ class Orders:
         """Stop automatic enforcement: signals are recorded and what they ask for is staged. Holds stay as they are."""
         await self._switch(True, person, reason)
 
-    async def unfreeze(self, *, person: str, reason: str) -> None:
-        """Let automatic enforcement go on. What was staged stays staged."""
-        await self._switch(False, person, reason)
+    async def unfreeze(self, *, person: str, reason: str, joined: Unit | None = None) -> None:
+        """Let automatic enforcement go on. What was staged stays staged. ``joined`` is committed with it."""
+        await self._switch(False, person, reason, joined)
 
     async def switch(self) -> Switch:
         """Whether enforcement is stopped, by whom and why."""
         return await feed_store.switch(self._database)
 
-    async def _switch(self, frozen: bool, person: str, reason: str) -> None:
+    async def _switch(self, frozen: bool, person: str, reason: str, joined: Unit | None = None) -> None:
         actor = f"admin:{person}"
         unit = Unit().guard(LOCK_SWITCH, True, refuse=RuntimeError("no enforcement switch"), key=LOCK_SWITCH.name)
         feed_store.set_switch(unit, frozen=frozen, reason=reason, actor=actor, at=self._clock.now())
         kind = "enforcement.frozen" if frozen else "enforcement.unfrozen"
-        await self._database.commit(unit.record(Event(kind, actor, (), {"reason": reason})))
+        unit.record(Event(kind, actor, (), {"reason": reason}))
+        await self._database.commit(unit if joined is None else unit.absorb(joined))
 
 
 def _pending(action: StagedAction) -> Unit:

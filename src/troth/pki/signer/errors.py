@@ -179,6 +179,30 @@ BIRTH_FAILED = reason(
     fix="See the detail; nothing was kept, and the next start tries again.",
     status=500,
 )
+APPROVAL_MISSING = reason(
+    "signer.approval.missing",
+    "fewer of the pinned persons have approved this than must",
+    fix="Collect more approvals; see docs/approvals.md for what the signer wants approved.",
+    status=403,
+)
+APPROVAL_INVALID = reason(
+    "signer.approval.invalid",
+    "an approval does not verify at the signer",
+    fix="Ask anew and approve with a passkey that is pinned, from the dashboard's own address.",
+    status=403,
+)
+APPROVER_REFUSED = reason(
+    "signer.approver.refused",
+    "the signer does not change its approvers so",
+    fix="See docs/approvals.md: the first two persons are pinned at the machine, later ones by the present approvers.",
+    status=409,
+)
+APPROVERS_STATE = reason(
+    "signer.approvers.state",
+    "the file of pinned approvers is missing, changed or cannot be written",
+    fix="Restore approvers.json from the newest backup; a signer that has forgotten its approvers must not start.",
+    status=503,
+)
 
 
 class BirthFailed(TrothError):
@@ -199,3 +223,7 @@ class SignerLost(TrothError):
 
 class NotaryUnsafe(TrothError):
     """The notary cannot trust its own memory, so the signer does not start."""
+
+
+class ApproversUnsafe(TrothError):
+    """The signer cannot trust what it knows of approvers, so it does not start."""

@@ -16,6 +16,19 @@ import msgspec
 from troth.pki.issuer_classes import EVERY, IssuerClasses
 from troth.pki.keys.algorithm import KeyAlgorithm
 from troth.pki.keys.model import KeyMetadata, KeyPurpose
+from troth.pki.signer.approvers_protocol import (
+    Approvers,
+    AskApproval,
+    AskedApproval,
+    AskRegistration,
+    Challenge,
+    ListApprovers,
+    PinApprover,
+    Proof,
+    RegisterApprover,
+    RemoveApprover,
+    SetApprovals,
+)
 
 VERSION = 1
 #: A server's answers: the largest is a list of keys with their authorities' certificates.
@@ -75,6 +88,7 @@ class GenerateKey(_Request, frozen=True, tag="generate_key"):
 
     purpose: KeyPurpose
     algorithm: KeyAlgorithm = KeyAlgorithm.P256
+    proofs: tuple[Proof, ...] = ()
 
 
 class ListKeys(_Request, frozen=True, tag="list_keys"):
@@ -115,6 +129,7 @@ class AttachAuthority(_Request, frozen=True, tag="attach_authority"):
     key_id: str
     certificate: bytes
     bounds: Bounds = Bounds()
+    proofs: tuple[Proof, ...] = ()
 
 
 class ReleaseKey(_Request, frozen=True, tag="release_key"):
@@ -205,6 +220,12 @@ class SignedCheckpoint(_Message, frozen=True, tag="signed_checkpoint"):
     note: str | None
 
 
+class Done(_Message, frozen=True, tag="done"):
+    """It is done, and durable."""
+
+    n: int
+
+
 class Failure(_Message, frozen=True, tag="failure"):
     """Nothing was signed. ``code`` is a registered reason's."""
 
@@ -224,8 +245,15 @@ Request: TypeAlias = (
     | Health
     | NotaryStateRequest
     | Checkpoint
+    | ListApprovers
+    | AskRegistration
+    | PinApprover
+    | AskApproval
+    | RegisterApprover
+    | RemoveApprover
+    | SetApprovals
 )
-Answer: TypeAlias = Signature | Key | Keys | SealedKey | HealthReport | NotaryState | SignedCheckpoint | Failure
+Answer: TypeAlias = Signature | Key | Keys | SealedKey | HealthReport | NotaryState | SignedCheckpoint | Failure | Done | Approvers | Challenge | AskedApproval
 
 decode_request = msgspec.msgpack.Decoder(Request).decode
 decode_answer = msgspec.msgpack.Decoder(Answer).decode

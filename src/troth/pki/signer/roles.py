@@ -28,13 +28,19 @@ class Role:
 
 _READS = frozenset({"health", "list_keys", "public_key", "notary_state"})
 
+#: What a relay between browsers and the judge needs: questions, and what takes approvals to be done.
+_RELAYS = frozenset(
+    {"list_approvers", "ask_registration", "ask_approval", "register_approver", "remove_approver", "set_approvals"}
+)
+
 ROLES: Mapping[str, Role] = {
     # Serves strangers, so it gets the least: leaves, within the limits of the key.
-    "web": Role(_READS | {"certify"}, 256 * _KIB),
+    "web": Role(_READS | _RELAYS | {"certify"}, 256 * _KIB),
     # Issues for operators and jobs, renews responders, builds CRLs, has the ledger's checkpoints signed.
     "worker": Role(_READS | {"certify", "sign_crl", "checkpoint", "generate_key:ocsp"}, 64 * _MIB),
     # Answers OCSP with a released key; asks for nothing to be signed.
     "status": Role(_READS | {"release_key"}, 64 * _KIB),
-    # The supervisor, at the first start: makes an authority's key and binds it. It cannot have anything certified.
-    "setup": Role(_READS | {"generate_key:issuing", "attach_authority"}, 64 * _KIB),
+    # The supervisor, at the first start: makes an authority's key and binds it, and pins the first two
+    # approvers. It cannot have anything certified.
+    "setup": Role(_READS | _RELAYS | {"generate_key:issuing", "attach_authority", "pin_approver"}, 256 * _KIB),
 }

@@ -16,7 +16,7 @@ from troth.pki.profile import parse_profile
 from troth.store.pool import Database
 from troth.trust import action_store
 from troth.trust.action_store import ActionKind, ActionState, StagedAction, Why
-from troth.trust.directory_plan import Directory, DirectoryPlan
+from troth.trust.directory_plan import Directory
 from troth.trust.errors import PolicyError
 from troth.trust.explain import span
 from troth.trust.feed_desk import OVERLAP, FeedDesk
@@ -27,6 +27,7 @@ from troth.trust.policy_service import PolicyService
 from troth.trust.policy_store import PolicyVersion
 from troth.trust.store import SubjectStore
 from troth.web.books.certificates import link
+from troth.web.books.changes import directory_changes, policy_change
 from troth.web.books.store import BookStore
 from troth.web.errors import MALFORMED, WebError
 from troth.web.views import Applied, Change, FeedView, FreezeView, PolicyView, StagedView, SubjectLink
@@ -177,10 +178,10 @@ class Documents:
 
     async def _plan(self, kind: str, text: str, prune: bool) -> list[Change]:
         if kind == "directory":
-            return _directory_changes(await self._directory.plan(text, prune=prune))
+            return directory_changes(await self._directory.plan(text, prune=prune))
         if kind == "policy":
             plan = await self._policies.plan(text)
-            return [_policy_change(plan.policy.name, plan.policy.version, plan.before is None, plan.changes)]
+            return [policy_change(plan.policy.name, plan.policy.version, plan.before is None, plan.changes)]
         if kind == "feeds":
             found = await self._desk.preview(parse_feeds(text))
             return [Change("feed", one.feed.name, one.change.value) for one in found]
@@ -190,11 +191,11 @@ class Documents:
         if kind == "directory":
             plan = await self._directory.plan(text, prune=prune)
             await self._directory.apply(plan, actor=by.actor)
-            return _directory_changes(plan)
+            return directory_changes(plan)
         if kind == "policy":
             wanted = await self._policies.plan(text)
             await self._policies.apply(wanted, actor=by.actor)
-            return [_policy_change(wanted.policy.name, wanted.policy.version, wanted.before is None, wanted.changes)]
+            return [policy_change(wanted.policy.name, wanted.policy.version, wanted.before is None, wanted.changes)]
         if kind == "feeds":
             applied = await self._desk.apply(parse_feeds(text), actor=by.actor)
             return [Change("feed", one.feed.name, one.change.value, "", one.secret) for one in applied]
@@ -248,26 +249,6 @@ def _cap(feed: Feed) -> str:
     return (
         f"{feed.cap.percent} % of those or {feed.cap.subjects} subjects in {span(feed.cap.window)}, whichever is more"
     )
-
-
-def _directory_changes(plan: DirectoryPlan) -> list[Change]:
-    changes = [Change(one.kind.value, one.name, "created") for one in plan.created]
-    changes += [
-        Change(one.subject.kind.value, one.subject.name, "changed", ", ".join(sorted(one.fields)))
-        for one in plan.changed
-    ]
-    changes += [
-        Change("fact", f"{one.subject.name} {one.path}", "changed", f"{one.source}: {one.before} → {one.after}")
-        for one in plan.facts
-    ]
-    if plan.prune:
-        changes += [Change(one.kind.value, one.name, "removed") for one in plan.absent]
-    return changes or [Change("directory", plan.file.source, "unchanged")]
-
-
-def _policy_change(name: str, version: int, fresh: bool, changes: bool) -> Change:
-    action = "unchanged" if not changes else "created" if fresh else "changed"
-    return Change("policy", name, action, f"version {version}")
 
 
 def _policy(version: PolicyVersion, *, active: bool) -> PolicyView:
