@@ -54,3 +54,14 @@ def limits_from(certificate: bytes, spki: bytes, bounds: Bounds, now: datetime) 
         path_length=constraints.path_length,
         **msgspec.structs.asdict(bounds),
     )
+
+
+def wider(bounds: Bounds) -> bool:
+    """Whether ``bounds`` let a key do more than the default ones: then the pinned approvers are asked."""
+    usual = Bounds()
+    longer = (
+        bounds.max_validity_seconds > usual.max_validity_seconds
+        or bounds.max_backdate_seconds > usual.max_backdate_seconds
+        or bounds.max_crl_validity_seconds > usual.max_crl_validity_seconds
+    )
+    return bounds.allow_ca or longer or not set(bounds.extended_key_usages) <= set(usual.extended_key_usages)

@@ -20,6 +20,7 @@ from uuid import UUID
 
 from cryptography.exceptions import InvalidSignature
 
+from troth.access.approvals.model import Act
 from troth.kit.errors import INTERNAL, registered_reasons
 from troth.kit.log import get_logger
 from troth.pki.algorithms import load_public, verify
@@ -27,7 +28,8 @@ from troth.pki.keys.algorithm import KeyAlgorithm
 from troth.pki.keys.errors import SecretUnsafe
 from troth.pki.keys.files import read_secret
 from troth.pki.keys.model import KeyMetadata, KeyPurpose
-from troth.pki.signer import protocol
+from troth.pki.signer import acts, protocol
+from troth.pki.signer import approvers_protocol as judging
 from troth.pki.signer.errors import LOST, MALFORMED, UNAVAILABLE, SignerLost, SignerRefused, SignerUnavailable
 from troth.pki.signer.link import Link, LinkLost
 from troth.pki.signer.sealing import Recipient, Sealed
@@ -97,17 +99,25 @@ class SignerClient:
         """The signature over a TBSCertList (DER), whose number must be above the last."""
         return _expect(await self._act(lambda n: protocol.SignCrl(n, key_id, tbs)), protocol.Signature).signature
 
-    async def generate_key(self, purpose: KeyPurpose, algorithm: KeyAlgorithm = KeyAlgorithm.P256) -> KeyMetadata:
-        """Make a key in the signer."""
-        return _expect(await self._act(lambda n: protocol.GenerateKey(n, purpose, algorithm)), protocol.Key).key
+    async def generate_key(
+        self, purpose: KeyPurpose, algorithm: KeyAlgorithm = KeyAlgorithm.P256, *, proofs: Sequence[judging.Proof] = ()
+    ) -> KeyMetadata:
+        """Make a key in the signer; ``proofs`` where it asks for approvals."""
+        given = tuple(proofs)
+        return _expect(await self._act(lambda n: protocol.GenerateKey(n, purpose, algorithm, given)), protocol.Key).key
 
     async def attach_authority(
-        self, key_id: str, certificate: bytes, bounds: protocol.Bounds | None = None
+        self,
+        key_id: str,
+        certificate: bytes,
+        bounds: protocol.Bounds | None = None,
+        *,
+        proofs: Sequence[judging.Proof] = (),
     ) -> KeyMetadata:
-        """Bind an issuing key to its authority's certificate (DER), once."""
-        bounds = bounds or protocol.Bounds()
+        """Bind an issuing key to its authority's certificate (DER), once; ``proofs`` where it asks for approvals."""
+        bounds, given = bounds or protocol.Bounds(), tuple(proofs)
         return _expect(
-            await self._act(lambda n: protocol.AttachAuthority(n, key_id, certificate, bounds)), protocol.Key
+            await self._act(lambda n: protocol.AttachAuthority(n, key_id, certificate, bounds, given)), protocol.Key
         ).key
 
     async def release_key(self, key_id: str) -> bytes:
@@ -122,6 +132,41 @@ class SignerClient:
         return _expect(
             await self._act(lambda n: protocol.Checkpoint(n, old_size, list(leaves), at)), protocol.SignedCheckpoint
         )
+
+    async def approvers(self) -> judging.Approvers:
+        """Whose passkeys are pinned, and how many persons must approve."""
+        return _expect(await self._question(judging.ListApprovers), judging.Approvers)
+
+    async def ask_registration(self, person: str) -> bytes:
+        """The challenge for a new passkey of ``person``."""
+        return _expect(await self._question(lambda n: judging.AskRegistration(n, person)), judging.Challenge).challenge
+
+    async def ask_approval(self, act: Act) -> judging.AskedApproval:
+        """What one approver's passkey is to sign, so that the signer does ``act``."""
+        data = acts.encode(act)
+        return _expect(await self._question(lambda n: judging.AskApproval(n, data)), judging.AskedApproval)
+
+    async def pin_approver(self, person: str, label: str, response: bytes, rp_id: str, origins: Sequence[str]) -> None:
+        """Pin one of the first two persons' passkeys; for the setup role alone."""
+        given = tuple(origins)
+        _expect(await self._act(lambda n: judging.PinApprover(n, person, label, response, rp_id, given)), protocol.Done)
+
+    async def register_approver(
+        self, person: str, label: str, response: bytes, proofs: Sequence[judging.Proof]
+    ) -> None:
+        """Pin a further passkey, approved by the present ones."""
+        given = tuple(proofs)
+        _expect(await self._act(lambda n: judging.RegisterApprover(n, person, label, response, given)), protocol.Done)
+
+    async def remove_approver(self, credential_id: bytes, proofs: Sequence[judging.Proof]) -> None:
+        """Unpin a passkey, approved by the present ones."""
+        given = tuple(proofs)
+        _expect(await self._act(lambda n: judging.RemoveApprover(n, credential_id, given)), protocol.Done)
+
+    async def set_approvals(self, needed: int, proofs: Sequence[judging.Proof]) -> None:
+        """Change how many persons must approve, approved by the present ones."""
+        given = tuple(proofs)
+        _expect(await self._act(lambda n: judging.SetApprovals(n, needed, given)), protocol.Done)
 
     async def list_keys(self, purpose: KeyPurpose | None = None) -> list[KeyMetadata]:
         """All keys, oldest first."""

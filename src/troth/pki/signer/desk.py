@@ -8,13 +8,19 @@ published.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TypeAlias
 
+from troth.access.approvals.model import Act
+from troth.kit.canonical import Json
 from troth.kit.clock import Clock
 from troth.pki.keys.model import Custodian, IssuingLimits, KeyMetadata, KeyPurpose
-from troth.pki.signer import protocol
-from troth.pki.signer.attachment import limits_from
+from troth.pki.signer import acts, protocol
+from troth.pki.signer import approvers_protocol as judging
+from troth.pki.signer.approvers import Judge
+from troth.pki.signer.approvers_desk import JudgeRequest, answer
+from troth.pki.signer.attachment import limits_from, wider
 from troth.pki.signer.certificate_rules import MAX_RESPONDER_VALIDITY, CertificateRules
 from troth.pki.signer.crl_rules import CrlNumbers, check_crl
 from troth.pki.signer.errors import BUSY, KEY_UNATTACHED, LIMIT_RESPONDER, MALFORMED, ROLE, SignerRefused
@@ -28,8 +34,16 @@ _RESPONDER_KEY_LIFE = 2 * MAX_RESPONDER_VALIDITY
 #: Live keys of one purpose. A worker that was taken over fills no disk.
 _MAX_KEYS = {KeyPurpose.OCSP: 256, KeyPurpose.ISSUING: 64}
 
+#: Issuing keys that are made unasked, a first start's and a rollover's; more take approvals once approvers are pinned.
+_UNASKED_KEYS = 16
+
 SlowRequest: TypeAlias = (
-    protocol.SignCrl | protocol.GenerateKey | protocol.AttachAuthority | protocol.ReleaseKey | protocol.Checkpoint
+    protocol.SignCrl
+    | protocol.GenerateKey
+    | protocol.AttachAuthority
+    | protocol.ReleaseKey
+    | protocol.Checkpoint
+    | JudgeRequest
 )
 QuickRequest: TypeAlias = (
     protocol.Certify | protocol.ListKeys | protocol.PublicKey | protocol.Health | protocol.NotaryStateRequest
@@ -52,13 +66,21 @@ class Desk:
     """The signer's operations, without sockets."""
 
     def __init__(
-        self, custodian: Custodian, notary: Notary, numbers: CrlNumbers, clock: Clock, memory: Memory | None = None
+        self,
+        custodian: Custodian,
+        notary: Notary,
+        numbers: CrlNumbers,
+        clock: Clock,
+        memory: Memory | None = None,
+        *,
+        judge: Judge | None = None,
     ) -> None:
         self._custodian = custodian
         self._notary = notary
         self._numbers = numbers
         self._clock = clock
         self._memory = memory or Memory()
+        self._judge = judge
         self._rules: dict[str, CertificateRules] = {}
         self._started_at = clock.now()
         self._by_spki: dict[bytes, KeyMetadata] = {}
@@ -94,6 +116,10 @@ class Desk:
             case protocol.Checkpoint(n=n, old_size=old_size, leaves=leaves, at=at):
                 standing: Standing = self._notary.checkpoint(old_size, leaves, at)
                 return protocol.SignedCheckpoint(n, standing.extended, standing.size, standing.root, standing.note)
+            case _:
+                if self._judge is None:
+                    raise SignerRefused(ROLE, "this signer has no judge")
+                return answer(self._judge, request, self._state_of)
 
     def _certify(self, request: protocol.Certify) -> protocol.Signature:
         key_id = request.key_id
@@ -135,6 +161,8 @@ class Desk:
         self._forget_old(now)
         if sum(key.purpose is purpose for key in self._custodian.list_keys()) >= _MAX_KEYS.get(purpose, 0):
             raise SignerRefused(BUSY, f"the signer holds as many {purpose} keys as it may")
+        if purpose is KeyPurpose.ISSUING and self._issuing_keys() >= _UNASKED_KEYS:
+            self._require(acts.generate(purpose.value, request.algorithm.value), request.proofs)
         until = now + _RESPONDER_KEY_LIFE if purpose is KeyPurpose.OCSP else None
         made = self._custodian.generate(purpose, request.algorithm, use_until=until)
         self._index()
@@ -143,9 +171,22 @@ class Desk:
     def _attach(self, request: protocol.AttachAuthority) -> protocol.Key:
         spki = self._custodian.metadata(request.key_id).public_key
         limits = limits_from(request.certificate, spki, request.bounds, self._clock.now())
+        if wider(request.bounds):
+            self._require(acts.attach(request.key_id, request.certificate, request.bounds), request.proofs)
         attached = self._custodian.attach(request.key_id, request.certificate, limits)
         self._index()
         return protocol.Key(request.n, attached)
+
+    def _require(self, act: Act, proofs: Sequence[judging.Proof]) -> None:
+        if self._judge is not None:
+            self._judge.require(act, self._state_of(act), proofs)
+
+    def _state_of(self, act: Act) -> Json:
+        """What an approval of ``act`` stands on: another key in the meantime, and it is approved anew."""
+        return {"issuing_keys": self._issuing_keys()} if act.kind == acts.GENERATE else {}
+
+    def _issuing_keys(self) -> int:
+        return sum(key.purpose is KeyPurpose.ISSUING for key in self._custodian.list_keys())
 
     def _release(self, request: protocol.ReleaseKey, secret: bytes) -> protocol.SealedKey:
         metadata = self._custodian.metadata(request.key_id)

@@ -253,7 +253,20 @@ Request: TypeAlias = (
     | RemoveApprover
     | SetApprovals
 )
-Answer: TypeAlias = Signature | Key | Keys | SealedKey | HealthReport | NotaryState | SignedCheckpoint | Failure | Done | Approvers | Challenge | AskedApproval
+Answer: TypeAlias = (
+    Signature
+    | Key
+    | Keys
+    | SealedKey
+    | HealthReport
+    | NotaryState
+    | SignedCheckpoint
+    | Failure
+    | Done
+    | Approvers
+    | Challenge
+    | AskedApproval
+)
 
 decode_request = msgspec.msgpack.Decoder(Request).decode
 decode_answer = msgspec.msgpack.Decoder(Answer).decode

@@ -22,6 +22,7 @@ from troth.kit.log import get_logger
 from troth.pki.keys.files import ensure_secret, private_directory
 from troth.pki.keys.software import KeyStore
 from troth.pki.signer import protocol
+from troth.pki.signer.approvers import Judge
 from troth.pki.signer.connection import Connection
 from troth.pki.signer.crl_rules import CrlNumbers
 from troth.pki.signer.desk import Desk, SlowRequest, authorize
@@ -156,7 +157,10 @@ async def serve(settings: SignerSettings, ready: Callable[[], None], *, clock: C
     try:
         notary = Notary.open(settings.data / "notary.json", store, settings.origin, clock)
         numbers = CrlNumbers(settings.data / "keys" / "crl-numbers.state")
-        server = Server(Desk(store, notary, numbers, clock), secrets, settings.allowed_uids | {os.getuid()})
+        judge = Judge.open(settings.data / "approvers.json", directory / "approvers.secret", clock)
+        server = Server(
+            Desk(store, notary, numbers, clock, judge=judge), secrets, settings.allowed_uids | {os.getuid()}
+        )
         listener = await asyncio.get_running_loop().create_unix_server(server.connection, sock=_bind(settings))
         log.info("signer.ready", keys=len(store.list_keys()), ledger_size=notary.standing().size)
         try:

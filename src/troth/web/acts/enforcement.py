@@ -68,9 +68,7 @@ class StagedApproval:
             "standing": subject.standing.value if subject else None,
             "protected": subject.protected if subject else None,
         }
-        return Preview(
-            f"Do what {action.feed} wants of {name}: {action.action.value}", lines, state, size=certificates
-        )
+        return Preview(f"Do what {action.feed} wants of {name}: {action.action.value}", lines, state, size=certificates)
 
     async def execute(self, payload: Mapping[str, Any], order: Order) -> Json:
         """See :class:`~troth.access.approvals.model.Executor`."""

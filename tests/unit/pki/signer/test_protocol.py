@@ -63,6 +63,8 @@ def test_any_bytes_are_a_request_or_a_typed_error(data: bytes) -> None:
 def test_every_permission_in_the_table_is_an_operation() -> None:
     known = {"certify", "sign_crl", "generate_key:ocsp", "generate_key:issuing", "list_keys", "public_key"}
     known |= {"attach_authority", "release_key", "health", "notary_state", "checkpoint"}
+    known |= {"list_approvers", "ask_registration", "pin_approver", "ask_approval", "register_approver"}
+    known |= {"remove_approver", "set_approvals"}
     assert set().union(*(role.permissions for role in ROLES.values())) == known
 
 
