@@ -28,6 +28,8 @@ def usage(*, sign_certificates: bool = False, sign_crls: bool = False) -> x509.K
 
 END_ENTITY = x509.BasicConstraints(ca=False, path_length=None)
 LEAF_USAGE = usage()
+LEAF_NAME = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "leaf")])
+LEAF_NAMES = (x509.DNSName("leaf.example"),)
 SHA256 = hashes.SHA256()
 
 
@@ -82,6 +84,8 @@ def leaf_tbs(
     key_usage: x509.KeyUsage | None = LEAF_USAGE,
     usages: Sequence[x509.ObjectIdentifier] | None = (ExtendedKeyUsageOID.SERVER_AUTH,),
     authority: object = USUAL,
+    subject: x509.Name = LEAF_NAME,
+    names: Sequence[x509.GeneralName] = LEAF_NAMES,
     extra: Sequence[tuple[x509.ExtensionType, bool]] = (),
     digest: hashes.SHA256 | hashes.SHA384 = SHA256,
 ) -> bytes:
@@ -90,13 +94,13 @@ def leaf_tbs(
         authority = x509.AuthorityKeyIdentifier(key_identifier(issuer_spki), None, None)
     builder = (
         x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "leaf")]))
+        .subject_name(subject)
         .issuer_name(issuer)
         .public_key(load_der_public_key(spki or spki_of(LEAF_KEY)))  # type: ignore[arg-type]
         .serial_number(serial or x509.random_serial_number())
         .not_valid_before(now + begins)
         .not_valid_after(now + begins + lasts - timedelta(seconds=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("leaf.example")]), critical=False)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
     )
     if constraints is not None:
         builder = builder.add_extension(constraints, critical=True)

@@ -17,12 +17,20 @@ class KeyPurpose(StrEnum):
     """The one thing a key was made for; it never changes.
 
     ``issuing`` signs certificates and CRLs of one authority. ``ocsp`` is a delegated responder's: it is certified by
-    an issuing key and released, sealed, to status workers. ``notary`` signs ledger checkpoints.
+    an issuing key and released, sealed, to status workers; ``radius`` is a RADIUS server's, released to RADIUS workers
+    in the same way. ``ra`` is a registration authority's (SCEP, EST) and never leaves. ``notary`` signs the ledger's
+    checkpoints.
     """
 
     ISSUING = "issuing"
     OCSP = "ocsp"
     NOTARY = "notary"
+    RA = "ra"
+    RADIUS = "radius"
+
+
+#: Keys that TLS and OCSP libraries must have in their own process; all others stay where they were made.
+RELEASED = frozenset({KeyPurpose.OCSP, KeyPurpose.RADIUS})
 
 
 class IssuingLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -118,7 +126,7 @@ class Custodian(Protocol):
         ...
 
     def export(self, key_id: str) -> bytes:
-        """PKCS#8 of an ``ocsp`` key in the clear, to be sealed at once. Raises KeyRefused for every other purpose."""
+        """PKCS#8 of a key of a :data:`RELEASED` purpose in the clear, to be sealed at once. Raises KeyRefused."""
         ...
 
     def forget(self, key_id: str) -> None:

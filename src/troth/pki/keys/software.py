@@ -54,7 +54,7 @@ from troth.pki.keys.files import (
     sync_directory,
     write_private,
 )
-from troth.pki.keys.model import IssuingLimits, KeyMetadata, KeyPurpose
+from troth.pki.keys.model import RELEASED, IssuingLimits, KeyMetadata, KeyPurpose
 
 log = get_logger("pki")
 
@@ -174,9 +174,9 @@ class KeyStore:
         return self._keep(msgspec.structs.replace(held.metadata, limits=limits, certificate=certificate), held.private)
 
     def export(self, key_id: str) -> bytes:
-        """PKCS#8 of an ``ocsp`` key in the clear, to be sealed at once. Raises KeyRefused for every other purpose."""
+        """PKCS#8 of a key of a :data:`RELEASED` purpose in the clear, to be sealed at once. Raises KeyRefused."""
         held = self._find(key_id)
-        if held.metadata.purpose is not KeyPurpose.OCSP:
+        if held.metadata.purpose not in RELEASED:
             raise KeyRefused(KEY_PURPOSE, f"{key_id} never leaves the signer")
         return to_pkcs8(held.private)
 

@@ -6,11 +6,14 @@ from datetime import datetime
 
 import msgspec
 from cryptography import x509
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
+from troth.pki.issuer_classes import issuer_classes
 from troth.pki.keys.model import IssuingLimits
-from troth.pki.signer.certificate_rules import read_tbs, value_of
+from troth.pki.signer.certificate_rules import extension_value, read_tbs, value_of
+from troth.pki.signer.class_rules import bounds_of
 from troth.pki.signer.errors import AUTHORITY_CERTIFICATE, SignerRefused
+from troth.pki.signer.name_constraints import read_constraints
 from troth.pki.signer.protocol import Bounds
 
 _ANY_USAGE = ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE.dotted_string
@@ -35,10 +38,16 @@ def limits_from(certificate: bytes, spki: bytes, bounds: Bounds, now: datetime) 
         raise SignerRefused(AUTHORITY_CERTIFICATE, "an authority needs a subject and a subject key identifier")
     if not parsed.not_valid_before_utc <= now < parsed.not_valid_after_utc:
         raise SignerRefused(AUTHORITY_CERTIFICATE, "the certificate is not in force")
-    if value_of(extensions, x509.NameConstraints) is not None:
-        # To sign outside of one's own constraints makes certificates that nobody accepts; until they are enforced
-        # here such an authority is refused.
-        raise SignerRefused(AUTHORITY_CERTIFICATE, "name constraints of an authority are not enforced by this signer")
+    name_constraints = extension_value(parsed.tbs_certificate_bytes, ExtensionOID.NAME_CONSTRAINTS)
+    if name_constraints is not None:
+        try:
+            read_constraints(name_constraints)
+        except ValueError as error:
+            raise SignerRefused(AUTHORITY_CERTIFICATE, str(error)) from error
+    if not bounds.issuer_classes or tuple(issuer_classes(bounds.issuer_classes)) != bounds.issuer_classes:
+        raise SignerRefused(AUTHORITY_CERTIFICATE, "the issuer classes must be named, each once and in order")
+    if not set(bounds.extended_key_usages) <= set(bounds_of(bounds.issuer_classes).extended_key_usages):
+        raise SignerRefused(AUTHORITY_CERTIFICATE, "an extended key usage is not for the authority's issuer classes")
     if not bounds.extended_key_usages or _ANY_USAGE in bounds.extended_key_usages:
         raise SignerRefused(AUTHORITY_CERTIFICATE, "the extended key usages must be named")
     if bounds.allow_ca and constraints.path_length == 0:
@@ -52,13 +61,17 @@ def limits_from(certificate: bytes, spki: bytes, bounds: Bounds, now: datetime) 
         not_before=parsed.not_valid_before_utc,
         not_after=parsed.not_valid_after_utc,
         path_length=constraints.path_length,
+        name_constraints=name_constraints,
         **msgspec.structs.asdict(bounds),
     )
 
 
 def wider(bounds: Bounds) -> bool:
-    """Whether ``bounds`` let a key do more than the default ones: then the pinned approvers are asked."""
-    usual = Bounds()
+    """Whether ``bounds`` let a key do more than is usual: then the pinned approvers are asked.
+
+    Usual is what one issuer class may do; an authority of several classes, or of all, is held to the default bounds.
+    """
+    usual = bounds_of(bounds.issuer_classes) if len(bounds.issuer_classes) == 1 else Bounds()
     longer = (
         bounds.max_validity_seconds > usual.max_validity_seconds
         or bounds.max_backdate_seconds > usual.max_backdate_seconds

@@ -13,11 +13,21 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from cryptography import x509
-from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
+from cryptography.x509.oid import ExtensionOID
 
 from troth.pki import der
+from troth.pki.issuer_classes import EVERY
 from troth.pki.keys.algorithm import KeyAlgorithm
 from troth.pki.keys.model import IssuingLimits, KeyMetadata, KeyPurpose
+from troth.pki.signer.class_rules import (
+    NO_POLICY,
+    OCSP_SIGNING,
+    REGISTRATION_AUTHORITY,
+    SERVER_AUTH,
+    SID_EXTENSION,
+    ClassCheck,
+    Policy,
+)
 from troth.pki.signer.errors import (
     LIMIT_ALGORITHM,
     LIMIT_AUTHORITY_KEY,
@@ -26,12 +36,15 @@ from troth.pki.signer.errors import (
     LIMIT_EXTENSION,
     LIMIT_ISSUER,
     LIMIT_KEY_USAGE,
+    LIMIT_NAME_CONSTRAINTS,
+    LIMIT_OWN_KEY,
     LIMIT_RESPONDER,
     LIMIT_SERIAL,
     LIMIT_VALIDITY,
     MALFORMED,
     SignerRefused,
 )
+from troth.pki.signer.name_constraints import NameConstraints
 
 #: A responder with nocheck cannot be revoked (RFC 6960, 4.2.2.2.1), so it lives a week at most.
 MAX_RESPONDER_VALIDITY = timedelta(days=7)
@@ -47,7 +60,6 @@ _UNREADABLE = (
     x509.UnsupportedGeneralNameType,
 )
 _MIN_SERIAL, _MAX_SERIAL = 8, 20
-_RESPONDER = ExtendedKeyUsageOID.OCSP_SIGNING.dotted_string
 #: Extensions that mean something in CA certificates alone (RFC 5280, 4.2.1.5, 4.2.1.10, 4.2.1.11, 4.2.1.14).
 _CA_ONLY = frozenset(
     {
@@ -57,6 +69,29 @@ _CA_ONLY = frozenset(
         ExtensionOID.INHIBIT_ANY_POLICY,
     }
 )
+#: What else may stand in a certificate. All other extensions are refused, critical or not: Windows, for one, believes
+#: its application policies (1.3.6.1.4.1.311.21.10) rather than the extended key usage beside them.
+_KNOWN = frozenset(
+    {
+        ExtensionOID.KEY_USAGE,
+        ExtensionOID.EXTENDED_KEY_USAGE,
+        ExtensionOID.BASIC_CONSTRAINTS,
+        ExtensionOID.AUTHORITY_KEY_IDENTIFIER,
+        ExtensionOID.SUBJECT_KEY_IDENTIFIER,
+        ExtensionOID.SUBJECT_ALTERNATIVE_NAME,
+        ExtensionOID.AUTHORITY_INFORMATION_ACCESS,
+        ExtensionOID.CRL_DISTRIBUTION_POINTS,
+        ExtensionOID.FRESHEST_CRL,
+        ExtensionOID.CERTIFICATE_POLICIES,
+        ExtensionOID.OCSP_NO_CHECK,
+        ExtensionOID.TLS_FEATURE,
+        SID_EXTENSION,
+        x509.ObjectIdentifier("2.5.29.56"),  # noRevAvail (RFC 9608)
+        x509.ObjectIdentifier("1.2.840.113549.1.9.15"),  # S/MIME capabilities (RFC 4262)
+    }
+)
+#: Made by the signer, or not certified for this.
+_OWN_USAGES = {OCSP_SIGNING: KeyPurpose.OCSP, REGISTRATION_AUTHORITY: KeyPurpose.RA}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +139,8 @@ def parse_tbs(tbs: bytes, algorithm: bytes) -> x509.Certificate:
     """``tbs`` as cryptography reads it, under a dummy signature. Raises SignerRefused."""
     try:
         certificate = x509.load_der_x509_certificate(der.sequence(tbs, algorithm, der.bits(bytes(64))))
-        _ = certificate.extensions, certificate.not_valid_before_utc, certificate.not_valid_after_utc
+        _ = certificate.extensions, certificate.subject
+        _ = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     except _UNREADABLE as error:
         raise SignerRefused(MALFORMED, "the TBSCertificate cannot be read") from error
     if certificate.tbs_certificate_bytes != tbs:
@@ -117,14 +153,22 @@ class CertificateRules:
 
     Args:
         own_key: finds the key of this signer that has a given SubjectPublicKeyInfo.
+        policy: what this signer's own configuration says.
     """
 
     def __init__(
-        self, algorithm: KeyAlgorithm, limits: IssuingLimits, own_key: Callable[[bytes], KeyMetadata | None]
+        self,
+        algorithm: KeyAlgorithm,
+        limits: IssuingLimits,
+        own_key: Callable[[bytes], KeyMetadata | None],
+        policy: Policy = NO_POLICY,
     ) -> None:
         self._algorithm = algorithm.signature_algorithm
         self._limits = limits
-        self._usages = frozenset(limits.extended_key_usages)
+        self._classes = ClassCheck(limits.issuer_classes, policy.reserved)
+        self._usages = frozenset(limits.extended_key_usages) & self._classes.usages
+        self._constraints = None if limits.name_constraints is None else NameConstraints(limits.name_constraints)
+        self._foreign_radius_keys = policy.foreign_radius_keys
         self._own_key = own_key
 
     def check(self, tbs: bytes, now: datetime) -> bytes:
@@ -142,8 +186,14 @@ class CertificateRules:
         self._check_authority_key(extensions)
         ca = self._check_ca(extensions)
         usages = self._check_usages(extensions, ca)
-        _check_extension_set(extensions, ca, responder=_RESPONDER in usages)
-        self._check_own_key(fields.spki, certificate, usages)
+        sid = _check_extension_set(extensions, ca, responder=OCSP_SIGNING in usages)
+        names, subject = value_of(extensions, x509.SubjectAlternativeName) or (), certificate.subject
+        radius = self._classes.check(names, subject, usages, sid=sid)
+        if self._constraints is not None:
+            self._constraints.check(names, subject, server=SERVER_AUTH in usages)
+            if ca and not self._constraints.carried_by(value_of(extensions, x509.NameConstraints)):
+                raise SignerRefused(LIMIT_NAME_CONSTRAINTS, "a CA certificate carries its issuer's constraints")
+        self._check_own_key(fields.spki, certificate, usages, ca=ca, radius=radius)
         return fields.serial
 
     def _check_validity(self, certificate: x509.Certificate, now: datetime) -> None:
@@ -180,40 +230,64 @@ class CertificateRules:
             raise SignerRefused(LIMIT_KEY_USAGE)
         extended = value_of(extensions, x509.ExtendedKeyUsage)
         if extended is None:
-            if not ca:
+            # Without one a subordinate authority could issue for any class.
+            if not ca or self._limits.issuer_classes != EVERY:
                 raise SignerRefused(LIMIT_EXTENDED_KEY_USAGE, "extended key usage is never absent")
             return frozenset()
         usages = frozenset(oid.dotted_string for oid in extended)
         if not usages or not usages <= self._usages:
             raise SignerRefused(LIMIT_EXTENDED_KEY_USAGE)
-        if _RESPONDER in usages and (ca or len(usages) > 1):
-            raise SignerRefused(LIMIT_EXTENDED_KEY_USAGE, "OCSPSigning stands alone, in a certificate that is no CA's")
+        if not usages.isdisjoint(_OWN_USAGES) and (ca or len(usages) > 1):
+            raise SignerRefused(
+                LIMIT_EXTENDED_KEY_USAGE, "OCSPSigning and cmcRA stand alone, in a certificate that is no CA's"
+            )
         return usages
 
-    def _check_own_key(self, spki: bytes, certificate: x509.Certificate, usages: frozenset[str]) -> None:
+    def _check_own_key(
+        self, spki: bytes, certificate: x509.Certificate, usages: frozenset[str], *, ca: bool, radius: bool
+    ) -> None:
+        """Keys that speak for Troth are certified only if they were made here, and then only for what they are."""
         own = self._own_key(spki)
-        if _RESPONDER not in usages:
-            if own is not None:
-                raise SignerRefused(LIMIT_RESPONDER, "the signer's own keys are certified as responders alone")
-            return
-        if own is None or own.purpose is not KeyPurpose.OCSP:
-            raise SignerRefused(LIMIT_RESPONDER)
-        begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-        too_long = end - begin + timedelta(seconds=1) > MAX_RESPONDER_VALIDITY
-        if too_long or (own.use_until is not None and end > own.use_until):
-            raise SignerRefused(LIMIT_VALIDITY, "a responder lives 7 days at most, and no longer than its key")
+        purpose = None if own is None else own.purpose
+        for usage, needed in _OWN_USAGES.items():
+            if usage in usages:
+                if own is None or purpose is not needed:
+                    raise SignerRefused(LIMIT_RESPONDER if needed is KeyPurpose.OCSP else LIMIT_OWN_KEY)
+                if needed is KeyPurpose.OCSP:
+                    _check_responder(certificate, own)
+                return
+        if radius:
+            if purpose is not KeyPurpose.RADIUS and not (own is None and self._foreign_radius_keys):
+                raise SignerRefused(LIMIT_OWN_KEY, "a RADIUS server's key is made in the signer")
+        elif own is not None and not (ca and purpose is KeyPurpose.ISSUING):
+            raise SignerRefused(LIMIT_RESPONDER, f"the signer's own {purpose} keys serve their purpose alone")
 
 
-def _check_extension_set(extensions: x509.Extensions, ca: bool, *, responder: bool) -> None:
+def _check_responder(certificate: x509.Certificate, own: KeyMetadata) -> None:
+    begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    too_long = end - begin + timedelta(seconds=1) > MAX_RESPONDER_VALIDITY
+    if too_long or (own.use_until is not None and end > own.use_until):
+        raise SignerRefused(LIMIT_VALIDITY, "a responder lives 7 days at most, and no longer than its key")
+
+
+def _check_extension_set(extensions: x509.Extensions, ca: bool, *, responder: bool) -> bool:
+    """Whether a security identifier is among them. Raises SignerRefused for what does not belong there."""
+    sid = False
     for extension in extensions:
-        unknown = isinstance(extension.value, x509.UnrecognizedExtension)
-        if extension.critical and unknown:
-            raise SignerRefused(LIMIT_EXTENSION, f"critical {extension.oid.dotted_string} is not known here")
-        if extension.oid in _CA_ONLY and not ca:
-            raise SignerRefused(LIMIT_EXTENSION, f"{extension.oid.dotted_string} belongs in CA certificates")
-        # nocheck exempts from revocation: for responders, which live a week, and for nothing else.
-        if extension.oid == ExtensionOID.OCSP_NO_CHECK and not responder:
-            raise SignerRefused(LIMIT_EXTENSION, "ocsp-nocheck belongs in a responder's certificate")
+        oid = extension.oid
+        if oid in _KNOWN:
+            if oid == SID_EXTENSION:
+                sid = True
+            # nocheck exempts from revocation: for responders, which live a week, and for nothing else.
+            elif oid == ExtensionOID.OCSP_NO_CHECK and not responder:
+                raise SignerRefused(LIMIT_EXTENSION, "ocsp-nocheck belongs in a responder's certificate")
+        elif oid not in _CA_ONLY:
+            raise SignerRefused(LIMIT_EXTENSION, f"{oid.dotted_string} is not known here")
+        elif not ca:
+            raise SignerRefused(LIMIT_EXTENSION, f"{oid.dotted_string} belongs in CA certificates")
+        if extension.critical and isinstance(extension.value, x509.UnrecognizedExtension):
+            raise SignerRefused(LIMIT_EXTENSION, f"critical {oid.dotted_string} cannot be read here")
+    return sid
 
 
 def value_of(extensions: x509.Extensions, kind: type[_T]) -> _T | None:
@@ -222,3 +296,21 @@ def value_of(extensions: x509.Extensions, kind: type[_T]) -> _T | None:
         return extensions.get_extension_for_class(kind).value
     except x509.ExtensionNotFound:
         return None
+
+
+def extension_value(tbs: bytes, oid: x509.ObjectIdentifier) -> bytes | None:
+    """The octets of an extension's value in a TBSCertificate as they stand, or None. Raises SignerRefused."""
+    wanted = der.oid(oid.dotted_string)
+    try:
+        reader = der.Reader(tbs).enter(der.SEQUENCE)
+        while reader.peek() != 0xA3:
+            reader.whole()
+        extensions = reader.enter(0xA3).enter(der.SEQUENCE)
+        while not extensions.empty:
+            one = extensions.enter(der.SEQUENCE)
+            if one.whole() == wanted:
+                one.take(der.BOOLEAN)
+                return one.read(der.OCTET_STRING)
+    except der.DerError as error:
+        raise SignerRefused(MALFORMED, f"TBSCertificate: {error}") from error
+    return None

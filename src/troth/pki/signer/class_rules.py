@@ -57,7 +57,7 @@ class ClassRule:
     Attributes:
         usages: extended key usages, dotted. Each authority certifies its own OCSP responder.
         names: kinds of subject alternative names.
-        max_validity_days: of certificates, unless the authority is bound closer.
+        max_validity_days: of certificates, where the authority is bound no closer.
         log_on: names that Active Directory logs somebody on by: UPN, SID.
     """
 
@@ -134,6 +134,22 @@ class ReservedNames:
         """Whether a client that looks for a reserved name would take ``name`` for it."""
         name = name.strip().lower().rstrip(".")
         return name in self._names or name in self._wildcards or name.endswith(self._suffixes)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the signer reads in its own configuration.
+
+    Attributes:
+        reserved: names of RADIUS servers.
+        foreign_radius_keys: certify RADIUS servers whose key the signer has not made: for those that are not Troth's.
+    """
+
+    reserved: ReservedNames
+    foreign_radius_keys: bool = False
+
+
+NO_POLICY = Policy(ReservedNames())
 
 
 class ClassCheck:

@@ -15,13 +15,14 @@ from typing import TypeAlias
 from troth.access.approvals.model import Act
 from troth.kit.canonical import Json
 from troth.kit.clock import Clock
-from troth.pki.keys.model import Custodian, IssuingLimits, KeyMetadata, KeyPurpose
+from troth.pki.keys.model import RELEASED, Custodian, IssuingLimits, KeyMetadata, KeyPurpose
 from troth.pki.signer import acts, protocol
 from troth.pki.signer import approvers_protocol as judging
 from troth.pki.signer.approvers import Judge
 from troth.pki.signer.approvers_desk import JudgeRequest, answer
 from troth.pki.signer.attachment import limits_from, wider
 from troth.pki.signer.certificate_rules import MAX_RESPONDER_VALIDITY, CertificateRules
+from troth.pki.signer.class_rules import NO_POLICY, Policy
 from troth.pki.signer.crl_rules import CrlNumbers, check_crl
 from troth.pki.signer.errors import BUSY, KEY_UNATTACHED, LIMIT_RESPONDER, MALFORMED, ROLE, SignerRefused
 from troth.pki.signer.memory import Memory
@@ -32,7 +33,7 @@ from troth.pki.signer.sealing import seal
 #: An OCSP key is certified in its first week, and its certificate lives a week.
 _RESPONDER_KEY_LIFE = 2 * MAX_RESPONDER_VALIDITY
 #: Live keys of one purpose. A worker that was taken over fills no disk.
-_MAX_KEYS = {KeyPurpose.OCSP: 256, KeyPurpose.ISSUING: 64}
+_MAX_KEYS = {KeyPurpose.OCSP: 256, KeyPurpose.ISSUING: 64, KeyPurpose.RA: 64, KeyPurpose.RADIUS: 64}
 
 #: Issuing keys that are made unasked, a first start's and a rollover's; more take approvals once approvers are pinned.
 _UNASKED_KEYS = 16
@@ -74,6 +75,7 @@ class Desk:
         memory: Memory | None = None,
         *,
         judge: Judge | None = None,
+        policy: Policy = NO_POLICY,
     ) -> None:
         self._custodian = custodian
         self._notary = notary
@@ -81,6 +83,7 @@ class Desk:
         self._clock = clock
         self._memory = memory or Memory()
         self._judge = judge
+        self._policy = policy
         self._rules: dict[str, CertificateRules] = {}
         self._started_at = clock.now()
         self._by_spki: dict[bytes, KeyMetadata] = {}
@@ -102,8 +105,8 @@ class Desk:
                 at = self._notary.standing()
                 return protocol.NotaryState(n, at.size, at.root, at.note, str(self._notary.verifier_key))
 
-    def slow(self, request: SlowRequest, secret: bytes) -> protocol.Answer:
-        """Answer on the slow lane's thread; ``secret`` is the asking role's. Raises as :meth:`quick`."""
+    def slow(self, request: SlowRequest, secret: bytes, releases: KeyPurpose | None = None) -> protocol.Answer:
+        """Answer on the slow lane's thread; ``secret`` and ``releases`` are the role's. Raises as :meth:`quick`."""
         match request:
             case protocol.SignCrl():
                 return self._sign_crl(request)
@@ -112,7 +115,7 @@ class Desk:
             case protocol.AttachAuthority():
                 return self._attach(request)
             case protocol.ReleaseKey():
-                return self._release(request, secret)
+                return self._release(request, secret, releases)
             case protocol.Checkpoint(n=n, old_size=old_size, leaves=leaves, at=at):
                 standing: Standing = self._notary.checkpoint(old_size, leaves, at)
                 return protocol.SignedCheckpoint(n, standing.extended, standing.size, standing.root, standing.note)
@@ -133,7 +136,9 @@ class Desk:
     def _compile(self, key_id: str) -> CertificateRules:
         metadata, limits = self._issuing(key_id)
         # Limits never change once a key is attached, so what was compiled stays true.
-        rules = self._rules[key_id] = CertificateRules(metadata.algorithm, limits, lambda spki: self._by_spki.get(spki))
+        rules = self._rules[key_id] = CertificateRules(
+            metadata.algorithm, limits, lambda spki: self._by_spki.get(spki), self._policy
+        )
         return rules
 
     def _issuing(self, key_id: str) -> tuple[KeyMetadata, IssuingLimits]:
@@ -188,10 +193,12 @@ class Desk:
     def _issuing_keys(self) -> int:
         return sum(key.purpose is KeyPurpose.ISSUING for key in self._custodian.list_keys())
 
-    def _release(self, request: protocol.ReleaseKey, secret: bytes) -> protocol.SealedKey:
+    def _release(self, request: protocol.ReleaseKey, secret: bytes, releases: KeyPurpose | None) -> protocol.SealedKey:
         metadata = self._custodian.metadata(request.key_id)
-        if metadata.purpose is not KeyPurpose.OCSP:
+        if metadata.purpose not in RELEASED:
             raise SignerRefused(LIMIT_RESPONDER, "this key never leaves the signer")
+        if metadata.purpose is not releases:
+            raise SignerRefused(ROLE, f"a key of purpose {metadata.purpose} is not for this role")
         plain = self._custodian.export(request.key_id)
         sealed = seal(plain, request.recipient, secret=secret, context=request.key_id)
         return protocol.SealedKey(request.n, sealed.ephemeral, sealed.ciphertext)

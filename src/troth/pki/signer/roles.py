@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from troth.pki.keys.model import KeyPurpose
+
 _KIB = 1024
 _MIB = 1024 * _KIB
 
@@ -20,13 +22,16 @@ class Role:
     Attributes:
         permissions: operations.
         max_frame: octets of one request. A leaf with a thousand names has 40 KiB; a CRL of 100,000 entries 5 MiB.
+        releases: the one purpose whose keys are handed out to it.
     """
 
     permissions: frozenset[str]
     max_frame: int
+    releases: KeyPurpose | None = None
 
 
 _READS = frozenset({"health", "list_keys", "public_key", "notary_state"})
+_GENERATES = frozenset({"generate_key:ocsp", "generate_key:ra", "generate_key:radius"})
 
 #: What a relay between browsers and the judge needs: questions, and what takes approvals to be done.
 _RELAYS = frozenset(
@@ -37,9 +42,11 @@ ROLES: Mapping[str, Role] = {
     # Serves strangers, so it gets the least: leaves, within the limits of the key.
     "web": Role(_READS | _RELAYS | {"certify"}, 256 * _KIB),
     # Issues for operators and jobs, renews responders, builds CRLs, has the ledger's checkpoints signed.
-    "worker": Role(_READS | {"certify", "sign_crl", "checkpoint", "generate_key:ocsp"}, 64 * _MIB),
+    "worker": Role(_READS | {"certify", "sign_crl", "checkpoint"} | _GENERATES, 64 * _MIB),
     # Answers OCSP with a released key; asks for nothing to be signed.
-    "status": Role(_READS | {"release_key"}, 64 * _KIB),
+    "status": Role(_READS | {"release_key"}, 64 * _KIB, releases=KeyPurpose.OCSP),
+    # Proves the network's server to supplicants with a released key; asks for nothing to be signed either.
+    "radius": Role(_READS | {"release_key"}, 64 * _KIB, releases=KeyPurpose.RADIUS),
     # The supervisor, at the first start: makes an authority's key and binds it, and pins the first two
     # approvers. It cannot have anything certified.
     "setup": Role(_READS | _RELAYS | {"generate_key:issuing", "attach_authority", "pin_approver"}, 256 * _KIB),

@@ -23,6 +23,7 @@ from troth.pki.keys.files import ensure_secret, private_directory
 from troth.pki.keys.software import KeyStore
 from troth.pki.signer import protocol
 from troth.pki.signer.approvers import Judge
+from troth.pki.signer.class_rules import NO_POLICY, Policy
 from troth.pki.signer.connection import Connection
 from troth.pki.signer.crl_rules import CrlNumbers
 from troth.pki.signer.desk import Desk, SlowRequest, authorize
@@ -48,12 +49,14 @@ class SignerSettings:
         socket: where to listen; the path must fit in sun_path (107 octets).
         origin: the ledger's name in checkpoints, ``<host>/ledger``; fixed by the first start.
         allowed_uids: besides the signer's own.
+        policy: limits that come from the signer's configuration.
     """
 
     data: Path
     socket: Path
     origin: str
     allowed_uids: frozenset[int] = frozenset()
+    policy: Policy = NO_POLICY
 
 
 class Server:
@@ -133,9 +136,10 @@ class Server:
 
     async def _answer_slowly(self, connection: Connection, request: SlowRequest) -> None:
         answer: protocol.Answer
+        releases = None if connection.role is None else connection.role.releases
         try:
             loop = asyncio.get_running_loop()
-            answer = await loop.run_in_executor(self._slow, self._desk.slow, request, connection.secret)
+            answer = await loop.run_in_executor(self._slow, self._desk.slow, request, connection.secret, releases)
         except Exception as error:  # noqa: BLE001 - as above
             answer = _failure(connection, request, error)
         finally:
@@ -158,9 +162,8 @@ async def serve(settings: SignerSettings, ready: Callable[[], None], *, clock: C
         notary = Notary.open(settings.data / "notary.json", store, settings.origin, clock)
         numbers = CrlNumbers(settings.data / "keys" / "crl-numbers.state")
         judge = Judge.open(settings.data / "approvers.json", directory / "approvers.secret", clock)
-        server = Server(
-            Desk(store, notary, numbers, clock, judge=judge), secrets, settings.allowed_uids | {os.getuid()}
-        )
+        desk = Desk(store, notary, numbers, clock, judge=judge, policy=settings.policy)
+        server = Server(desk, secrets, settings.allowed_uids | {os.getuid()})
         listener = await asyncio.get_running_loop().create_unix_server(server.connection, sock=_bind(settings))
         log.info("signer.ready", keys=len(store.list_keys()), ledger_size=notary.standing().size)
         try:

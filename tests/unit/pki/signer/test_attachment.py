@@ -9,6 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.support.signing import authority_certificate, key_identifier, spki_of
+from troth.pki.issuer_classes import IssuerClass
 from troth.pki.signer.attachment import limits_from
 from troth.pki.signer.errors import SignerRefused
 from troth.pki.signer.protocol import Bounds
@@ -35,7 +36,10 @@ def test_limits_say_what_the_certificate_says() -> None:
         (authority_certificate(SPKI, NOW, identifier=False), Bounds()),
         (authority_certificate(SPKI, NOW - timedelta(days=366)), Bounds()),
         (authority_certificate(SPKI, NOW + timedelta(days=2)), Bounds()),
-        (authority_certificate(SPKI, NOW, constraints=x509.NameConstraints([x509.DNSName("a")], None)), Bounds()),
+        (authority_certificate(SPKI, NOW, constraints=x509.NameConstraints([x509.DNSName("a/b")], None)), Bounds()),
+        (authority_certificate(SPKI, NOW), Bounds(issuer_classes=())),
+        (authority_certificate(SPKI, NOW), Bounds(issuer_classes=(IssuerClass.PEOPLE,))),
+        (authority_certificate(SPKI, NOW), Bounds(issuer_classes=(IssuerClass.OPEN,) * 2)),
         (authority_certificate(SPKI, NOW), Bounds(extended_key_usages=())),
         (authority_certificate(SPKI, NOW), Bounds(extended_key_usages=("2.5.29.37.0",))),
         (authority_certificate(SPKI, NOW), Bounds(allow_ca=True)),
@@ -44,7 +48,8 @@ def test_limits_say_what_the_certificate_says() -> None:
         (b"\x30\x00", Bounds()),
     ],
     ids=[
-        "another key", "no CA", "no cRLSign", "no key identifier", "expired", "not yet", "name constraints", "no EKU",
+        "another key", "no CA", "no cRLSign", "no key identifier", "expired", "not yet",
+        "name constraints that make no sense", "no class", "an EKU of another class", "a class twice", "no EKU",
         "any EKU", "CA under path length 0", "negative", "beyond time", "no certificate",
     ],
 )  # fmt: skip

@@ -61,8 +61,16 @@ def test_any_bytes_are_a_request_or_a_typed_error(data: bytes) -> None:
 
 
 def test_every_permission_in_the_table_is_an_operation() -> None:
-    known = {"certify", "sign_crl", "generate_key:ocsp", "generate_key:issuing", "list_keys", "public_key"}
-    known |= {"attach_authority", "release_key", "health", "notary_state", "checkpoint"}
+    known = {
+        "certify",
+        "sign_crl",
+        "generate_key:ocsp",
+        "generate_key:ra",
+        "generate_key:radius",
+        "list_keys",
+        "public_key",
+    }
+    known |= {"generate_key:issuing", "attach_authority", "release_key", "health", "notary_state", "checkpoint"}
     known |= {"list_approvers", "ask_registration", "pin_approver", "ask_approval", "register_approver"}
     known |= {"remove_approver", "set_approvals"}
     assert set().union(*(role.permissions for role in ROLES.values())) == known
@@ -70,6 +78,6 @@ def test_every_permission_in_the_table_is_an_operation() -> None:
 
 def test_no_role_but_setup_touches_authorities_and_none_can_do_everything() -> None:
     assert [name for name, role in ROLES.items() if "attach_authority" in role.permissions] == ["setup"]
-    assert [name for name, role in ROLES.items() if "release_key" in role.permissions] == ["status"]
+    assert [name for name, role in ROLES.items() if "release_key" in role.permissions] == ["status", "radius"]
     assert [name for name, role in ROLES.items() if "checkpoint" in role.permissions] == ["worker"]
     assert "certify" not in ROLES["setup"].permissions
