@@ -55,15 +55,19 @@ def reference(*, output: Output = "text") -> int:
 def markdown(sections: tuple[Section, ...]) -> str:
     """The reference page."""
     parts = [_INTRODUCTION]
-    for section in sections:
-        parts.append(f"## [{section.name}]\n\n{section.about.replace('``', '`')}\n")
+    for section in (*sections, *configuration.describe_tables()):
+        kind = f', kind = "{section.kind}"' if section.kind else ""
+        parts.append(f"## [{section.name}]{kind}\n\n{section.about.replace('``', '`')}\n")
         rows = ["| key | type | default | |", "| --- | --- | --- | --- |"]
         rows += [
-            f"| `{one.key}` | {_type(one)} | `{json.dumps(_plain(one.default))}` | {one.description} |"
-            for one in section.settings
+            f"| `{one.key}` | {_type(one)} | {_told(one.default)} | {one.description} |" for one in section.settings
         ]
         parts.append("\n".join(rows) + "\n")
     return "\n".join(parts)
+
+
+def _told(default: object) -> str:
+    return default if default is configuration.REQUIRED else f"`{json.dumps(_plain(default))}`"
 
 
 def _type(one: Setting) -> str:

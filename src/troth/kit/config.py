@@ -12,17 +12,19 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, get_args
 from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 from msgspec import inspect as shape
 
 from troth.kit.errors import TrothError, reason
-from troth.kit.settings import Config
+from troth.kit.settings import Config, CustodianSettings
 
 FILE_NAME = "troth.toml"
 ENV_PREFIX = "TROTH__"
+#: In place of a default: the key must be given.
+REQUIRED: Final = "required"
 
 UNREADABLE = reason(
     "config.unreadable",
@@ -74,11 +76,12 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One section of the reference."""
+    """One section of the reference; ``kind`` is of a named table that says ``kind = "…"``."""
 
     name: str
     about: str
     settings: tuple[Setting, ...]
+    kind: str = ""
 
 
 def load(data_dir: Path, environ: Mapping[str, str] = os.environ) -> Config:
@@ -107,6 +110,20 @@ def describe() -> tuple[Section, ...]:
         settings = tuple(_setting(section.name, key) for key in msgspec.structs.fields(section.type))
         found.append(Section(section.name, " ".join((section.type.__doc__ or "").split()), settings))
     return tuple(found)
+
+
+def describe_tables() -> tuple[Section, ...]:
+    """The kinds of table that a named table may be, as sections of the reference: ``signer.custodians.NAME``."""
+    kinds = get_args(CustodianSettings)
+    return tuple(
+        Section(
+            "signer.custodians.NAME",
+            " ".join((kind.__doc__ or "").split()),
+            tuple(_setting("signer.custodians.NAME", key) for key in msgspec.structs.fields(kind)),
+            kind=str(kind.__struct_config__.tag),
+        )
+        for kind in kinds
+    )
 
 
 def public_values(config: Config) -> dict[str, dict[str, object]]:
@@ -195,7 +212,7 @@ def _setting(section: str, key: msgspec.structs.FieldInfo) -> Setting:
         section=section,
         key=key.name,
         type_name=_type_name(node),
-        default=key.default,
+        default=_default(key),
         unit=str(extra.get("unit", "")),
         bounds=_bounds(node),
         description=description,
@@ -203,8 +220,17 @@ def _setting(section: str, key: msgspec.structs.FieldInfo) -> Setting:
     )
 
 
+def _default(key: msgspec.structs.FieldInfo) -> object:
+    """The key's default; :data:`REQUIRED` when it has none."""
+    if key.default is not msgspec.NODEFAULT:
+        return key.default
+    return REQUIRED if key.default_factory is msgspec.NODEFAULT else key.default_factory()
+
+
 def _type_name(node: shape.Type) -> str:
     match node:
+        case shape.DictType():
+            return "tables"
         case shape.BoolType():
             return "boolean"
         case shape.IntType():

@@ -7,7 +7,7 @@ Lengths of time are whole numbers whose name ends in their unit.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta, Struct, field
 
@@ -74,6 +74,95 @@ class ProcessSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     web: Annotated[int, Meta(ge=1, le=64, description="Processes that share the https and admin listeners.")] = 2
     status: Annotated[int, Meta(ge=1, le=64, description="Processes that share the http listener.")] = 1
+
+
+_Timeout = Annotated[
+    int,
+    Meta(
+        ge=1,
+        le=60,
+        description="Longest time for one exchange; making a key may take ten times that.",
+        extra={"unit": "seconds"},
+    ),
+]
+
+
+class Pkcs11Custodian(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="pkcs11"):
+    """A PKCS#11 token: an HSM, a smart card, SoftHSM. Extra ``hsm``. Makes p256, p384, rsa3072, rsa4096, ed25519."""
+
+    module: Annotated[str, Meta(description="Path of the vendor's PKCS#11 library.", pattern=r"\A/")]
+    token_label: Annotated[str, Meta(description="Label of the token in it.", min_length=1, max_length=32)]
+    pin: Annotated[
+        str,
+        Meta(
+            description="Where the PIN is: `file:/PATH` (mode 0600), `credential:NAME` (systemd's) or `unseal` (by "
+            "people, after each start). Never the PIN itself.",
+            pattern=r"\A(file:/.+|credential:[^/]+|unseal)\Z",
+        ),
+    ]
+    timeout_seconds: _Timeout = 5
+
+
+class AwsCustodian(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="aws"):
+    """AWS KMS. Extra ``aws``. Makes p256, p384, rsa3072, rsa4096, mldsa44, mldsa65, mldsa87."""
+
+    region: Annotated[str, Meta(description="As `eu-central-1`.", pattern=r"\A[a-z0-9-]+\Z")]
+    credentials_file: Annotated[
+        str, Meta(description="AWS credentials file, mode 0600. Empty: the machine's own identity.")
+    ] = ""
+    endpoint_url: Annotated[
+        str, Meta(description="Private endpoint. Empty: the region's.", pattern=r"\A(https?://\S+)?\Z")
+    ] = ""
+    timeout_seconds: _Timeout = 5
+
+
+class GcpCustodian(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="gcp"):
+    """Google Cloud KMS. Extra ``gcp``. Makes p256, p384, rsa3072, rsa4096, mldsa44, mldsa65, mldsa87."""
+
+    key_ring: Annotated[
+        str,
+        Meta(
+            description="`projects/…/locations/…/keyRings/…`",
+            pattern=r"\Aprojects/[^/]+/locations/[^/]+/keyRings/[^/]+\Z",
+        ),
+    ]
+    protection: Annotated[Literal["HSM", "SOFTWARE"], Meta(description="What new keys must have.")] = "HSM"
+    credentials_file: Annotated[
+        str, Meta(description="Service account file, mode 0600. Empty: the machine's own identity.")
+    ] = ""
+    timeout_seconds: _Timeout = 5
+
+
+class AzureCustodian(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="azure"):
+    """Azure Key Vault or Managed HSM. Extra ``azure``. Makes p256, p384, rsa3072, rsa4096."""
+
+    vault_url: Annotated[str, Meta(description="`https://….vault.azure.net`", pattern=r"\Ahttps://[^/\s]+/?\Z")]
+    hsm: Annotated[bool, Meta(description="New keys must be held in an HSM (premium vaults).")] = True
+    client_id: Annotated[str, Meta(description="A user-assigned identity. Empty: the machine's own.")] = ""
+    timeout_seconds: _Timeout = 5
+
+
+CustodianSettings: TypeAlias = Pkcs11Custodian | AwsCustodian | GcpCustodian | AzureCustodian
+
+
+class SignerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who holds the keys of authorities. Those of OCSP responders and of the ledger's notary are software keys."""
+
+    issuing_custodian: Annotated[
+        str,
+        Meta(
+            description="Who makes new issuing keys: `software`, or a custodian as `KIND:NAME`.",
+            pattern=r"\A(software|(pkcs11|aws|gcp|azure):[a-z0-9-]{1,32})\Z",
+        ),
+    ] = "software"
+    issuing_algorithm: Annotated[
+        Literal["p256", "p384", "rsa3072", "rsa4096", "ed25519", "mldsa44", "mldsa65", "mldsa87"],
+        Meta(description="Kind of new issuing keys."),
+    ] = "p256"
+    custodians: Annotated[
+        dict[Annotated[str, Meta(pattern=r"\A[a-z0-9-]{1,32}\Z")], CustodianSettings],
+        Meta(description="Tokens and key services by name, one table each: `[signer.custodians.NAME]`, below."),
+    ] = {}
 
 
 class AcmeSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -200,6 +289,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     database: DatabaseSettings = field(default_factory=DatabaseSettings)
     listen: ListenSettings = field(default_factory=ListenSettings)
     processes: ProcessSettings = field(default_factory=ProcessSettings)
+    signer: SignerSettings = field(default_factory=SignerSettings)
     acme: AcmeSettings = field(default_factory=AcmeSettings)
     ocsp: OcspSettings = field(default_factory=OcspSettings)
     crl: CrlSettings = field(default_factory=CrlSettings)

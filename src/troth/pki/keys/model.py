@@ -12,6 +12,9 @@ import msgspec
 from troth.pki.issuer_classes import EVERY, IssuerClasses
 from troth.pki.keys.algorithm import KeyAlgorithm
 
+#: The custodian of keys that this process holds itself.
+SOFTWARE = "software"
+
 
 class KeyPurpose(StrEnum):
     """The one thing a key was made for; it never changes.
@@ -75,6 +78,8 @@ class KeyMetadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         use_until: after that moment the key is not certified any more and is forgotten; None for keys that stay.
         limits: of an issuing key, once it is attached to its authority.
         certificate: the authority's certificate, DER, once attached.
+        custodian: who holds the private key: ``software``, or ``<kind>:<name>`` as the settings name it.
+        evidence: what the custodian said of the key when it was made, read back: (attribute, value).
     """
 
     key_id: str
@@ -85,6 +90,8 @@ class KeyMetadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     use_until: datetime | None = None
     limits: IssuingLimits | None = None
     certificate: bytes | None = None
+    custodian: str = SOFTWARE
+    evidence: tuple[tuple[str, str], ...] = ()
 
 
 class SigningKey(Protocol):
@@ -101,7 +108,10 @@ class SigningKey(Protocol):
 
 
 class Custodian(Protocol):
-    """Who holds keys."""
+    """Who holds keys.
+
+    All methods block, for a disk flush or for as long as a token or a key service takes (each has its time limit).
+    """
 
     def generate(
         self, purpose: KeyPurpose, algorithm: KeyAlgorithm = KeyAlgorithm.P256, *, use_until: datetime | None = None

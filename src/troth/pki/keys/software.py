@@ -130,6 +130,11 @@ class KeyStore:
             raise
         return store
 
+    @property
+    def secret(self) -> bytes:
+        """The store's secret, for what else of keys is authenticated with it."""
+        return self._secret
+
     def close(self) -> None:
         """Let another process open the store."""
         self._held = {}
