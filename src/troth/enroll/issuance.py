@@ -6,23 +6,27 @@ A door (ACME now, SCEP and EST later, an operator's command) proves what can be 
 1. whose names are these: the subjects they belong to, or a workload made for them;
 2. the judge decides for each subject, on facts of this moment; the strictest outcome counts;
 3. a refusal is recorded and told;
-4. the gate issues, from the authority of the profile's class, in units that carry the decision, the door's own rows
+4. the profile makes the certificate's names of the same facts: what the decision rests on is what it says;
+5. the gate issues, from the authority of the profile's class, in units that carry the decision, the door's own rows
    and a guard on each subject's standing; if a standing moved meanwhile, the decision is made anew.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import NoReturn
 
 from troth.enroll.errors import REFUSED, IssuanceRefused
 from troth.kit.ids import new_id
 from troth.pki.catalogue import Catalogue
+from troth.pki.errors import PROFILE_REFUSES, ProfileRefused
 from troth.pki.gate import Gate
 from troth.pki.model import Binding, IssuanceRequest, IssuedCertificate
 from troth.pki.names import GeneralNames
+from troth.pki.profile import KeyAssurance
+from troth.pki.rendering import Rendered, render
 from troth.store.pool import Database
 from troth.store.unit import Unit
 from troth.trust.decide import Given, Judge, Question, Verdict
@@ -52,6 +56,7 @@ class Ask:
         actor: who asks, for the ledger: ``acme:<account id>``, ``admin:alice``.
         lifetime: the longest wanted; None leaves it to profile and decision.
         not_after: the exact end wanted; profile and decision may only shorten it.
+        key_assurance: how well the door knows where the key lives.
     """
 
     request_id: str
@@ -68,6 +73,7 @@ class Ask:
     lifetime: timedelta | None = None
     not_after: datetime | None = None
     moment: Moment = Moment.ISSUE
+    key_assurance: KeyAssurance = "unproven"
 
 
 class Issuance:
@@ -97,20 +103,14 @@ class Issuance:
         """
         for attempt in range(_DECISIONS):
             subjects = await self._subjects_of(ask)
-            verdict = await self._judge.decide(
-                Question(
-                    moment=ask.moment,
-                    profile=ask.profile,
-                    subjects=subjects,
-                    evidence=ask.evidence,
-                    request={**ask.request, "names": [value for _, value in ask.names]},
-                )
-            )
+            question = self._question(ask, subjects)
+            verdict = await self._judge.decide(question)
             try:
-                if not _permits(verdict):
+                if not permits(verdict):
                     await self._refuse(ask, verdict, on_refusal())
+                rendered = await self._rendered(ask, question, verdict)
                 return await self._gate.issue(
-                    self._request(ask, verdict),
+                    self._request(ask, verdict, rendered),
                     with_reserve=verdict.bind(with_reserve(), actor=ask.actor, refs=ask.refs),
                     with_store=with_store,
                 )
@@ -118,6 +118,50 @@ class Issuance:
                 if attempt == _DECISIONS - 1:
                     raise
         raise AssertionError("the loop above returns or raises")
+
+    def _question(self, ask: Ask, subjects: tuple[Subject, ...]) -> Question:
+        applied = self._catalogue.profiles.get(ask.profile)
+        return Question(
+            moment=ask.moment,
+            profile=ask.profile,
+            subjects=subjects,
+            evidence={**ask.evidence, "key_assurance": ask.key_assurance},
+            request={**ask.request, "names": [value for _, value in ask.names]},
+            certificate={"key_assurance": ask.key_assurance},
+            wants=applied.profile.variables if applied is not None else frozenset(),
+        )
+
+    async def _rendered(self, ask: Ask, question: Question, verdict: Verdict) -> Rendered:
+        """The names that the profile makes. Raises ProfileRefused, naming what is missing and of whom."""
+        profile = self._catalogue.profile(verdict.profile)
+        if not profile.templated:
+            return render(profile, {}, ask.names, ask.common_name)
+        if len(verdict.subjects) != 1:
+            names = ", ".join(subject.name for subject in verdict.subjects[:5])
+            raise ProfileRefused(
+                PROFILE_REFUSES, f"profile {profile.name} describes one subject, and these names have several: {names}"
+            )
+        facts = verdict.facts
+        if verdict.profile != question.profile:
+            # The decision put another profile in its place, which may say more than the one asked for.
+            facts = await self._judge.facts(replace(question, wants=profile.variables))
+        subject = verdict.subjects[0]
+        try:
+            return render(profile, facts, ask.names, ask.common_name)
+        except ProfileRefused as refusal:
+            who = f"{subject.kind.value} {subject.name}"
+            raise ProfileRefused(
+                refusal.reason, f"profile {profile.name} for {who}: {refusal.detail}", **refusal.facts
+            ) from refusal
+
+    async def preview(self, ask: Ask) -> tuple[Verdict, Rendered | ProfileRefused]:
+        """What policy would say now, and what the certificate would be named or why not. Nothing is written."""
+        question = self._question(ask, await self._subjects_of(ask))
+        verdict = await self._judge.decide(question)
+        try:
+            return verdict, await self._rendered(ask, question, verdict)
+        except ProfileRefused as refusal:
+            return verdict, refusal
 
     async def _subjects_of(self, ask: Ask) -> tuple[Subject, ...]:
         if ask.subject is not None:
@@ -134,7 +178,7 @@ class Issuance:
             outcome=verdict.outcome.value,
         )
 
-    def _request(self, ask: Ask, verdict: Verdict) -> IssuanceRequest:
+    def _request(self, ask: Ask, verdict: Verdict, rendered: Rendered) -> IssuanceRequest:
         lifetimes = [limit for limit in (ask.lifetime, verdict.obligations.lifetime) if limit is not None]
         bindings = [Binding(subject_id, role) for subject_id, role in verdict.bindings]
         return IssuanceRequest(
@@ -143,8 +187,11 @@ class Issuance:
             authority=self._catalogue.issuer_for(verdict.profile).slug,
             profile=verdict.profile,
             spki=ask.spki,
-            names=ask.names,
-            common_name=ask.common_name,
+            names=rendered.names,
+            subject=rendered.subject,
+            common_name=rendered.common_name,
+            sid=rendered.sid,
+            key_assurance=ask.key_assurance,
             lifetime=min(lifetimes, default=None),
             not_after=ask.not_after,
             subjects=tuple(dict.fromkeys(bindings)),
@@ -153,7 +200,7 @@ class Issuance:
         )
 
 
-def _permits(verdict: Verdict) -> bool:
+def permits(verdict: Verdict) -> bool:
     """Whether anything may be issued. Quarantine lets only a quarantine profile through, so that the subject can heal:
     an outcome of quarantine that names no other profile than the one asked for would issue the full certificate."""
     if verdict.outcome is not Outcome.QUARANTINE:

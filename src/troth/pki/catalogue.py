@@ -80,6 +80,13 @@ class Catalogue:
         """The governing version of every profile, by name."""
         return self._copy.profiles
 
+    def profile(self, name: str) -> Profile:
+        """The governing version of one profile. Raises ProfileRefused."""
+        applied = self._copy.profiles.get(name)
+        if applied is None:
+            raise ProfileRefused(PROFILE_UNKNOWN, f"no profile is named {name[:80]!r}")
+        return applied.profile
+
     def authority(self, slug: str) -> Authority:
         """One authority. Raises AuthorityRefused."""
         return find(slug, self._copy.authorities)
@@ -97,9 +104,8 @@ class Catalogue:
         found = copy.templates.get((authority, profile))
         if found is None:
             issuer = find(authority, copy.authorities)
-            applied = copy.profiles.get(profile)
-            if applied is None:
-                raise ProfileRefused(PROFILE_UNKNOWN, f"no profile is named {profile[:80]!r}")
+            self.profile(profile)
+            applied = copy.profiles[profile]
             found = compile_template(
                 applied.profile, version=applied.version, authority=authority, issuer=issuer.x509, urls=issuer.urls
             )
@@ -115,10 +121,7 @@ class Catalogue:
         copy = self._copy
         found = copy.issuers.get(profile)
         if found is None:
-            applied = copy.profiles.get(profile)
-            if applied is None:
-                raise ProfileRefused(PROFILE_UNKNOWN, f"no profile is named {profile[:80]!r}")
-            found = copy.issuers[profile] = _issuer(applied.profile, copy.authorities.values())
+            found = copy.issuers[profile] = _issuer(self.profile(profile), copy.authorities.values())
         return found
 
     async def apply_profile(self, document: str, *, actor: str, joined: Unit | None = None) -> AppliedProfile:

@@ -7,12 +7,13 @@ from troth.kit.errors import TrothError, reason
 NAME_MALFORMED = reason(
     "pki.name.malformed",
     "a name in the request is malformed",
-    fix="Send DNS names as lower-case A-labels, addresses without port or zone, absolute ASCII URIs.",
+    fix="Send DNS names as lower-case A-labels, addresses without port or zone, absolute ASCII URIs, user principal "
+    "names as user@realm.",
 )
 NAME_UNSUPPORTED = reason(
     "pki.name.unsupported",
     "a name in the request is of a kind that Troth does not certify",
-    fix="Ask for DNS, IP, e-mail or URI names only.",
+    fix="Ask for names of the kinds that docs/profiles.md lists.",
 )
 CSR_MALFORMED = reason(
     "pki.csr.malformed",
@@ -65,6 +66,19 @@ PROFILE_REFUSES = reason(
     "pki.profile.refuses",
     "the request does not fit the certificate profile",
     fix="Ask for what the profile allows, or for another profile.",
+    status=403,
+)
+VARIABLE_MISSING = reason(
+    "pki.profile.variable_missing",
+    "the certificate profile needs a fact that is not known of the subject",
+    fix="Have the directory, the MDM or the door report the variable that is named, or give it a default in the "
+    "profile; `troth profile preview` shows what is still missing.",
+    status=403,
+)
+HARDWARE_REQUIRED = reason(
+    "pki.profile.hardware_required",
+    "the certificate profile takes only keys that are proved to live in hardware",
+    fix="Enrol with a key attestation (ACME device-attest-01), or ask for a profile without hardware_bound.",
     status=403,
 )
 AUTHORITY_UNKNOWN = reason(

@@ -21,6 +21,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from uuid import UUID
@@ -30,12 +31,14 @@ from troth.kit.errors import TrothError
 from troth.kit.ids import new_id
 from troth.kit.log import get_logger
 from troth.pki import algorithms
+from troth.pki.attributes import canonical_attributes, common_name_of
 from troth.pki.burn import Burner
 from troth.pki.catalogue import Catalogue
 from troth.pki.der import SEQUENCE, Reader
 from troth.pki.errors import (
     AUTHORITY_CLASS,
     KEY_COMPROMISED,
+    PROFILE_REFUSES,
     REQUEST_BURNT,
     REQUEST_RESERVED,
     REQUEST_REUSED,
@@ -44,6 +47,7 @@ from troth.pki.errors import (
     AuthorityRefused,
     GateRefused,
     KeyRefused,
+    ProfileRefused,
 )
 from troth.pki.events import certificate_event
 from troth.pki.keycheck import check_spki
@@ -53,12 +57,15 @@ from troth.pki.names import canonical_names
 from troth.pki.ports import CertificateSigner, Interlock
 from troth.pki.serial import new_serial
 from troth.pki.store import BIND, KEY_SOUND, NAME, RESERVE, STORABLE, STORE, CertificateStore, backwards
-from troth.pki.template import TbsBytes, Template
+from troth.pki.template import TbsBytes, Template, subject_of
 from troth.store.errors import CommitUnknown, StoreError
 from troth.store.pool import Database
 from troth.store.unit import Unit
 
 log = get_logger("pki")
+
+#: Longer names (a directory name may be) are not searched for: an index entry has an end.
+_SEARCHED = 2048
 
 WithStore = Callable[[IssuedCertificate], Unit]
 #: How often a status change may come between signing and storing before we give up.
@@ -153,12 +160,12 @@ class Gate:
         if row is None:
             return None
         names = canonical_names(request.names)
-        same = (row.authority, row.profile, row.spki_sha256, row.names, row.common_name) == (
+        same = (row.authority, row.profile, row.spki_sha256, row.names, row.subject) == (
             request.authority,
             request.profile,
             check_spki(request.spki).sha256,
             names,
-            request.common_name,
+            canonical_attributes(subject_of(request.subject, request.common_name)),
         )
         if not same:
             raise GateRefused(REQUEST_REUSED, certificate_id=str(row.id))
@@ -194,15 +201,27 @@ class Gate:
             raise AuthorityRefused(AUTHORITY_CLASS, f"{authority.slug} does not issue for {profile.issuer_class}")
         key = check_spki(request.spki)
         names = canonical_names(request.names)
-        profile.allow(names, request.common_name, key.kind)
+        subject = canonical_attributes(subject_of(request.subject, request.common_name))
+        common_name = common_name_of(subject)
+        if profile.basic_constraints == "ca":
+            raise ProfileRefused(PROFILE_REFUSES, f"profile {request.profile} is for ceremonies: it makes an authority")
+        profile.allow(
+            names, common_name, key.kind, subject=subject, sid=request.sid, key_assurance=request.key_assurance
+        )
         now = self._clock.now()
-        begin, end = template.validity(now, request.lifetime, request.not_after)
+        begin, end = template.validity(now, request.lifetime, request.not_after, stagger=random.random())  # noqa: S311
         serial = new_serial(now)
         tbs = template.tbs(
-            serial=serial, spki=key.spki, names=names, common_name=request.common_name, not_before=begin, not_after=end
+            serial=serial,
+            spki=key.spki,
+            names=names,
+            subject=subject,
+            sid=request.sid,
+            not_before=begin,
+            not_after=end,
         )
-        expected = Expected(serial, key.spki, names, request.common_name, begin, end, now)
-        request = replace(request, spki=key.spki, names=names)
+        expected = Expected(serial, key.spki, names, common_name, begin, end, now, subject, request.sid)
+        request = replace(request, spki=key.spki, names=names, subject=subject, common_name=common_name)
         return _Shaped(new_id(), request, template, key_id, expected, tbs)
 
     async def _reserve(self, shaped: _Shaped, with_reserve: Unit | None) -> IssuedCertificate | None:
@@ -246,12 +265,15 @@ class Gate:
             request.actor,
             template.crl_shard(expected.serial),
             template.no_rev_avail,
+            request.key_assurance,
+            json.dumps(request.subject),
             refuse=GateRefused(REQUEST_RESERVED, "request id or serial number is taken"),
         )
         unit.write_all(BIND, [(binding.subject_id, shaped.id, binding.role) for binding in request.subjects])
         searched = {backwards(value) for _, value in request.names}
         if request.common_name is not None:
             searched.add(backwards(request.common_name))
+        searched = {name for name in searched if len(name.encode()) <= _SEARCHED}
         unit.write_all(NAME, [(name, shaped.id) for name in sorted(searched)])
         unit.record(
             certificate_event(
@@ -273,6 +295,8 @@ class Gate:
                     "profile_version": template.profile_version,
                     "names": [list(name) for name in request.names],
                     "common_name": request.common_name,
+                    "subject": [list(attribute) for attribute in request.subject],
+                    "key_assurance": request.key_assurance,
                     "tbs_sha256": hashlib.sha256(shaped.tbs).hexdigest(),
                 },
             )

@@ -20,15 +20,17 @@ from uuid import UUID
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.x509.oid import ExtensionOID as Ext
-from cryptography.x509.oid import NameOID
 
 from troth.pki.algorithms import PublicKey, dummy_signature
+from troth.pki.attributes import Attributes, attributes_of
 from troth.pki.errors import LINT_REFUSED, TOKEN_MISUSED, KeyRefused, LintRefused, NameRefused
 from troth.pki.keycheck import check_key
 from troth.pki.names import GeneralNames, names_of
-from troth.pki.profile import EXTENDED_KEY_USAGES, Profile
+from troth.pki.profile import Profile
 from troth.pki.serial import LENGTH, SerialNumber
-from troth.pki.template import TbsBytes, Template, subject_key_identifier
+from troth.pki.sid import SECURITY_EXTENSION, sid_extension
+from troth.pki.template import TbsBytes, Template, subject_key_identifier, subject_of
+from troth.pki.usages import usage_oid
 
 #: pyca flag → name in a profile.
 _USAGES: dict[str, Callable[[x509.KeyUsage], bool]] = {
@@ -48,6 +50,7 @@ _UNPARSABLE = (
     x509.InvalidVersion,
     x509.UnsupportedGeneralNameType,
 )
+_SECURITY = x509.ObjectIdentifier(SECURITY_EXTENSION)
 _SEAL = object()
 
 
@@ -62,6 +65,13 @@ class Expected:
     not_before: datetime
     not_after: datetime
     now: datetime
+    subject: Attributes = ()
+    sid: str | None = None
+
+    @property
+    def whole_subject(self) -> Attributes:
+        """The distinguished name: ``subject``, or of the common name alone."""
+        return subject_of(self.subject, self.common_name)
 
 
 class LintToken:
@@ -120,7 +130,9 @@ def findings_of(tbs: TbsBytes, template: Template, expected: Expected) -> list[s
         "lint.validity": _validity_fits(certificate, template, expected),
         "lint.key": _key_fits(certificate, template.profile, expected),
         "lint.extension_set": {e.oid.dotted_string for e in extensions}
-        == template.extension_oids | ({"2.5.29.17"} if expected.names else set()),
+        == template.extension_oids
+        | ({"2.5.29.17"} if expected.names else set())
+        | ({SECURITY_EXTENSION} if expected.sid is not None else set()),
     }
     found = [code for code, holds in checks.items() if not holds]
     try:
@@ -131,10 +143,13 @@ def findings_of(tbs: TbsBytes, template: Template, expected: Expected) -> list[s
 
 
 def _subject_fits(certificate: x509.Certificate, expected: Expected) -> bool:
-    attributes = list(certificate.subject)
-    if expected.common_name is None:
-        return not attributes and bool(expected.names)
-    return [(a.oid, a.value) for a in attributes] == [(NameOID.COMMON_NAME, expected.common_name)]
+    wanted = expected.whole_subject
+    if not wanted:
+        return not list(certificate.subject) and bool(expected.names)
+    try:
+        return attributes_of(certificate.subject) == wanted
+    except NameRefused:
+        return False
 
 
 def _validity_fits(certificate: x509.Certificate, template: Template, expected: Expected) -> bool:
@@ -175,7 +190,7 @@ def _extension_findings(extensions: x509.Extensions, template: Template, expecte
     named = {name for name, flag in _USAGES.items() if flag(usage.value)}
     need("lint.key_usage", usage.critical and named == set(profile.key_usage))
     extended = extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    wanted = {EXTENDED_KEY_USAGES[name] for name in profile.extended_key_usage}
+    wanted = {usage_oid(name) for name in profile.extended_key_usage}
     need("lint.extended_key_usage", bool(wanted) and {oid.dotted_string for oid in extended} == wanted)
     if profile.basic_constraints == "end-entity":
         constraints = extensions.get_extension_for_class(x509.BasicConstraints)
@@ -191,6 +206,12 @@ def _extension_findings(extensions: x509.Extensions, template: Template, expecte
             "lint.subject_alternative_name",
             isinstance(value, x509.SubjectAlternativeName)
             and tuple(names_of(value)) == expected.names
-            and names.critical == (expected.common_name is None),
+            and names.critical == (not expected.whole_subject),
+        )
+    if expected.sid is not None:
+        security = extensions.get_extension_for_oid(_SECURITY).value
+        need(
+            "lint.security_identifier",
+            isinstance(security, x509.UnrecognizedExtension) and security.value == sid_extension(expected.sid),
         )
     return found

@@ -18,9 +18,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, rsa
 
 from troth.pki import algorithms
 from troth.pki.errors import LINT_REFUSED, LintRefused
+from troth.pki.extremes import extremes
 from troth.pki.lint import Expected, findings_of, unsigned
-from troth.pki.names import GeneralNames, canonical_names
-from troth.pki.profile import Profile
 from troth.pki.serial import new_serial
 from troth.pki.template import TbsBytes, Template
 
@@ -107,43 +106,31 @@ def lint_tbs(tbs: TbsBytes, template: Template) -> list[Finding]:
 
 
 def lint_profile(template: Template, now: datetime) -> None:
-    """Lint what ``template`` makes at its extremes: each kind of key, fewest and most names, with and without CN.
+    """Lint what ``template`` makes at its extremes: each kind of key once, and each extreme of names and subject once.
 
     Raises LintRefused.
     """
     profile = template.profile
-    for kind in profile.keys:
+    samples = extremes(profile)
+    cases = [(kind, samples[0]) for kind in profile.keys[1:]] + [(profile.keys[0], sample) for sample in samples]
+    for kind, sample in cases:
         spki = sample_spki(kind)
-        for names, common_name in _extremes(profile):
-            begin, end = template.validity(now, profile.max_lifetime)
-            serial = new_serial(now)
-            tbs = template.tbs(
-                serial=serial, spki=spki, names=names, common_name=common_name, not_before=begin, not_after=end
-            )
-            codes = findings_of(tbs, template, Expected(serial, spki, names, common_name, begin, end, now))
-            if codes:
-                raise LintRefused(LINT_REFUSED, ", ".join(codes), findings=codes)
-            lint_tbs(tbs, template)
-
-
-def _extremes(profile: Profile) -> list[tuple[GeneralNames, str | None]]:
-    longest = ".".join(["x" * 63] * 3 + ["y" * 53, "example"])
-    samples = {
-        "dns": ["a.example", longest, *(["*.a.example"] if profile.names.wildcard else [])],
-        "ip": ["192.0.2.1", "2001:db8::1"],
-        "email": ["someone@a.example"],
-        "uri": ["spiffe://a.example/workload", "https://a.example/x"],
-    }
-    pool = [(kind, value) for kind in profile.names.kinds for value in samples[kind]]
-    more = [("dns", f"n{i}.example") for i in range(profile.names.max)] if "dns" in profile.names.kinds else []
-    fewest = canonical_names(pool[: profile.names.min])
-    most = canonical_names([*pool, *more][: profile.names.max])
-    choices: dict[str, tuple[str | None, ...]] = {
-        "absent": (None,),
-        "optional": (None, "Sample"),
-        "required": ("Sample",),
-    }
-    return [(names, cn) for names in (fewest, most) for cn in choices[profile.common_name] if names or cn is not None]
+        begin, end = template.validity(now, profile.max_lifetime)
+        serial = new_serial(now)
+        tbs = template.tbs(
+            serial=serial,
+            spki=spki,
+            names=sample.names,
+            subject=sample.subject,
+            sid=sample.sid,
+            not_before=begin,
+            not_after=end,
+        )
+        expected = Expected(serial, spki, sample.names, sample.common_name, begin, end, now, sample.subject, sample.sid)
+        codes = findings_of(tbs, template, expected)
+        if codes:
+            raise LintRefused(LINT_REFUSED, ", ".join(codes), findings=codes)
+        lint_tbs(tbs, template)
 
 
 @lru_cache(maxsize=16)

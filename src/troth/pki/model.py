@@ -8,7 +8,9 @@ from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
 from uuid import UUID
 
+from troth.pki.attributes import Attributes
 from troth.pki.names import GeneralNames
+from troth.pki.profile import KeyAssurance
 from troth.pki.serial import SerialNumber
 
 State: TypeAlias = Literal["reserved", "issued", "burnt"]
@@ -36,6 +38,10 @@ class IssuanceRequest:
         lifetime: counted from notBefore; None takes the profile's default, more than its maximum is cut.
         not_after: no later than this; with no lifetime given it takes the place of the profile's default.
         actor: who asks, as in the ledger: ``acme:<account id>``, ``admin:alice``.
+        common_name: the subject, where it is a common name alone.
+        subject: the whole subject, in order; empty where ``common_name`` says it.
+        key_assurance: how well the key is known to live where it should; recorded with the certificate.
+        sid: for the security extension of Active Directory, where the profile has one.
     """
 
     request_id: str
@@ -49,6 +55,9 @@ class IssuanceRequest:
     not_after: datetime | None = None
     subjects: tuple[Binding, ...] = ()
     decision_id: UUID | None = None
+    subject: Attributes = ()
+    key_assurance: KeyAssurance = "unproven"
+    sid: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +110,8 @@ class CertificateRecord:
     status_at: datetime
     revocation_reason: int | None
     actor: str
+    key_assurance: KeyAssurance
+    subject: Attributes
 
 
 @dataclass(frozen=True, slots=True)

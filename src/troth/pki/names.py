@@ -2,7 +2,8 @@
 
 Names travel through Troth as ``(kind, value)`` pairs of text in one canonical form, so that two requests for the same
 names compare equal and the subject alternative name of the certificate can be held against the request byte for byte:
-lower-case, sorted by kind and value, no doubles. What has no canonical form here is refused, never repaired.
+lower-case, sorted by kind and value, no doubles. What has no canonical form here is refused, never repaired. The
+otherName kinds are in ``other_names``, the attributes of a directory name in ``attributes``.
 """
 
 from __future__ import annotations
@@ -15,14 +16,15 @@ from urllib.parse import urlsplit
 
 from cryptography import x509
 
-from troth.pki import der
+from troth.pki import der, other_names
+from troth.pki.attributes import attributes_of, attributes_text, name_der, parse_attributes
 from troth.pki.errors import NAME_MALFORMED, NAME_UNSUPPORTED, NameRefused
 
 GeneralName: TypeAlias = tuple[str, str]
 GeneralNames: TypeAlias = tuple[GeneralName, ...]
 
 #: In the order in which they stand in a certificate.
-KINDS = ("dns", "ip", "email", "uri")
+KINDS = ("dns", "ip", "email", "uri", "upn", "permanent-identifier", "hardware-module", "directory")
 
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")
 _LOCAL_PART = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*\Z")
@@ -113,20 +115,48 @@ def canonical_uri(value: str) -> str:
     return f"{scheme.lower()}:{rest}"
 
 
+def canonical_upn(value: str) -> str:
+    """``value`` as ``user@realm`` with a lower-case realm; the part before the ``@`` keeps its case."""
+    local, at, realm = value.rpartition("@")
+    if not at:
+        raise _malformed("upn", value, "a user principal name is written user@realm")
+    try:
+        return other_names.canonical_upn(local, canonical_dns(realm, wildcard=False))
+    except ValueError as error:
+        raise _malformed("upn", value, str(error)) from None
+
+
+def _canonical_other(kind: str, value: str) -> str:
+    try:
+        if kind == "permanent-identifier":
+            return other_names.canonical_permanent_identifier(value)
+        return other_names.canonical_hardware_module(value)
+    except ValueError as error:
+        raise _malformed(kind, value, str(error)) from None
+
+
+def canonical_name(kind: str, value: str, *, wildcard: bool = True) -> GeneralName:
+    """One name in canonical form. Raises NameRefused."""
+    if kind == "dns":
+        return kind, canonical_dns(value, wildcard=wildcard)
+    if kind == "ip":
+        return kind, canonical_ip(value)
+    if kind == "email":
+        return kind, canonical_email(value)
+    if kind == "uri":
+        return kind, canonical_uri(value)
+    if kind == "upn":
+        return kind, canonical_upn(value)
+    if kind in other_names.TYPE_IDS:
+        return kind, _canonical_other(kind, value)
+    if kind == "directory":
+        return kind, attributes_text(parse_attributes(value))
+    raise NameRefused(NAME_UNSUPPORTED, f"names of kind {kind[:40]!r} are not supported", kind=kind[:40])
+
+
 def canonical_names(names: Iterable[GeneralName], *, wildcard: bool = True) -> GeneralNames:
     """``names`` validated, in canonical form, sorted and without doubles. Raises NameRefused on the first bad one."""
-    found: set[GeneralName] = set()
-    for kind, value in names:
-        if kind == "dns":
-            found.add((kind, canonical_dns(value, wildcard=wildcard)))
-        elif kind == "ip":
-            found.add((kind, canonical_ip(value)))
-        elif kind == "email":
-            found.add((kind, canonical_email(value)))
-        elif kind == "uri":
-            found.add((kind, canonical_uri(value)))
-        else:
-            raise NameRefused(NAME_UNSUPPORTED, f"names of kind {kind[:40]!r} are not supported", kind=kind[:40])
+    found = {canonical_name(kind, value, wildcard=wildcard) for kind, value in names}
     return tuple(sorted(found, key=lambda name: (KINDS.index(name[0]), name[1])))
 
 
@@ -134,8 +164,15 @@ def general_names_der(names: GeneralNames) -> bytes:
     """``GeneralNames`` of canonical names, in their order."""
     parts = []
     for kind, value in names:
-        content = ipaddress.ip_address(value).packed if kind == "ip" else value.encode("ascii")
-        parts.append(der.tlv(_TAGS[kind], content))
+        if kind == "ip":
+            parts.append(der.tlv(_TAGS[kind], ipaddress.ip_address(value).packed))
+        elif kind in _TAGS:
+            parts.append(der.tlv(_TAGS[kind], value.encode("ascii")))
+        elif kind == "directory":
+            # A Name is a CHOICE, so its tag is explicit (X.680, 31.2.7).
+            parts.append(der.explicit(4, name_der(parse_attributes(value))))
+        else:
+            parts.append(other_names.other_name_der(kind, value))
     return der.sequence(*parts)
 
 
@@ -153,6 +190,21 @@ def names_of(extension: x509.SubjectAlternativeName) -> list[GeneralName]:
             found.append(("email", name.value))
         elif isinstance(name, x509.UniformResourceIdentifier):
             found.append(("uri", name.value))
+        elif isinstance(name, x509.DirectoryName):
+            found.append(("directory", attributes_text(attributes_of(name.value))))
+        elif isinstance(name, x509.OtherName):
+            found.append(_read_other(name))
         else:
             raise NameRefused(NAME_UNSUPPORTED, f"names of kind {type(name).__name__} are not supported")
+    return found
+
+
+def _read_other(name: x509.OtherName) -> GeneralName:
+    type_id = name.type_id.dotted_string
+    try:
+        found = other_names.read_other_name(type_id, name.value)
+    except ValueError:
+        raise _malformed("otherName", type_id, "its value cannot be read") from None
+    if found is None:
+        raise NameRefused(NAME_UNSUPPORTED, f"otherName {type_id} is not supported", kind=type_id)
     return found

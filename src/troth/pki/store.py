@@ -9,6 +9,7 @@ from uuid import UUID
 
 from troth.pki.model import CertificateRecord, Hold, Page, SerialStatus
 from troth.pki.serial import SerialNumber
+from troth.pki.template import subject_of
 from troth.store.statement import Claim, Guard, Write
 from troth.store.unit import Reader, Row
 
@@ -19,16 +20,18 @@ RESERVE = Claim(
            SELECT * FROM unnest(
                $1::int[], $2::text[], $3::uuid[], $4::text[], $5::bytea[], $6::text[], $7::int[], $8::bytea[],
                $9::jsonb[], $10::text[], $11::timestamptz[], $12::timestamptz[], $13::bytea[], $14::uuid[],
-               $15::uuid[], $16::timestamptz[], $17::text[], $18::smallint[], $19::boolean[])
+               $15::uuid[], $16::timestamptz[], $17::text[], $18::smallint[], $19::boolean[],
+               $20::text[], $21::jsonb[])
            AS t(n, request_id, id, authority, serial, profile, profile_version, spki_sha256, names, common_name,
-                not_before, not_after, tbs, decision_id, instance, reserved_at, actor, crl_shard, no_rev_avail)
+                not_before, not_after, tbs, decision_id, instance, reserved_at, actor, crl_shard, no_rev_avail,
+                key_assurance, subject)
        ), w AS (
            INSERT INTO certificate (request_id, id, authority, serial, profile, profile_version, spki_sha256, names,
                common_name, not_before, not_after, tbs, decision_id, instance, reserved_at, actor, crl_shard,
-               no_rev_avail, state, status_at)
+               no_rev_avail, key_assurance, subject, state, status_at)
            SELECT request_id, id, authority, serial, profile, profile_version, spki_sha256, names, common_name,
                not_before, not_after, tbs, decision_id, instance, reserved_at, actor, crl_shard, no_rev_avail,
-               'reserved', reserved_at
+               key_assurance, subject, 'reserved', reserved_at
            FROM i ORDER BY request_id ON CONFLICT DO NOTHING RETURNING id
        ) SELECT i.n FROM i JOIN w USING (id)""",
     (
@@ -50,6 +53,8 @@ RESERVE = Claim(
         "text",
         "smallint",
         "boolean",
+        "text",
+        "jsonb",
     ),
     rank=60,
 )
@@ -101,7 +106,8 @@ STORE = Write(
 
 _COLUMNS = """c.id, c.authority, c.serial, c.request_id, c.profile, c.profile_version, c.spki_sha256, c.names,
     c.common_name, c.not_before, c.not_after, c.state, c.tbs, c.der, c.sha256, c.decision_id, c.reserved_at,
-    c.issued_at, c.status, c.status_version, c.status_at, c.revocation_reason, c.actor"""
+    c.issued_at, c.status, c.status_version, c.status_at, c.revocation_reason, c.actor,
+    c.key_assurance, c.subject"""
 _BY = f"SELECT {_COLUMNS} FROM certificate c WHERE "
 _BY_ID = _BY + "c.id = $1"
 _BY_REQUEST = _BY + "c.request_id = $1"
@@ -129,6 +135,11 @@ def record(row: Row) -> CertificateRecord:
     values = dict(row)
     values["names"] = tuple((kind, value) for kind, value in json.loads(values["names"]))
     values["serial"] = SerialNumber(values["serial"])
+    if values["subject"] is not None:
+        values["subject"] = tuple((kind, value) for kind, value in json.loads(values["subject"]))
+    else:
+        # Reserved before subjects were kept whole.
+        values["subject"] = subject_of((), values["common_name"])
     return CertificateRecord(**values)
 
 

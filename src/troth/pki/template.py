@@ -1,12 +1,13 @@
 """A profile under an authority, compiled to DER once: a leaf then costs one concatenation.
 
 Everything that is the same in all certificates of (profile, authority) is encoded when the profile is applied; a leaf
-adds serial number, validity, subject, public key, subject key identifier and names. The output is byte-equal to what
-cryptography's CertificateBuilder makes of the same input (tests/unit/pki/test_template.py holds that with random
-input), at a third of its cost.
+adds serial number, validity, subject, public key, subject key identifier, names and SID. The output is byte-equal to
+what cryptography's CertificateBuilder makes of the same input (tests/unit/pki/test_template.py holds that with random
+profiles and input), at a third of its cost.
 
 Order of extensions: key usage, extended key usage, basic constraints, authority key identifier, authority
-information access, CRL distribution points, OCSP no-check, then subject key identifier and alternative names.
+information access, CRL distribution points, policies, name constraints, TLS feature, noRevAvail, OCSP no-check, then
+subject key identifier, alternative names and the SID.
 """
 
 from __future__ import annotations
@@ -20,20 +21,22 @@ from cryptography import x509
 
 from troth.kit.clock import to_seconds
 from troth.pki import algorithms, der
+from troth.pki.attributes import Attributes, name_der
 from troth.pki.errors import AUTHORITY_INACTIVE, PROFILE_REFUSES, AuthorityRefused, ProfileRefused
+from troth.pki.extensions import NO_REV_AVAIL, basic_constraints, rarer
 from troth.pki.names import GeneralNames, general_names_der
-from troth.pki.profile import EXTENDED_KEY_USAGES, KEY_USAGES, Profile
+from troth.pki.profile import Profile
 from troth.pki.serial import SerialNumber, shard_of
+from troth.pki.sid import SECURITY_EXTENSION, sid_extension
+from troth.pki.usages import KEY_USAGES, usage_oid
 
 TbsBytes = NewType("TbsBytes", bytes)
 
 _VERSION_3 = der.explicit(0, der.integer(2))
-_EMPTY_NAME = der.sequence()
-_COMMON_NAME = der.oid("2.5.4.3")
 _SKI = der.oid("2.5.29.14")
 _SAN = der.oid("2.5.29.17")
+_SID = der.oid(SECURITY_EXTENSION)
 _CRL_POINTS = "2.5.29.31"
-NO_REV_AVAIL = "2.5.29.56"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +75,11 @@ def extension(oid: bytes, value: bytes, *, critical: bool = False) -> bytes:
     return der.sequence(oid, der.TRUE if critical else b"", der.octets(value))
 
 
-def subject_name(common_name: str | None) -> bytes:
-    """A Name of one CN as UTF8String, or the empty Name."""
-    if common_name is None:
-        return _EMPTY_NAME
-    attribute = der.sequence(_COMMON_NAME, der.tlv(der.UTF8_STRING, common_name.encode()))
-    return der.sequence(der.set_of_one(attribute))
+def subject_of(subject: Attributes, common_name: str | None) -> Attributes:
+    """The whole subject: as given, or of the common name alone."""
+    if subject or common_name is None:
+        return subject
+    return (("CN", common_name),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,15 +113,21 @@ class Template:
         serial: SerialNumber,
         spki: bytes,
         names: GeneralNames,
-        common_name: str | None,
         not_before: datetime,
         not_after: datetime,
+        common_name: str | None = None,
+        subject: Attributes = (),
+        sid: str | None = None,
     ) -> TbsBytes:
-        """DER TBSCertificate. ``names`` canonical, times in whole seconds; nothing is checked here (lint does)."""
+        """DER TBSCertificate. ``names`` and ``subject`` canonical, times in whole seconds; nothing is checked here
+        (lint does). ``common_name`` stands for a subject of one CN."""
+        whole = subject_of(subject, common_name)
         variable = extension(_SKI, der.octets(subject_key_identifier(spki)))
         if names:
             # Critical when the subject is empty (RFC 5280, 4.2.1.6), or old software binds the key to nothing.
-            variable += extension(_SAN, general_names_der(names), critical=common_name is None)
+            variable += extension(_SAN, general_names_der(names), critical=not whole)
+        if sid is not None:
+            variable += extension(_SID, sid_extension(sid))
         return TbsBytes(
             der.sequence(
                 _VERSION_3,
@@ -127,24 +135,32 @@ class Template:
                 self.signature_algorithm,
                 self._issuer_name,
                 der.sequence(der.time(not_before), der.time(not_after)),
-                subject_name(common_name),
+                name_der(whole),
                 spki,
                 der.explicit(3, der.sequence(self._fixed_extensions[self.crl_shard(serial)], variable)),
             )
         )
 
     def validity(
-        self, now: datetime, lifetime: timedelta | None = None, not_after: datetime | None = None
+        self,
+        now: datetime,
+        lifetime: timedelta | None = None,
+        not_after: datetime | None = None,
+        *,
+        stagger: float = 0.0,
     ) -> tuple[datetime, datetime]:
         """notBefore and notAfter of a certificate issued ``now``.
 
         The lifetime counts from notBefore and includes the second of notAfter (RFC 5280, 4.1.2.5: 'inclusive'), so
         the longest is exactly the profile's maximum. Neither end leaves the issuer's own validity. ``not_after``
-        asks for an exact end, within whatever else bounds it. Raises ProfileRefused for a certificate that would not
-        live a minute, AuthorityRefused when the issuer has no such minute left.
+        asks for an exact end, within whatever else bounds it. ``stagger``, from 0 to 1, is the share of the profile's
+        jitter by which a certificate of at least the default lifetime ends earlier. Raises ProfileRefused for a
+        certificate that would not live a minute, AuthorityRefused when the issuer has no such minute left.
         """
         usual = self.profile.default_lifetime if not_after is None else self.profile.max_lifetime
         wanted = min(lifetime or usual, self.profile.max_lifetime)
+        if not_after is None and wanted >= self.profile.default_lifetime:
+            wanted -= timedelta(seconds=int(self.profile.jitter.total_seconds() * stagger))
         if wanted < self.profile.backdate + timedelta(minutes=1):
             raise ProfileRefused(PROFILE_REFUSES, "the lifetime asked for is under a minute", seconds=wanted.seconds)
         begin = max(to_seconds(now - self.profile.backdate), self.issuer.not_valid_before_utc)
@@ -175,10 +191,10 @@ def compile_template(
         raise ValueError("the issuer's certificate has no subject key identifier (RFC 5280, 4.2.1.2)") from None
     parts: list[tuple[str, bool, bytes]] = [
         ("2.5.29.15", True, der.named_bits(*(KEY_USAGES[usage] for usage in profile.key_usage))),
-        ("2.5.29.37", False, der.sequence(*(der.oid(EXTENDED_KEY_USAGES[u]) for u in profile.extended_key_usage))),
+        ("2.5.29.37", False, der.sequence(*(der.oid(usage_oid(u)) for u in profile.extended_key_usage))),
     ]
-    if profile.basic_constraints == "end-entity":
-        parts.append(("2.5.29.19", True, der.sequence()))
+    if profile.basic_constraints != "absent":
+        parts.append(("2.5.29.19", True, basic_constraints(profile)))
     parts.append(("2.5.29.35", False, der.sequence(der.implicit(0, issuer_key_id))))
     access = []
     if urls.ocsp is not None and "ocsp" in profile.status:
@@ -189,6 +205,7 @@ def compile_template(
         parts.append(("1.3.6.1.5.5.7.1.1", False, der.sequence(*access)))
     if urls.crl is not None and "crl" in profile.status:
         parts.append((_CRL_POINTS, False, b""))  # each shard has its own, see below
+    parts += rarer(profile)
     if profile.ocsp_nocheck:
         parts.append(("1.3.6.1.5.5.7.48.1.5", False, der.NULL_VALUE))
     return Template(

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeAlias
 from uuid import UUID
@@ -60,6 +60,8 @@ class Question:
     Attributes:
         request: attributes of ``request.*`` without the root: ``{"names": […], "protocol": "acme"}``.
         evidence: attributes of ``evidence.*``: what the door has proved itself, never what the caller claims.
+        certificate: attributes of ``certificate.*``: of the one that is asked for, or that is shown.
+        wants: attributes to gather besides what the policy reads: what the profile puts into the certificate.
     """
 
     moment: Moment
@@ -67,6 +69,8 @@ class Question:
     subjects: tuple[Subject, ...]
     evidence: Mapping[str, Given]
     request: Mapping[str, Given]
+    certificate: Mapping[str, Given] = field(default_factory=dict)
+    wants: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,11 @@ class Verdict:
     def profile(self) -> str:
         """The profile to issue: the one asked for, or the one that the decision puts in its place."""
         return self.obligations.profile or self.deciding.asked
+
+    @property
+    def facts(self) -> dict[str, Json]:
+        """What was seen of the first subject, by path: what a certificate may say of it."""
+        return {seen.path: seen.value for seen in self.snapshots[0].values}
 
     @property
     def judged(self) -> tuple[Subject, ...]:
@@ -189,6 +198,7 @@ class Judge:
             raise TrustError(SUBJECT_NONE)
         policy = self._policies.governing(question.profile)
         paths = policy.wants(*FACT_ROOTS) if policy is not None else frozenset()
+        paths |= {path for path in question.wants if path.partition(".")[0] in FACT_ROOTS}
         whom = {one.id: one for subject in question.subjects for one in (subject, subject.owner) if one is not None}
         observations, failures = await gather(self._sources, tuple(whom.values()), paths, budget=self._budget)
         feeds = tuple(await self._feeds.down()) if self._feeds is not None and paths else ()
@@ -198,6 +208,15 @@ class Judge:
             for subject in question.subjects
         )
         return combine(question.subjects, snapshots, tuple(judge(policy, one) for one in snapshots))
+
+    async def facts(self, question: Question) -> dict[str, Json]:
+        """What is known now of the question's first subject, as far as ``wants`` asks, by path."""
+        subject, at = question.subjects[0], self._clock.now()
+        whom = tuple(one for one in (subject, subject.owner) if one is not None)
+        paths = frozenset(path for path in question.wants if path.partition(".")[0] in FACT_ROOTS)
+        observations, _ = await gather(self._sources, whom, paths, budget=self._budget)
+        seen = snapshot(question, subject, None, observations, at)
+        return {one.path: one.value for one in seen.values}
 
 
 def combine(subjects: tuple[Subject, ...], snapshots: tuple[Snapshot, ...], decisions: tuple[Decision, ...]) -> Verdict:
@@ -226,17 +245,20 @@ def snapshot(
         "time.hour": Seen("time.hour", at.hour, "clock", at),
         "time.weekday": Seen("time.weekday", at.isoweekday(), "clock", at),
     }
-    wanted = policy.paths if policy is not None else frozenset()
+    wanted = question.wants | (policy.paths if policy is not None else frozenset())
     values |= {path: seen for path, seen in own_attributes(subject, at).items() if path in wanted}
     for path, one in newest(one for one in observations if concerns(one, subject)).items():
         stated = values.get(path)
         if path in wanted and (stated is None or stated.observed_at <= one.observed_at):
             values[path] = Seen(path, one.value, one.source, one.observed_at)
     values["request.profile"] = Seen("request.profile", question.profile, "request", at)
-    for root, given in (("request", question.request), ("evidence", question.evidence)):
+    given_by_root = {
+        "request": question.request, "evidence": question.evidence, "certificate": question.certificate,
+    }  # fmt: skip
+    for root, given in given_by_root.items():
         for name, value in given.items():
             path = f"{root}.{name}"
-            values[path] = Seen(path, _json(value), root, at)
+            values[path] = Seen(path, _json(value), "evidence" if root == "certificate" else root, at)
     return Snapshot(
         id=new_id(),
         at=at,

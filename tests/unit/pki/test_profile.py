@@ -10,7 +10,11 @@ GOOD = shipped_profiles()["tls-server"]
 
 def test_shipped_profiles_are_what_they_are_named() -> None:
     found = {name: parse_profile(text) for name, text in shipped_profiles().items()}
-    assert set(found) == {"tls-server", "client-device", "quarantine", "ocsp-responder", "troth-service"}
+    assert set(found) == {
+        "tls-server", "client-device", "quarantine", "ocsp-responder", "troth-service", "wifi-device", "wifi-user",
+        "vpn", "mutual-tls", "smartcard-logon", "spiffe-workload", "radius-server", "code-signing", "s-mime",
+        "device-identity",
+    }  # fmt: skip
     assert all(profile.name == name for name, profile in found.items())
     assert found["tls-server"].extended_key_usage == ("serverAuth",)
     assert found["tls-server"].max_lifetime.days == 90
@@ -31,7 +35,7 @@ def test_shipped_profiles_are_what_they_are_named() -> None:
         ("wildcard: true", "wildcards: true"),
         ("wildcard: true", "wildcard: sometimes"),
         ("kinds: [dns, ip]", "kinds: [dns, dns]"),
-        ("kinds: [dns, ip]", "kinds: [directory]"),
+        ("kinds: [dns, ip]", "kinds: [x400]"),
         ("max: 100,", "max: 1000,"),
         ("min: 1,", "min: 0,"),
         ("name: tls-server", "name: ../x"),

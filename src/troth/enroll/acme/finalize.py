@@ -21,12 +21,14 @@ from troth.enroll.acme.store import AcmeStore
 from troth.enroll.errors import IssuanceRefused
 from troth.enroll.issuance import Ask, Issuance
 from troth.kit.clock import Clock
-from troth.kit.errors import TrothError
+from troth.kit.errors import Reason, TrothError
 from troth.pki.csr import SigningRequest, parse_csr
 from troth.pki.errors import (
+    HARDWARE_REQUIRED,
     REQUEST_BURNT,
     REQUEST_RESERVED,
     REQUEST_REUSED,
+    VARIABLE_MISSING,
     CsrRefused,
     GateRefused,
     KeyRefused,
@@ -105,7 +107,7 @@ class Finalizer:
         except IssuanceRefused as refusal:
             raise AcmeProblem(errors.DECISION_REFUSED, refusal.detail) from refusal
         except (ProfileRefused, KeyRefused) as refusal:
-            raise AcmeProblem(errors.BAD_CSR, refusal.detail) from refusal
+            raise AcmeProblem(_problem_of(refusal), refusal.detail) from refusal
         return replace(
             order, status="valid", certificate_id=certificate.id, csr_sha256=digest, attempt=attempt, error=None
         )
@@ -139,6 +141,13 @@ class Finalizer:
 
 class _Moved(Exception):
     """Another request moved the order on."""
+
+
+def _problem_of(refusal: ProfileRefused | KeyRefused) -> Reason:
+    """A CSR that does not fit is the client's to mend; a fact that nobody has reported, or a key without attestation,
+    is not, and another CSR would not help."""
+    lacking = refusal.reason in (VARIABLE_MISSING, HARDWARE_REQUIRED)
+    return errors.DECISION_REFUSED if lacking else errors.BAD_CSR
 
 
 def _answer_to(digest: bytes, order: Order) -> Order:

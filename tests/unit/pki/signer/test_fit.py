@@ -14,6 +14,7 @@ from troth.kit.clock import FakeClock
 from troth.pki import algorithms
 from troth.pki.birth import BirthPlan, Unborn, born_root
 from troth.pki.crl_der import crl_entry, crl_tbs
+from troth.pki.extremes import extremes
 from troth.pki.issuer_classes import EVERY
 from troth.pki.keys.algorithm import KeyAlgorithm
 from troth.pki.keys.model import IssuingLimits, KeyMetadata, KeyPurpose
@@ -24,6 +25,7 @@ from troth.pki.signer.certificate_rules import CertificateRules
 from troth.pki.signer.crl_rules import check_crl
 from troth.pki.signer.protocol import Bounds
 from troth.pki.template import StatusUrls, compile_template
+from troth.pki.usages import usage_oid
 
 NOW = datetime(2026, 6, 1, 12, 0, 30, 250_000, tzinfo=UTC)
 SPKI = spki_of(ec.generate_private_key(ec.SECP256R1()))
@@ -38,7 +40,9 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> tuple[x509.Certificat
     urls = ("http://pki.example/r.cer", "http://pki.example/r.crl")
     plan = BirthPlan(str(data), "Example", "Example Ltd", (only,), *urls)
     issuing = born_root(plan, FakeClock(NOW)).issuing[0].certificate
-    return x509.load_der_x509_certificate(issuing), limits_from(issuing, SPKI, Bounds(), NOW)
+    usages = {usage_oid(one) for text in shipped_profiles().values() for one in parse_profile(text).extended_key_usage}
+    bounds = Bounds(extended_key_usages=tuple(sorted({*Bounds().extended_key_usages, *usages})))
+    return x509.load_der_x509_certificate(issuing), limits_from(issuing, SPKI, bounds, NOW)
 
 
 @pytest.mark.parametrize("name", sorted(shipped_profiles()))
@@ -51,15 +55,17 @@ def test_the_longest_certificate_of_each_shipped_profile_is_signed(
     template = compile_template(profile, version=1, authority="issuing", issuer=certificate, urls=urls)
     responder = "OCSPSigning" in profile.extended_key_usage
     begin, end = template.validity(NOW, profile.max_lifetime)
-    tbs = template.tbs(
-        serial=new_serial(NOW),
-        spki=OCSP if responder else spki_of(LEAF_KEY),
-        names=() if responder else (("dns", "a.example"),),
-        common_name="responder" if responder else None,
-        not_before=begin,
-        not_after=end,
-    )
-    CertificateRules(KeyAlgorithm.P256, limits, {OCSP: OCSP_KEY}.get).check(tbs, NOW)
+    for rendered in extremes(profile):
+        tbs = template.tbs(
+            serial=new_serial(NOW),
+            spki=OCSP if responder else spki_of(LEAF_KEY),
+            names=rendered.names,
+            subject=rendered.subject,
+            sid=rendered.sid,
+            not_before=begin,
+            not_after=end,
+        )
+        CertificateRules(KeyAlgorithm.P256, limits, {OCSP: OCSP_KEY}.get).check(tbs, NOW)
 
 
 @pytest.mark.parametrize("entries", [0, 3])
