@@ -212,13 +212,7 @@ class Gate:
         begin, end = template.validity(now, request.lifetime, request.not_after, stagger=random.random())  # noqa: S311
         serial = new_serial(now)
         tbs = template.tbs(
-            serial=serial,
-            spki=key.spki,
-            names=names,
-            subject=subject,
-            sid=request.sid,
-            not_before=begin,
-            not_after=end,
+            serial=serial, spki=key.spki, names=names, subject=subject, sid=request.sid, not_before=begin, not_after=end
         )
         expected = Expected(serial, key.spki, names, common_name, begin, end, now, subject, request.sid)
         request = replace(request, spki=key.spki, names=names, subject=subject, common_name=common_name)
