@@ -6,21 +6,17 @@ import asyncio
 import os
 import signal
 import socket
-import subprocess
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from troth.assembly.context import GATED, VARIABLE, Inherited, Role
+from troth.assembly.context import GATED, Inherited, Role
 from troth.assembly.errors import CHILD_FAILED, AssemblyError
-from troth.assembly.layout import Layout
+from troth.assembly.launch import Launcher
 from troth.assembly.process import Process
 from troth.kit.clock import Clock
 from troth.kit.log import get_logger
 
 log = get_logger("assembly")
-
-Command = Callable[[Role, Layout], list[str]]
 
 _READY_SECONDS = 120.0
 #: A role ends itself 15 s after it was asked to (``serve.py``); this is for one that cannot even do that.
@@ -31,11 +27,6 @@ _LONGEST_PAUSE = 30.0
 _WELL_AFTER = 60.0
 
 
-def serve_command(role: Role, layout: Layout) -> list[str]:
-    """The command line of a role's process. ``-P``: what lies in the working directory is not imported."""
-    return [sys.executable, "-P", "-m", "troth", "serve", "--role", role, "--data", str(layout.root)]
-
-
 @dataclass(frozen=True, kw_only=True)
 class Surroundings:
     """What all children share.
@@ -43,19 +34,15 @@ class Surroundings:
     Attributes:
         gate: read end of the pipe that is closed when the database is ready for the children.
         lifeline: read end of the pipe whose write end only the supervisor holds.
-        lock: the held lock on the data directory. Children inherit it, so it is held until the last of them is gone.
-        environ: the environment they get; settings of the supervisor's command line are in it as variables.
+        launchers: how a process of each role is started.
     """
 
-    layout: Layout
     clock: Clock
     sockets: Mapping[str, Sequence[socket.socket]]
     gate: int
     lifeline: int
-    lock: int
     database_url: str
-    environ: Mapping[str, str]
-    command: Command = serve_command
+    launchers: Mapping[Role, Launcher]
 
 
 @dataclass(eq=False)
@@ -143,7 +130,7 @@ class Child:
         """Start the process; whether it became ready."""
         readable, writable = os.pipe()
         try:
-            self._process = self._spawn(writable)
+            self._process = await self._spawn(writable)
         finally:
             os.close(writable)
         try:
@@ -151,10 +138,10 @@ class Child:
         finally:
             os.close(readable)
 
-    def _spawn(self, ready: int) -> Process:
-        around = self.around
+    async def _spawn(self, ready: int) -> Process:
+        around, launcher = self.around, self.around.launchers[self.role]
         handed_down = Inherited(
-            supervisor=os.getpid(),
+            parent=launcher.holder(),
             index=self.index,
             sockets={name: [one.fileno() for one in around.sockets[name]] for name in self.listeners},
             ready=ready,
@@ -162,16 +149,7 @@ class Child:
             lifeline=around.lifeline,
             database_url=around.database_url,
         )
-        popen = subprocess.Popen(
-            around.command(self.role, around.layout),
-            stdin=subprocess.DEVNULL,
-            stdout=2,  # standard output belongs to the supervisor's one line of JSON
-            env={**around.environ, VARIABLE: handed_down.encode()},
-            pass_fds=(*handed_down.descriptors(), around.lock),
-            # A process group of its own: Ctrl-C reaches the supervisor alone, which stops things in their order.
-            process_group=0,
-        )
-        return Process.child(popen)
+        return await launcher.launch(self.role, handed_down)
 
     async def _becomes_ready(self, readable: int, process: Process) -> bool:
         """Until the child writes its byte; False when it ends (the pipe then closes) or takes too long."""

@@ -57,13 +57,14 @@ class Inherited(msgspec.Struct, frozen=True, kw_only=True):
     """What a child of the supervisor finds in its environment: descriptor numbers, and whose child it is.
 
     Attributes:
+        parent: the process that it ends with: the supervisor, or the fork server.
         sockets: listener name → descriptors.
         ready: write end of a pipe; a byte says that the role is ready.
         gate: read end of a pipe that ends when the role may begin: until then it only loads its program.
         lifeline: read end of a pipe that nobody writes to; its end is the supervisor's end.
     """
 
-    supervisor: int
+    parent: int
     index: int
     sockets: dict[str, list[int]]
     ready: int
@@ -79,6 +80,24 @@ class Inherited(msgspec.Struct, frozen=True, kw_only=True):
         """All descriptors that the child must inherit."""
         gate = () if self.gate is None else (self.gate,)
         return (self.ready, *gate, self.lifeline, *(fd for fds in self.sockets.values() for fd in fds))
+
+    def by_place(self) -> Inherited:
+        """The same with each descriptor's place in :meth:`descriptors` for its number, to be sent to a process where
+        they will have other numbers."""
+        return self._with({number: place for place, number in enumerate(self.descriptors())})
+
+    def renumbered(self, descriptors: Sequence[int]) -> Inherited:
+        """What :meth:`by_place` made, with the numbers that the descriptors have here."""
+        return self._with(dict(enumerate(descriptors)))
+
+    def _with(self, numbers: Mapping[int, int]) -> Inherited:
+        return msgspec.structs.replace(
+            self,
+            ready=numbers[self.ready],
+            gate=None if self.gate is None else numbers[self.gate],
+            lifeline=numbers[self.lifeline],
+            sockets={name: [numbers[one] for one in group] for name, group in self.sockets.items()},
+        )
 
 
 def inherited() -> Inherited | None:

@@ -42,7 +42,7 @@ def serve(role: Role, layout: Layout, run: Run | None = None) -> int:
     """
     handed_down = inherited()
     if handed_down is not None:
-        _die_with(handed_down.supervisor)
+        die_with(handed_down.parent)
     config = configuration.load(layout.root)
     configure_log(role, config.log)
     known = state.read(layout.state_file)
@@ -134,12 +134,12 @@ async def _opened(gate: int, stop: asyncio.Event) -> None:
         os.close(gate)
 
 
-def _die_with(supervisor: int) -> None:
-    """Have the kernel tell us when the supervisor dies, however it dies. The lifeline pipe says so too, everywhere."""
+def die_with(parent: int) -> None:
+    """Have the kernel tell us when our parent dies, however it dies. The lifeline pipe says so too, everywhere."""
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):
             ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != supervisor:  # it died before the kernel knew that we care
+    if os.getppid() != parent:  # it died before the kernel knew that we care
         sys.exit(1)
 
 

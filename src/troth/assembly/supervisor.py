@@ -13,13 +13,16 @@ import contextlib
 import fcntl
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from troth.assembly import firststart, listeners, state, summary
-from troth.assembly.children import Child, Command, Surroundings, serve_command
+from troth.assembly.children import Child, Surroundings
 from troth.assembly.context import LISTENERS, ROLES, Role
 from troth.assembly.errors import ALREADY_RUNNING, AssemblyError
+from troth.assembly.forking import ForkServer
+from troth.assembly.launch import ByExecution, Command, Launcher, serve_command
 from troth.assembly.layout import Layout
 from troth.assembly.postgres import EmbeddedPostgres
 from troth.assembly.postgres.server import url as embedded_url
@@ -47,7 +50,7 @@ class Supervisor:
     Attributes:
         environ: what children get as their environment.
         announce: told the summary once everything is ready.
-        command: how a role's process is started.
+        command: what is executed for a role's process. None: what is fastest here.
         first_start: makes what a data directory lacks, with the database running.
     """
 
@@ -57,7 +60,7 @@ class Supervisor:
     progress: Progress
     environ: Mapping[str, str]
     announce: Callable[[summary.Summary], None]
-    command: Command = serve_command
+    command: Command | None = None
     first_start: Callable[[firststart.Start], Awaitable[None]] = firststart.first_start
 
     async def run(self) -> None:
@@ -97,15 +100,12 @@ class Supervisor:
         open_gate = stack.enter_context(_closing_once(barrier))
         database_url = self.config.database.url or embedded_url(self.layout)
         around = Surroundings(
-            layout=self.layout,
             clock=self.clock,
             sockets=sockets,
             gate=gate,
             lifeline=lifeline,
-            lock=lock,
             database_url=database_url,
-            environ=self.environ,
-            command=self.command,
+            launchers=self._launchers(stack, lock),
         )
         start = firststart.Start(
             config=self.config,
@@ -134,6 +134,16 @@ class Supervisor:
         await self._ready(others, starting)
         self.announce(summary.summarize(start))
         log.info("supervisor.ready", pid=os.getpid())
+
+    def _launchers(self, stack: contextlib.AsyncExitStack, lock: int) -> Mapping[Role, Launcher]:
+        """The fork server for all but the signer, whose memory is its own (see ``forkserver``)."""
+        executing = ByExecution(self.layout, lock, self.environ, self.command or serve_command)
+        if self.command is not None or sys.platform != "linux":  # elsewhere a fork without exec is not safe
+            return dict.fromkeys(ROLES, executing)
+        forks = ForkServer(self.layout, lock, self.environ)
+        forks.start()
+        stack.push_async_callback(forks.close)
+        return {role: executing if role == "signer" else forks for role in ROLES}
 
     def _listen(self) -> tuple[listeners.Sockets, state.State]:
         with self.progress.step("opening the listeners") as step:
