@@ -21,7 +21,10 @@ from troth.kit.clock import FakeClock
 from troth.kit.ids import new_id
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+
     from troth.pki.catalogue import Catalogue
+    from troth.pki.crl_der import CrlFrame
     from troth.pki.gate import Gate
     from troth.pki.keys.model import KeyMetadata, KeyPurpose
     from troth.pki.model import IssuanceRequest
@@ -93,7 +96,11 @@ class MemorySigner:
         self.certified.append((reservation_id, tbs))
         return self.keys[key_id].sign(b"other" if self.spoil else tbs, ec.ECDSA(hashes.SHA256()))
 
-    async def sign_crl(self, key_id: str, tbs: bytes) -> bytes:
+    async def sign_crl_stream(
+        self, key_id: str, frame: CrlFrame, runs: Iterable[bytes], commit: Callable[[], Awaitable[None]]
+    ) -> bytes:
+        tbs = frame.head + b"".join(runs) + frame.tail
+        await commit()
         if self.fail is not None:
             failure, self.fail = self.fail, None
             raise failure

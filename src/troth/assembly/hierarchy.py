@@ -22,7 +22,7 @@ from troth.pki.authority_store import AuthorityStore
 from troth.pki.birth import Birth, BirthPlan, Unborn, give_birth, recorded
 from troth.pki.birth_custody import settle
 from troth.pki.catalogue import Catalogue, add_authority
-from troth.pki.crl import import_crl
+from troth.pki.crl_import import import_crl
 from troth.pki.crl_store import CrlStore
 from troth.pki.issuer_classes import IssuerClasses
 from troth.pki.keys.files import write_private

@@ -46,11 +46,16 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """One answer. ``headers`` are (lower-case name, value) byte pairs; content-length is added."""
+    """One answer. ``headers`` are (lower-case name, value) byte pairs; content-length is added.
+
+    ``more`` follows ``body`` in pieces, for answers too large to be put together: each waits until the client has
+    taken what came before.
+    """
 
     status: int
     body: bytes = b""
     headers: Sequence[tuple[bytes, bytes]] = ()
+    more: Sequence[bytes] = ()
 
 
 Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
@@ -154,10 +159,15 @@ class Lane:
             return
         headers = list(response.headers)
         if response.status != 304:  # there it would have to be the length of what is not sent (RFC 9110, 8.6)
-            headers.append((b"content-length", str(len(response.body)).encode()))
+            size = len(response.body) + sum(map(len, response.more))
+            headers.append((b"content-length", str(size).encode()))
         await send({"type": "http.response.start", "status": response.status, "headers": headers})
-        body = b"" if request.method == "HEAD" else response.body
-        await send({"type": "http.response.body", "body": body})
+        if request.method == "HEAD":
+            await send({"type": "http.response.body", "body": b""})
+            return
+        await send({"type": "http.response.body", "body": response.body, "more_body": bool(response.more)})
+        for left, piece in zip(range(len(response.more) - 1, -1, -1), response.more, strict=True):
+            await send({"type": "http.response.body", "body": piece, "more_body": left > 0})
 
     async def _answer(self, route: Route | None, request: Request, receive: Receive) -> Response | None:
         if route is None:

@@ -37,15 +37,19 @@ class DerError(ValueError):
 
 def tlv(tag: int, content: bytes) -> bytes:
     """One element with the shortest definite length (X.690, 10.1)."""
-    size = len(content)
+    return header(tag, len(content)) + content
+
+
+def header(tag: int, size: int) -> bytes:
+    """Tag and shortest definite length of an element whose content has ``size`` octets."""
     if size < 0x80:
-        return bytes((tag, size)) + content
+        return bytes((tag, size))
     if size < 0x100:
-        return bytes((tag, 0x81, size)) + content
+        return bytes((tag, 0x81, size))
     if size < 0x10000:
-        return bytes((tag, 0x82, size >> 8, size & 0xFF)) + content
+        return bytes((tag, 0x82, size >> 8, size & 0xFF))
     length = size.to_bytes((size.bit_length() + 7) // 8, "big")
-    return bytes((tag, 0x80 | len(length))) + length + content
+    return bytes((tag, 0x80 | len(length))) + length
 
 
 def sequence(*parts: bytes) -> bytes:

@@ -182,6 +182,12 @@ CRL_OVERTAKEN = reason(
     fix="Nothing to do; the newer CRL stands.",
     status=409,
 )
+CRL_NO_BASE = reason(
+    "pki.crl.no_base",
+    "there is no complete CRL that a delta could start from, or so much has changed since that a delta is no relief",
+    fix="Nothing to do: the next CRL is a complete one.",
+    status=409,
+)
 CRL_WRONG = reason(
     "pki.crl.signature_wrong",
     "the signer returned a CRL signature that does not verify",

@@ -152,17 +152,36 @@ class Responder:
     not_after: datetime
 
 
+CrlKind: TypeAlias = Literal["full", "delta"]
+
+
 @dataclass(frozen=True, slots=True)
 class Crl:
-    """A published CRL."""
+    """A published CRL.
+
+    Attributes:
+        sha256: SHA-256 of its to-be-signed bytes' SHA-256 and its signature: names it as a hash over all of it would.
+        base_number: of the complete CRL that a delta starts from.
+        parts: its bytes, in pieces; empty when only the facts were asked for.
+    """
 
     authority: str
+    shard: int
+    kind: CrlKind
     number: int
+    base_number: int | None
     this_update: datetime
     next_update: datetime
-    der: bytes
-    sha256: bytes
     entries: int
+    size: int
+    sha256: bytes
+    parts: tuple[bytes, ...] = field(default=(), repr=False)
+    build_seconds: float | None = field(default=None, compare=False)
+
+    @property
+    def der(self) -> bytes:
+        """All of it in one piece."""
+        return b"".join(self.parts)
 
 
 @dataclass(frozen=True, slots=True)

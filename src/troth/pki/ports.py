@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol
 from uuid import UUID
 
+from troth.pki.crl_der import CrlFrame
 from troth.pki.keys.model import KeyMetadata, KeyPurpose
 
 
@@ -19,8 +21,10 @@ class CertificateSigner(Protocol):
 class CrlSigner(Protocol):
     """Signs TBSCertLists."""
 
-    async def sign_crl(self, key_id: str, tbs: bytes) -> bytes:
-        """The signature over ``tbs``."""
+    async def sign_crl_stream(
+        self, key_id: str, frame: CrlFrame, runs: Iterable[bytes], commit: Callable[[], Awaitable[None]]
+    ) -> bytes:
+        """The signature over ``frame`` around the entries in ``runs``, not made before ``commit`` has returned."""
         ...
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
+from datetime import datetime
 from typing import Protocol
 
 from prometheus_client.core import CollectorRegistry, CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
+
+from troth.pki.model import Crl
 
 
 class Gauges(Protocol):
@@ -21,8 +24,12 @@ class Gauges(Protocol):
         """The same for what only grows."""
         ...
 
-    def ages(self) -> Mapping[str, float]:
-        """Seconds since the newest CRL of each authority was made."""
+    def crls(self) -> Collection[Crl]:
+        """The CRLs that are served, without their bytes."""
+        ...
+
+    def now(self) -> datetime:
+        """What their age is counted to."""
         ...
 
 
@@ -55,10 +62,24 @@ def render(source: Gauges, answers: Mapping[str, int]) -> bytes:
         metrics.append(GaugeMetricFamily(f"troth_status_{name}", _HELP.get(name, name), value))
     for name, value in source.totals().items():
         metrics.append(CounterMetricFamily(f"troth_status_{name}", _HELP.get(name, name), value))
-    ages = GaugeMetricFamily("troth_crl_age_seconds", "Seconds since the newest CRL was made", labels=["authority"])
-    for slug, age in sorted(source.ages().items()):
-        ages.add_metric([slug], age)
-    metrics.append(ages)
+    metrics += _crl_metrics(source.crls(), source.now())
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Collected(metrics))
     return generate_latest(registry)
+
+
+def _crl_metrics(crls: Collection[Crl], now: datetime) -> list[Metric]:
+    told: tuple[tuple[str, str, Callable[[Crl], float]], ...] = (
+        ("age_seconds", "Seconds since the newest CRL was made", lambda crl: (now - crl.this_update).total_seconds()),
+        ("left_seconds", "Seconds to its nextUpdate", lambda crl: (crl.next_update - now).total_seconds()),
+        ("entries", "Entries of the newest CRL", lambda crl: crl.entries),
+        ("bytes", "Size of the newest CRL", lambda crl: crl.size),
+        ("build_seconds", "How long its making took", lambda crl: crl.build_seconds or 0.0),
+    )
+    families: list[Metric] = []
+    for name, meaning, value in told:
+        family = GaugeMetricFamily(f"troth_crl_{name}", meaning, labels=["authority", "shard", "kind"])
+        for crl in sorted(crls, key=lambda one: (one.authority, one.shard, one.kind)):
+            family.add_metric([crl.authority, str(crl.shard), crl.kind], value(crl))
+        families.append(family)
+    return families

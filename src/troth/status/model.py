@@ -39,17 +39,6 @@ class Found:
     state: State
 
 
-@dataclass(frozen=True, slots=True)
-class CrlHead:
-    """A published CRL, without its bytes."""
-
-    authority: str
-    number: int
-    this_update: datetime
-    next_update: datetime
-    sha256: bytes
-
-
 def entry_from_event(data: Mapping[str, Any]) -> Entry:
     """The status that a certificate's ledger event carries (``troth.pki.events``)."""
     return Entry(

@@ -7,18 +7,19 @@ its nextUpdate, too: a relying party sees for itself that it is stale, and a 404
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
+from uuid import UUID
 
 from troth.kit.clock import to_seconds
 from troth.kit.lane import Request, Response
 from troth.pki.authorities import Authority, chain_of
 from troth.pki.authority_store import AuthorityStore
+from troth.pki.crl_store import CrlStore
+from troth.pki.model import Crl
 from troth.pki.pem import pem, pem_chain
-from troth.status.model import CrlHead
-from troth.status.store import StatusReader
 from troth.store.unit import Reader
 
 CRL_TYPE = b"application/pkix-crl"
@@ -43,11 +44,17 @@ class Document:
     etag: bytes
     modified: datetime
     headers: tuple[tuple[bytes, bytes], ...]
+    more: tuple[bytes, ...] = ()
 
     @classmethod
     def make(cls, body: bytes, kind: bytes, modified: datetime, caching: bytes) -> Document:
         """A document of content type ``kind``; ``caching`` is its Cache-Control."""
-        etag = b'"' + hashlib.sha256(body).hexdigest()[:32].encode() + b'"'
+        return cls.named(hashlib.sha256(body).digest(), (body,), kind, modified, caching)
+
+    @classmethod
+    def named(cls, name: bytes, parts: Sequence[bytes], kind: bytes, modified: datetime, caching: bytes) -> Document:
+        """A document in several pieces that has a ``name`` of its own: a digest, of which the entity tag is made."""
+        etag = b'"' + name.hex()[:32].encode() + b'"'
         headers = (
             (b"content-type", kind),
             (b"etag", etag),
@@ -55,13 +62,13 @@ class Document:
             (b"cache-control", caching),
             (b"x-content-type-options", b"nosniff"),
         )
-        return cls(body, etag, to_seconds(modified), headers)
+        return cls(parts[0], etag, to_seconds(modified), headers, tuple(parts[1:]))
 
     def answer(self, request: Request) -> Response:
         """The document, or 304 when the client has it."""
         if self._known_to(request.headers):
             return Response(304, b"", self.headers[1:])
-        return Response(200, self.body, self.headers)
+        return Response(200, self.body, self.headers, self.more)
 
     def _known_to(self, headers: Mapping[str, str]) -> bool:
         tags = headers.get("if-none-match")
@@ -84,10 +91,11 @@ class Published:
 
     def __init__(self, reader: Reader) -> None:
         self._authorities_store = AuthorityStore(reader)
-        self._status = StatusReader(reader)
         self._authorities: Mapping[str, Authority] = {}
-        self._heads: dict[str, CrlHead] = {}
+        self._crl_store = CrlStore(reader)
+        self._heads: dict[tuple[str, int, str], Crl] = {}
         self._crls: dict[str, Document] = {}
+        self._chunks: dict[tuple[str, int], dict[UUID, bytes]] = {}
         self._documents: dict[str, Document] = {}
 
     @property
@@ -95,18 +103,18 @@ class Published:
         """All authorities by slug."""
         return self._authorities
 
-    def crl(self, slug: str) -> Document | None:
-        """The newest CRL of an authority."""
-        return self._crls.get(slug)
+    def crl(self, name: str) -> Document | None:
+        """A newest CRL by its name below ``/crl/``: ``issuing.crl``, ``issuing/3.crl``, ``issuing/3-delta.crl``."""
+        return self._crls.get(name)
+
+    @property
+    def crls(self) -> Collection[Crl]:
+        """What is told of every CRL that is served, without its bytes."""
+        return self._heads.values()
 
     def certificate(self, name: str) -> Document | None:
         """A document of certificates by its name below ``/``: ``ca/issuing.cer``, ``root.pem``."""
         return self._documents.get(name)
-
-    def crl_age(self, slug: str, now: datetime) -> timedelta | None:
-        """How long ago the newest CRL was made."""
-        head = self._heads.get(slug)
-        return None if head is None else now - head.this_update
 
     async def refresh(self) -> None:
         """Read again. Raises StoreError; what was there then stays."""
@@ -117,13 +125,34 @@ class Published:
         await self.refresh_crls()
 
     async def refresh_crls(self) -> None:
-        """Read the CRLs that are newer than those at hand."""
-        for head in await self._status.newest_crls():
-            present = self._heads.get(head.authority)
-            if present is None or present.number < head.number:
-                body = await self._status.crl_bytes(head)
-                self._crls[head.authority] = Document.make(body, CRL_TYPE, head.this_update, _REVALIDATE)
-                self._heads[head.authority] = head
+        """Read the CRLs that are newer than those at hand; of a large one, the pieces that are new."""
+        for crl in await self._crl_store.published():
+            present = self._heads.get((crl.authority, crl.shard, crl.kind))
+            if present is None or present.number < crl.number:
+                await self._take(crl)
+
+    async def _take(self, crl: Crl) -> None:
+        frame = await self._crl_store.frame(crl)
+        if frame is None:
+            return  # a newer one is there already, and its event on the way
+        have = self._chunks.get((crl.authority, crl.shard), {})
+        if crl.kind == "full":
+            have = {chunk_id: have[chunk_id] for chunk_id in frame.chunks if chunk_id in have}
+            async for chunk in self._crl_store.chunks([one for one in frame.chunks if one not in have]):
+                have[chunk.id] = chunk.body
+            if len(have) != len(frame.chunks):
+                return
+            self._chunks[crl.authority, crl.shard] = have
+        parts = (frame.head, *(have[chunk_id] for chunk_id in frame.chunks), frame.tail)
+        self._crls[crl_name(crl)] = Document.named(crl.sha256, parts, CRL_TYPE, crl.this_update, _REVALIDATE)
+        self._heads[crl.authority, crl.shard, crl.kind] = crl
+
+
+def crl_name(crl: Crl) -> str:
+    """Where a CRL lies below ``/crl/``; the same as ``troth.pki.template.StatusUrls`` says in certificates."""
+    if crl.kind == "delta":
+        return f"{crl.authority}/{crl.shard}-delta.crl"
+    return f"{crl.authority}/{crl.shard}.crl" if crl.shard else f"{crl.authority}.crl"
 
 
 def _certificate_documents(authorities: Mapping[str, Authority]) -> dict[str, Document]:

@@ -1,18 +1,23 @@
-"""CRLs on change: a duty of the worker role, held by one process at a time.
+"""CRLs on change and on schedule: a duty of the worker role, each shard held by one process at a time.
 
-It follows the trust stream; when a certificate of an authority is held, released, revoked or burnt, it gathers for a
-moment and then has a new CRL made (``troth.pki.crl``). Without any change a CRL is made every so often all the same,
-long before the last one's nextUpdate. Two publishers would do no harm (numbers are reserved, and only grow), but
-double work; the lease keeps it to one. Whoever takes the duty over looks in the ledger for what its predecessor may
-have left undone.
+Every change of status leaves a row until a CRL has shown it (``crl_change``), so what is to be done is in the
+database; the trust stream only says when to look. After a change the duty gathers for a moment and then has a CRL
+made (``troth.pki.crl``): a delta for authorities that have them, else a complete one. On schedule, a little earlier
+than the interval and at a different moment for each shard, a complete CRL is made from all entries anew.
+
+All leases are renewed by one statement and all changes found by one more, so an authority with nothing to do costs
+next to nothing. A lease says who works; what may be published is decided by the commit itself (its epoch, the number,
+the swap of the pointer).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+import random
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Protocol
 from uuid import UUID
 
 from troth.audit.event import StreamEvent
@@ -25,49 +30,64 @@ from troth.pki.authorities import Authority
 from troth.pki.authority_store import AuthorityStore
 from troth.pki.catalogue import Catalogue
 from troth.pki.crl import CrlPublisher
-from troth.pki.errors import CRL_OVERTAKEN, CrlRefused
+from troth.pki.crl_store import CrlStore
+from troth.pki.errors import CRL_NO_BASE, CRL_OVERTAKEN, CrlRefused
 from troth.pki.model import Crl
 from troth.pki.ports import CrlSigner, Interlock
-from troth.status.model import CrlHead
-from troth.status.store import StatusReader
 from troth.store.errors import StoreError
-from troth.store.lease import Held, Lease
+from troth.store.lease import Held, Leases
 from troth.store.pool import Database
 
 log = get_logger("status")
 
-LEASE_NAME = "crl-publisher"
-
 #: Events after which a CRL lists something else than before.
 _CHANGES = frozenset({"certificate.held", "certificate.released", "certificate.revoked", "certificate.burnt"})
-_LEASE_SECONDS = 6.0
-#: How often age is looked at, and the lease renewed.
-_BEAT_SECONDS = 1.0
+#: How often leases are renewed (they last four times that), and how often age is looked at.
+_BEAT_SECONDS = 2.0
+_AGE_SECONDS = 10.0
 _LONGEST_BACK_OFF = 60.0
-#: A CRL that takes a second to make is made every five at most: of its time the publisher works a fifth.
-_REST = 4.0
-#: How far the clocks of two nodes may be apart when a change is held against a CRL's time, and how many events back
-#: that is looked for.
-_SLACK = timedelta(seconds=60)
-_LOOK_BACK = 500
+#: A CRL that takes a tenth of a second is made twice a second at most: of its time the publisher works a fifth.
+_REST, _LONGEST_REST = 4.0, 2.0
+#: Scheduled CRLs of many shards come apart by up to this share of the interval.
+_JITTER = 0.1
 
-Publish = Callable[[str], Awaitable[Crl]]
+Shard = tuple[str, int]
+
+
+class CrlMaker(Protocol):
+    """``troth.pki.crl.CrlPublisher``."""
+
+    async def publish(self, slug: str, shard: int = 0, *, scheduled: bool = True, held: Held | None = None) -> Crl:
+        """A complete CRL."""
+        ...
+
+    async def publish_delta(self, slug: str, shard: int = 0, *, held: Held | None = None) -> Crl:
+        """A delta."""
+        ...
 
 
 @dataclass(slots=True)
 class _Duty:
-    """One authority. ``due`` is monotonic seconds, None while nothing is to be done."""
+    """One shard. ``due`` is monotonic seconds, None while nothing is to be done."""
 
     due: float | None = None
+    scheduled: bool = False
     rested_at: float = 0.0
     failures: int = 0
+    early: float = field(default_factory=lambda: random.random() * _JITTER)  # noqa: S311 -- jitter, not a secret
+
+
+def lease_name(shard: Shard) -> str:
+    """The lease under which a shard's CRLs are published."""
+    return f"crl:{shard[0]}:{shard[1]}"
 
 
 class CrlDuty:
     """See the module.
 
     Args:
-        publish: ``troth.pki.crl.CrlPublisher.publish``.
+        maker: makes and publishes the CRLs.
+        catalogue: read again when an authority has changed.
         holder: this process's id.
     """
 
@@ -76,53 +96,58 @@ class CrlDuty:
         database: Database,
         clock: Clock,
         holder: UUID,
-        publish: Publish,
+        maker: CrlMaker,
         settings: CrlSettings,
         *,
+        catalogue: Catalogue,
         poll_seconds: float = 0.2,
     ) -> None:
         self._clock = clock
-        self._publish = publish
+        self._maker = maker
         self._settings = settings
+        self._catalogue = catalogue
         self._ledger = LedgerStore(database)
         self._stream = Stream(database, clock, poll_seconds=poll_seconds)
         self._authorities = AuthorityStore(database)
-        self._reader = StatusReader(database)
-        self._lease = Lease(database, clock, LEASE_NAME, holder, seconds=_LEASE_SECONDS)
-        self._duties: dict[str, _Duty] = {}
+        self._crls = CrlStore(database)
+        self._leases = Leases(database, clock, holder, seconds=_BEAT_SECONDS * 4)
+        self._duties: dict[Shard, _Duty] = {}
+        self._held: Mapping[str, Held] = {}
+        self._known: dict[str, Authority] = {}
         self._wake = asyncio.Event()
-        self._held: Held | None = None
+        self._look_at: float | None = None
+        self._age_at = 0.0
 
     async def run(self, stop: asyncio.Event) -> None:
         """Publish until ``stop`` is set. A database or a signer that is away is waited for."""
         start = await self._start(stop)
         if start is None:
             return
-        follower = asyncio.create_task(self._follow(start, stop))
-        beat_at = 0.0
+        tasks = {asyncio.create_task(self._follow(start, stop)), asyncio.create_task(self._keep(stop))}
         try:
-            while not stop.is_set() and not follower.done():
+            while not stop.is_set():
+                for task in tasks:
+                    if task.done():
+                        task.result()
                 try:
-                    if self._clock.monotonic() >= beat_at:
-                        beat_at = self._clock.monotonic() + _BEAT_SECONDS
-                        await self._beat()
+                    await self._look()
                     await self._publish_due()
                 except StoreError as error:
                     log.warning("crl.duty_interrupted", error=str(error))
-                await self._idle(stop, beat_at)
-            if follower.done():
-                follower.result()
+                await self._idle(stop)
         finally:
-            follower.cancel()
-            await asyncio.gather(follower, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             await self._let_go()
 
     async def ensure(self) -> None:
-        """See that each authority has a CRL at all: at a first start. Raises what publishing raises."""
-        have = {head.authority for head in await self._reader.newest_crls()}
-        for slug in (await self._signing()).keys() - have:
+        """See that each shard has a complete CRL at all: at a first start. Raises what publishing raises."""
+        await self._learn()
+        have = {(one.authority, one.shard) for one in await self._crls.published() if one.kind == "full"}
+        for slug, shard in self._shards() - have:
             try:
-                await self._publish(slug)
+                await self._maker.publish(slug, shard)
             except CrlRefused as error:
                 if error.reason is not CRL_OVERTAKEN:
                     raise
@@ -137,87 +162,146 @@ class CrlDuty:
                 await asyncio.sleep(_BEAT_SECONDS)
         return None
 
+    # --- what there is to do -----------------------------------------------------------------------------------
+
     async def _follow(self, start: int, stop: asyncio.Event) -> None:
         async for batch in self._stream.follow(start, stop):
             self._notice(batch.events)
 
     def _notice(self, events: Iterable[StreamEvent]) -> None:
+        now = self._clock.monotonic()
         for event in events:
-            if event.kind in _CHANGES:
-                self._want(event.data["authority"], self._clock.monotonic() + self._settings.gather_seconds)
+            if event.kind in _CHANGES and self._look_at is None:
+                self._look_at = now + self._settings.gather_seconds
+                self._wake.set()
+            elif event.kind == "crl.wanted":
+                self._want((event.data["authority"], event.data["shard"]), now, scheduled=True)
+            elif event.kind.startswith("authority."):
+                self._age_at = now
+                if event.kind == "authority.crls_changed":
+                    # Another distribution point is another scope: what is published covers it no more.
+                    slug = event.data["slug"]
+                    for shard in range(event.data["crl_shards"]):
+                        self._want((slug, shard), now, scheduled=True)
 
-    def _want(self, slug: str, at: float) -> None:
-        duty = self._duties.setdefault(slug, _Duty())
+    async def _keep(self, stop: asyncio.Event) -> None:
+        """Renew the leases beside the work, which may take longer than they last."""
+        while not stop.is_set():
+            try:
+                await self._beat()
+            except StoreError as error:
+                log.warning("crl.duty_interrupted", error=str(error))
+            try:
+                async with asyncio.timeout(_BEAT_SECONDS):
+                    await stop.wait()
+            except TimeoutError:
+                pass
+
+    async def _beat(self) -> None:
+        now = self._clock.monotonic()
+        if not self._known or now >= self._age_at:
+            self._age_at = now + _AGE_SECONDS
+            await self._learn()
+            newest = {(one.authority, one.shard): one for one in await self._crls.published() if one.kind == "full"}
+            for shard in self._shards():
+                crl = newest.get(shard)
+                if crl is None or self._of_age(shard, crl):
+                    self._want(shard, now, scheduled=True)
+            for shard in self._duties.keys() - self._shards():
+                del self._duties[shard]
+        if self._known:
+            held = await self._leases.acquire([lease_name(shard) for shard in self._shards()])
+            if held.keys() - self._held.keys():
+                self._look_at = now  # taken over: the one before may have left something undone
+            self._held = held
+        if self._look_at is None:
+            self._look_at = now + self._settings.gather_seconds
+        self._wake.set()
+
+    async def _learn(self) -> None:
+        found = await self._authorities.authorities()
+        self._known = {one.slug: one for one in found if one.key_id is not None and one.state != "planned"}
+        if any(self._catalogue.authorities.get(slug) != one for slug, one in self._known.items()):
+            await self._catalogue.refresh()
+
+    def _shards(self) -> set[Shard]:
+        return {(slug, shard) for slug, one in self._known.items() for shard in range(one.crl_shards)}
+
+    def _of_age(self, shard: Shard, crl: Crl) -> bool:
+        age = (self._clock.now() - crl.this_update).total_seconds()
+        life = (crl.next_update - crl.this_update).total_seconds()
+        interval = self._settings.interval_seconds * (1 - self._duties.setdefault(shard, _Duty()).early)
+        # Half of its life at most, so that a failure has as long again to be mended.
+        return age >= min(interval, life / 2)
+
+    async def _look(self) -> None:
+        """Find the shards whose changes no CRL shows yet."""
+        now = self._clock.monotonic()
+        if self._look_at is None or now < self._look_at:
+            return
+        self._look_at = None
+        for waiting in await self._crls.waiting():
+            self._want((waiting.authority, waiting.shard), now, scheduled=False)
+
+    def _want(self, shard: Shard, at: float, *, scheduled: bool) -> None:
+        duty = self._duties.setdefault(shard, _Duty())
+        duty.scheduled = duty.scheduled or scheduled
         at = max(at, duty.rested_at)
         if duty.due is None or at < duty.due:
             duty.due = at
-            self._wake.set()
+        self._wake.set()
 
-    async def _beat(self) -> None:
-        """Renew the lease, and see which CRLs have come of age."""
-        before, self._held = self._held, None
-        self._held = await self._lease.acquire()
-        if self._held is None:
-            return
-        authorities = await self._signing()
-        heads = {head.authority: head for head in await self._reader.newest_crls()}
-        took_over = before is None or before.epoch != self._held.epoch
-        now = self._clock.monotonic()
-        for slug in authorities:
-            head = heads.get(slug)
-            if head is None or self._of_age(head) or (took_over and await self._overdue(head)):
-                self._want(slug, now)
-        for slug in self._duties.keys() - authorities.keys():
-            del self._duties[slug]
-
-    async def _signing(self) -> Mapping[str, Authority]:
-        return {one.slug: one for one in await self._authorities.authorities() if _signs_crls(one)}
-
-    def _of_age(self, head: CrlHead) -> bool:
-        age = (self._clock.now() - head.this_update).total_seconds()
-        life = (head.next_update - head.this_update).total_seconds()
-        # Half of its life at most, so that a failure has as long again to be mended.
-        return age >= min(self._settings.interval_seconds, life / 2)
-
-    async def _overdue(self, head: CrlHead) -> bool:
-        """Whether something may have changed that the CRL does not show yet. What is not in the log is followed."""
-        events = await self._ledger.about(f"authority:{head.authority}", _LOOK_BACK)
-        recent = [event for event in events if event.recorded_at > head.this_update - _SLACK]
-        return len(recent) == _LOOK_BACK or any(event.kind in _CHANGES for event in recent)
+    # --- doing it ----------------------------------------------------------------------------------------------
 
     async def _publish_due(self) -> None:
-        for slug, duty in list(self._duties.items()):
-            held = self._held
+        for shard, duty in list(self._duties.items()):
+            held = self._held.get(lease_name(shard))
             now = self._clock.monotonic()
-            if held is None or now >= held.until:
-                return
-            if duty.due is None or now < duty.due:
+            if duty.due is None or now < duty.due or held is None or now >= held.until:
                 continue
             # Cleared before, not after: a change that comes while the CRL is made belongs into the next one.
             duty.due = None
-            await self._publish_one(slug, duty, now)
+            await self._publish_one(shard, duty, held, now)
 
-    async def _publish_one(self, slug: str, duty: _Duty, began: float) -> None:
+    async def _publish_one(self, shard: Shard, duty: _Duty, held: Held, began: float) -> None:
+        slug, number = shard
+        scheduled, duty.scheduled = duty.scheduled, False
         try:
-            await self._publish(slug)
+            if scheduled or not await self._delta(slug, number, held):
+                await self._maker.publish(slug, number, scheduled=scheduled, held=held)
         except Exception as error:  # noqa: BLE001 -- whatever it is, the next CRL must be tried
             duty.failures += 1
             pause = min(_LONGEST_BACK_OFF, 2.0 ** (duty.failures - 1))
-            log.warning("crl.publish_failed", authority=slug, failures=duty.failures, error=str(error))
+            log.warning("crl.publish_failed", authority=slug, shard=number, failures=duty.failures, error=str(error))
             duty.rested_at = 0.0
-            self._want(slug, self._clock.monotonic() + pause)
+            self._want(shard, self._clock.monotonic() + pause, scheduled=scheduled)
             return
         duty.failures = 0
+        duty.early = random.random() * _JITTER  # noqa: S311 -- jitter, not a secret
         ended = self._clock.monotonic()
-        duty.rested_at = ended + (ended - began) * _REST
+        duty.rested_at = ended + min((ended - began) * _REST, _LONGEST_REST)
 
-    async def _idle(self, stop: asyncio.Event, beat_at: float) -> None:
-        """Wait for the next thing to do."""
-        times = [duty.due for duty in self._duties.values() if duty.due is not None and self._held is not None]
-        pause = min([beat_at, *times]) - self._clock.monotonic()
-        stopping = asyncio.create_task(stop.wait())
-        waking = asyncio.create_task(self._wake.wait())
+    async def _delta(self, slug: str, number: int, held: Held) -> bool:
+        """Publish a delta; False when a complete CRL is called for."""
+        authority = self._known.get(slug)
+        if authority is None or not authority.crl_deltas:
+            return False
         try:
+            await self._maker.publish_delta(slug, number, held=held)
+        except CrlRefused as error:
+            if error.reason is CRL_NO_BASE:
+                return False
+            raise
+        return True
+
+    async def _idle(self, stop: asyncio.Event) -> None:
+        """Wait for the next thing to do."""
+        now = self._clock.monotonic()
+        mine = [duty.due for shard, duty in self._duties.items() if lease_name(shard) in self._held]
+        times = [at for at in (*mine, self._look_at) if at is not None]
+        stopping, waking = asyncio.create_task(stop.wait()), asyncio.create_task(self._wake.wait())
+        try:
+            pause = min([now + _BEAT_SECONDS, *times]) - now
             await asyncio.wait({stopping, waking}, timeout=max(pause, 0.01), return_when=asyncio.FIRST_COMPLETED)
         finally:
             stopping.cancel()
@@ -225,10 +309,10 @@ class CrlDuty:
         self._wake.clear()
 
     async def _let_go(self) -> None:
-        if self._held is None:
+        if not self._held:
             return
         try:
-            await self._lease.release()
+            await self._leases.release(self._held)
         except StoreError as error:
             log.warning("crl.lease_not_released", error=str(error))  # it lapses by itself
 
@@ -245,8 +329,4 @@ def publisher_of(
     """The duty over the mint's own publisher."""
     lifetime = timedelta(seconds=settings.validity_seconds)
     mint = CrlPublisher(database, signer, catalogue, interlock, clock, lifetime=lifetime)
-    return CrlDuty(database, clock, holder, mint.publish, settings)
-
-
-def _signs_crls(authority: Authority) -> bool:
-    return authority.key_id is not None and authority.state != "planned"
+    return CrlDuty(database, clock, holder, mint, settings, catalogue=catalogue)

@@ -67,6 +67,7 @@ class StatusDoor:
             Route("/ocsp/{}", {"POST": self._ocsp_post}, permission="public", max_body=MAX_BODY),
             Route("/ocsp/{*}", ocsp, permission="public", max_body=MAX_BODY),
             Route("/crl/{}", crl, permission="public", max_body=0),
+            Route("/crl/{}/{}", crl, permission="public", max_body=0),
             Route("/ca/{}", document, permission="public", max_body=0),
             Route("/ca/{}/chain.pem", document, permission="public", max_body=0),
             Route("/root.pem", document, permission="public", max_body=0),
@@ -111,9 +112,7 @@ class StatusDoor:
         return Response(200, answer.der, (*self._dates[1], (b"etag", b'"' + etag + b'"')))
 
     async def _crl(self, request: Request) -> Response:
-        slug, dot, extension = request.params[0].rpartition(".")
-        found = self._published.crl(slug) if dot and extension == "crl" else None
-        return _document_or_404(found, request)
+        return _document_or_404(self._published.crl("/".join(request.params)), request)
 
     async def _document(self, request: Request) -> Response:
         return _document_or_404(self._published.certificate(request.path[1:]), request)

@@ -1,4 +1,4 @@
-"""SQL of the status room: the snapshot that a table starts from, look-ups, and the newest of what is to be served."""
+"""SQL of the status room: the snapshot that a table starts from, look-ups, and responders."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from uuid import UUID
 
 from troth.pki.model import Responder
 from troth.pki.serial import SerialNumber
-from troth.status.model import CrlHead, Entry, Found
+from troth.status.model import Entry, Found
 from troth.store.unit import Reader, Row
 
 _COLUMNS = "serial, authority, status, status_version, status_at, revocation_reason, not_after"
@@ -22,12 +22,6 @@ _BY_SERIAL = f"SELECT {_COLUMNS}, state FROM certificate WHERE serial = ANY($1::
 _RESPONDERS = """SELECT DISTINCT ON (authority) certificate_id, authority, key_id, certificate, not_before, not_after
     FROM ocsp_responder WHERE not_before <= $1 AND not_after > $1
     ORDER BY authority, not_after DESC, certificate_id DESC"""
-_NEWEST_CRLS = """SELECT a.slug AS authority, c.number, c.this_update, c.next_update, c.sha256
-    FROM authority a CROSS JOIN LATERAL (
-        SELECT number, this_update, next_update, sha256 FROM crl
-        WHERE crl.authority = a.slug AND state = 'published' ORDER BY number DESC LIMIT 1) c"""
-_CRL = "SELECT der FROM crl WHERE authority = $1 AND number = $2"
-
 _FIRST_ID = UUID(int=0)
 
 
@@ -56,14 +50,6 @@ class StatusReader:
     async def responders(self, now: datetime) -> list[Responder]:
         """The newest delegated responder of each authority that is in force at ``now``."""
         return [Responder(**dict(row)) for row in await self._reader.fetch(_RESPONDERS, now)]
-
-    async def newest_crls(self) -> list[CrlHead]:
-        """The newest published CRL of each authority, without its bytes."""
-        return [CrlHead(**dict(row)) for row in await self._reader.fetch(_NEWEST_CRLS)]
-
-    async def crl_bytes(self, head: CrlHead) -> bytes:
-        """DER of a published CRL."""
-        return bytes(await self._reader.fetchval(_CRL, head.authority, head.number))
 
 
 def _entry(row: Row) -> Entry:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
-from datetime import timedelta
+from collections.abc import Callable, Collection, Iterable, Mapping
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from troth.audit.event import StreamEvent
@@ -14,6 +14,7 @@ from troth.kit.clock import Clock
 from troth.kit.errors import TrothError
 from troth.kit.log import get_logger
 from troth.kit.settings import OcspSettings
+from troth.pki.model import Crl
 from troth.status.lookups import Lookups
 from troth.status.published import Published
 from troth.status.responders import ActiveResponders, KeyRelease
@@ -187,11 +188,13 @@ class StatusWorker:
         """See ``troth.status.metrics.Gauges``."""
         return {"lookup_queries": self._lookups.queries, "lookup_serials": self._lookups.rows}
 
-    def ages(self) -> Mapping[str, float]:
+    def crls(self) -> Collection[Crl]:
         """See ``troth.status.metrics.Gauges``."""
-        now = self._clock.now()
-        ages = {slug: self._published.crl_age(slug, now) for slug in self._published.authorities}
-        return {slug: age.total_seconds() for slug, age in ages.items() if age is not None}
+        return self._published.crls
+
+    def now(self) -> datetime:
+        """See ``troth.status.metrics.Gauges``."""
+        return self._clock.now()
 
 
 async def _sleep(stop: asyncio.Event, seconds: float) -> None:

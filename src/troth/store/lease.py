@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Collection
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -33,6 +34,19 @@ ON CONFLICT (name) DO UPDATE SET
     holder = excluded.holder, lease_until = excluded.lease_until
 WHERE lease.holder = excluded.holder OR lease.lease_until < now()
 RETURNING epoch"""
+
+# In the order of the names, so that two contenders never wait for each other in a ring.
+_TAKE_MANY = """
+INSERT INTO lease (name, holder, epoch, lease_until)
+SELECT name, $2, 1, now() + $3 * interval '1 second' FROM unnest($1::text[]) AS name ORDER BY name
+ON CONFLICT (name) DO UPDATE SET
+    epoch = CASE WHEN lease.holder = excluded.holder THEN lease.epoch ELSE lease.epoch + 1 END,
+    holder = excluded.holder, lease_until = excluded.lease_until
+WHERE lease.holder = excluded.holder OR lease.lease_until < now()
+RETURNING name, epoch"""
+
+_GIVE_UP_MANY = """
+UPDATE lease SET lease_until = now() - interval '1 second' WHERE name = ANY($1::text[]) AND holder = $2"""
 
 _GIVE_UP = "UPDATE lease SET lease_until = now() - interval '1 second' WHERE name = $1 AND holder = $2"
 
@@ -96,6 +110,26 @@ class Lease:
     async def release(self) -> None:
         """Let go at once; the next contender need not wait for the lease to lapse."""
         await self._database.fetchval(_GIVE_UP, self._name, self._holder)
+
+
+class Leases:
+    """Many duties at once: one statement takes and renews all of them, however many there are."""
+
+    def __init__(self, database: Database, clock: Clock, holder: UUID, *, seconds: float = 8.0) -> None:
+        self._database = database
+        self._clock = clock
+        self._holder = holder
+        self._seconds = seconds
+
+    async def acquire(self, names: Collection[str]) -> dict[str, Held]:
+        """Those of ``names`` that no other process holds."""
+        asked = self._clock.monotonic()
+        rows = await self._database.fetch(_TAKE_MANY, sorted(names), self._holder, self._seconds)
+        return {row["name"]: Held(row["name"], row["epoch"], asked + self._seconds) for row in rows}
+
+    async def release(self, names: Collection[str]) -> None:
+        """Let go at once."""
+        await self._database.fetch(_GIVE_UP_MANY, sorted(names), self._holder)
 
 
 def fence(unit: Unit, held: Held) -> Unit:

@@ -19,7 +19,8 @@ from troth.pki import algorithms, ocsp
 from troth.pki.authorities import Authority
 from troth.pki.catalogue import Catalogue, add_authority
 from troth.pki.clockguard import ClockGuard
-from troth.pki.crl import CrlPublisher, import_crl
+from troth.pki.crl import CrlPublisher
+from troth.pki.crl_import import import_crl
 from troth.pki.gate import Gate
 from troth.pki.keys.model import KeyPurpose
 from troth.pki.model import IssuanceRequest

@@ -15,7 +15,7 @@ from tests.integration.status.conftest import Client, StatusHouse
 from tests.support.mint import new_spki
 from troth.kit.ids import new_id
 from troth.kit.settings import CrlSettings
-from troth.status.publisher import LEASE_NAME, CrlDuty, publisher_of
+from troth.status.publisher import CrlDuty, lease_name, publisher_of
 
 
 def duty_of(house: StatusHouse, **settings: int) -> CrlDuty:
@@ -54,7 +54,7 @@ def has(serial: bytes, reason: x509.ReasonFlags | None) -> Callable[[x509.Certif
 
 
 async def published(house: StatusHouse) -> int:
-    count: int = await house.mint.database.fetchval("SELECT count(*) FROM crl WHERE state = 'published'")
+    count: int = await house.mint.database.fetchval("SELECT count(*) FROM crl_issue WHERE state = 'published'")
     return count
 
 
@@ -112,17 +112,17 @@ async def test_two_workers_publish_once(house: StatusHouse, client: Client) -> N
     await crl_of(client, has(issued.serial, x509.ReasonFlags.certificate_hold))
     await asyncio.sleep(0.3)
     assert await published(house) == 2
-    holders = await house.mint.database.fetch("SELECT epoch FROM lease WHERE name = $1", LEASE_NAME)
+    holders = await house.mint.database.fetch("SELECT epoch FROM lease WHERE name = $1", lease_name(("issuing", 0)))
     assert [row["epoch"] for row in holders] == [1]
 
 
 async def test_a_crl_is_made_by_age_alone(house: StatusHouse, client: Client) -> None:
     house.tasks.append(asyncio.create_task(duty_of(house, interval_seconds=3600).run(house.stop)))
     first = await crl_of(client, lambda _: True)
-    house.mint.clock.advance(timedelta(minutes=59))
+    house.mint.clock.advance(timedelta(minutes=50))
     await asyncio.sleep(0.2)
     assert await published(house) == 1
-    house.mint.clock.advance(timedelta(minutes=2))
+    house.mint.clock.advance(timedelta(minutes=11))
     second = await crl_of(client, lambda crl: crl.last_update_utc > first.last_update_utc)
     numbers = [crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number for crl in (first, second)]
     assert numbers[0] < numbers[1]

@@ -6,7 +6,7 @@ import asyncio
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -25,7 +25,7 @@ from troth.kit.ids import new_id
 from troth.kit.lane import Asgi
 from troth.pki import der
 from troth.pki.authorities import Authority
-from troth.pki.model import Responder
+from troth.pki.model import Crl, Responder
 from troth.pki.ocsp import build_request
 from troth.pki.serial import SerialNumber, new_serial
 from troth.status.lookups import Lookups
@@ -34,6 +34,8 @@ from troth.status.responders import ActiveResponders
 from troth.status.routes import StatusDoor
 from troth.status.service import OcspService
 from troth.status.table import StatusTable
+
+MADE_UP_TO = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
 CLOCK = FakeClock(SystemClock().now())
 SERIAL = new_serial(CLOCK.now())
@@ -54,8 +56,12 @@ class Numbers:
     def totals(self) -> Mapping[str, float]:
         return {"lookup_queries": 2.0}
 
-    def ages(self) -> Mapping[str, float]:
-        return {"issuing": 3.0}
+    def crls(self) -> list[Crl]:
+        made = MADE_UP_TO - timedelta(seconds=3)
+        return [Crl("issuing", 2, "full", 1, None, made, MADE_UP_TO, 10, 490, b"", (), 0.25)]
+
+    def now(self) -> datetime:
+        return MADE_UP_TO
 
     def crl(self, _slug: str) -> None:
         raise RuntimeError("a defect with a secret in its message")
@@ -250,4 +256,6 @@ def test_metrics_are_in_prometheus_text(door: Door) -> None:
     lines = body.decode().splitlines()
     assert "troth_status_lease_live 1.0" in lines
     assert "troth_status_lookup_queries_total 2.0" in lines
-    assert 'troth_crl_age_seconds{authority="issuing"} 3.0' in lines
+    labels = '{authority="issuing",kind="full",shard="2"}'
+    for line in ("age_seconds%s 3.0", "entries%s 10.0", "bytes%s 490.0", "build_seconds%s 0.25"):
+        assert f"troth_crl_{line % labels}" in lines

@@ -64,6 +64,7 @@ async def _duties(context: RoleContext, database: Database, instance: Instance, 
         clock,
         lifetime=timedelta(seconds=context.config.crl.validity_seconds),
     )
+    crl_duty = CrlDuty(database, clock, instance.id, crls, context.config.crl, catalogue=mint.catalogue)
     burner = Burner(database, clock)
 
     async def own_certificates() -> None:
@@ -74,15 +75,14 @@ async def _duties(context: RoleContext, database: Database, instance: Instance, 
     await mint.policies.refresh()
     await access_of(database, clock, context.state).invitations.ensure_bootstrap(context.layout.admin_token)
     await own_certificates()
-    signing = [one.slug for one in mint.catalogue.authorities.values() if one.key_id and one.state != "planned"]
-    await asyncio.gather(*[crls.publish(slug) for slug in signing if await crls.due(slug)])
+    await crl_duty.ensure()
     notary, key = await notary_of(mint.signer, clock)
     # Longer than a validation can take, so that no two workers do one at once; a dead worker's are taken up after it.
     lease = timedelta(seconds=context.config.acme.timeout_seconds + 5)
     return [
         Checkpointer(LedgerStore(database), notary, key, clock).run(stop),
         JobRunner(database, clock, {VALIDATE_JOB: validation_jobs(context, database).run}, lease=lease).run(stop),
-        CrlDuty(database, clock, instance.id, crls.publish, context.config.crl).run(stop),
+        crl_duty.run(stop),
         _every(60.0, own_certificates, stop, "own certificates"),
         _every(2.0, burner.burn_abandoned, stop, "burning"),
         _every(60.0, LintSampler(database).run_once, stop, "lint of samples"),

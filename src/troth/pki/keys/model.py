@@ -52,6 +52,8 @@ class IssuingLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         allow_ca: whether CA certificates are signed at all.
         issuer_classes: for whom is issued; a key attached before there were classes serves all of them.
         name_constraints: value of that extension in the authority's certificate, DER.
+        crl_url: where its CRL lies, shards beside it: no CRL is signed for a distribution point elsewhere. None (keys
+            attached before this was known) checks the form alone.
     """
 
     subject: bytes
@@ -66,6 +68,7 @@ class IssuingLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     allow_ca: bool
     issuer_classes: IssuerClasses = EVERY
     name_constraints: bytes | None = None
+    crl_url: str | None = None
 
 
 class KeyMetadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

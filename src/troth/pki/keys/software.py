@@ -15,6 +15,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -55,6 +56,7 @@ from troth.pki.keys.files import (
     write_private,
 )
 from troth.pki.keys.model import RELEASED, IssuingLimits, KeyMetadata, KeyPurpose
+from troth.pki.prehash import sign_digest
 
 log = get_logger("pki")
 
@@ -77,6 +79,8 @@ class SoftwareKey:
 
     algorithm: KeyAlgorithm
     sign: Callable[[bytes], bytes] = field(repr=False)
+    #: Over the digest of ``troth.pki.prehash``; Ed25519 has none.
+    sign_digest: Callable[[bytes], bytes] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +231,7 @@ class KeyStore:
         self._hold(metadata, private)
 
     def _hold(self, metadata: KeyMetadata, private: PrivateKey) -> None:
-        key = SoftwareKey(metadata.algorithm, signing_function(private))
+        key = SoftwareKey(metadata.algorithm, signing_function(private), partial(sign_digest, private))
         self._held[metadata.key_id] = _Held(metadata, key, private)
 
     def _cipher(self, salt: bytes) -> AESGCM:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +24,7 @@ from troth.access.approvals.model import Act
 from troth.kit.errors import INTERNAL, registered_reasons
 from troth.kit.log import get_logger
 from troth.pki.algorithms import load_public, verify
+from troth.pki.crl_der import CrlFrame
 from troth.pki.keys.algorithm import KeyAlgorithm
 from troth.pki.keys.errors import SecretUnsafe
 from troth.pki.keys.files import read_secret
@@ -38,6 +39,8 @@ log = get_logger("pki")
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
 _HANDSHAKE_SECONDS = 5.0
+#: Octets of entries in one message.
+_PIECE = 1 << 20
 _A = TypeVar("_A")
 
 
@@ -98,6 +101,36 @@ class SignerClient:
     async def sign_crl(self, key_id: str, tbs: bytes) -> bytes:
         """The signature over a TBSCertList (DER), whose number must be above the last."""
         return _expect(await self._act(lambda n: protocol.SignCrl(n, key_id, tbs)), protocol.Signature).signature
+
+    async def sign_crl_stream(
+        self, key_id: str, frame: CrlFrame, runs: Iterable[bytes], commit: Callable[[], Awaitable[None]]
+    ) -> bytes:
+        """The signature over a TBSCertList of any length, sent in pieces; nothing of it is kept here or there.
+
+        ``runs`` are the entries. ``commit`` is called after all of them have gone and before the signature is
+        asked for: what it raises ends this, and nothing is signed.
+        """
+        deadline = asyncio.get_running_loop().time() + self._timeout
+        link = await self._wait_for_link(deadline)
+        begun, end = link.next_number(), link.next_number()
+        asked = False
+        try:
+            async with asyncio.timeout_at(deadline):
+                begin = protocol.BeginCrl(begun, key_id, frame.head, frame.size, frame.tail)
+                _expect(await link.send(begin), protocol.Accepted)
+                for run in runs:
+                    for at in range(0, len(run), _PIECE):
+                        await link.push(protocol.CrlEntries(begun, run[at : at + _PIECE]))
+                await commit()
+                asked = True
+                return _expect(await link.send(protocol.EndCrl(end, begun)), protocol.Signature).signature
+        except (LinkLost, TimeoutError) as error:
+            if asked and not link.withdraw(end):
+                raise SignerLost(LOST, "the connection broke before the answer came") from error
+            raise SignerUnavailable(UNAVAILABLE, "the connection broke before all entries had gone") from error
+        finally:
+            link.withdraw(begun)
+            link.withdraw(end)
 
     async def generate_key(
         self, purpose: KeyPurpose, algorithm: KeyAlgorithm = KeyAlgorithm.P256, *, proofs: Sequence[judging.Proof] = ()

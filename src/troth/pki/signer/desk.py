@@ -15,6 +15,8 @@ from typing import TypeAlias
 from troth.access.approvals.model import Act
 from troth.kit.canonical import Json
 from troth.kit.clock import Clock
+from troth.pki.algorithms import load_public
+from troth.pki.crl_der import CrlFrame
 from troth.pki.keys.model import RELEASED, Custodian, IssuingLimits, KeyMetadata, KeyPurpose
 from troth.pki.signer import acts, protocol
 from troth.pki.signer import approvers_protocol as judging
@@ -23,7 +25,8 @@ from troth.pki.signer.approvers_desk import JudgeRequest, answer
 from troth.pki.signer.attachment import limits_from, wider
 from troth.pki.signer.certificate_rules import MAX_RESPONDER_VALIDITY, CertificateRules
 from troth.pki.signer.class_rules import NO_POLICY, Policy
-from troth.pki.signer.crl_rules import CrlNumbers, check_crl
+from troth.pki.signer.crl_rules import CrlNumbers, check_crl, check_frame
+from troth.pki.signer.crl_stream import CrlStream
 from troth.pki.signer.errors import BUSY, KEY_UNATTACHED, LIMIT_RESPONDER, MALFORMED, ROLE, SignerRefused
 from troth.pki.signer.memory import Memory
 from troth.pki.signer.notary import Notary, Standing
@@ -54,7 +57,8 @@ QuickRequest: TypeAlias = (
 def permission_of(request: protocol.Request) -> str:
     """The permission that ``request`` needs."""
     operation = str(request.__struct_config__.tag)
-    return f"{operation}:{request.purpose}" if isinstance(request, protocol.GenerateKey) else operation
+    # The steps of one operation need one permission: sign_crl.begin, sign_crl.end.
+    return f"{operation}:{request.purpose}" if isinstance(request, protocol.GenerateKey) else operation.split(".")[0]
 
 
 def authorize(role: Role, request: protocol.Request) -> None:
@@ -160,6 +164,19 @@ class Desk:
         header = check_crl(request.tbs, metadata.algorithm, limits, self._clock.now())
         self._numbers.advance(request.key_id, header)
         return protocol.Signature(request.n, self._custodian.signing_key(request.key_id).sign(request.tbs))
+
+    def begin_crl(self, request: protocol.BeginCrl) -> CrlStream:
+        """Check the header of a CRL whose entries are to follow; on the event loop. Raises TrothError subclasses."""
+        metadata, limits = self._issuing(request.key_id)
+        frame = CrlFrame(request.head, request.size, request.tail)
+        header = check_frame(frame, metadata.algorithm, limits, self._clock.now())
+        key = self._custodian.signing_key(request.key_id)
+        return CrlStream(request.key_id, header, frame, key, load_public(metadata.public_key))
+
+    def end_crl(self, request: protocol.EndCrl, stream: CrlStream) -> protocol.Signature:
+        """Sign what has passed through ``stream``; on the slow lane's thread. Raises as :meth:`quick`."""
+        self._numbers.advance(stream.key_id, stream.header)
+        return protocol.Signature(request.n, stream.sign(self._custodian.signing_key(stream.key_id)))
 
     def _generate(self, request: protocol.GenerateKey) -> protocol.Key:
         purpose, now = request.purpose, self._clock.now()

@@ -34,6 +34,7 @@ class Link(asyncio.Protocol):
         self._pending: dict[int, asyncio.Future[protocol.Answer]] = {}
         self._scheduled = False
         self._paused = False
+        self._drained = asyncio.Event()
         loop = asyncio.get_running_loop()
         #: Done when the handshake is; fails with SignerUnavailable.
         self.proved: asyncio.Future[None] = loop.create_future()
@@ -62,6 +63,7 @@ class Link(asyncio.Protocol):
                 future.set_exception(LinkLost(sent=n not in self._unsent))
         self._pending.clear()
         self._unsent.clear()
+        self._drained.set()
         if not self.ended.done():
             self.ended.set_result(None)
 
@@ -70,6 +72,7 @@ class Link(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._paused = False
+        self._drained.set()
         self._schedule()
 
     @property
@@ -92,6 +95,16 @@ class Link(asyncio.Protocol):
         self._unsent[request.n] = protocol.frame(request)
         self._schedule()
         return future
+
+    async def push(self, message: protocol.Request) -> None:
+        """Send a message that has no answer, once the peer has taken what was sent before. Raises LinkLost."""
+        while self._paused and self.alive:
+            self._drained.clear()
+            await self._drained.wait()
+        if not self.alive or self._transport is None:
+            raise LinkLost(sent=True)
+        self._flush()
+        self._transport.write(protocol.frame(message))
 
     def withdraw(self, n: int) -> bool:
         """Nobody waits for request ``n`` any more. True when it had not left, so that it never will."""

@@ -83,6 +83,30 @@ class SignCrl(_Request, frozen=True, tag="sign_crl"):
     tbs: bytes
 
 
+class BeginCrl(_Request, frozen=True, tag="sign_crl.begin"):
+    """Sign a TBSCertList that comes in pieces: what stands before and after ``size`` octets of entries.
+
+    Answered with Accepted; the entries follow under the same ``n``, then EndCrl has all of it signed.
+    """
+
+    key_id: str
+    head: bytes
+    size: int
+    tail: bytes
+
+
+class CrlEntries(_Request, frozen=True, tag="sign_crl.entries"):
+    """The next entries of the CRL that was begun with this ``n``. Not answered."""
+
+    data: bytes
+
+
+class EndCrl(_Request, frozen=True, tag="sign_crl.end"):
+    """Sign the CRL that was begun with the number ``begun``."""
+
+    begun: int
+
+
 class GenerateKey(_Request, frozen=True, tag="generate_key"):
     """Make a key."""
 
@@ -113,6 +137,7 @@ class Bounds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         extended_key_usages: dotted OIDs: serverAuth, clientAuth and OCSPSigning.
         allow_ca: sign CA certificates (an authority with pathLenConstraint 0 never does).
         issuer_classes: for whom it issues (``class_rules``); the usages must be within theirs.
+        crl_url: see ``IssuingLimits``.
     """
 
     max_validity_seconds: int = 398 * 86_400
@@ -121,6 +146,7 @@ class Bounds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     extended_key_usages: tuple[str, ...] = ("1.3.6.1.5.5.7.3.1", "1.3.6.1.5.5.7.3.2", "1.3.6.1.5.5.7.3.9")
     allow_ca: bool = False
     issuer_classes: IssuerClasses = EVERY
+    crl_url: str | None = None
 
 
 class AttachAuthority(_Request, frozen=True, tag="attach_authority"):
@@ -166,6 +192,12 @@ class Signature(_Message, frozen=True, tag="signature"):
 
     n: int
     signature: bytes
+
+
+class Accepted(_Message, frozen=True, tag="accepted"):
+    """Go on."""
+
+    n: int
 
 
 class Key(_Message, frozen=True, tag="key"):
@@ -237,6 +269,9 @@ class Failure(_Message, frozen=True, tag="failure"):
 Request: TypeAlias = (
     Certify
     | SignCrl
+    | BeginCrl
+    | CrlEntries
+    | EndCrl
     | GenerateKey
     | ListKeys
     | PublicKey
@@ -255,6 +290,7 @@ Request: TypeAlias = (
 )
 Answer: TypeAlias = (
     Signature
+    | Accepted
     | Key
     | Keys
     | SealedKey

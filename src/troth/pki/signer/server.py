@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from troth.kit.clock import Clock, SystemClock
@@ -26,8 +27,9 @@ from troth.pki.signer.approvers import Judge
 from troth.pki.signer.class_rules import NO_POLICY, Policy
 from troth.pki.signer.connection import Connection
 from troth.pki.signer.crl_rules import CrlNumbers
+from troth.pki.signer.crl_stream import CrlStream
 from troth.pki.signer.desk import Desk, SlowRequest, authorize
-from troth.pki.signer.errors import BUSY, ROLE, SignerRefused
+from troth.pki.signer.errors import BUSY, MALFORMED, ROLE, SignerRefused
 from troth.pki.signer.notary import Notary
 from troth.pki.signer.roles import ROLES
 
@@ -38,6 +40,8 @@ _MAX_CONNECTIONS = 256
 _PASS = 256
 #: Requests that wait for the slow lane; more are refused rather than kept.
 _MAX_SLOW = 64
+#: CRLs under way on one connection; each is a hash, but under Ed25519 all of its bytes.
+_MAX_STREAMS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +75,12 @@ class Server:
         self._scheduled = False
         self._slow = ThreadPoolExecutor(max_workers=1, thread_name_prefix="signer-slow")
         self._slow_count = 0
+        self._streams: dict[Connection, dict[int, CrlStream | None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def connection(self) -> Connection:
         """A protocol for a new client."""
-        return Connection(
-            self._secrets, self._allowed_uids, admit=self._admit, take=self._take, gone=self._connections.discard
-        )
+        return Connection(self._secrets, self._allowed_uids, admit=self._admit, take=self._take, gone=self._gone)
 
     async def close(self) -> None:
         """Finish what the slow lane has begun, answer it, and end all connections."""
@@ -92,6 +95,10 @@ class Server:
             return False
         self._connections.add(connection)
         return True
+
+    def _gone(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+        self._streams.pop(connection, None)
 
     def _take(self, connection: Connection, request: protocol.Request) -> None:
         self._waiting.append((connection, request))
@@ -122,24 +129,62 @@ class Server:
             if connection.role is None:
                 raise SignerRefused(ROLE)
             authorize(connection.role, request)
+            match request:
+                case protocol.BeginCrl():
+                    return self._begin_crl(connection, request)
+                case protocol.CrlEntries():
+                    self._crl_entries(connection, request)
+                    return None
+                case protocol.EndCrl(begun=begun):
+                    stream = self._streams.get(connection, {}).pop(begun, None)
+                    if stream is None:
+                        raise SignerRefused(
+                            MALFORMED, "no CRL is under way under this number, or its entries were wrong"
+                        )
+                    self._slowly(connection, request, partial(self._desk.end_crl, request, stream))
+                    return None
             if isinstance(request, SlowRequest):
-                if self._slow_count >= _MAX_SLOW:
-                    raise SignerRefused(BUSY)
-                self._slow_count += 1
-                task = asyncio.get_running_loop().create_task(self._answer_slowly(connection, request))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                self._slowly(
+                    connection, request, partial(self._desk.slow, request, connection.secret, connection.role.releases)
+                )
                 return None
             return self._desk.quick(request)
         except Exception as error:  # noqa: BLE001 - one request must not end the signer; it is logged and answered
             return _failure(connection, request, error)
 
-    async def _answer_slowly(self, connection: Connection, request: SlowRequest) -> None:
-        answer: protocol.Answer
-        releases = None if connection.role is None else connection.role.releases
+    def _begin_crl(self, connection: Connection, request: protocol.BeginCrl) -> protocol.Accepted:
+        streams = self._streams.setdefault(connection, {})
+        if len(streams) >= _MAX_STREAMS or request.n in streams:
+            raise SignerRefused(BUSY, f"more than {_MAX_STREAMS} CRLs under way on one connection")
+        streams[request.n] = self._desk.begin_crl(request)
+        return protocol.Accepted(request.n)
+
+    def _crl_entries(self, connection: Connection, request: protocol.CrlEntries) -> None:
+        """Nothing is answered here: what is wrong is told at the end, to the one who waits."""
+        streams = self._streams.get(connection, {})
+        stream = streams.get(request.n)
+        if stream is None:
+            return
         try:
-            loop = asyncio.get_running_loop()
-            answer = await loop.run_in_executor(self._slow, self._desk.slow, request, connection.secret, releases)
+            stream.feed(request.data)
+        except SignerRefused as error:
+            log.warning("signer.refused", role=connection.role_name, operation="sign_crl", why=error.detail)
+            streams[request.n] = None
+
+    def _slowly(self, connection: Connection, request: protocol.Request, work: Callable[[], protocol.Answer]) -> None:
+        if self._slow_count >= _MAX_SLOW:
+            raise SignerRefused(BUSY)
+        self._slow_count += 1
+        task = asyncio.get_running_loop().create_task(self._answer_slowly(connection, request, work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _answer_slowly(
+        self, connection: Connection, request: protocol.Request, work: Callable[[], protocol.Answer]
+    ) -> None:
+        answer: protocol.Answer
+        try:
+            answer = await asyncio.get_running_loop().run_in_executor(self._slow, work)
         except Exception as error:  # noqa: BLE001 - as above
             answer = _failure(connection, request, error)
         finally:

@@ -38,6 +38,8 @@ CREATE TABLE crl_issue (
     number bigint NOT NULL,
     state text NOT NULL CHECK (state IN ('reserved', 'published')),
     base_number bigint,
+    -- The distribution point that it is limited to; null covers everything.
+    point text,
     tbs_sha256 bytea NOT NULL,
     this_update timestamptz NOT NULL,
     next_update timestamptz NOT NULL,
@@ -58,6 +60,15 @@ CREATE TABLE crl_issue (
 );
 CREATE INDEX crl_issue_published ON crl_issue (authority, shard, kind, number DESC) WHERE state = 'published';
 
+-- What is published of each shard: compared and swapped by the commit that publishes. 0 before the first.
+CREATE TABLE crl_shard (
+    authority text NOT NULL,
+    shard smallint NOT NULL,
+    full_number bigint NOT NULL DEFAULT 0,
+    delta_number bigint NOT NULL DEFAULT 0,
+    PRIMARY KEY (authority, shard)
+);
+
 -- A run of entries. starts is where its range of serial numbers begins (the next chunk's is where it ends).
 CREATE TABLE crl_chunk (
     id uuid PRIMARY KEY,
@@ -66,13 +77,15 @@ CREATE TABLE crl_chunk (
     starts bytea NOT NULL,
     entries int NOT NULL,
     body bytea NOT NULL,
-    -- The first complete CRL that did without it.
+    -- The first complete CRL that does without it; while a CRL is being stored, that one's number.
     gone_in bigint
 );
 -- Serial numbers are random: compressing them costs time and saves little.
 ALTER TABLE crl_chunk ALTER COLUMN body SET STORAGE EXTERNAL;
 CREATE INDEX crl_chunk_gone ON crl_chunk (authority, shard, gone_in) WHERE gone_in IS NOT NULL;
 
+INSERT INTO crl_shard (authority, shard, full_number)
+SELECT authority, 0, max(number) FROM crl WHERE state = 'published' GROUP BY authority;
 -- What was published under the old table stays what is published.
 INSERT INTO crl_issue (authority, shard, kind, number, state, tbs_sha256, this_update, next_update, alive_at, scheduled,
     entries, size, reserved_at, head, tail, chunks, sha256)

@@ -15,6 +15,7 @@ from troth.pki.algorithms import mldsa_kind
 from troth.pki.authorities import Authority
 from troth.pki.authority_store import AuthorityStore
 from troth.pki.crl_store import CrlStore
+from troth.pki.model import Crl
 from troth.pki.pem import pem
 from troth.pki.ports import Interlock
 from troth.store.pool import Database
@@ -37,7 +38,11 @@ class Authorities:
 
     async def list(self) -> Sequence[AuthorityView]:
         issued = await self._books.issued_by()
-        found = [await self._view(one, issued.get(one.slug, 0)) for one in await self._authorities.authorities()]
+        crls = {one.authority: one for one in await self._crls.published() if one.kind == "full" and one.shard == 0}
+        found = [
+            self._view(one, issued.get(one.slug, 0), crls.get(one.slug))
+            for one in await self._authorities.authorities()
+        ]
         ordered: list[AuthorityView] = []
 
         def descend(parent: str | None) -> None:
@@ -49,8 +54,7 @@ class Authorities:
         descend(None)
         return ordered + [one for one in found if one not in ordered]
 
-    async def _view(self, authority: Authority, issued: int) -> AuthorityView:
-        crl = await self._crls.newest(authority.slug)
+    def _view(self, authority: Authority, issued: int, crl: Crl | None) -> AuthorityView:
         certificate = authority.x509
         return AuthorityView(
             slug=authority.slug,
