@@ -33,7 +33,7 @@ def check(tbs: bytes) -> CrlHeader:
 
 def point(*, indirect: bool = False, url: str = "http://a.example/1.crl") -> x509.IssuingDistributionPoint:
     return x509.IssuingDistributionPoint(
-        [x509.UniformResourceIdentifier(url)], None, not indirect, False, None, indirect, False
+        [x509.UniformResourceIdentifier(url)], None, False, False, None, indirect, False
     )
 
 
