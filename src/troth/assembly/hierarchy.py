@@ -11,6 +11,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Mapping
 
+import msgspec
 from cryptography import x509
 
 from troth.assembly.layout import Layout
@@ -46,7 +47,7 @@ async def ensure_hierarchy(database: Database, layout: Layout, state: State, clo
         if born is None:
             born = await give_birth(_plan(await _issuing_keys(signer), layout, state))
         settle(layout.root)
-        keys = await _attached(signer, born)
+        keys = await _attached(signer, born, state)
     known = {authority.slug for authority in await AuthorityStore(database).authorities()}
     authorities = _authorities(born, keys, state, clock)
     await _add(database, known, authorities)
@@ -72,7 +73,7 @@ async def _issuing_keys(signer: SignerClient) -> list[KeyMetadata]:
     return keys[: len(ISSUING)]
 
 
-async def _attached(signer: SignerClient, born: Birth) -> dict[str, KeyMetadata]:
+async def _attached(signer: SignerClient, born: Birth, state: State) -> dict[str, KeyMetadata]:
     """The keys of the born authorities by slug, each bound to its certificate and its classes."""
     present = {key.public_key: key for key in await signer.list_keys(KeyPurpose.ISSUING)}
     keys = {}
@@ -81,7 +82,8 @@ async def _attached(signer: SignerClient, born: Birth) -> dict[str, KeyMetadata]
         if key is None:
             raise BirthFailed(BIRTH_DONE, f"the signer does not hold the key of authority {one.slug}")
         if key.certificate is None:
-            await signer.attach_authority(key.key_id, one.certificate, bounds_of(one.issuer_classes))
+            bounds = msgspec.structs.replace(bounds_of(one.issuer_classes), crl_url=_urls(state, one.slug)[1])
+            await signer.attach_authority(key.key_id, one.certificate, bounds)
         keys[one.slug] = key
     return keys
 

@@ -22,7 +22,6 @@ from datetime import datetime, timedelta
 
 from cryptography import x509
 
-from troth.audit.event import Event
 from troth.kit.clock import Clock, to_seconds
 from troth.kit.log import get_logger
 from troth.pki.authorities import Authority
@@ -32,29 +31,22 @@ from troth.pki.crl_der import REMOVE_FROM_CRL, CrlFrame, CrlScope, crl_entry, cr
 from troth.pki.crl_digest import CrlDigests, digests_of
 from troth.pki.crl_store import (
     ADD_CHUNK,
-    ADD_SHARD,
-    DROP_CHANGE,
     DROP_CHANGES_TO,
-    PRUNE,
-    PUBLISH,
     PUBLISH_CHUNKS,
-    PUBLISHABLE,
-    RESERVE_CRL,
     SET_CHUNK_GONE,
-    SET_SHOWN,
     Change,
     Chunk,
     CrlStore,
     Shown,
     Standing,
 )
-from troth.pki.errors import CRL_NO_BASE, CRL_OVERTAKEN, CRL_WRONG, CrlRefused
-from troth.pki.events import iso
+from troth.pki.crl_units import fenced, note_shown, publish_unit, reserve_unit
+from troth.pki.errors import CRL_NO_BASE, CRL_WRONG, CrlRefused
 from troth.pki.model import Crl, CrlKind
 from troth.pki.ports import CrlSigner, Interlock
 from troth.pki.serial import SerialNumber
 from troth.store.errors import CommitUnknown
-from troth.store.lease import Held, fence
+from troth.store.lease import Held
 from troth.store.pool import Database
 from troth.store.unit import Unit
 
@@ -195,7 +187,7 @@ class CrlPublisher:
                 unit.write(ADD_CHUNK, *_chunk_row(build, chunk), None)
         for chunk_id in buffer.gone():
             unit.write(SET_CHUNK_GONE, chunk_id, crl.number)
-        _note_shown(unit, authority, crl, pending, before, buffer)
+        note_shown(unit, authority, crl, pending, before, buffer)
         # A delta of this very number may start from the CRL before; from further back none does.
         unit.write(DROP_CHANGES_TO, slug, shard, standing.full_number if authority.crl_deltas else crl.number)
         await self._publish(unit, slug, shard)
@@ -237,9 +229,9 @@ class CrlPublisher:
             early.add(chunk.id)
             size += len(chunk.body)
             if size >= _STORED_AT_ONCE:
-                await self._database.commit(_fenced(unit, held))
+                await self._database.commit(fenced(unit, held))
                 unit, size = Unit(), 0
-        await self._database.commit(_fenced(unit, held))
+        await self._database.commit(fenced(unit, held))
         return early
 
     # --- deltas ------------------------------------------------------------------------------------------------
@@ -275,7 +267,7 @@ class CrlPublisher:
         # Small and new each time, so it is stored in one piece.
         crl = _signed(build.crl, head + body, tail, (), digests, self._clock.monotonic() - began)
         unit = publish_unit(crl, digests.tbs_sha256, standing, held)
-        _note_shown(unit, authority, crl, pending, before, buffer)
+        note_shown(unit, authority, crl, pending, before, buffer)
         await self._publish(unit, slug, shard)
         log.info("crl.delta_published", authority=slug, shard=shard, number=number, entries=len(entries))
         return crl
@@ -352,7 +344,7 @@ class CrlPublisher:
 
     async def _reserve(self, build: _Build, digest: bytes, held: Held | None) -> None:
         unit = reserve_unit(build.crl, digest, build.scope.point, build.alive_at, build.scheduled, self._clock.now())
-        await self._database.commit(_fenced(unit, held))
+        await self._database.commit(fenced(unit, held))
 
     async def _publish(self, unit: Unit, slug: str, shard: int) -> None:
         try:
@@ -368,10 +360,6 @@ def _point(authority: Authority, shard: int) -> str | None:
     return authority.urls.crl_of(shard) if authority.crl_shards > 1 else None
 
 
-def _fenced(unit: Unit, held: Held | None) -> Unit:
-    return unit if held is None else fence(unit, held)
-
-
 def _chunk_row(build: _Build, chunk: Chunk) -> tuple[object, ...]:
     return (chunk.id, build.crl.authority, build.crl.shard, chunk.starts, chunk.entries, chunk.body)
 
@@ -382,85 +370,3 @@ def _signed(crl: Crl, head: bytes, tail: bytes, runs: tuple[bytes, ...], digests
         crl.authority, crl.shard, crl.kind, crl.number, crl.base_number, crl.this_update, crl.next_update,
         crl.entries, size, digests.identity, (head, *runs, tail), seconds,
     )  # fmt: skip
-
-
-def _note_shown(
-    unit: Unit, authority: Authority, crl: Crl, pending: list[Change], before: dict[bytes, bytes], buffer: CrlBuffer
-) -> None:
-    """The CRL shows these changes. Without deltas nobody asks again what it showed."""
-    if not authority.crl_deltas:
-        unit.write_all(DROP_CHANGE, [(change.certificate_id, change.status_version) for change in pending])
-        return
-    after = buffer.lookup(change.serial for change in pending)
-    for change in pending:
-        unit.write(
-            SET_SHOWN, change.certificate_id, change.status_version, crl.number, change.serial in before,
-            change.serial in after,
-        )  # fmt: skip
-
-
-def reserve_unit(
-    crl: Crl, digest: bytes, point: str | None, alive_at: datetime, scheduled: bool, now: datetime
-) -> Unit:
-    """What takes a number for exactly these bytes."""
-    unit = Unit().claim(
-        RESERVE_CRL,
-        crl.authority,
-        crl.shard,
-        crl.kind,
-        crl.number,
-        crl.base_number,
-        point,
-        digest,
-        crl.this_update,
-        crl.next_update,
-        alive_at,
-        scheduled,
-        crl.entries,
-        crl.size,
-        now,
-        refuse=CrlRefused(CRL_OVERTAKEN, f"number {crl.number} of {crl.authority} is taken"),
-    )
-    unit.write(ADD_SHARD, crl.authority, crl.shard)
-    return unit.record(_event("crl.reserved", crl, {"tbs_sha256": digest.hex()}))
-
-
-def publish_unit(crl: Crl, digest: bytes, standing: Standing, held: Held | None = None) -> Unit:
-    """What makes a reserved CRL the published one, if ``standing`` is still how things stand."""
-    unit = _fenced(Unit(), held).guard(
-        PUBLISHABLE,
-        crl.authority,
-        crl.shard,
-        crl.kind,
-        crl.number,
-        digest,
-        standing.full_number,
-        standing.delta_number,
-        refuse=CrlRefused(CRL_OVERTAKEN, f"another CRL than {crl.number} of {crl.authority} is published"),
-        key=("crl", crl.authority, crl.shard),
-    )
-    head, *_, tail = crl.parts
-    unit.write(
-        PUBLISH, crl.authority, crl.shard, crl.kind, crl.number, head, tail, crl.sha256, crl.size, crl.build_seconds
-    )
-    unit.write(PRUNE, crl.authority, crl.shard, crl.kind)
-    return unit.record(_event("crl.published", crl, {"tbs_sha256": digest.hex(), "sha256": crl.sha256.hex()}))
-
-
-def _event(kind: str, crl: Crl, more: dict[str, str]) -> Event:
-    return Event(
-        kind,
-        "system:crl",
-        (f"authority:{crl.authority}",),
-        {
-            "authority": crl.authority,
-            "shard": crl.shard,
-            "kind": crl.kind,
-            "number": crl.number,
-            "base_number": crl.base_number,
-            "entries": crl.entries,
-            "this_update": iso(crl.this_update),
-            "next_update": iso(crl.next_update),
-            **more,
-        },
-    )

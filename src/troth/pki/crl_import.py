@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from troth.kit.clock import Clock
 from troth.pki import algorithms
 from troth.pki.authorities import Authority
-from troth.pki.crl import publish_unit, reserve_unit
 from troth.pki.crl_store import CrlStore
+from troth.pki.crl_units import publish_unit, reserve_unit
 from troth.pki.errors import CRL_WRONG, CrlRefused
 from troth.pki.model import Crl
 from troth.store.pool import Database
