@@ -23,3 +23,13 @@ def canonical_sid(value: str) -> str:
 def sid_extension(sid: str) -> bytes:
     """The extension's value: GeneralNames with one otherName that holds the SID's text in an OCTET STRING."""
     return der.sequence(der.explicit(0, der.oid(_OBJECT_SID) + der.explicit(0, der.octets(sid.encode("ascii")))))
+
+
+def read_sid_extension(value: bytes) -> str:
+    """The SID in an extension's value. Raises ValueError."""
+    outer = der.Reader(value)
+    name = outer.enter(der.SEQUENCE).enter(0xA0)
+    outer.close()
+    if der.read_oid(name.read(der.OID)) != _OBJECT_SID:
+        raise ValueError("another kind of name stands where a SID should")
+    return canonical_sid(name.enter(0xA0).read(der.OCTET_STRING).decode("ascii"))
