@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -51,6 +52,16 @@ class RoleContext:
     database_url: str
     stop: asyncio.Event
     ready: Callable[[], None]
+
+    @property
+    def signer_socket(self) -> Path:
+        """Where the signer listens."""
+        return signer_socket(self.config, self.layout)
+
+
+def signer_socket(config: Config, layout: Layout) -> Path:
+    """Where the signer listens: as configured, or in the data directory."""
+    return Path(config.signer.socket) if config.signer.socket else layout.signer_socket
 
 
 class Inherited(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from troth.assembly.context import signer_socket
 from troth.assembly.hierarchy_store import COMPLETE
 from troth.assembly.layout import Layout
 from troth.assembly.names import ISSUING, ROOT
@@ -41,7 +42,8 @@ async def first_start(start: Start) -> None:
                 # Only a first start needs the mint in this process.
                 from troth.assembly.hierarchy import ensure_hierarchy
 
-                await ensure_hierarchy(database, start.layout, start.state, start.clock)
+                socket = signer_socket(start.config, start.layout)
+                await ensure_hierarchy(database, start.layout, start.state, start.clock, socket=socket)
                 step.note("trial, online-born")
     finally:
         await database.close()

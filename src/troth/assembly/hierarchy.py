@@ -8,8 +8,9 @@ the same keys. An installation from before there were classes keeps its one auth
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Mapping
+from pathlib import Path
+from socket import gethostname
 
 import msgspec
 from cryptography import x509
@@ -40,9 +41,12 @@ from troth.trust.policy_service import PolicyService
 ACTOR = "system:first-start"
 
 
-async def ensure_hierarchy(database: Database, layout: Layout, state: State, clock: Clock) -> None:
-    """Make what is missing of the authorities, the root's CRL and its certificate's file. Raises BirthFailed."""
-    async with SignerClient(layout.signer_socket, "setup", layout.secrets) as signer:
+async def ensure_hierarchy(database: Database, layout: Layout, state: State, clock: Clock, *, socket: Path) -> None:
+    """Make what is missing of the authorities, the root's CRL and its certificate's file; ``socket`` is the signer's.
+
+    Raises BirthFailed.
+    """
+    async with SignerClient(socket, "setup", layout.secrets) as signer:
         born = recorded(layout.root)
         if born is None:
             born = await give_birth(_plan(await _issuing_keys(signer), layout, state))
@@ -92,7 +96,7 @@ def _plan(keys: list[KeyMetadata], layout: Layout, state: State) -> BirthPlan:
     urls = _urls(state, ROOT)
     return BirthPlan(
         data=str(layout.root),
-        installation=socket.gethostname().partition(".")[0][:40] or "Troth",
+        installation=gethostname().partition(".")[0][:40] or "Troth",
         organisation="Troth trial installation",
         issuing=tuple(
             Unborn(one.slug, one.name, (one.issuer_class,), key.public_key)

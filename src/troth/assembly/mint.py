@@ -61,7 +61,7 @@ async def mint_of(context: RoleContext, database: Database, instance: Instance) 
     skew = timedelta(seconds=context.config.audit.max_clock_skew_seconds)
     clocks = ClockGuard(database, context.clock, max_skew=skew)
     subject_store = SubjectStore(database)
-    async with SignerClient(context.layout.signer_socket, context.role, context.layout.secrets) as signer:
+    async with SignerClient(context.signer_socket, context.role, context.layout.secrets) as signer:
         mint = Mint(
             catalogue=catalogue,
             signer=signer,

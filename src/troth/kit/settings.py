@@ -163,6 +163,13 @@ class SignerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         dict[Annotated[str, Meta(pattern=r"\A[a-z0-9-]{1,32}\Z")], CustodianSettings],
         Meta(description="Tokens and key services by name, one table each: `[signer.custodians.NAME]`, below."),
     ] = {}
+    socket: Annotated[
+        str, Meta(description="Path of its Unix socket, for the signer and its clients. Empty: `run/signer.sock`.")
+    ] = ""
+    allowed_uids: Annotated[
+        tuple[Count, ...],
+        Meta(description="User ids, besides its own, whose processes may speak to it; each still proves its role."),
+    ] = ()
 
 
 class AcmeSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -260,6 +267,25 @@ class AuditSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ] = 30
 
 
+class PkiSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the signer refuses whoever asks. It reads this section itself, at its start, from its own data directory."""
+
+    radius_names: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="DNS names of the network's RADIUS servers, `radius.example.com`. They, all names below them "
+            "and wildcards that match them are certified for servers under the issuer class `radius` alone."
+        ),
+    ] = ()
+    foreign_radius_keys: Annotated[
+        bool,
+        Meta(
+            description="Certify RADIUS servers for keys that the signer did not make: for FreeRADIUS, NPS or an "
+            "appliance. Whoever takes a web process over could then certify a false one."
+        ),
+    ] = False
+
+
 class EgressSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which outgoing HTTP Troth's own client may make. Nothing is allowed that is not named here."""
 
@@ -296,5 +322,6 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     trust: TrustSettings = field(default_factory=TrustSettings)
     signals: SignalSettings = field(default_factory=SignalSettings)
     audit: AuditSettings = field(default_factory=AuditSettings)
+    pki: PkiSettings = field(default_factory=PkiSettings)
     egress: EgressSettings = field(default_factory=EgressSettings)
     log: LogSettings = field(default_factory=LogSettings)

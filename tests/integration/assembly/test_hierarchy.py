@@ -44,7 +44,8 @@ class Start:
 
     async def ensure(self) -> Catalogue:
         """Make what is missing, and read what there is then."""
-        await ensure_hierarchy(self.database, self.layout, STATE, SystemClock())
+        socket = self.layout.root / "s.sock"
+        await ensure_hierarchy(self.database, self.layout, STATE, SystemClock(), socket=socket)
         return await self.read()
 
     async def read(self) -> Catalogue:
@@ -57,11 +58,10 @@ class Start:
 
 
 @pytest.fixture
-async def start(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Start]:
+async def start(tmp_path: Path, database_url: str) -> AsyncIterator[Start]:
     layout = Layout.at(tmp_path / "data")
     layout.prepare()
     process = SignerProcess(layout.root)
-    monkeypatch.setattr(Layout, "signer_socket", property(lambda self: self.root / "s.sock"))
     await process.start()
     database = await Database.open(database_url, clock=SystemClock())
     yield Start(layout, process, database)
@@ -120,7 +120,6 @@ async def test_a_start_cut_short_after_the_birth_goes_on_with_what_was_born(
     with pytest.raises(KeyboardInterrupt):
         await start.ensure()
     monkeypatch.undo()
-    monkeypatch.setattr(Layout, "signer_socket", property(lambda self: self.root / "s.sock"))
     born = birth.recorded(start.layout.root)
     assert born is not None
     catalogue = await start.ensure()
@@ -130,12 +129,11 @@ async def test_a_start_cut_short_after_the_birth_goes_on_with_what_was_born(
 
 
 async def test_an_installation_from_before_issuer_classes_goes_on_with_its_one_authority(
-    empty_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    empty_database_url: str, tmp_path: Path
 ) -> None:
     # What the former version left: its schema, its rows, its record of the birth, its key without classes.
     layout = Layout.at(tmp_path / "data")
     layout.prepare()
-    monkeypatch.setattr(Layout, "signer_socket", property(lambda self: self.root / "s.sock"))
     process = SignerProcess(layout.root)
     await process.start()
     try:

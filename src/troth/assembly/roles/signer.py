@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 
 from troth.assembly.context import RoleContext
+from troth.pki.signer.class_rules import policy_of
 from troth.pki.signer.process import harden
 from troth.pki.signer.server import SignerSettings, serve
 
@@ -15,8 +16,10 @@ async def run(context: RoleContext) -> None:
     harden()
     settings = SignerSettings(
         data=context.layout.root,
-        socket=context.layout.signer_socket,
+        socket=context.signer_socket,
         origin=context.state.ledger_origin,
+        allowed_uids=frozenset(context.config.signer.allowed_uids),
+        policy=policy_of(context.config.pki),
     )
     serving = asyncio.create_task(serve(settings, context.ready, clock=context.clock))
     stopping = asyncio.create_task(context.stop.wait())

@@ -15,7 +15,7 @@ async def run(context: RoleContext) -> None:
     """Serve until told to stop."""
     async with (
         database_of(context) as (database, instance),
-        SignerClient(context.layout.signer_socket, "status", context.layout.secrets) as signer,
+        SignerClient(context.signer_socket, "status", context.layout.secrets) as signer,
     ):
         worker = StatusWorker(database, signer, context.clock, instance.id, context.config.ocsp)
         started = asyncio.Event()

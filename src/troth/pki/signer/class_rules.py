@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from troth.kit.settings import PkiSettings
 from troth.pki.issuer_classes import IssuerClass, IssuerClasses
+from troth.pki.names import canonical_dns
 from troth.pki.signer.errors import LIMIT_CLASS, LIMIT_NAME, LIMIT_RESERVED_NAME, SignerRefused
 from troth.pki.signer.protocol import Bounds
 
@@ -150,6 +152,12 @@ class Policy:
 
 
 NO_POLICY = Policy(ReservedNames())
+
+
+def policy_of(settings: PkiSettings) -> Policy:
+    """The policy in the configuration. Raises NameRefused for a name that is no host name: it would reserve nothing."""
+    names = [canonical_dns(name, wildcard=False) for name in settings.radius_names]
+    return Policy(ReservedNames(names), settings.foreign_radius_keys)
 
 
 class ClassCheck:
