@@ -43,7 +43,9 @@ async def first_start(start: Start) -> None:
                 from troth.assembly.hierarchy import ensure_hierarchy
 
                 socket = signer_socket(start.config, start.layout)
-                await ensure_hierarchy(database, start.layout, start.state, start.clock, socket=socket)
+                await ensure_hierarchy(
+                    database, start.layout, start.state, start.clock, start.config.signer, socket=socket
+                )
                 step.note("trial, online-born")
     finally:
         await database.close()

@@ -19,6 +19,7 @@ from troth.assembly.layout import Layout
 from troth.assembly.names import ISSUING, ROOT
 from troth.assembly.state import State
 from troth.kit.clock import Clock
+from troth.kit.settings import SignerSettings
 from troth.pki.authorities import Authority
 from troth.pki.authority_store import AuthorityStore
 from troth.pki.birth import Birth, BirthPlan, Unborn, give_birth, recorded
@@ -27,6 +28,7 @@ from troth.pki.catalogue import Catalogue, add_authority
 from troth.pki.crl_import import import_crl
 from troth.pki.crl_store import CrlStore
 from troth.pki.issuer_classes import IssuerClasses
+from troth.pki.keys.algorithm import KeyAlgorithm
 from troth.pki.keys.files import write_private
 from troth.pki.keys.model import KeyMetadata, KeyPurpose
 from troth.pki.pem import pem
@@ -39,9 +41,18 @@ from troth.store.unit import Unit
 from troth.trust.policy_service import PolicyService
 
 ACTOR = "system:first-start"
+DEFAULTS = SignerSettings()
 
 
-async def ensure_hierarchy(database: Database, layout: Layout, state: State, clock: Clock, *, socket: Path) -> None:
+async def ensure_hierarchy(
+    database: Database,
+    layout: Layout,
+    state: State,
+    clock: Clock,
+    settings: SignerSettings = DEFAULTS,
+    *,
+    socket: Path,
+) -> None:
     """Make what is missing of the authorities, the root's CRL and its certificate's file; ``socket`` is the signer's.
 
     Raises BirthFailed.
@@ -49,7 +60,7 @@ async def ensure_hierarchy(database: Database, layout: Layout, state: State, clo
     async with SignerClient(socket, "setup", layout.secrets) as signer:
         born = recorded(layout.root)
         if born is None:
-            born = await give_birth(_plan(await _issuing_keys(signer), layout, state))
+            born = await give_birth(_plan(await _issuing_keys(signer, settings), layout, state))
         settle(layout.root)
         keys = await _attached(signer, born, state)
     known = {authority.slug for authority in await AuthorityStore(database).authorities()}
@@ -69,11 +80,12 @@ async def ensure_documents(database: Database, catalogue: Catalogue, clock: Cloc
     await PolicyService(database, clock).apply_shipped(actor=ACTOR)
 
 
-async def _issuing_keys(signer: SignerClient) -> list[KeyMetadata]:
+async def _issuing_keys(signer: SignerClient, settings: SignerSettings) -> list[KeyMetadata]:
     """A key for each authority: those that an earlier, unfinished start made, and new ones for the rest."""
     keys = [key for key in await signer.list_keys(KeyPurpose.ISSUING) if key.certificate is None]
     while len(keys) < len(ISSUING):
-        keys.append(await signer.generate_key(KeyPurpose.ISSUING))
+        algorithm = KeyAlgorithm(settings.issuing_algorithm)
+        keys.append(await signer.generate_key(KeyPurpose.ISSUING, algorithm, settings.issuing_custodian))
     return keys[: len(ISSUING)]
 
 

@@ -20,6 +20,7 @@ async def run(context: RoleContext) -> None:
         origin=context.state.ledger_origin,
         allowed_uids=frozenset(context.config.signer.allowed_uids),
         policy=policy_of(context.config.pki),
+        custodians=context.config.signer.custodians,
     )
     serving = asyncio.create_task(serve(settings, context.ready, clock=context.clock))
     stopping = asyncio.create_task(context.stop.wait())

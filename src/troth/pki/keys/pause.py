@@ -42,6 +42,8 @@ class Pause:
             if self._trouble is None:
                 self._since = self._clock.now()
             self._trouble = trouble
+            if not news and self._clock.monotonic() < self._until:
+                return False  # of several calls that were under way together, the first began the pause
             self._length = min(max(self._length * 2, FIRST_SECONDS), LONGEST_SECONDS)
             self._until = self._clock.monotonic() + self._length
             return news

@@ -8,6 +8,7 @@ import msgspec
 
 from troth.access.approvals.model import Act
 from troth.kit.canonical import Json
+from troth.pki.keys.model import SOFTWARE
 from troth.pki.signer.errors import MALFORMED, SignerRefused
 
 REGISTER, REMOVE, NEEDED = "approver.register", "approver.remove", "approver.needed"
@@ -44,9 +45,9 @@ def attach(key_id: str, certificate: bytes, bounds: msgspec.Struct) -> Act:
     return Act.of(ATTACH, {"key_id": key_id, "certificate_sha256": digest, "bounds": limits})
 
 
-def generate(purpose: str, algorithm: str) -> Act:
+def generate(purpose: str, algorithm: str, custodian: str = SOFTWARE) -> Act:
     """One more issuing key is made than this signer makes unasked."""
-    return Act.of(GENERATE, {"purpose": purpose, "algorithm": algorithm})
+    return Act.of(GENERATE, {"purpose": purpose, "algorithm": algorithm, "custodian": custodian})
 
 
 def encode(act: Act) -> bytes:

@@ -28,9 +28,10 @@ from troth.pki.crl_der import CrlFrame
 from troth.pki.keys.algorithm import KeyAlgorithm
 from troth.pki.keys.errors import SecretUnsafe
 from troth.pki.keys.files import read_secret
-from troth.pki.keys.model import KeyMetadata, KeyPurpose
+from troth.pki.keys.model import SOFTWARE, KeyMetadata, KeyPurpose
 from troth.pki.signer import acts, protocol
 from troth.pki.signer import approvers_protocol as judging
+from troth.pki.signer import custody_protocol as custody
 from troth.pki.signer.errors import LOST, MALFORMED, UNAVAILABLE, SignerLost, SignerRefused, SignerUnavailable
 from troth.pki.signer.link import Link, LinkLost
 from troth.pki.signer.sealing import Recipient, Sealed
@@ -41,6 +42,8 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
 _HANDSHAKE_SECONDS = 5.0
 #: Octets of entries in one message.
 _PIECE = 1 << 20
+#: A token makes an RSA key of 4,096 bits in seconds, some in many.
+_MAKING = 60.0
 _A = TypeVar("_A")
 
 
@@ -133,11 +136,27 @@ class SignerClient:
             link.withdraw(end)
 
     async def generate_key(
-        self, purpose: KeyPurpose, algorithm: KeyAlgorithm = KeyAlgorithm.P256, *, proofs: Sequence[judging.Proof] = ()
+        self,
+        purpose: KeyPurpose,
+        algorithm: KeyAlgorithm = KeyAlgorithm.P256,
+        custodian: str = SOFTWARE,
+        *,
+        proofs: Sequence[judging.Proof] = (),
     ) -> KeyMetadata:
-        """Make a key in the signer; ``proofs`` where it asks for approvals."""
+        """Make a key with ``custodian``; ``proofs`` where the signer asks for approvals. A token may take a minute."""
         given = tuple(proofs)
-        return _expect(await self._act(lambda n: protocol.GenerateKey(n, purpose, algorithm, given)), protocol.Key).key
+        made = await self._ask(
+            lambda n: protocol.GenerateKey(n, purpose, algorithm, given, custodian), repeat=False, patience=_MAKING
+        )
+        return _expect(made, protocol.Key).key
+
+    async def custody(self) -> custody.CustodyReport:
+        """How every custodian is, and which keys cannot be used now."""
+        return _expect(await self._question(custody.Custody), custody.CustodyReport)
+
+    async def unseal(self, custodian: str, secret: bytes) -> None:
+        """Open a sealed custodian with its secret: a PIN that was put together from its shares."""
+        _expect(await self._act(lambda n: custody.Unseal(n, custodian, secret)), protocol.Done)
 
     async def attach_authority(
         self,
@@ -233,8 +252,11 @@ class SignerClient:
         """Send until answered or out of time: the request changes nothing."""
         return await self._ask(build, repeat=True)
 
-    async def _ask(self, build: Callable[[int], protocol.Request], *, repeat: bool) -> protocol.Answer:
-        deadline = asyncio.get_running_loop().time() + self._timeout
+    async def _ask(
+        self, build: Callable[[int], protocol.Request], *, repeat: bool, patience: float = 0.0
+    ) -> protocol.Answer:
+        timeout = max(self._timeout, patience)
+        deadline = asyncio.get_running_loop().time() + timeout
         while True:
             link = await self._wait_for_link(deadline)
             n = link.next_number()
@@ -246,8 +268,8 @@ class SignerClient:
                     raise SignerLost(LOST, "the connection broke before the answer came") from None
             except TimeoutError:
                 if link.withdraw(n) or repeat:
-                    raise SignerUnavailable(UNAVAILABLE, f"no answer within {self._timeout} s") from None
-                raise SignerLost(LOST, f"no answer within {self._timeout} s") from None
+                    raise SignerUnavailable(UNAVAILABLE, f"no answer within {timeout} s") from None
+                raise SignerLost(LOST, f"no answer within {timeout} s") from None
             finally:
                 link.withdraw(n)
 

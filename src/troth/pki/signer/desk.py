@@ -3,12 +3,14 @@
 Two lanes. :meth:`Desk.quick` answers on the event loop: reads, and the signatures that issuance waits for.
 :meth:`Desk.slow` runs on one thread of its own, in order: everything that flushes a file or makes a key. The state
 that the slow lane changes (key store, CRL numbers, notary) belongs to that thread; the quick lane reads what it has
-published.
+published. What a key elsewhere must sign (a token, a key service) is checked here and then handed back as
+:class:`Away`: it takes milliseconds or seconds, on a thread of that custodian's own, and holds up nobody else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
 
@@ -17,9 +19,12 @@ from troth.kit.canonical import Json
 from troth.kit.clock import Clock
 from troth.pki.algorithms import load_public
 from troth.pki.crl_der import CrlFrame
-from troth.pki.keys.model import RELEASED, Custodian, IssuingLimits, KeyMetadata, KeyPurpose
+from troth.pki.keys.errors import CUSTODIAN_UNKNOWN, KeyRefused
+from troth.pki.keys.keyring import Keyring
+from troth.pki.keys.model import RELEASED, IssuingLimits, KeyMetadata, KeyPurpose
 from troth.pki.signer import acts, protocol
 from troth.pki.signer import approvers_protocol as judging
+from troth.pki.signer import custody_protocol as custody
 from troth.pki.signer.approvers import Judge
 from troth.pki.signer.approvers_desk import JudgeRequest, answer
 from troth.pki.signer.attachment import limits_from, wider
@@ -50,7 +55,13 @@ SlowRequest: TypeAlias = (
     | JudgeRequest
 )
 QuickRequest: TypeAlias = (
-    protocol.Certify | protocol.ListKeys | protocol.PublicKey | protocol.Health | protocol.NotaryStateRequest
+    protocol.Certify
+    | protocol.ListKeys
+    | protocol.PublicKey
+    | protocol.Health
+    | protocol.NotaryStateRequest
+    | custody.Custody
+    | custody.Unseal
 )
 
 
@@ -67,12 +78,27 @@ def authorize(role: Role, request: protocol.Request) -> None:
         raise SignerRefused(ROLE)
 
 
+@dataclass(frozen=True, slots=True)
+class Away:
+    """The rest of an operation, for a thread of the custodian's own; all checks are done.
+
+    Attributes:
+        custodian: whose.
+        finish: gives the answer. Raises as the lanes do.
+        settle: to be called on the slow lane afterwards.
+    """
+
+    custodian: str
+    finish: Callable[[], protocol.Answer]
+    settle: Callable[[], None] | None = None
+
+
 class Desk:
     """The signer's operations, without sockets."""
 
     def __init__(
         self,
-        custodian: Custodian,
+        custodian: Keyring,
         notary: Notary,
         numbers: CrlNumbers,
         clock: Clock,
@@ -93,7 +119,7 @@ class Desk:
         self._by_spki: dict[bytes, KeyMetadata] = {}
         self._index()
 
-    def quick(self, request: QuickRequest) -> protocol.Answer:
+    def quick(self, request: QuickRequest) -> protocol.Answer | Away:
         """Answer on the event loop. Raises TrothError subclasses; then nothing was signed."""
         match request:
             case protocol.Certify():
@@ -108,8 +134,14 @@ class Desk:
             case protocol.NotaryStateRequest(n=n):
                 at = self._notary.standing()
                 return protocol.NotaryState(n, at.size, at.root, at.note, str(self._notary.verifier_key))
+            case custody.Custody(n=n):
+                return custody.CustodyReport(n, self._custodian.states(), self._custodian.troubles())
+            case custody.Unseal(n=n, custodian=name, secret=secret):
+                if name not in self._custodian.held:
+                    raise KeyRefused(CUSTODIAN_UNKNOWN, f"no custodian {name[:80]!r} to unseal")
+                return Away(name, lambda: self._unseal(n, name, secret))
 
-    def slow(self, request: SlowRequest, secret: bytes, releases: KeyPurpose | None = None) -> protocol.Answer:
+    def slow(self, request: SlowRequest, secret: bytes, releases: KeyPurpose | None = None) -> protocol.Answer | Away:
         """Answer on the slow lane's thread; ``secret`` and ``releases`` are the role's. Raises as :meth:`quick`."""
         match request:
             case protocol.SignCrl():
@@ -128,14 +160,25 @@ class Desk:
                     raise SignerRefused(ROLE, "this signer has no judge")
                 return answer(self._judge, request, self._state_of)
 
-    def _certify(self, request: protocol.Certify) -> protocol.Signature:
+    def _certify(self, request: protocol.Certify) -> protocol.Answer | Away:
         key_id = request.key_id
         rules = self._rules.get(key_id) or self._compile(key_id)
         serial = rules.check(request.tbs, self._clock.now())
         self._memory.check(request.reservation_id, key_id, serial)
         # Remembered before the signature is made: what fails after this is never tried again.
         self._memory.remember(request.reservation_id, key_id, serial)
-        return protocol.Signature(request.n, self._custodian.signing_key(key_id).sign(request.tbs))
+        return self._signature(request.n, key_id, request.tbs)
+
+    def _signature(self, n: int, key_id: str, message: bytes) -> protocol.Answer | Away:
+        key = self._custodian.signing_key(key_id)
+        lane = self._custodian.lane_of(key_id)
+        if lane is None:
+            return protocol.Signature(n, key.sign(message))
+        return Away(lane, lambda: protocol.Signature(n, key.sign(message)))
+
+    def _unseal(self, n: int, custodian: str, secret: bytes) -> protocol.Answer:
+        self._custodian.unseal(custodian, secret)
+        return protocol.Done(n)
 
     def _compile(self, key_id: str) -> CertificateRules:
         metadata, limits = self._issuing(key_id)
@@ -151,19 +194,23 @@ class Desk:
             raise SignerRefused(KEY_UNATTACHED)
         return metadata, metadata.limits
 
-    def _health(self, request: protocol.Health) -> protocol.HealthReport:
+    def _health(self, request: protocol.Health) -> protocol.Answer | Away:
         if not 16 <= len(request.nonce) <= 64:
             raise SignerRefused(MALFORMED, "a health nonce has 16 to 64 octets")
-        signature = None
-        if request.key_id is not None:
-            signature = self._custodian.signing_key(request.key_id).sign(protocol.health_message(request.nonce))
-        return protocol.HealthReport(request.n, self._started_at, self._clock.now(), len(self._by_spki), signature)
+        key = None if request.key_id is None else self._custodian.signing_key(request.key_id)
+        lane = None if request.key_id is None else self._custodian.lane_of(request.key_id)
 
-    def _sign_crl(self, request: protocol.SignCrl) -> protocol.Signature:
+        def report() -> protocol.Answer:
+            signature = None if key is None else key.sign(protocol.health_message(request.nonce))
+            return protocol.HealthReport(request.n, self._started_at, self._clock.now(), len(self._by_spki), signature)
+
+        return report() if lane is None else Away(lane, report)
+
+    def _sign_crl(self, request: protocol.SignCrl) -> protocol.Answer | Away:
         metadata, limits = self._issuing(request.key_id)
         header = check_crl(request.tbs, metadata.algorithm, limits, self._clock.now())
         self._numbers.advance(request.key_id, header)
-        return protocol.Signature(request.n, self._custodian.signing_key(request.key_id).sign(request.tbs))
+        return self._signature(request.n, request.key_id, request.tbs)
 
     def begin_crl(self, request: protocol.BeginCrl) -> CrlStream:
         """Check the header of a CRL whose entries are to follow; on the event loop. Raises TrothError subclasses."""
@@ -173,22 +220,33 @@ class Desk:
         key = self._custodian.signing_key(request.key_id)
         return CrlStream(request.key_id, header, frame, key, load_public(metadata.public_key))
 
-    def end_crl(self, request: protocol.EndCrl, stream: CrlStream) -> protocol.Signature:
+    def end_crl(self, request: protocol.EndCrl, stream: CrlStream) -> protocol.Answer | Away:
         """Sign what has passed through ``stream``; on the slow lane's thread. Raises as :meth:`quick`."""
         self._numbers.advance(stream.key_id, stream.header)
-        return protocol.Signature(request.n, stream.sign(self._custodian.signing_key(stream.key_id)))
+        key = self._custodian.signing_key(stream.key_id)
+        lane = self._custodian.lane_of(stream.key_id)
+        if lane is None:
+            return protocol.Signature(request.n, stream.sign(key))
+        return Away(lane, lambda: protocol.Signature(request.n, stream.sign(key)))
 
-    def _generate(self, request: protocol.GenerateKey) -> protocol.Key:
+    def _generate(self, request: protocol.GenerateKey) -> protocol.Answer | Away:
         purpose, now = request.purpose, self._clock.now()
         self._forget_old(now)
         if sum(key.purpose is purpose for key in self._custodian.list_keys()) >= _MAX_KEYS.get(purpose, 0):
             raise SignerRefused(BUSY, f"the signer holds as many {purpose} keys as it may")
         if purpose is KeyPurpose.ISSUING and self._issuing_keys() >= _UNASKED_KEYS:
-            self._require(acts.generate(purpose.value, request.algorithm.value), request.proofs)
+            self._require(acts.generate(purpose.value, request.algorithm.value, request.custodian), request.proofs)
         until = now + _RESPONDER_KEY_LIFE if purpose is KeyPurpose.OCSP else None
-        made = self._custodian.generate(purpose, request.algorithm, use_until=until)
+
+        def make() -> protocol.Answer:
+            made = self._custodian.generate(purpose, request.algorithm, use_until=until, custodian=request.custodian)
+            return protocol.Key(request.n, made)
+
+        if request.custodian in self._custodian.held:
+            return Away(request.custodian, make, settle=self._index)
+        answer = make()
         self._index()
-        return protocol.Key(request.n, made)
+        return answer
 
     def _attach(self, request: protocol.AttachAuthority) -> protocol.Key:
         spki = self._custodian.metadata(request.key_id).public_key

@@ -15,7 +15,7 @@ import msgspec
 
 from troth.pki.issuer_classes import EVERY, IssuerClasses
 from troth.pki.keys.algorithm import KeyAlgorithm
-from troth.pki.keys.model import KeyMetadata, KeyPurpose
+from troth.pki.keys.model import SOFTWARE, KeyMetadata, KeyPurpose
 from troth.pki.signer.approvers_protocol import (
     Approvers,
     AskApproval,
@@ -29,6 +29,7 @@ from troth.pki.signer.approvers_protocol import (
     RemoveApprover,
     SetApprovals,
 )
+from troth.pki.signer.custody_protocol import Custody, CustodyReport, Unseal
 
 VERSION = 1
 #: A server's answers: the largest is a list of keys with their authorities' certificates.
@@ -113,6 +114,7 @@ class GenerateKey(_Request, frozen=True, tag="generate_key"):
     purpose: KeyPurpose
     algorithm: KeyAlgorithm = KeyAlgorithm.P256
     proofs: tuple[Proof, ...] = ()
+    custodian: str = SOFTWARE
 
 
 class ListKeys(_Request, frozen=True, tag="list_keys"):
@@ -287,6 +289,8 @@ Request: TypeAlias = (
     | RegisterApprover
     | RemoveApprover
     | SetApprovals
+    | Custody
+    | Unseal
 )
 Answer: TypeAlias = (
     Signature
@@ -302,6 +306,7 @@ Answer: TypeAlias = (
     | Approvers
     | Challenge
     | AskedApproval
+    | CustodyReport
 )
 
 decode_request = msgspec.msgpack.Decoder(Request).decode

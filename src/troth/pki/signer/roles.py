@@ -30,7 +30,7 @@ class Role:
     releases: KeyPurpose | None = None
 
 
-_READS = frozenset({"health", "list_keys", "public_key", "notary_state"})
+_READS = frozenset({"health", "list_keys", "public_key", "notary_state", "custody"})
 _GENERATES = frozenset({"generate_key:ocsp", "generate_key:ra", "generate_key:radius"})
 
 #: What a relay between browsers and the judge needs: questions, and what takes approvals to be done.
@@ -48,6 +48,9 @@ ROLES: Mapping[str, Role] = {
     # Proves the network's server to supplicants with a released key; asks for nothing to be signed either.
     "radius": Role(_READS | {"release_key"}, 64 * _KIB, releases=KeyPurpose.RADIUS),
     # The supervisor, at the first start: makes an authority's key and binds it, and pins the first two
-    # approvers. It cannot have anything certified.
-    "setup": Role(_READS | _RELAYS | {"generate_key:issuing", "attach_authority", "pin_approver"}, 256 * _KIB),
+    # approvers. Later the data directory's owner: `troth key generate`, and unsealing. It cannot have anything
+    # certified.
+    "setup": Role(
+        _READS | _RELAYS | {"generate_key:issuing", "attach_authority", "pin_approver", "unseal"}, 256 * _KIB
+    ),
 }

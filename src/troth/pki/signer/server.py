@@ -2,7 +2,8 @@
 
 Whatever all clients have sent by the time the loop turns is served in one pass and each client's answers leave in one
 write: a signature costs 40 µs in a batch of 32 and ten times that alone, since waking two processes is what is dear.
-P-256 is signed on the loop; what flushes a file goes to the desk's slow lane (one thread, in order).
+P-256 is signed on the loop; what flushes a file goes to the desk's slow lane (one thread, in order), and what a token
+or a key service must do to a lane of that custodian's own.
 """
 
 from __future__ import annotations
@@ -11,24 +12,26 @@ import asyncio
 import os
 import socket
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from troth.kit.clock import Clock, SystemClock
 from troth.kit.errors import INTERNAL, TrothError
 from troth.kit.log import get_logger
+from troth.kit.settings import CustodianSettings
 from troth.pki.keys.files import ensure_secret, private_directory
-from troth.pki.keys.software import KeyStore
+from troth.pki.keys.held import HeldKeys
+from troth.pki.keys.keyring import Keyring
 from troth.pki.signer import protocol
 from troth.pki.signer.approvers import Judge
 from troth.pki.signer.class_rules import NO_POLICY, Policy
 from troth.pki.signer.connection import Connection
 from troth.pki.signer.crl_rules import CrlNumbers
 from troth.pki.signer.crl_stream import CrlStream
-from troth.pki.signer.desk import Desk, SlowRequest, authorize
+from troth.pki.signer.desk import Away, Desk, SlowRequest, authorize
 from troth.pki.signer.errors import BUSY, MALFORMED, ROLE, SignerRefused
 from troth.pki.signer.notary import Notary
 from troth.pki.signer.roles import ROLES
@@ -42,6 +45,10 @@ _PASS = 256
 _MAX_SLOW = 64
 #: CRLs under way on one connection; each is a hash, but under Ed25519 all of its bytes.
 _MAX_STREAMS = 4
+#: Requests that wait for one custodian elsewhere, and the threads on which they do.
+_MAX_AWAY = 512
+_AWAY_THREADS = 8
+_LOOK_SECONDS, _TROUBLE_SECONDS = 30.0, 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +61,7 @@ class SignerSettings:
         origin: the ledger's name in checkpoints, ``<host>/ledger``; fixed by the first start.
         allowed_uids: besides the signer's own.
         policy: limits that come from the signer's configuration.
+        custodians: tokens and key services by name.
     """
 
     data: Path
@@ -61,6 +69,7 @@ class SignerSettings:
     origin: str
     allowed_uids: frozenset[int] = frozenset()
     policy: Policy = NO_POLICY
+    custodians: Mapping[str, CustodianSettings] = field(default_factory=dict)
 
 
 class Server:
@@ -76,6 +85,8 @@ class Server:
         self._slow = ThreadPoolExecutor(max_workers=1, thread_name_prefix="signer-slow")
         self._slow_count = 0
         self._streams: dict[Connection, dict[int, CrlStream | None]] = {}
+        self._away: dict[str, ThreadPoolExecutor] = {}
+        self._away_count: dict[str, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def connection(self) -> Connection:
@@ -89,6 +100,8 @@ class Server:
         for connection in list(self._connections):
             connection.close()
         self._slow.shutdown(wait=True)
+        for lane in self._away.values():
+            lane.shutdown(wait=True, cancel_futures=True)
 
     def _admit(self, connection: Connection) -> bool:
         if len(self._connections) >= _MAX_CONNECTIONS:
@@ -148,7 +161,12 @@ class Server:
                     connection, request, partial(self._desk.slow, request, connection.secret, connection.role.releases)
                 )
                 return None
-            return self._desk.quick(request)
+            answer = self._desk.quick(request)
+            if not isinstance(answer, Away):
+                return answer
+            self._admit_away(answer.custodian)
+            self._begin(self._answer_from_afar(connection, request, answer))
+            return None
         except Exception as error:  # noqa: BLE001 - one request must not end the signer; it is logged and answered
             return _failure(connection, request, error)
 
@@ -171,26 +189,65 @@ class Server:
             log.warning("signer.refused", role=connection.role_name, operation="sign_crl", why=error.detail)
             streams[request.n] = None
 
-    def _slowly(self, connection: Connection, request: protocol.Request, work: Callable[[], protocol.Answer]) -> None:
+    def _slowly(
+        self, connection: Connection, request: protocol.Request, work: Callable[[], protocol.Answer | Away]
+    ) -> None:
         if self._slow_count >= _MAX_SLOW:
             raise SignerRefused(BUSY)
         self._slow_count += 1
-        task = asyncio.get_running_loop().create_task(self._answer_slowly(connection, request, work))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._begin(self._answer_slowly(connection, request, work))
 
     async def _answer_slowly(
-        self, connection: Connection, request: protocol.Request, work: Callable[[], protocol.Answer]
+        self, connection: Connection, request: protocol.Request, work: Callable[[], protocol.Answer | Away]
     ) -> None:
         answer: protocol.Answer
         try:
-            answer = await asyncio.get_running_loop().run_in_executor(self._slow, work)
+            done = await asyncio.get_running_loop().run_in_executor(self._slow, work)
+            if isinstance(done, Away):
+                self._admit_away(done.custodian)
+                self._begin(self._answer_from_afar(connection, request, done))
+                return
+            answer = done
         except Exception as error:  # noqa: BLE001 - as above
             answer = _failure(connection, request, error)
         finally:
             self._slow_count -= 1
         connection.answers.append(protocol.frame(answer))
         connection.flush()
+
+    def _begin(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _admit_away(self, custodian: str) -> None:
+        """Count one more that waits for the custodian. Raises SignerRefused when too many do."""
+        waiting = self._away_count.get(custodian, 0)
+        if waiting >= _MAX_AWAY:
+            raise SignerRefused(BUSY, f"too many requests wait for {custodian}")
+        self._away_count[custodian] = waiting + 1
+
+    async def _answer_from_afar(self, connection: Connection, request: protocol.Request, away: Away) -> None:
+        answer: protocol.Answer
+        loop = asyncio.get_running_loop()
+        try:
+            answer = await loop.run_in_executor(self.lane(away.custodian), away.finish)
+            if away.settle is not None:
+                await loop.run_in_executor(self._slow, away.settle)
+        except Exception as error:  # noqa: BLE001 - as above
+            answer = _failure(connection, request, error)
+        finally:
+            self._away_count[away.custodian] -= 1
+        connection.answers.append(protocol.frame(answer))
+        connection.flush()
+
+    def lane(self, custodian: str) -> ThreadPoolExecutor:
+        """The threads on which a custodian elsewhere is asked. Every call to it has a time limit."""
+        found = self._away.get(custodian)
+        if found is None:
+            found = ThreadPoolExecutor(max_workers=_AWAY_THREADS, thread_name_prefix=f"signer-{custodian}")
+            self._away[custodian] = found
+        return found
 
 
 async def serve(settings: SignerSettings, ready: Callable[[], None], *, clock: Clock | None = None) -> None:
@@ -202,7 +259,7 @@ async def serve(settings: SignerSettings, ready: Callable[[], None], *, clock: C
     clock = clock or SystemClock()
     directory = private_directory(settings.data / "secrets")
     secrets = {role: ensure_secret(directory / f"{role}.secret") for role in ROLES}
-    store = KeyStore.open(settings.data, clock)
+    store = Keyring.open(settings.data, clock, settings.custodians)
     try:
         notary = Notary.open(settings.data / "notary.json", store, settings.origin, clock)
         numbers = CrlNumbers(settings.data / "keys" / "crl-numbers.state")
@@ -211,15 +268,34 @@ async def serve(settings: SignerSettings, ready: Callable[[], None], *, clock: C
         server = Server(desk, secrets, settings.allowed_uids | {os.getuid()})
         listener = await asyncio.get_running_loop().create_unix_server(server.connection, sock=_bind(settings))
         log.info("signer.ready", keys=len(store.list_keys()), ledger_size=notary.standing().size)
+        looking = [asyncio.create_task(_look_after(held, server)) for held in store.held.values()]
         try:
             ready()
             await asyncio.Event().wait()
         finally:
+            for task in looking:
+                task.cancel()
+            await asyncio.gather(*looking, return_exceptions=True)
             listener.close()
             await server.close()
             settings.socket.unlink(missing_ok=True)
     finally:
         store.close()
+
+
+async def _look_after(custodian: HeldKeys, server: Server) -> None:
+    """Look at a custodian and its keys now and then, so that trouble is known, and its end, before a key is needed."""
+    loop = asyncio.get_running_loop()
+    due = 0.0
+    while True:
+        # While it is in trouble its own pause decides when it is asked again; a look in between costs nothing.
+        if custodian.trouble is not None or loop.time() >= due:
+            due = loop.time() + _LOOK_SECONDS
+            try:
+                await loop.run_in_executor(server.lane(custodian.name), custodian.check)
+            except Exception:
+                log.exception("custodian.check_failed", custodian=custodian.name)
+        await asyncio.sleep(_TROUBLE_SECONDS)
 
 
 def _bind(settings: SignerSettings) -> socket.socket:

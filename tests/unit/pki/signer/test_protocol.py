@@ -72,7 +72,7 @@ def test_every_permission_in_the_table_is_an_operation() -> None:
     }
     known |= {"generate_key:issuing", "attach_authority", "release_key", "health", "notary_state", "checkpoint"}
     known |= {"list_approvers", "ask_registration", "pin_approver", "ask_approval", "register_approver"}
-    known |= {"remove_approver", "set_approvals"}
+    known |= {"remove_approver", "set_approvals", "custody", "unseal"}
     assert set().union(*(role.permissions for role in ROLES.values())) == known
 
 
