@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, mldsa, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, decode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from troth.pki.keys.digests import crc32c
+from troth.pki.keys.crc import crc32c
 
 _EC = {"P256": ec.SECP256R1(), "P384": ec.SECP384R1(), "P-256": ec.SECP256R1(), "P-384": ec.SECP384R1()}
 _HASH = {"sha256": hashes.SHA256(), "sha384": hashes.SHA384()}

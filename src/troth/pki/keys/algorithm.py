@@ -47,6 +47,10 @@ class KeyAlgorithm(StrEnum):
         return _TRAITS[self].signature_size
 
 
+#: The kinds of FIPS 204.
+MLDSA = frozenset({KeyAlgorithm.MLDSA44, KeyAlgorithm.MLDSA65, KeyAlgorithm.MLDSA87})
+
+
 class _Traits(NamedTuple):
     identifier: bytes
     signature_size: int

@@ -17,9 +17,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from troth.pki.keys.algorithm import KeyAlgorithm
+from troth.pki.keys.algorithm import MLDSA, KeyAlgorithm
 from troth.pki.keys.backend import Made
-from troth.pki.keys.digests import HASHES, MLDSA, digest_of, external_mu
 from troth.pki.keys.errors import (
     CUSTODIAN_ANSWER,
     CUSTODIAN_BUSY,
@@ -45,7 +44,6 @@ _SPECS: Mapping[KeyAlgorithm, tuple[str, str]] = {
     KeyAlgorithm.MLDSA65: ("ML_DSA_65", "ML_DSA_SHAKE_256"),
     KeyAlgorithm.MLDSA87: ("ML_DSA_87", "ML_DSA_SHAKE_256"),
 }
-_LONGEST_RAW = 4096
 _EVIDENCE = ("Arn", "Origin", "KeyManager", "KeyUsage", "KeySpec", "MultiRegion", "CreationDate")
 _NO_IDENTITY = {"UnrecognizedClientException", "InvalidClientTokenId", "ExpiredTokenException", "ExpiredToken",
                 "InvalidSignatureException", "SignatureDoesNotMatch", "IncompleteSignature"}  # fmt: skip
@@ -66,6 +64,7 @@ class AwsKms:
 
     algorithms = frozenset(_SPECS)
     sealed = False
+    longest = 4096
 
     def __init__(
         self, region: str, *, credentials_file: str = "", endpoint_url: str = "", timeout: float = 5.0
@@ -109,13 +108,11 @@ class AwsKms:
         _expect(_same(answer, handle), "KMS answered about another key")
         return bytes(answer["PublicKey"])
 
-    def sign(self, handle: Mapping[str, str], algorithm: KeyAlgorithm, public_key: bytes, message: bytes) -> bytes:
-        """The signature over ``message``. Raises KeyUnavailable."""
-        kind, content = "RAW", message
-        if len(message) > _LONGEST_RAW and algorithm in HASHES:
-            kind, content = "DIGEST", digest_of(algorithm, message)
-        elif len(message) > _LONGEST_RAW and algorithm in MLDSA:
-            kind, content = "EXTERNAL_MU", external_mu(public_key, message)
+    def sign(self, handle: Mapping[str, str], algorithm: KeyAlgorithm, content: bytes, *, digested: bool) -> bytes:
+        """The signature over the message, or over what was made of it. Raises KeyUnavailable."""
+        kind = "RAW"
+        if digested:
+            kind = "EXTERNAL_MU" if algorithm in MLDSA else "DIGEST"
         wanted = _SPECS[algorithm][1]
         answer = self._ask(
             "sign", KeyId=handle["arn"], Message=content, MessageType=kind, SigningAlgorithm=wanted

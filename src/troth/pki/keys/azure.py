@@ -20,7 +20,6 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from troth.pki.algorithms import spki_of
 from troth.pki.keys.algorithm import KeyAlgorithm
 from troth.pki.keys.backend import Made
-from troth.pki.keys.digests import digest_of
 from troth.pki.keys.errors import (
     CUSTODIAN_ANSWER,
     CUSTODIAN_BUSY,
@@ -58,6 +57,7 @@ class AzureVault:
 
     algorithms = frozenset(_KINDS)
     sealed = False
+    longest = 0
 
     def __init__(
         self,
@@ -112,10 +112,9 @@ class AzureVault:
         _expect(found.properties.version == handle["version"], "Key Vault answered about another version")
         return _spki(found)
 
-    def sign(self, handle: Mapping[str, str], algorithm: KeyAlgorithm, public_key: bytes, message: bytes) -> bytes:
-        """The signature over ``message``. Raises KeyUnavailable."""
+    def sign(self, handle: Mapping[str, str], algorithm: KeyAlgorithm, content: bytes, *, digested: bool) -> bytes:
+        """The signature over the message whose digest ``content`` is. Raises KeyUnavailable."""
         name = _KINDS[algorithm][0]
-        digest = digest_of(algorithm, message)
 
         def act(client: Any) -> Any:
             from azure.keyvault.keys.crypto import SignatureAlgorithm
@@ -125,7 +124,7 @@ class AzureVault:
             if signer is None:
                 signer = client.get_cryptography_client(place[0], key_version=place[1])
                 self._signers[place] = signer
-            return signer.sign(SignatureAlgorithm(name), digest)
+            return signer.sign(SignatureAlgorithm(name), content)
 
         answer = self._ask(act)
         told = str(answer.key_id or "")

@@ -55,8 +55,16 @@ class Backend(Protocol):
         """The public half as held there now: SubjectPublicKeyInfo, DER. Raises KeyUnavailable."""
         ...
 
-    def sign(self, handle: Mapping[str, str], algorithm: KeyAlgorithm, public_key: bytes, message: bytes) -> bytes:
-        """The signature over ``message`` as it goes into a BIT STRING. Raises KeyUnavailable."""
+    @property
+    def longest(self) -> int:
+        """Octets of the longest message that is given whole; of longer ones the digest is. Ed25519 has no digest."""
+        ...
+
+    def sign(self, handle: Mapping[str, str], algorithm: KeyAlgorithm, content: bytes, *, digested: bool) -> bytes:
+        """The signature as it goes into a BIT STRING. Raises KeyUnavailable.
+
+        ``content`` is the message, or with ``digested`` what ``troth.pki.prehash`` makes of it: the hash, for ML-DSA µ.
+        """
         ...
 
     def close(self) -> None:

@@ -57,6 +57,7 @@ class Absent:
 
     algorithms: frozenset[KeyAlgorithm] = frozenset()
     sealed = False
+    longest = 0
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -71,7 +72,7 @@ class Absent:
     def public_key(self, handle: Mapping[str, str]) -> bytes:
         raise self._gone()
 
-    def sign(self, handle: Mapping[str, str], algorithm: KeyAlgorithm, public_key: bytes, message: bytes) -> bytes:
+    def sign(self, handle: Mapping[str, str], algorithm: KeyAlgorithm, content: bytes, *, digested: bool) -> bytes:
         raise self._gone()
 
     def close(self) -> None:

@@ -22,9 +22,9 @@ from cryptography.hazmat.primitives.asymmetric import mldsa
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from troth.pki.algorithms import MldsaPublicKey, PublicKey, spki_of
-from troth.pki.keys.algorithm import KeyAlgorithm
+from troth.pki.keys.algorithm import MLDSA, KeyAlgorithm
 from troth.pki.keys.backend import Made
-from troth.pki.keys.digests import HASHES, MLDSA, crc32c, digest_of, external_mu
+from troth.pki.keys.crc import crc32c
 from troth.pki.keys.errors import (
     CUSTODIAN_ANSWER,
     CUSTODIAN_BUSY,
@@ -73,6 +73,7 @@ class GoogleKms:
 
     algorithms = frozenset(_NAMES)
     sealed = False
+    longest = 0
 
     def __init__(
         self,
@@ -142,12 +143,9 @@ class GoogleKms:
             raise KeyUnavailable(CUSTODIAN_ANSWER, "Google KMS shows a public key of an unknown kind")
         return spki_of(key)
 
-    def sign(self, handle: Mapping[str, str], algorithm: KeyAlgorithm, public_key: bytes, message: bytes) -> bytes:
-        """The signature over ``message``. Raises KeyUnavailable."""
-        if algorithm in MLDSA:
-            field, content = "external_mu", external_mu(public_key, message)
-        else:
-            field, content = HASHES[algorithm], digest_of(algorithm, message)
+    def sign(self, handle: Mapping[str, str], algorithm: KeyAlgorithm, content: bytes, *, digested: bool) -> bytes:
+        """The signature over the message whose digest ``content`` is. Raises KeyUnavailable."""
+        field = "external_mu" if algorithm in MLDSA else "sha384" if algorithm is KeyAlgorithm.P384 else "sha256"
         answer = self._ask(
             "asymmetric_sign",
             {"name": handle["version"], "digest": {field: content}, "digest_crc32c": crc32c(content)},

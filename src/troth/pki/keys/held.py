@@ -16,15 +16,15 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import TypeVar
 
 import msgspec
-from cryptography.exceptions import InvalidSignature
 
 from troth.kit.clock import Clock
 from troth.kit.ids import new_id
 from troth.kit.log import get_logger
-from troth.pki.algorithms import load_public, verify
+from troth.pki.algorithms import load_public, verifies
 from troth.pki.keys.algorithm import KeyAlgorithm, public_algorithm
 from troth.pki.keys.backend import Backend
 from troth.pki.keys.errors import (
@@ -42,6 +42,7 @@ from troth.pki.keys.errors import (
 from troth.pki.keys.model import IssuingLimits, KeyMetadata, KeyPurpose
 from troth.pki.keys.pause import Pause
 from troth.pki.keys.records import Record, Records
+from troth.pki.prehash import digest_verifies, new_digest
 
 log = get_logger("pki")
 
@@ -54,6 +55,13 @@ class HeldKey:
 
     algorithm: KeyAlgorithm
     sign: Callable[[bytes], bytes] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class DigestHeldKey(HeldKey):
+    """One that also signs what was hashed before, so that a CRL need not be held in memory."""
+
+    sign_digest: Callable[[bytes], bytes] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +161,11 @@ class HeldKeys:
     def signing_key(self, key_id: str) -> HeldKey:
         """The key itself. Raises as :meth:`metadata`; its ``sign`` raises KeyUnavailable."""
         record = self._find(key_id)
-        return HeldKey(record.metadata.algorithm, lambda message: self._sign(record, message))
+        algorithm = record.metadata.algorithm
+        if algorithm is KeyAlgorithm.ED25519:
+            return HeldKey(algorithm, partial(self._sign_message, record))
+        by_digest = partial(self._sign, record, digested=True)
+        return DigestHeldKey(algorithm, partial(self._sign_message, record), by_digest)
 
     def attach(self, key_id: str, certificate: bytes, limits: IssuingLimits) -> KeyMetadata:
         """Bind an issuing key to its authority and its limits, once and durably. Raises KeyRefused."""
@@ -204,20 +216,27 @@ class HeldKeys:
         self._held[record.metadata.key_id] = record
         return record.metadata
 
-    def _sign(self, record: Record, message: bytes) -> bytes:
+    def _sign_message(self, record: Record, message: bytes) -> bytes:
+        digest = None
+        if len(message) > self._backend.longest:
+            digest = new_digest(load_public(record.metadata.public_key))
+        if digest is None:
+            return self._sign(record, message, digested=False)
+        digest.update(message)
+        return self._sign(record, digest.digest(), digested=True)
+
+    def _sign(self, record: Record, content: bytes, *, digested: bool) -> bytes:
         metadata = record.metadata
 
         def attempt() -> bytes:
             if metadata.key_id not in self._proved:
                 self._prove(record)
-            signature = self._backend.sign(record.handle, metadata.algorithm, metadata.public_key, message)
-            try:
-                verify(load_public(metadata.public_key), signature, message)
-            except InvalidSignature:
+            signature = self._backend.sign(record.handle, metadata.algorithm, content, digested=digested)
+            public = load_public(metadata.public_key)
+            if not (digest_verifies if digested else verifies)(public, signature, content):
                 # Whatever the reason, it is looked at again before the next signature.
                 self._proved.discard(metadata.key_id)
-                detail = f"{self.name} made a signature that does not verify"
-                raise KeyUnavailable(CUSTODIAN_ANSWER, detail) from None
+                raise KeyUnavailable(CUSTODIAN_ANSWER, f"{self.name} made a signature that does not verify")
             return signature
 
         return self._guarded(metadata.key_id, attempt)

@@ -10,7 +10,6 @@ not pass through it. RSA is CKM_RSA_PKCS over a DigestInfo for the same reason. 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
@@ -38,9 +37,9 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-_CURVES: Mapping[KeyAlgorithm, tuple[str, ec.EllipticCurve, str]] = {
-    KeyAlgorithm.P256: ("1.2.840.10045.3.1.7", ec.SECP256R1(), "sha256"),
-    KeyAlgorithm.P384: ("1.3.132.0.34", ec.SECP384R1(), "sha384"),
+_CURVES: Mapping[KeyAlgorithm, tuple[str, ec.EllipticCurve]] = {
+    KeyAlgorithm.P256: ("1.2.840.10045.3.1.7", ec.SECP256R1()),
+    KeyAlgorithm.P384: ("1.3.132.0.34", ec.SECP384R1()),
 }
 _RSA_SIZES = {KeyAlgorithm.RSA3072: 3072, KeyAlgorithm.RSA4096: 4096}
 #: PrintableString "edwards25519" (PKCS#11 3.0, 2.3.10); the OID is allowed there, too, but fewer tokens take it.
@@ -74,6 +73,9 @@ class Pkcs11Token:
         {KeyAlgorithm.P256, KeyAlgorithm.P384, KeyAlgorithm.RSA3072, KeyAlgorithm.RSA4096, KeyAlgorithm.ED25519}
     )
 
+    #: Every kind but Ed25519 signs a digest.
+    longest = 0
+
     def __init__(self, library: str, token_label: str, pin: PinSource, *, timeout: float = 5.0) -> None:
         self._library = Library.at(library)
         self._pin = pin
@@ -100,9 +102,9 @@ class Pkcs11Token:
         """The public half as the token shows it, if the private half is there, too. Raises KeyUnavailable."""
         return self._call(lambda: self._public_key(handle))
 
-    def sign(self, handle: Mapping[str, str], algorithm: KeyAlgorithm, public_key: bytes, message: bytes) -> bytes:
-        """The signature over ``message``. Raises KeyUnavailable."""
-        return self._call(lambda: self._using(handle, lambda key: _sign(key, algorithm, message)))
+    def sign(self, handle: Mapping[str, str], algorithm: KeyAlgorithm, content: bytes, *, digested: bool) -> bytes:
+        """The signature over the message whose digest ``content`` is (Ed25519: over ``content``). Raises KeyUnavailable."""
+        return self._call(lambda: self._using(handle, lambda key: _sign(key, algorithm, content)))
 
     def close(self) -> None:
         """End the session."""
@@ -261,20 +263,19 @@ def _spki(public: Any) -> bytes:
         if public.key_type is pkcs11.KeyType.EC_EDWARDS:
             return spki_of(ed25519.Ed25519PublicKey.from_public_bytes(point))
         named = bytes(public[attribute.EC_PARAMS])
-        curve = next(curve for oid, curve, _ in _CURVES.values() if der.oid(oid) == named)
+        curve = next(curve for oid, curve in _CURVES.values() if der.oid(oid) == named)
         return spki_of(ec.EllipticCurvePublicKey.from_encoded_point(curve, point))
     except (ValueError, StopIteration) as error:
         raise KeyUnavailable(CUSTODIAN_ANSWER, "the token shows a public key that cannot be read") from error
 
 
-def _sign(key: Any, algorithm: KeyAlgorithm, message: bytes) -> bytes:
+def _sign(key: Any, algorithm: KeyAlgorithm, content: bytes) -> bytes:
     mechanism = api().Mechanism
     if algorithm in _CURVES:
-        digest = hashlib.new(_CURVES[algorithm][2], message).digest()
-        raw = bytes(key.sign(digest, mechanism=mechanism.ECDSA))
+        raw = bytes(key.sign(content, mechanism=mechanism.ECDSA))
         half = len(raw) // 2
         return encode_dss_signature(int.from_bytes(raw[:half], "big"), int.from_bytes(raw[half:], "big"))
     if algorithm in _RSA_SIZES:
-        info = der.sequence(_SHA256_INFO, der.octets(hashlib.sha256(message).digest()))
+        info = der.sequence(_SHA256_INFO, der.octets(content))
         return bytes(key.sign(info, mechanism=mechanism.RSA_PKCS))
-    return bytes(key.sign(message, mechanism=mechanism.EDDSA))
+    return bytes(key.sign(content, mechanism=mechanism.EDDSA))

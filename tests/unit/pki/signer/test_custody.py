@@ -19,12 +19,12 @@ from troth.pki.keys.algorithm import (
     KeyAlgorithm,
     generate_private_key,
     public_key_info,
-    signing_function,
 )
 from troth.pki.keys.backend import Backend, Made
 from troth.pki.keys.errors import CUSTODIAN_UNAVAILABLE, PIN_REFUSED, CustodianDown
 from troth.pki.keys.keyring import Keyring
 from troth.pki.keys.model import KeyMetadata, KeyPurpose
+from troth.pki.prehash import sign_digest
 from troth.pki.signer import server as signer_server
 from troth.pki.signer.client import SignerClient
 from troth.pki.signer.custody_protocol import Unseal
@@ -38,6 +38,7 @@ class Token:
     """A backend in memory that can be slow, gone or sealed."""
 
     algorithms = frozenset({KeyAlgorithm.P256})
+    longest = 0
 
     def __init__(self, pin: bytes = b"") -> None:
         self._keys: dict[str, object] = {}
@@ -62,9 +63,10 @@ class Token:
         self._come()
         return public_key_info(self._keys[handle["id"]])  # type: ignore[arg-type]
 
-    def sign(self, handle: Mapping[str, str], algorithm: KeyAlgorithm, public_key: bytes, message: bytes) -> bytes:
+    def sign(self, handle: Mapping[str, str], algorithm: KeyAlgorithm, content: bytes, *, digested: bool) -> bytes:
         self._come()
-        return signing_function(self._keys[handle["id"]])(message)  # type: ignore[arg-type]
+        assert digested
+        return sign_digest(self._keys[handle["id"]], content)  # type: ignore[arg-type]
 
     def close(self) -> None:
         pass
