@@ -55,7 +55,7 @@ lock: setup-dev ## make requirements/*.txt anew from requirements/*.in
 	scripts/lock
 
 .PHONY: bench
-bench: bench-gate bench-acme bench-ocsp bench-signal ## every benchmark, one after the other
+bench: bench-gate bench-issue bench-acme bench-ocsp bench-crl bench-signal ## every benchmark, one after the other
 
 .PHONY: bench-gate
 bench-gate: setup-dev ## issuances per second through the gate, durable
@@ -69,6 +69,14 @@ bench-acme: ## whole ACME orders per second and CPU per order, beside Debian's p
 .PHONY: bench-ocsp
 bench-ocsp: setup-dev ## OCSP answers per second
 	$(PYTHON_BIN) -m bench.ocsp $(ARGS)
+
+.PHONY: bench-issue
+bench-issue: setup-dev ## one leaf beside one raw signature, and issuances per second through the gate
+	$(PYTHON_BIN) -m bench.issue $(ARGS)
+
+.PHONY: bench-crl
+bench-crl: setup-dev ## CRLs of a million entries, and from a revocation to OCSP and CRL
+	$(PYTHON_BIN) -m bench.crl $(ARGS)
 
 .PHONY: bench-signal
 bench-signal: setup-dev ## from an accepted signal to OCSP answering revoked, under load

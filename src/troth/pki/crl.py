@@ -206,7 +206,8 @@ class CrlPublisher:
         if buffer is not None and buffer.number == standing.full_number and buffer.alive_at is not None:
             return buffer, standing, False
         buffer = self._buffers[slug, shard] = CrlBuffer(slug, shard)
-        loaded = bool(standing.chunks) and await buffer.load(
+        # One from before there were chunks has entries and no chunk.
+        loaded = (bool(standing.chunks) or standing.entries == 0) and await buffer.load(
             self._store, standing.chunks, standing.full_number, standing.alive_at
         )
         if not loaded:

@@ -189,7 +189,7 @@ _CHUNKS = "SELECT id, starts, entries, body FROM crl_chunk WHERE id = ANY($1::uu
 _STANDING = """SELECT coalesce(max(number), 0) AS last,
         max(this_update) FILTER (WHERE state = 'published' AND kind = 'full' AND scheduled) AS scheduled_at
     FROM crl_issue WHERE authority = $1 AND shard = $2"""
-_POINTER = """SELECT s.full_number, s.delta_number, c.this_update, c.alive_at, c.point, c.chunks
+_POINTER = """SELECT s.full_number, s.delta_number, c.this_update, c.alive_at, c.point, c.chunks, c.entries
     FROM crl_shard s LEFT JOIN crl_issue c ON c.authority = s.authority AND c.shard = s.shard AND c.kind = 'full'
         AND c.number = s.full_number
     WHERE s.authority = $1 AND s.shard = $2"""
@@ -244,7 +244,7 @@ class Standing:
         last: highest number ever taken.
         full_number, delta_number: what is published, 0 before the first.
         scheduled_at: thisUpdate of the last complete CRL on schedule.
-        this_update, alive_at, point, chunks: of the complete CRL that is published.
+        this_update, alive_at, point, chunks, entries: of the complete CRL that is published.
     """
 
     last: int
@@ -255,6 +255,7 @@ class Standing:
     alive_at: datetime | None
     point: str | None
     chunks: tuple[UUID, ...]
+    entries: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,7 +326,7 @@ class CrlStore:
         row = await self._reader.fetchrow(_STANDING, authority, shard)
         last, scheduled_at = (row["last"], row["scheduled_at"]) if row is not None else (0, None)
         if pointer is None:
-            return Standing(last, 0, 0, scheduled_at, None, None, None, ())
+            return Standing(last, 0, 0, scheduled_at, None, None, None, (), None)
         facts = dict(pointer)
         return Standing(last=last, scheduled_at=scheduled_at, **facts | {"chunks": tuple(facts["chunks"] or ())})
 

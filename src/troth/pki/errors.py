@@ -182,6 +182,11 @@ CRL_OVERTAKEN = reason(
     fix="Nothing to do; the newer CRL stands.",
     status=409,
 )
+CRL_SHARDS = reason(
+    "pki.crl.shards",
+    "the authority has no such CRL shard, or would have fewer than before",
+    fix="Shards are numbered from 0 and only ever raised, to 256 at most: certificates rely on theirs.",
+)
 CRL_NO_BASE = reason(
     "pki.crl.no_base",
     "there is no complete CRL that a delta could start from, or so much has changed since that a delta is no relief",

@@ -23,6 +23,7 @@ from troth.pki.model import SerialStatus
 MAX_REQUEST = 4096
 MAX_CERT_IDS = 16
 _NONCE = "1.3.6.1.5.5.7.48.1.2"
+_ARCHIVE_CUTOFF = der.oid("1.3.6.1.5.5.7.48.1.6")
 _BASIC = der.oid("1.3.6.1.5.5.7.48.1.1")
 _HASHES = {"1.3.14.3.2.26": "sha1", "2.16.840.1.101.3.4.2.1": "sha256"}
 
@@ -173,11 +174,15 @@ def _sha1(data: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The status told for one CertID. ``revoked`` has a time, and a reason unless it is 0 (unspecified)."""
+    """The status told for one CertID. ``revoked`` has a time, and a reason unless it is 0 (unspecified).
+
+    ``archive``, for a certificate that has expired: since when status is kept (RFC 6960, 4.4.4).
+    """
 
     status: Literal["good", "revoked", "unknown"]
     at: datetime | None = None
     reason: int | None = None
+    archive: datetime | None = None
 
 
 UNKNOWN = Verdict("unknown")
@@ -226,7 +231,9 @@ class ResponseWriter:
         window = der.generalized_time(to_seconds(this_update)) + der.explicit(
             0, der.generalized_time(to_seconds(next_update))
         )
-        singles = b"".join(der.sequence(cert_id.encoded, _status(verdict), window) for cert_id, verdict in answers)
+        singles = b"".join(
+            der.sequence(cert_id.encoded, _status(verdict), window, _archive(verdict)) for cert_id, verdict in answers
+        )
         extensions = b""
         if nonce is not None:
             value = der.octets(der.octets(nonce))
@@ -245,6 +252,14 @@ def _status(verdict: Verdict) -> bytes:
         return b"\x82\x00"
     reason = der.explicit(0, der.enumerated(verdict.reason)) if verdict.reason else b""
     return der.explicit(1, der.generalized_time(to_seconds(verdict.at)) + reason)
+
+
+def _archive(verdict: Verdict) -> bytes:
+    """singleExtensions [1] with the archive cut-off, where there is something to say."""
+    if verdict.archive is None:
+        return b""
+    value = der.octets(der.generalized_time(to_seconds(verdict.archive)))
+    return der.explicit(1, der.sequence(der.sequence(_ARCHIVE_CUTOFF, value)))
 
 
 def answer(

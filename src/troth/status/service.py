@@ -97,10 +97,13 @@ class OcspService:
         self._clock = clock
         self._validity = validity
         self._issuers: dict[str, IssuerIds] = {}
+        self._since: dict[str, datetime] = {}
         self.counts: Counter[str] = Counter()
 
     def serve(self, authorities: Mapping[str, Authority]) -> None:
         """Answer for these from now on (those that have ever been active)."""
+        # Rows of expired certificates are kept for good, so status reaches back to the authority's beginning.
+        self._since = {slug: authority.x509.not_valid_before_utc for slug, authority in authorities.items()}
         self._issuers = {
             slug: IssuerIds(authority.x509) for slug, authority in authorities.items() if authority.state != "planned"
         }
@@ -138,7 +141,7 @@ class OcspService:
             raise StatusUnavailable(LAPSED)
         now = self._clock.now()
         responder = self._responder(slug, now)
-        mine = {one.serial: self._verdict(slug, one.serial, found) for one in ours}
+        mine = {one.serial: self._verdict(slug, one.serial, found, now) for one in ours}
         answers = [(one, mine[one.serial] if one in ours else UNKNOWN) for one in request.cert_ids]
         for _, verdict in answers:
             self.counts[verdict.status] += 1
@@ -165,7 +168,7 @@ class OcspService:
             raise StatusUnavailable(BUSY, "the database took too long") from None
         return dict(zip(serials, rows, strict=True))
 
-    def _verdict(self, slug: str, serial: bytes, found: Mapping[bytes, Found | None]) -> Verdict:
+    def _verdict(self, slug: str, serial: bytes, found: Mapping[bytes, Found | None], now: datetime) -> Verdict:
         entry: Entry | None
         if serial in found:
             entry = self._table.settle(found[serial])
@@ -176,7 +179,10 @@ class OcspService:
                 raise StatusUnavailable(BUSY, "the status changed while it was being told")
         if entry is None or entry.authority != slug:
             return UNKNOWN
-        return GOOD if entry.status == "good" else Verdict("revoked", entry.at, entry.reason)
+        archive = self._since.get(slug) if entry.not_after <= now else None
+        if entry.status == "good":
+            return GOOD if archive is None else Verdict("good", archive=archive)
+        return Verdict("revoked", entry.at, entry.reason, archive)
 
     def _responder(self, slug: str, now: datetime) -> ActiveResponder:
         found = self._responders.current(slug, now)

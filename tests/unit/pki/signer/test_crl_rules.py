@@ -129,3 +129,18 @@ def test_an_unreadable_file_of_numbers_stops_the_start(tmp_path: Path) -> None:
     (tmp_path / "numbers").write_text("{")
     with pytest.raises(SignerRefused):
         CrlNumbers(tmp_path / "numbers")
+
+
+def test_complete_crls_and_deltas_share_a_sequence(tmp_path: Path) -> None:
+    numbers = CrlNumbers(tmp_path / "numbers")
+    with pytest.raises(SignerRefused):
+        numbers.advance("k", CrlHeader(5, "s", 4))  # its base was not signed here
+    numbers.advance("k", CrlHeader(5, "s"))
+    numbers.advance("k", CrlHeader(7, "s", 5))
+    for refused in (CrlHeader(6, "s"), CrlHeader(7, "s", 5), CrlHeader(9, "s", 8)):
+        with pytest.raises(SignerRefused):
+            numbers.advance("k", refused)
+    numbers.advance("k", CrlHeader(8, "s"))
+    numbers.advance("k", CrlHeader(8, "s", 5))  # of one number, once each
+    with pytest.raises(SignerRefused):
+        CrlNumbers(tmp_path / "numbers").advance("k", CrlHeader(8, "s", 5))
