@@ -84,7 +84,7 @@ def azure_backend(service: KeyService, timeout: float = 0.5) -> AzureVault:
                     request.url = asked
 
         return KeyClient(
-            "https://vault.vault.azure.net", Credential(), transport=ToTheService(), retry_total=0,
+            "https://vault.vault.azure.net", Credential(), transport=ToTheService(connection_timeout=timeout, read_timeout=timeout), retry_total=0,
             connection_timeout=timeout, read_timeout=timeout, verify_challenge_resource=True,
         )  # fmt: skip
 

@@ -103,7 +103,7 @@ class Pkcs11Token:
         return self._call(lambda: self._public_key(handle))
 
     def sign(self, handle: Mapping[str, str], algorithm: KeyAlgorithm, content: bytes, *, digested: bool) -> bytes:
-        """The signature over the message whose digest ``content`` is (Ed25519: over ``content``). Raises KeyUnavailable."""
+        """The signature over what ``content`` is the digest of (Ed25519: over ``content``). Raises KeyUnavailable."""
         return self._call(lambda: self._using(handle, lambda key: _sign(key, algorithm, content)))
 
     def close(self) -> None:
