@@ -20,12 +20,14 @@ class Permission(StrEnum):
     STAGED_READ = "staged.read"
     STAGED_DECIDE = "staged.decide"
     POLICY_READ = "policy.read"
+    PROFILE_READ = "profile.read"
     FEED_READ = "feed.read"
     AUTHORITY_READ = "authority.read"
     LEDGER_READ = "ledger.read"
     LEDGER_EXPORT = "ledger.export"
     CONFIGURATION_APPLY = "configuration.apply"
     POLICY_WRITE = "policy.write"
+    PROFILE_WRITE = "profile.write"
     FEED_WRITE = "feed.write"
     ENFORCEMENT_FREEZE = "enforcement.freeze"
     ACCESS_MANAGE = "access.manage"
@@ -52,6 +54,7 @@ _LOOK = frozenset(
         Permission.EVENT_READ,
         Permission.STAGED_READ,
         Permission.POLICY_READ,
+        Permission.PROFILE_READ,
         Permission.FEED_READ,
         Permission.AUTHORITY_READ,
         Permission.LEDGER_READ,

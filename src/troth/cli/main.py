@@ -31,6 +31,7 @@ app.command("troth.cli.verbs:why", name="why", help="Say why a certificate or de
 app.command("troth.cli.cert:app", name="cert", help="Find, issue, hold, release and revoke certificates.")
 app.command("troth.cli.subject:app", name="subject", help="Users, devices and workloads.")
 app.command("troth.cli.staged:app", name="staged", help="Decide on actions that wait for a person.")
+app.command("troth.cli.profile:app", name="profile", help="What certificates look like.")
 app.command("troth.cli.feed:app", name="feed", help="Sources of signals.")
 app.command("troth.cli.verbs:freeze", name="freeze", help="Stop automation.")
 app.command("troth.cli.verbs:unfreeze", name="unfreeze", help="Let automation go on.")

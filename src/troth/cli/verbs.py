@@ -32,7 +32,7 @@ def apply(
     """Apply directories, policies, feeds and profiles. All documents are checked before any is applied."""
     asked = {"dry_run": dry_run, "prune": prune}
     found = Api.at(data).post(
-        "/apply", "\n---\n".join(_read(one) for one in file), **{name: "true" for name, value in asked.items() if value}
+        "/apply", "\n---\n".join(read(one) for one in file), **{name: "true" for name, value in asked.items() if value}
     )
     if output == "json":
         return as_json(found)
@@ -47,7 +47,8 @@ def apply(
     return 0
 
 
-def _read(path: Path) -> str:
+def read(path: Path) -> str:
+    """The text of a file, ``-`` for standard input. Raises TrothError."""
     try:
         return sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

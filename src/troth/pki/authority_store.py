@@ -88,6 +88,8 @@ ADD_PROFILE = Claim(
 
 _AUTHORITIES = """SELECT slug, name, kind, parent, certificate, key_id, state, trial, ca_issuers_url, ocsp_url, crl_url,
     created_at, crl_shards, crl_deltas, issuer_classes FROM authority ORDER BY created_at, slug"""
+_PROFILE_HISTORY = """SELECT name, version, digest, document, applied_at, actor FROM profile_version
+    WHERE name = $1 ORDER BY version DESC LIMIT 200"""
 _PROFILES = """SELECT DISTINCT ON (name) name, version, digest, document, applied_at, actor FROM profile_version
     ORDER BY name, version DESC"""
 
@@ -106,6 +108,10 @@ class AuthorityStore:
     async def authorities(self) -> list[Authority]:
         """All, oldest first."""
         return [authority(row) for row in await self._reader.fetch(_AUTHORITIES)]
+
+    async def profile_history(self, name: str) -> list[tuple[str, int, bytes, str, datetime, str]]:
+        """Every version of one profile, latest first, as :meth:`profiles` gives them."""
+        return [tuple(row) for row in await self._reader.fetch(_PROFILE_HISTORY, name)]
 
     async def profiles(self) -> list[tuple[str, int, bytes, str, datetime, str]]:
         """(name, version, digest, document, applied at, actor) of the newest version of each profile."""

@@ -40,6 +40,7 @@ NAVIGATION = (
     Area("events", "Events", "/events", "activity"),
     Area("staged", "Staged actions", "/staged", "hand"),
     Area("feeds", "Feeds", "/feeds", "radio-tower"),
+    Area("profiles", "Profiles", "/profiles", "pencil-line"),
     Area("policies", "Policies", "/policies", "scale"),
     Area("authorities", "Authorities", "/authorities", "landmark"),
     Area("ledger", "Ledger", "/ledger", "book-lock"),

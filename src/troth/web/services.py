@@ -34,6 +34,8 @@ from troth.web.views import (
     Issued,
     Page,
     PolicyView,
+    PreviewView,
+    ProfileView,
     StagedView,
     Subject,
     SubjectFilter,
@@ -184,6 +186,34 @@ class Configuration(Protocol):
         ...
 
 
+class ProfileBook(Protocol):
+    """Certificate profiles."""
+
+    async def list(self) -> Sequence[ProfileView]:
+        """The governing version of each, by name."""
+        ...
+
+    async def get(self, name: str) -> Sequence[ProfileView]:
+        """All versions of one, latest first; empty if there is none of this name."""
+        ...
+
+    async def diff(self, name: str, before: int | None, after: int | None) -> str:
+        """A unified diff of two versions, by default of the latest and the one before. Raises TrothError."""
+        ...
+
+    async def diff_document(self, text: str) -> str:
+        """What applying ``text`` would change. Raises TrothError for a document that is no profile."""
+        ...
+
+    async def example(self, name: str) -> PreviewView:
+        """What its certificates look like, with invented facts."""
+        ...
+
+    async def preview(self, name: str, subject: str, names: Sequence[tuple[str, str]], by: Principal) -> PreviewView:
+        """What one would say of a subject now. Raises TrothError for an unknown profile or subject."""
+        ...
+
+
 class Enforcement(Protocol):
     """The one switch that stops automation."""
 
@@ -233,6 +263,7 @@ class AdminServices:
     events: EventBook
     staged: StagedBook
     configuration: Configuration
+    profiles: ProfileBook
     enforcement: Enforcement
     authorities: AuthorityBook
     health: HealthBook

@@ -25,6 +25,7 @@ from troth.trust.store import SubjectStore
 from troth.trust.subjects import Subjects
 from troth.web.books.certificates import Certificates
 from troth.web.books.events import Events
+from troth.web.books.profiles import Profiles
 from troth.web.books.subjects import Decisions, SubjectPages
 from troth.web.books.system import Authorities, HealthChecks
 from troth.web.books.trusting import Documents, Staged, Switch
@@ -72,6 +73,7 @@ def build(rooms: Rooms) -> AdminServices:
         events=Events(database, rooms.notary_key),
         staged=Staged(database, rooms.orders),
         configuration=documents,
+        profiles=Profiles(database, clock, rooms.catalogue, rooms.issuance, finder),
         enforcement=Switch(rooms.orders),
         authorities=authorities,
         health=HealthChecks(database, clock, authorities, rooms.interlock),

@@ -133,7 +133,7 @@ def kind_of(document: str) -> str:
 
 
 _NEEDS = {
-    "policy": Permission.POLICY_WRITE, "profile": Permission.POLICY_WRITE, "feeds": Permission.FEED_WRITE,
+    "policy": Permission.POLICY_WRITE, "profile": Permission.PROFILE_WRITE, "feeds": Permission.FEED_WRITE,
 }  # fmt: skip
 
 
