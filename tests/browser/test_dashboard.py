@@ -54,6 +54,8 @@ async def pages_of(site: Site) -> dict[str, str]:
         "feeds": "/feeds",
         "policies": "/policies",
         "policy": "/policies/client-device",
+        "profiles": "/profiles",
+        "profile": "/profiles/client-device?subject=laptop-03&names=laptop-03.corp.example",
         "authorities": "/authorities",
         "ledger": "/ledger",
         "account": "/account",

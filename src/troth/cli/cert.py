@@ -111,8 +111,12 @@ def issue(
     """Issue a certificate. The key is made here, kept here (0600), and never sent."""
     from troth.client.keys import new_key, new_request
 
-    wanted = names or (subject.partition(":")[2] or subject,)
-    stem = "".join(one if one.isalnum() or one in ".-" else "_" for one in wanted[0]).lstrip(".") or "certificate"
+    api = Api.at(data)
+    name = subject.partition(":")[2] or subject
+    # A profile that makes its names of what is known wants none from here; one that takes them over gets the subject's.
+    wanted = names or (() if api.get(f"/profiles/{segment(profile)}")[0]["templated"] else (name,))
+    stem = "".join(one if one.isalnum() or one in ".-" else "_" for one in (*wanted, name)[0]).lstrip(".")
+    stem = stem or "certificate"
     paths = {kind: out / f"{stem}{ending}" for kind, ending in
              (("key", ".key"), ("certificate", ".crt"), ("fullchain", ".fullchain.crt"))}  # fmt: skip
     try:
@@ -128,7 +132,7 @@ def issue(
     if lifetime_seconds is not None:
         command["lifetime_seconds"] = lifetime_seconds
     try:
-        issued = Api.at(data).post("/certificates", command)
+        issued = api.post("/certificates", command)
     except TrothError:
         paths["key"].unlink()
         raise
@@ -138,7 +142,7 @@ def issue(
         return as_json(issued | {name: str(path) for name, path in paths.items()})
     facts(
         [
-            ("Issued", ", ".join(wanted)),
+            ("Issued", ", ".join(wanted) or name),
             ("Serial", issued["serial"]),
             ("Ends", when(issued["not_after"])),
             ("Key", paths["key"]),

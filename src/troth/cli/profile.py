@@ -61,9 +61,7 @@ def history(name: Name, *, data: Data = None, output: Output = "text") -> int:
 def diff(
     name: Annotated[str, Parameter(help="Name of the profile; left out with --file.")] = "",
     *,
-    file: Annotated[
-        Path | None, Parameter(name=["--file", "-f"], help="Compare this file with what is in force.")
-    ] = None,
+    file: Annotated[Path | None, Parameter(name=["--file", "-f"], help="Compare this with what is in force.")] = None,
     before: int | None = None,
     after: int | None = None,
     data: Data = None,
@@ -89,15 +87,13 @@ def preview(
     *,
     names: Annotated[
         tuple[str, ...],
-        Parameter(
-            name="--name", help="A name that the door would have proved: kind=value, or a DNS name.", negative=""
-        ),
+        Parameter(name="--name", help="A name that the door would prove: kind=value, or a DNS name.", negative=""),
     ] = (),
     data: Data = None,
     output: Output = "text",
 ) -> int:
     """Show what a certificate would look like, or what is missing. Nothing is issued. Exit code 1 if it is refused."""
-    found = Api.at(data).get(f"/profiles/{segment(name)}/preview", subject=subject, names=list(names))
+    found = Api.at(data).get(f"/profiles/{segment(name)}/preview", subject=subject, names=" ".join(names))
     refused = found["refusal"] is not None
     if output == "json":
         as_json(found)

@@ -31,7 +31,9 @@ def new_key(kind: Literal["p256", "p384", "rsa3072", "ed25519"]) -> tuple[Privat
 def new_request(key: PrivateKey, names: Sequence[str]) -> str:
     """A PKCS#10 request in PEM, signed with ``key``: it proves possession and asks for ``names``, nothing else."""
     builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
-    builder = builder.add_extension(x509.SubjectAlternativeName([general_name(name) for name in names]), critical=False)
+    if names:
+        asked = x509.SubjectAlternativeName([general_name(name) for name in names])
+        builder = builder.add_extension(asked, critical=False)
     algorithm = None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
     return builder.sign(key, algorithm).public_bytes(serialization.Encoding.PEM).decode()
 

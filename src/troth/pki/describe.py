@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cryptography import x509
+from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from troth.pki.attributes import attributes_of, attributes_text
 from troth.pki.errors import NameRefused
@@ -61,7 +62,7 @@ def _extension(extension: x509.Extension[x509.ExtensionType]) -> Iterator[Field]
             yield f"Name: {kind}", text
     elif isinstance(value, x509.AuthorityInformationAccess):
         for access in value:
-            kind = "OCSP" if access.access_method == x509.AuthorityInformationAccessOID.OCSP else "Issuer certificate"
+            kind = "OCSP" if access.access_method == AuthorityInformationAccessOID.OCSP else "Issuer certificate"
             yield kind, str(access.access_location.value)
     elif isinstance(value, x509.CRLDistributionPoints):
         for point in value:

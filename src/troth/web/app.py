@@ -53,7 +53,8 @@ def make_litestar(services: AdminServices) -> Litestar:
     """The application without its door: for :func:`make_admin_app`, and for tests that walk the routes."""
     assets = Assets()
     pages: Iterable[Any] = (
-        *looking.HANDLERS, *profiles.HANDLERS, *acting.HANDLERS, *entering.HANDLERS, *account.HANDLERS, *stream.HANDLERS,
+        *looking.HANDLERS, *profiles.HANDLERS, *acting.HANDLERS, *entering.HANDLERS, *account.HANDLERS,
+        *stream.HANDLERS,
     )  # fmt: skip
     api = Router(
         "/api/v1",

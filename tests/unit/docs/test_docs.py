@@ -22,7 +22,7 @@ from troth.access.roles import Permission
 from troth.assembly.layout import Layout
 from troth.cli.main import app
 from troth.kit import config
-from troth.pki.profile import shipped_profiles
+from troth.pki.profile import parse_profile, shipped_profiles
 from troth.trust.directory import parse_directory
 from troth.trust.feeds import parse_feeds
 from troth.trust.grammar import parse_policy
@@ -210,6 +210,8 @@ def _check_yaml(block: str) -> None:
     document = yaml.safe_load(block)
     if "policy" in document:
         parse_policy(block)
+    elif "extended_key_usage" in document:
+        parse_profile(block)
     elif "feeds" in document:
         parse_feeds(block)
     else:

@@ -73,7 +73,7 @@ class PolicyApply:
 class ProfileApply:
     """``profile.apply``: make a certificate profile the one in force."""
 
-    permission: ClassVar = Permission.POLICY_WRITE
+    permission: ClassVar = Permission.PROFILE_WRITE
     secret: ClassVar = False
 
     def __init__(self, catalogue: Catalogue) -> None:

@@ -38,7 +38,7 @@ async def profile(
     preview, problem = None, None
     if subject.strip():
         try:
-            wanted = proved_names(names.replace(",", " ").split())
+            wanted = proved_names(names[:4000].split())
             preview = await book.preview(name, subject.strip()[:300], wanted, asker(request))
         except TrothError as error:
             problem = error
