@@ -98,7 +98,8 @@ def preview(
     if output == "json":
         as_json(found)
         return 1 if refused else 0
-    print(f"Policy would say {found['outcome']} ({found['reason']}).")
+    instead = f", with profile {found['profile']}" if found["profile"] != name else ""
+    print(f"Policy would say {found['outcome']} ({found['reason']}){instead}.")
     if refused:
         print(f"It would be refused: {plain(found['refusal'])}")
         print(f"  {found['fix']}  [{found['code']}]")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 
 from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID
@@ -31,13 +32,17 @@ def describe(certificate: x509.Certificate) -> list[Field]:
     found: list[Field] = [
         ("Subject", _name(certificate.subject) or "empty"),
         ("Issuer", _name(certificate.issuer)),
-        ("Not before", certificate.not_valid_before_utc.isoformat()),
-        ("Not after", certificate.not_valid_after_utc.isoformat()),
+        ("Not before", _time(certificate.not_valid_before_utc)),
+        ("Not after", _time(certificate.not_valid_after_utc)),
     ]
     for extension in certificate.extensions:
         mark = " (critical)" if extension.critical else ""
         found += [(f"{label}{mark}", text) for label, text in _extension(extension)]
     return found
+
+
+def _time(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _name(name: x509.Name) -> str:

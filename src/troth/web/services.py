@@ -17,6 +17,7 @@ from troth.audit.event import StreamEvent
 from troth.kit.clock import Clock
 from troth.web.health import Health
 from troth.web.live import Live
+from troth.web.profile_views import PreviewView, ProfileView
 from troth.web.views import (
     Applied,
     AuthorityView,
@@ -34,8 +35,6 @@ from troth.web.views import (
     Issued,
     Page,
     PolicyView,
-    PreviewView,
-    ProfileView,
     StagedView,
     Subject,
     SubjectFilter,

@@ -12,8 +12,9 @@ from troth.access.roles import Permission
 from troth.web.books.profiles import proved_names
 from troth.web.errors import MALFORMED, NotFound, WebError
 from troth.web.guard import asker, needs
+from troth.web.profile_views import PreviewView, ProfileView
 from troth.web.render import Req, services_of
-from troth.web.views import Applied, PreviewView, ProfileView
+from troth.web.views import Applied
 
 _TAGS = ["Profiles"]
 

@@ -15,13 +15,14 @@ from troth.pki.errors import PROFILE_UNKNOWN, AuthorityRefused, ProfileRefused
 from troth.pki.names import GeneralNames, canonical_names
 from troth.pki.preview import Preview, example, preview
 from troth.pki.profile import Profile, parse_profile
+from troth.pki.template import Template
 from troth.store.pool import Database
 from troth.trust.errors import TrustError
 from troth.trust.model import Kind
 from troth.trust.model import Subject as KnownSubject
 from troth.trust.subjects import Subjects
 from troth.web.books.certificates import link
-from troth.web.views import PreviewView, ProfileView
+from troth.web.profile_views import PreviewView, ProfileView
 
 
 class Profiles:
@@ -68,9 +69,9 @@ class Profiles:
         now = self._clock.now()
         try:
             template = self._catalogue.template(self._catalogue.issuer_for(name).slug, name)
-            return _shown(example(template, now), template.authority)
+            return _shown(example(template, now), template)
         except (ProfileRefused, AuthorityRefused) as refusal:
-            return _refused(refusal)
+            return _refused(refusal, name)
 
     async def preview(self, name: str, subject: str, names: Sequence[tuple[str, str]], by: Principal) -> PreviewView:
         self._catalogue.profile(name)  # an unknown profile is an error, not a preview that says so
@@ -92,12 +93,12 @@ class Profiles:
         says = verdict.outcome.value if permits(verdict) else "deny"
         more = {"outcome": says, "reason": verdict.deciding.reason, "subject": whom}
         if isinstance(rendered, ProfileRefused):
-            return _refused(rendered, **more)
+            return _refused(rendered, verdict.profile, **more)
         try:
             template = self._catalogue.template(self._catalogue.issuer_for(verdict.profile).slug, verdict.profile)
-            return _shown(preview(template, rendered, self._clock.now()), template.authority, **more)
+            return _shown(preview(template, rendered, self._clock.now()), template, **more)
         except (ProfileRefused, AuthorityRefused) as refusal:
-            return _refused(refusal, **more)
+            return _refused(refusal, verdict.profile, **more)
 
     async def _known(self, text: str) -> KnownSubject | None:
         """The subject that is meant; None for a name that would become a workload."""
@@ -110,17 +111,18 @@ class Profiles:
             return None
 
 
-def _shown(found: Preview, authority: str, **more: object) -> PreviewView:
+def _shown(found: Preview, template: Template, **more: object) -> PreviewView:
     return PreviewView(
-        authority=authority, fields=found.fields, findings=found.findings, refusal=None, variable=None,
+        profile=template.profile.name, authority=template.authority, fields=found.fields,
+        findings=found.findings, refusal=None, variable=None,
         **more,  # type: ignore[arg-type]
     )  # fmt: skip
 
 
-def _refused(refusal: ProfileRefused | AuthorityRefused, **more: object) -> PreviewView:
+def _refused(refusal: ProfileRefused | AuthorityRefused, profile: str, **more: object) -> PreviewView:
     variable = refusal.facts.get("variable")
     return PreviewView(
-        authority=None, fields=(), findings=(), refusal=refusal.detail, code=refusal.code,
+        profile=profile, authority=None, fields=(), findings=(), refusal=refusal.detail, code=refusal.code,
         fix=refusal.reason.fix, variable=str(variable) if variable is not None else None,
         **more,  # type: ignore[arg-type]
     )  # fmt: skip
