@@ -24,5 +24,5 @@ ISSUING = (
     NewAuthority("issuing", "Issuing CA I1", IssuerClass.OPEN),
     NewAuthority("people", "People CA P1", IssuerClass.PEOPLE),
     NewAuthority("infrastructure", "Infrastructure CA N1", IssuerClass.INFRASTRUCTURE),
-    NewAuthority("radius", "RADIUS CA R1", IssuerClass.RADIUS),
+    NewAuthority("radius", "RADIUS CA W1", IssuerClass.RADIUS),
 )

@@ -15,10 +15,11 @@ from litestar.enums import MediaType
 
 from troth.access.roles import Permission
 from troth.web import words
+from troth.web.authority_views import AuthorityView
 from troth.web.guard import principal_of
 from troth.web.services import AdminServices
 from troth.web.static import Assets
-from troth.web.views import AuthorityView, CertificateRow, EventView
+from troth.web.views import CertificateRow, EventView
 
 Req: TypeAlias = Request[Any, Any, Any]
 
@@ -87,6 +88,14 @@ def crl_state(authority: AuthorityView, now: datetime) -> str:
     return "due" if authority.crl_next_update - now < life / 10 else "fresh"
 
 
+def held(authority: AuthorityView) -> str:
+    """Who holds an authority's key, in words."""
+    if authority.custodian is None:
+        return "its custodian is not known while the signer does not answer"
+    words = {"offline": "not on this installation (offline)", "software": "in the signer, encrypted on disk"}
+    return words.get(authority.custodian, f"in {authority.custodian}")
+
+
 def agent_words(agent: str) -> str:
     """A user agent in two words."""
     browsers = (("Edg/", "Edge"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari"))
@@ -132,6 +141,7 @@ class Renderer:
             "value": value_words,
             "capfirst": lambda text: text[:1].upper() + text[1:],
             "status_word": lambda row: status_word(row, now()),
+            "held": held,
             "crl_state": lambda authority: crl_state(authority, now()),
             "kind_icon": lambda kind: {"user": "user-round", "device": "laptop"}.get(kind, "server"),
             "revocation": lambda reason: words.REVOCATION_REASONS.get(reason or 0, f"reason {reason}"),

@@ -15,12 +15,12 @@ from troth.access.model import Principal
 from troth.access.service import Access
 from troth.audit.event import StreamEvent
 from troth.kit.clock import Clock
+from troth.web.authority_views import AuthorityView
 from troth.web.health import Health
 from troth.web.live import Live
 from troth.web.profile_views import PreviewView, ProfileView
 from troth.web.views import (
     Applied,
-    AuthorityView,
     Certificate,
     CertificateCounts,
     CertificateFilter,
@@ -234,6 +234,10 @@ class AuthorityBook(Protocol):
 
     async def list(self) -> Sequence[AuthorityView]:
         """Roots first, each followed by what it has signed."""
+        ...
+
+    async def get(self, slug: str) -> AuthorityView | None:
+        """One authority."""
         ...
 
 

@@ -316,35 +316,6 @@ class FeedView(Struct, frozen=True, kw_only=True):
     staged: int = 0
 
 
-class AuthorityView(Struct, frozen=True, kw_only=True):
-    """A certificate authority.
-
-    Attributes:
-        trial: born on a networked machine (``trial, online-born``), as every root that ``troth up`` makes.
-        crl_*: None while it has not published one.
-        issuer_classes: for whom it issues: ``open``, ``people``, ``infrastructure``, ``radius``.
-    """
-
-    slug: str
-    name: str
-    kind: Literal["root", "issuing"]
-    parent: str | None
-    trial: bool
-    key_algorithm: str
-    sha256: str
-    not_before: datetime
-    not_after: datetime
-    pem: str
-    crl_number: int | None = None
-    crl_this_update: datetime | None = None
-    crl_next_update: datetime | None = None
-    crl_entries: int | None = None
-    crl_url: str | None = None
-    certificates: int = 0
-    state: str = "active"
-    issuer_classes: tuple[str, ...] = ()
-
-
 class CheckpointView(Struct, frozen=True, kw_only=True):
     """The ledger's latest signed checkpoint. ``note`` is the C2SP signed note."""
 

@@ -54,6 +54,12 @@ LOOKS: Mapping[str, Mapping[str, Look]] = {
         "warn": Look("warn", "triangle-alert", "look at this"),
         "fail": Look("bad", "circle-x", "failing"),
     },
+    "authority": {
+        "planned": Look("", "hourglass", "planned"),
+        "active": Look("good", "circle-check", "active"),
+        "retiring": Look("warn", "hourglass", "retiring"),
+        "retired": Look("", "circle-pause", "retired"),
+    },
     "crl": {
         "fresh": Look("good", "circle-check", "CRL fresh"),
         "due": Look("warn", "clock", "CRL due"),

@@ -180,3 +180,16 @@ async def test_control_characters_from_a_directory_never_reach_the_terminal(run:
     applied = await run("apply", "-f", str(file))
     listed = await run("subject", "list")
     assert "\x1b" not in applied.out + applied.err + listed.out
+
+
+async def test_authorities_are_listed_as_a_tree_and_shown_one_by_one(run: Run) -> None:
+    listed = await run("authority", "list")
+    assert listed.code == 0
+    rows = listed.out.splitlines()
+    assert rows[1].startswith("root ")
+    assert rows[2].startswith("  issuing ")
+    shown = await run("authority", "show", "issuing")
+    assert "Test Issuing" in shown.out
+    assert "No CRL published." in shown.out
+    assert json.loads((await run("authority", "show", "issuing", "--output", "json")).out)["parent"] == "root"
+    assert (await run("authority", "show", "nobody")).code == NOT_FOUND

@@ -15,10 +15,12 @@ from msgspec import Meta, Struct
 from troth.access.model import Account, ApiToken
 from troth.access.roles import Permission, Role
 from troth.web.api.certificates import Limit
+from troth.web.authority_views import AuthorityView
+from troth.web.errors import NotFound
 from troth.web.guard import asker, needs
 from troth.web.health import Health
 from troth.web.render import Req, services_of
-from troth.web.views import AuthorityView, CheckpointView, EventFilter, EventView, Page
+from troth.web.views import CheckpointView, EventFilter, EventView, Page
 
 
 class Me(Struct, frozen=True):
@@ -174,6 +176,15 @@ async def list_authorities(request: Req) -> Sequence[AuthorityView]:
     return await services_of(request).authorities.list()
 
 
+@get("/authorities/{slug:str}", opt=needs(Permission.AUTHORITY_READ), operation_id="getAuthority", tags=["System"])
+async def get_authority(request: Req, slug: FromPath[str]) -> AuthorityView:
+    """One authority: its key, its limits, its CRLs."""
+    found = await services_of(request).authorities.get(slug)
+    if found is None:
+        raise NotFound("there is no such authority")
+    return found
+
+
 @get("/status", opt=needs(Permission.STATUS_READ), operation_id="status", tags=["System"])
 async def status(request: Req) -> Health:
     """How this installation is."""
@@ -197,5 +208,5 @@ async def export(request: Req) -> Stream:
 
 HANDLERS = (
     me, list_tokens, create_token, revoke_token, list_accounts, invite, set_account_state, list_events,
-    list_authorities, status, checkpoint, export,
+    list_authorities, get_authority, status, checkpoint, export,
 )  # fmt: skip

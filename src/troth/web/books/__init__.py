@@ -23,11 +23,12 @@ from troth.trust.orders import Orders
 from troth.trust.policy_service import PolicyService
 from troth.trust.store import SubjectStore
 from troth.trust.subjects import Subjects
+from troth.web.books.authorities import Authorities, KeyList
 from troth.web.books.certificates import Certificates
 from troth.web.books.events import Events
 from troth.web.books.profiles import Profiles
 from troth.web.books.subjects import Decisions, SubjectPages
-from troth.web.books.system import Authorities, HealthChecks
+from troth.web.books.system import HealthChecks
 from troth.web.books.trusting import Documents, Staged, Switch
 from troth.web.live import Live
 from troth.web.services import AdminServices
@@ -41,6 +42,7 @@ class Rooms:
         notary_key: the public key that the ledger's checkpoints verify under.
         owner_uid: the uid that owns the data directory.
         ending: set when the process is told to end; open event streams are closed then.
+        keys: the signer, asked who holds the authorities' keys; without it the custodian is unknown.
     """
 
     database: Database
@@ -54,13 +56,14 @@ class Rooms:
     notary_key: NoteKey
     owner_uid: int
     ending: asyncio.Event | None = None
+    keys: KeyList | None = None
 
 
 def build(rooms: Rooms) -> AdminServices:
     """The admin application's services over the real rooms."""
     database, clock = rooms.database, rooms.clock
     finder = Subjects(SubjectStore(database))
-    authorities = Authorities(database)
+    authorities = Authorities(database, rooms.keys)
     documents = Documents(
         database, clock, Directory(database, clock), PolicyService(database, clock), rooms.feeds, rooms.catalogue
     )

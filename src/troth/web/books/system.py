@@ -1,94 +1,22 @@
-"""Authorities with the freshness of their CRLs, and how the installation is."""
+"""How the installation is."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import timedelta
-
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 import troth
 from troth.audit.store import LedgerStore
 from troth.kit.clock import Clock
 from troth.kit.errors import TrothError
-from troth.pki.algorithms import mldsa_kind
-from troth.pki.authorities import Authority
-from troth.pki.authority_store import AuthorityStore
-from troth.pki.crl_store import CrlStore
-from troth.pki.model import Crl
-from troth.pki.pem import pem
 from troth.pki.ports import Interlock
 from troth.store.pool import Database
+from troth.web.books.authorities import Authorities
 from troth.web.books.store import BookStore
 from troth.web.health import CheckView, Health
-from troth.web.views import AuthorityView
 
 #: An event without an index for longer than this: nobody sequences.
 _LAGGING = timedelta(seconds=10)
 _CHECKPOINT_AGE = timedelta(minutes=10)
-
-
-class Authorities:
-    """See :class:`troth.web.services.AuthorityBook`."""
-
-    def __init__(self, database: Database) -> None:
-        self._authorities = AuthorityStore(database)
-        self._crls = CrlStore(database)
-        self._books = BookStore(database)
-
-    async def list(self) -> Sequence[AuthorityView]:
-        issued = await self._books.issued_by()
-        crls = {one.authority: one for one in await self._crls.published() if one.kind == "full" and one.shard == 0}
-        found = [
-            self._view(one, issued.get(one.slug, 0), crls.get(one.slug))
-            for one in await self._authorities.authorities()
-        ]
-        ordered: list[AuthorityView] = []
-
-        def descend(parent: str | None) -> None:
-            for one in found:
-                if one.parent == parent and one not in ordered:
-                    ordered.append(one)
-                    descend(one.slug)
-
-        descend(None)
-        return ordered + [one for one in found if one not in ordered]
-
-    def _view(self, authority: Authority, issued: int, crl: Crl | None) -> AuthorityView:
-        certificate = authority.x509
-        return AuthorityView(
-            slug=authority.slug,
-            name=authority.name,
-            kind=authority.kind,
-            parent=authority.parent,
-            trial=authority.trial,
-            key_algorithm=_key(authority),
-            sha256=authority.sha256.hex(),
-            not_before=certificate.not_valid_before_utc,
-            not_after=authority.not_after,
-            pem=pem(authority.certificate).decode(),
-            crl_number=crl.number if crl else None,
-            crl_this_update=crl.this_update if crl else None,
-            crl_next_update=crl.next_update if crl else None,
-            crl_entries=crl.entries if crl else None,
-            crl_url=authority.crl_url,
-            certificates=issued,
-            state=authority.state,
-            issuer_classes=tuple(authority.issuer_classes) if authority.kind == "issuing" else (),
-        )
-
-
-def _key(authority: Authority) -> str:
-    key = authority.public_key
-    if isinstance(key, ec.EllipticCurvePublicKey):
-        words = f"ECDSA {key.curve.name}"
-    elif isinstance(key, rsa.RSAPublicKey):
-        words = f"RSA {key.key_size} bits"
-    elif isinstance(key, ed25519.Ed25519PublicKey):
-        words = "Ed25519"
-    else:
-        words = f"ML-DSA-{mldsa_kind(key).removeprefix('mldsa')}"
-    return words if authority.key_id is not None else f"{words}, not on this installation (offline)"
 
 
 class HealthChecks:

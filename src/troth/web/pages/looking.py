@@ -217,6 +217,22 @@ async def authorities(request: Req) -> Response[str]:
     return await page(request, "authorities.html", area="authorities", authorities=found)
 
 
+@get("/authorities/{slug:str}", opt=needs(Permission.AUTHORITY_READ), include_in_schema=False)
+async def authority(request: Req, slug: FromPath[str]) -> Response[str]:
+    """One authority, whom it certifies, and what happened to it."""
+    services = services_of(request)
+    found = await services.authorities.list()
+    shown = next((one for one in found if one.slug == slug), None)
+    if shown is None:
+        raise NotFound("there is no such authority")
+    return await page(
+        request, "authority.html", area="authorities", authority=shown,
+        parent=next((one for one in found if one.slug == shown.parent), None),
+        children=[one for one in found if one.parent == slug],
+        events=(await services.events.list(EventFilter(ref=f"authority:{slug}", limit=20))).items,
+    )  # fmt: skip
+
+
 @get("/ledger", opt=needs(Permission.LEDGER_READ), include_in_schema=False)
 async def ledger(request: Req) -> Response[str]:
     """The latest checkpoint, and how to check it."""
@@ -245,5 +261,5 @@ async def search(request: Req, q: FromQuery[str] = "") -> Redirect:
 
 HANDLERS = (
     overview, certificates, certificate, subjects, subject, decision, events, feeds, policies, policy, authorities,
-    ledger, search,
+    authority, ledger, search,
 )  # fmt: skip
