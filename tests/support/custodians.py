@@ -83,10 +83,8 @@ def azure_backend(service: KeyService, timeout: float = 0.5) -> AzureVault:
                 finally:
                     request.url = asked
 
-        return KeyClient(
-            "https://vault.vault.azure.net", Credential(), transport=ToTheService(connection_timeout=timeout, read_timeout=timeout), retry_total=0,
-            connection_timeout=timeout, read_timeout=timeout, verify_challenge_resource=True,
-        )  # fmt: skip
+        transport = ToTheService(connection_timeout=timeout, read_timeout=timeout)
+        return KeyClient("https://vault.vault.azure.net", Credential(), transport=transport, retry_total=0)
 
     return AzureVault("https://vault.vault.azure.net", timeout=timeout, connect=connect)
 
