@@ -16,14 +16,16 @@ from litestar.params import FromPath
 from troth import __version__
 from troth.access.roles import Permission
 from troth.kit.lane import Asgi
+from troth.web.api import approvals as api_approvals
 from troth.web.api import certificates as api_certificates
+from troth.web.api import credentials as api_credentials
 from troth.web.api import profiles as api_profiles
 from troth.web.api import system as api_system
 from troth.web.api import trust as api_trust
 from troth.web.door import Door
 from troth.web.errors import NotFound
 from troth.web.guard import needs, public, require_permission
-from troth.web.pages import account, acting, entering, looking, profiles, stream
+from troth.web.pages import account, acting, approving, entering, looking, profiles, stream
 from troth.web.problems import on_error
 from troth.web.render import Renderer, Req
 from troth.web.services import AdminServices
@@ -54,11 +56,18 @@ def make_litestar(services: AdminServices) -> Litestar:
     assets = Assets()
     pages: Iterable[Any] = (
         *looking.HANDLERS, *profiles.HANDLERS, *acting.HANDLERS, *entering.HANDLERS, *account.HANDLERS,
-        *stream.HANDLERS,
+        *stream.HANDLERS, *approving.HANDLERS,
     )  # fmt: skip
     api = Router(
         "/api/v1",
-        route_handlers=[*api_certificates.HANDLERS, *api_profiles.HANDLERS, *api_trust.HANDLERS, *api_system.HANDLERS],
+        route_handlers=[
+            *api_certificates.HANDLERS,
+            *api_profiles.HANDLERS,
+            *api_trust.HANDLERS,
+            *api_system.HANDLERS,
+            *api_approvals.HANDLERS,
+            *api_credentials.HANDLERS,
+        ],
     )
     openapi = OpenAPIConfig(
         title="Troth admin API",

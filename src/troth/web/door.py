@@ -24,7 +24,7 @@ _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _MAX_BODY = 4 * 1024 * 1024
 
 #: Pages that a page itself asks for in the background; they keep no session alive.
-_QUIET = frozenset({"/events/stream"})
+_QUIET = frozenset({"/events/stream", "/waiting"})
 
 HEADERS: Sequence[tuple[bytes, bytes]] = (
     (

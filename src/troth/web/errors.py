@@ -30,6 +30,12 @@ OTHERS_NAME = reason(
     fix="Issue for the subject that holds the name, or give the name to this one in the directory.",
     status=409,
 )
+ONE_AT_A_TIME = reason(
+    "web.one_document_at_a_time",
+    "documents that take approval are applied one at a time",
+    fix="Apply each document by itself; each becomes a proposal of its own.",
+    status=409,
+)
 
 
 class WebError(TrothError):

@@ -18,6 +18,7 @@ from troth.kit.errors import INTERNAL, Reason, TrothError
 from troth.kit.ids import new_id
 from troth.kit.log import get_logger
 from troth.web import errors
+from troth.web.asking import Proposed
 from troth.web.door import problem as problem_document
 from troth.web.guard import principal_of
 from troth.web.render import Req, renderer_of
@@ -44,11 +45,17 @@ def shown(error: TrothError) -> Shown:
 def wants_json(request: Req) -> bool:
     """Whether the answer is for a program."""
     path, sent = request.url.path, request.headers.get("content-type", "")
-    return path.startswith("/api/") or path in ("/api", "/events/stream") or sent.startswith("application/json")
+    return (
+        path.startswith("/api/")
+        or path in ("/api", "/events/stream", "/waiting")
+        or sent.startswith("application/json")
+    )
 
 
 def on_error(request: Req, error: Exception) -> Response[Any]:
     """The one exception handler."""
+    if isinstance(error, Proposed):
+        return _proposed(request, error)
     known = _known(request, error)
     if known.reason is NOT_LOGGED_IN and not wants_json(request):
         after = request.url.path if request.method == "GET" else "/"
@@ -64,6 +71,15 @@ def on_error(request: Req, error: Exception) -> Response[Any]:
         problem=shown(known),
         correlation=known.facts.get("correlation", ""),
     )
+
+
+def _proposed(request: Req, made: Proposed) -> Response[Any]:
+    """Nothing failed: the act waits for approval."""
+    waiting = made.waiting
+    if wants_json(request):
+        headers = {"location": waiting.url}
+        return Response(msgspec.json.encode(waiting), media_type="application/json", status_code=202, headers=headers)
+    return Redirect(f"{waiting.page}?done=proposed", status_code=303)
 
 
 def _known(request: Req, error: Exception) -> TrothError:

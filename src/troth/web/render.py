@@ -13,6 +13,7 @@ from jinja2.runtime import Context
 from litestar import Request, Response
 from litestar.enums import MediaType
 
+from troth.access.model import Principal
 from troth.access.roles import Permission
 from troth.web import words
 from troth.web.authority_views import AuthorityView
@@ -40,6 +41,7 @@ NAVIGATION = (
     Area("subjects", "Subjects", "/subjects", "users"),
     Area("events", "Events", "/events", "activity"),
     Area("staged", "Staged actions", "/staged", "hand"),
+    Area("approvals", "Approvals", "/approvals", "fingerprint"),
     Area("feeds", "Feeds", "/feeds", "radio-tower"),
     Area("profiles", "Profiles", "/profiles", "pencil-line"),
     Area("policies", "Policies", "/policies", "scale"),
@@ -60,6 +62,14 @@ DONE: Mapping[str, str] = {
     "token_revoked": "The token is taken back.",
     "disabled": "The account is disabled; its log-ins and tokens have ended.",
     "enabled": "The account is enabled.",
+    "account_removed": "The account is removed.",
+    "person_set": "Whose account it is has been changed.",
+    "proposed": "Proposed. Nothing is done until the others have approved it here, each with a passkey.",
+    "counted": "Your approval is counted.",
+    "withdrawn": "Withdrawn. Nothing was changed.",
+    "passkey_added": "The passkey is added.",
+    "passkey_removed": "The passkey is removed; your other log-ins have ended.",
+    "password_set": "The password is set; your other log-ins have ended.",
 }
 
 
@@ -169,20 +179,34 @@ class Renderer:
     ) -> Response[str]:
         """A whole page for whoever asks."""
         me = principal_of(request)
-        waiting = 0
-        if me is not None and me.may(Permission.STAGED_READ):
-            waiting = len(await self._services.staged.list())
-        return self.plain_page(request, template, area=area, status=status, waiting=waiting, **context)
+        counts = await self.waiting(me) if me is not None else {}
+        return self.plain_page(request, template, area=area, status=status, waiting=counts, **context)
+
+    async def waiting(self, me: Principal) -> dict[str, int]:
+        """How much waits for a person, by area of the navigation."""
+        found: dict[str, int] = {}
+        if me.may(Permission.STAGED_READ):
+            found["staged"] = len(await self._services.staged.list())
+        if me.may(Permission.APPROVAL_READ):
+            found["approvals"] = await self._services.approvals.waiting()
+        return found
 
     def plain_page(
-        self, request: Req, template: str, *, area: str = "", status: int = 200, waiting: int = 0, **context: Any
+        self,
+        request: Req,
+        template: str,
+        *,
+        area: str = "",
+        status: int = 200,
+        waiting: Mapping[str, int] | None = None,
+        **context: Any,
     ) -> Response[str]:
         """A page that asks no service: for errors, which must show even when the database does not answer."""
         done = DONE.get(request.query_params.get("done", ""))
         html = self._environment.get_template(template).render(
             me=principal_of(request),
             area=area,
-            waiting=waiting,
+            waiting=waiting or {},
             done=done,
             since=request.scope["state"].get("since", 0),
             **context,

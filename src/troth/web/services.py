@@ -11,11 +11,13 @@ from datetime import timedelta
 from typing import Protocol
 from uuid import UUID
 
+from troth.access.approvals.service import Approvals
 from troth.access.model import Principal
 from troth.access.service import Access
 from troth.audit.event import StreamEvent
 from troth.kit.clock import Clock
 from troth.web.authority_views import AuthorityView
+from troth.pki.bulk import BulkRevocations
 from troth.web.health import Health
 from troth.web.live import Live
 from troth.web.profile_views import PreviewView, ProfileView
@@ -260,6 +262,8 @@ class AdminServices:
 
     clock: Clock
     access: Access
+    approvals: Approvals
+    bulk: BulkRevocations
     certificates: CertificateBook
     subjects: SubjectBook
     decisions: DecisionBook

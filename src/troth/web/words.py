@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from troth.access.approvals.model import Proposal
 from troth.audit.event import StreamEvent
-from troth.web.views import EventView
+from troth.web.views import ApprovalView, EventView, ProposalView
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,15 @@ LOOKS: Mapping[str, Mapping[str, Look]] = {
         "rejected": Look("", "x", "rejected"),
         "withdrawn": Look("", "clock", "withdrawn"),
     },
+    "proposal": {
+        "waiting": Look("warn", "hourglass", "waiting"),
+        "approved": Look("calm", "check", "approved, not done yet"),
+        "executed": Look("good", "circle-check", "done"),
+        "rejected": Look("bad", "x", "rejected"),
+        "withdrawn": Look("", "clock", "withdrawn"),
+        "expired": Look("", "clock", "expired"),
+        "failed": Look("bad", "circle-x", "not done"),
+    },
 }
 
 #: What a live event may turn a badge into; pages carry a template for each.
@@ -113,6 +123,8 @@ _EVENT_LOOKS: tuple[tuple[str, Look], ...] = (
     ("signal.", Look("warn", "radio-tower", "")),
     ("cause.", Look("warn", "shield-alert", "")),
     ("action.", Look("warn", "hand", "")),
+    ("approval.executed", Look("good", "circle-check", "")),
+    ("approval.", Look("warn", "users", "")),
     ("fact.", Look("", "info", "")),
     ("access.login_failed", Look("bad", "key-round", "")),
     ("access.", Look("", "key-round", "")),
@@ -217,6 +229,22 @@ _SENTENCES: Mapping[str, str] = {
     "access.session_revoked": "Ended a log-in",
     "access.principal_disabled": "Disabled the account {name}",
     "access.principal_active": "Enabled the account {name}",
+    "access.principal_removed": "Removed the account {name} ({role})",
+    "access.person_changed": "Said that the account {name} is {person}'s",
+    "access.passkey_added": "Added a passkey",
+    "access.passkey_removed": "Removed a passkey",
+    "access.password_changed": "Changed the password of {name}",
+    "approval.proposed": "Proposed: {words}",
+    "approval.approved": "Approved, {count} of {needed}: {words}",
+    "approval.rejected": "Rejected: {words}{note}",
+    "approval.withdrawn": "Withdrew: {words}{note}",
+    "approval.expired": "Expired: {words}",
+    "approval.failed": "Not done: {words}{note}",
+    "approval.executed": "Did what was approved: {words}",
+    "approval.rule_changed": "Changed the two-person rule, version {version}",
+    "authority.state_changed": "The authority {slug} went from {before} to {state}",
+    "certificate.many_ordered": "Ordered the revocation of {certificates} certificates{note}",
+    "certificate.many_revoked": "Finished the revocation of {certificates} certificates",
 }
 
 
@@ -245,6 +273,7 @@ _PAGES = {
     "certificate": ("certificate", "/certificates/"),
     "subject": ("subject", "/subjects/"),
     "decision": ("why", "/decisions/"),
+    "proposal": ("proposal", "/approvals/"),
 }
 
 
@@ -262,6 +291,22 @@ def event_view(event: StreamEvent, names: Mapping[str, str]) -> EventView:
     return EventView(
         event.index, event.id, event.recorded_at, event.kind, event.actor, event.subjects, dict(event.data),
         sentence(event.kind, who, event.data), tuple(links),
+    )  # fmt: skip
+
+
+def proposal_view(one: Proposal, *, secret: bool) -> ProposalView:
+    """A proposal as pages and API show it."""
+    return ProposalView(
+        id=one.id, kind=one.act.kind, words=one.words, lines=one.lines, size=one.size,
+        payload=one.act.payload.decode(), act_hash=one.act_hash.hex(), state_digest=one.state_digest.hex(),
+        needed=one.needed, roles=tuple(sorted(role.value for role in one.roles)), comment=one.comment,
+        actor=one.actor, person=one.person, proposed_at=one.proposed_at, expires_at=one.expires_at, state=one.state,
+        secret=secret, settled_at=one.settled_at, settled_by=one.settled_by, settled_why=one.settled_why,
+        approvals=tuple(
+            ApprovalView(person=yes.person, actor=yes.actor, comment=yes.comment, at=yes.approved_at,
+                         credential=yes.credential_id.hex())
+            for yes in one.approvals
+        ),
     )  # fmt: skip
 
 

@@ -110,6 +110,7 @@ _ELIGIBLE = """SELECT DISTINCT coalesce(a.person, a.name_key) AS person FROM acc
 _STANDING = """SELECT a.id, coalesce(a.person, a.name_key) AS person FROM account a
     WHERE a.id = ANY($1::uuid[]) AND a.state = 'active' AND a.role = ANY($2::text[])"""
 _PERSON = "SELECT coalesce(person, name_key) FROM account WHERE id = $1"
+_OPEN = "SELECT count(*) FROM proposal WHERE state IN ('waiting', 'approved')"
 _COUNTS = "SELECT state, count(*) AS n FROM proposal GROUP BY state"
 
 
@@ -143,6 +144,10 @@ class ApprovalStore:
     async def counts(self) -> dict[str, int]:
         """How many proposals there are in each state."""
         return {row["state"]: row["n"] for row in await self._reader.fetch(_COUNTS)}
+
+    async def open(self) -> int:
+        """How many wait for somebody."""
+        return int(await self._reader.fetchval(_OPEN))
 
     async def approvals(self, proposal_id: UUID) -> tuple[Approval, ...]:
         """Those of one proposal, oldest first."""

@@ -54,6 +54,7 @@ class AuthorityStateChange:
 
     async def execute(self, payload: Mapping[str, Any], order: Order) -> Json:
         """See :class:`~troth.access.approvals.model.Executor`."""
+        await self.preview(payload, order.by)
         slug, state = text(payload, "authority"), text(payload, "state")
         before = self._catalogue.authority(slug).state
         refused = AuthorityRefused(AUTHORITY_INACTIVE, f"authority {slug} is not {before} any more", state=before)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
+import msgspec
 from litestar import get, post
 from litestar.params import FromPath, FromQuery, JSONBody
 from msgspec import Meta, Struct
 
 from troth.access.roles import Permission
+from troth.kit.canonical import Json
 from troth.kit.ids import parse_id
+from troth.web.asking import ask
 from troth.web.errors import NotFound
 from troth.web.guard import asker, needs
 from troth.web.render import Req, services_of
@@ -32,6 +36,39 @@ class RevokeCommand(Struct, frozen=True, forbid_unknown_fields=True):
 
     reason: Literal[0, 1, 3, 4, 5, 9] = 0
     note: Annotated[str, Meta(max_length=500)] = ""
+
+
+class RevokeManyCommand(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which certificates, all that fit every field given, and why. Times are ISO 8601 with their offset."""
+
+    reason: Literal[0, 1, 3, 4, 5, 9] = 0
+    note: Annotated[str, Meta(max_length=500)] = ""
+    subject: Annotated[str, Meta(max_length=200)] = ""
+    profile: Annotated[str, Meta(max_length=64)] = ""
+    authority: Annotated[str, Meta(max_length=64)] = ""
+    issued_after: datetime | None = None
+    issued_before: datetime | None = None
+    serials: Annotated[list[Annotated[str, Meta(max_length=80)]], Meta(max_length=10_000)] = []
+
+
+class RevokeMany(Struct, frozen=True):
+    """What would be hit (``dry_run``), or the order that is being done: see ``bulk``."""
+
+    dry_run: bool
+    certificates: int
+    lines: tuple[str, ...] = ()
+    bulk: UUID | None = None
+
+
+class BulkView(Struct, frozen=True):
+    """How far an order to revoke many has come."""
+
+    id: UUID
+    total: int
+    revoked: int
+    passed_over: int
+    started_at: datetime
+    finished_at: datetime | None
 
 
 async def certificate_named(request: Req, ref: str) -> Certificate:
@@ -100,6 +137,31 @@ async def revoke_certificate(request: Req, ref: FromPath[str], data: JSONBody[Re
     return await certificate_named(request, str(found.id))
 
 
+@post("/certificates/revoke-many", opt=needs(Permission.CERTIFICATE_REVOKE), operation_id="revokeMany", tags=_TAGS,
+      status_code=200)  # fmt: skip
+async def revoke_many(request: Req, data: JSONBody[RevokeManyCommand], dry_run: FromQuery[bool] = True) -> RevokeMany:
+    """Revoke all that a selector finds, for good. ``dry_run`` (the default) shows what it would hit."""
+    payload: dict[str, Json] = {
+        "reason": data.reason, "note": data.note, "subject": data.subject, "profile": data.profile,
+        "authority": data.authority, "issued_after": data.issued_after.isoformat() if data.issued_after else "",
+        "issued_before": data.issued_before.isoformat() if data.issued_before else "",
+        "serials": list(data.serials),
+    }  # fmt: skip
+    if dry_run:
+        preview, _ = await services_of(request).approvals.preview("certificate.revoke_many", payload, asker(request))
+        return RevokeMany(True, preview.size, preview.lines)
+    done = await ask(request, "certificate.revoke_many", payload, comment=data.note)
+    return msgspec.convert({"dry_run": False} | done, RevokeMany)
+
+
+@get("/certificates/revoke-many/{bulk_id:uuid}", opt=needs(Permission.CERTIFICATE_READ),
+     operation_id="getRevokeMany", tags=_TAGS)  # fmt: skip
+async def get_revoke_many(request: Req, bulk_id: FromPath[UUID]) -> BulkView:
+    """How far an order to revoke many has come."""
+    found = await services_of(request).bulk.progress(bulk_id)
+    return BulkView(found.id, found.total, found.revoked, found.passed_over, found.started_at, found.finished_at)
+
+
 @get("/why/{ref:str}", opt=needs(Permission.DECISION_READ), operation_id="why", tags=["Decisions"])
 async def why(request: Req, ref: FromPath[str]) -> DecisionView:
     """The decision behind a certificate (id or serial), a subject's latest, or a decision by its own id."""
@@ -137,5 +199,5 @@ async def get_decision(request: Req, decision_id: FromPath[UUID]) -> DecisionVie
 
 HANDLERS = (
     list_certificates, issue_certificate, get_certificate, hold_certificate, release_certificate, revoke_certificate,
-    why, get_decision,
+    revoke_many, get_revoke_many, why, get_decision,
 )  # fmt: skip

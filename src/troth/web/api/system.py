@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from typing import Annotated, Literal
 from uuid import UUID
 
-from litestar import delete, get, post
+import msgspec
+from litestar import delete, get, post, put
 from litestar.params import FromPath, FromQuery, JSONBody
 from litestar.response import Stream
 from msgspec import Meta, Struct
@@ -17,6 +18,7 @@ from troth.access.roles import Permission, Role
 from troth.web.api.certificates import Limit
 from troth.web.authority_views import AuthorityView
 from troth.web.errors import NotFound
+from troth.web.asking import ask
 from troth.web.guard import asker, needs
 from troth.web.health import Health
 from troth.web.render import Req, services_of
@@ -42,6 +44,8 @@ class AccountView(Struct, frozen=True):
     log_in: Literal["password", "passkey"]
     created_at: datetime
     created_by: str
+    person: str
+    passkeys: int
 
 
 class TokenView(Struct, frozen=True):
@@ -72,10 +76,23 @@ class NewToken(Struct, frozen=True):
 
 
 class InviteCommand(Struct, frozen=True, forbid_unknown_fields=True):
-    """Whom to invite."""
+    """Whom to invite. ``person``: whose account it will be, if that person has another one."""
 
     role: Role
     name: str | None = None
+    person: str | None = None
+
+
+class PersonCommand(Struct, frozen=True, forbid_unknown_fields=True):
+    """Whose account it is; empty: a person's of its own."""
+
+    person: Annotated[str, Meta(max_length=64)] = ""
+
+
+class StateCommand(Struct, frozen=True, forbid_unknown_fields=True):
+    """The state that an authority goes to."""
+
+    state: Literal["active", "retiring", "retired"]
 
 
 class Invited(Struct, frozen=True):
@@ -102,6 +119,8 @@ def _account(account: Account) -> AccountView:
         "password" if account.password_hash is not None else "passkey",
         account.created_at,
         account.created_by,
+        account.person,
+        account.passkeys,
     )
 
 
@@ -142,8 +161,8 @@ async def list_accounts(request: Req) -> list[AccountView]:
 @post("/accounts/invite", opt=needs(Permission.ACCESS_MANAGE), operation_id="invite", tags=["Access"])
 async def invite(request: Req, data: JSONBody[InviteCommand]) -> Invited:
     """A set-up token for one more account."""
-    secret, made = await services_of(request).access.invitations.invite(asker(request), role=data.role, name=data.name)
-    return Invited(secret, made.role.value, made.name, made.expires_at)
+    payload = {"role": data.role.value, "name": data.name or "", "person": data.person or ""}
+    return msgspec.convert(await ask(request, "role.grant", payload), Invited)
 
 
 @post("/accounts/{account_id:uuid}/{action:str}", opt=needs(Permission.ACCESS_MANAGE), operation_id="setAccountState",
@@ -152,10 +171,23 @@ async def set_account_state(
     request: Req, account_id: FromPath[UUID], action: FromPath[Literal["disable", "enable"]]
 ) -> list[AccountView]:
     """Turn an account off or on."""
-    state: Literal["active", "disabled"] = "disabled" if action == "disable" else "active"
-    accounts = services_of(request).access.accounts
-    await accounts.set_state(asker(request), account_id, state)
-    return [_account(account) for account in await accounts.list()]
+    await ask(request, f"account.{action}", {"account": str(account_id)})
+    return [_account(account) for account in await services_of(request).access.accounts.list()]
+
+
+@delete("/accounts/{account_id:uuid}", opt=needs(Permission.ACCESS_MANAGE), operation_id="removeAccount",
+        tags=["Access"])  # fmt: skip
+async def remove_account(request: Req, account_id: FromPath[UUID]) -> None:
+    """Remove an account with its log-ins, tokens and passkeys."""
+    await ask(request, "account.remove", {"account": str(account_id)})
+
+
+@put("/accounts/{account_id:uuid}/person", opt=needs(Permission.ACCESS_MANAGE), operation_id="setAccountPerson",
+     tags=["Access"])  # fmt: skip
+async def set_person(request: Req, account_id: FromPath[UUID], data: JSONBody[PersonCommand]) -> list[AccountView]:
+    """Say whose account it is: accounts of one person count once among approvals."""
+    await ask(request, "person.change", {"account": str(account_id), "person": data.person})
+    return [_account(account) for account in await services_of(request).access.accounts.list()]
 
 
 @get("/events", opt=needs(Permission.EVENT_READ), operation_id="listEvents", tags=["Ledger"])
@@ -185,6 +217,16 @@ async def get_authority(request: Req, slug: FromPath[str]) -> AuthorityView:
     return found
 
 
+@post("/authorities/{slug:str}/state", opt=needs(Permission.POLICY_WRITE), operation_id="setAuthorityState",
+      tags=["System"], status_code=200)  # fmt: skip
+async def set_authority_state(
+    request: Req, slug: FromPath[str], data: JSONBody[StateCommand]
+) -> Sequence[AuthorityView]:
+    """Let an authority issue, or stop it; it goes on signing its CRLs."""
+    await ask(request, "authority.state", {"authority": slug, "state": data.state})
+    return await services_of(request).authorities.list()
+
+
 @get("/status", opt=needs(Permission.STATUS_READ), operation_id="status", tags=["System"])
 async def status(request: Req) -> Health:
     """How this installation is."""
@@ -207,6 +249,6 @@ async def export(request: Req) -> Stream:
 
 
 HANDLERS = (
-    me, list_tokens, create_token, revoke_token, list_accounts, invite, set_account_state, list_events,
-    list_authorities, get_authority, status, checkpoint, export,
+    me, list_tokens, create_token, revoke_token, list_accounts, invite, set_account_state, remove_account,
+    set_person, list_events, list_authorities, get_authority, set_authority_state, status, checkpoint, export,
 )  # fmt: skip

@@ -12,6 +12,8 @@ from msgspec import Meta, Struct
 
 from troth.access.roles import Permission
 from troth.web.api.certificates import Limit, Note
+from troth.web.asking import apply as asked_apply
+from troth.web.asking import ask
 from troth.web.errors import MALFORMED, NotFound, WebError
 from troth.web.guard import asker, needs
 from troth.web.render import Req, services_of
@@ -89,7 +91,7 @@ async def _staged(request: Req, staged_id: UUID) -> StagedView:
 async def approve_staged(request: Req, staged_id: FromPath[UUID], data: JSONBody[Note]) -> StagedView:
     """Do it now."""
     await _staged(request, staged_id)
-    await services_of(request).staged.approve(staged_id, asker(request), data.note)
+    await ask(request, "staged.approve", {"action": str(staged_id), "note": data.note}, comment=data.note)
     return await _staged(request, staged_id)
 
 
@@ -114,7 +116,9 @@ async def apply(request: Req, dry_run: FromQuery[bool] = False, prune: FromQuery
         text = body.decode()
     except UnicodeDecodeError as error:
         raise WebError(MALFORMED, "the body is not UTF-8") from error
-    return await services_of(request).configuration.apply(text, asker(request), dry_run=dry_run, prune=prune)
+    if dry_run:
+        return await services_of(request).configuration.apply(text, asker(request), dry_run=True, prune=prune)
+    return await asked_apply(request, text, prune=prune)
 
 
 @get("/policies", opt=needs(Permission.POLICY_READ), operation_id="listPolicies", tags=["Configuration"])
@@ -142,8 +146,8 @@ async def list_feeds(request: Req) -> Sequence[FeedView]:
       tags=["Configuration"], status_code=200)  # fmt: skip
 async def change_feed_secret(request: Req, name: FromPath[str], data: JSONBody[SecretCommand]) -> NewSecret:
     """A new webhook secret, shown this once."""
-    made = await services_of(request).configuration.change_feed_secret(name, asker(request), leaked=data.leaked)
-    return NewSecret(made)
+    made = await ask(request, "feed.secret", {"feed": name, "leaked": data.leaked})
+    return NewSecret(str(made["secret"]))
 
 
 @post("/feeds/{name:str}/suspend", opt=needs(Permission.FEED_WRITE), operation_id="suspendFeed",
@@ -159,9 +163,8 @@ async def suspend_feed(request: Req, name: FromPath[str], data: JSONBody[Note]) 
       tags=["Configuration"], status_code=200)  # fmt: skip
 async def resume_feed(request: Req, name: FromPath[str], data: JSONBody[Note]) -> Sequence[FeedView]:
     """Let the feed act again, within its cap."""
-    configuration = services_of(request).configuration
-    await configuration.suspend_feed(name, asker(request), suspended=False, reason=data.note)
-    return await configuration.feeds()
+    await ask(request, "feed.resume", {"feed": name, "reason": data.note}, comment=data.note)
+    return await services_of(request).configuration.feeds()
 
 
 @get("/enforcement", opt=needs(Permission.STATUS_READ), operation_id="getEnforcement", tags=["Enforcement"])
@@ -182,7 +185,7 @@ async def freeze(request: Req, data: JSONBody[Reason]) -> FreezeView:
       tags=["Enforcement"], status_code=200)  # fmt: skip
 async def unfreeze(request: Req) -> FreezeView:
     """Let automation go on."""
-    await services_of(request).enforcement.unfreeze(asker(request))
+    await ask(request, "enforcement.unfreeze", {})
     return await services_of(request).enforcement.state()
 
 

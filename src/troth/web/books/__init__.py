@@ -14,6 +14,7 @@ from troth.audit.store import LedgerStore
 from troth.audit.stream import Stream
 from troth.enroll.issuance import Issuance
 from troth.kit.clock import Clock
+from troth.pki.bulk import BulkRevocations
 from troth.pki.catalogue import Catalogue
 from troth.pki.ports import Interlock
 from troth.store.pool import Database
@@ -24,6 +25,7 @@ from troth.trust.policy_service import PolicyService
 from troth.trust.store import SubjectStore
 from troth.trust.subjects import Subjects
 from troth.web.books.authorities import Authorities, KeyList
+from troth.web.acts import approvals_of
 from troth.web.books.certificates import Certificates
 from troth.web.books.events import Events
 from troth.web.books.profiles import Profiles
@@ -70,6 +72,16 @@ def build(rooms: Rooms) -> AdminServices:
     return AdminServices(
         clock=clock,
         access=rooms.access,
+        approvals=approvals_of(
+            database,
+            clock,
+            rooms.access,
+            orders=rooms.orders,
+            feeds=rooms.feeds,
+            catalogue=rooms.catalogue,
+            subjects=finder,
+        ),
+        bulk=BulkRevocations(database, clock),
         certificates=Certificates(database, clock, finder, rooms.issuance, rooms.catalogue),
         subjects=SubjectPages(database, clock, finder),
         decisions=Decisions(database),

@@ -132,6 +132,14 @@ def kind_of(document: str) -> str:
     )
 
 
+def documents_in(text: str) -> list[tuple[str, str]]:
+    """The YAML documents in ``text`` with their kinds. Raises WebError."""
+    parts = [(kind_of(part), part) for part in _SEPARATOR.split(text) if part.strip()]
+    if not parts:
+        raise WebError(MALFORMED, "there is no document in this")
+    return parts
+
+
 _NEEDS = {
     "policy": Permission.POLICY_WRITE, "profile": Permission.PROFILE_WRITE, "feeds": Permission.FEED_WRITE,
 }  # fmt: skip
@@ -161,9 +169,7 @@ class Documents:
         self._books = BookStore(database)
 
     async def apply(self, documents: str, by: Principal, *, dry_run: bool, prune: bool = False) -> Applied:
-        parts = [(kind_of(part), part) for part in _SEPARATOR.split(documents) if part.strip()]
-        if not parts:
-            raise WebError(MALFORMED, "there is no document in this")
+        parts = documents_in(documents)
         for kind, _ in parts:
             wanted = _NEEDS.get(kind)
             if wanted is not None and not by.may(wanted):

@@ -11,9 +11,10 @@ from litestar import Response, get, post
 from litestar.params import FromPath
 from litestar.response import Redirect
 
-from troth.access.errors import NOT_FOUND, ROLE_UNKNOWN, AccessError
+from troth.access.errors import NOT_FOUND, OWN_ACCOUNT, ROLE_UNKNOWN, AccessError
 from troth.access.roles import ROLE_WORDS, ROLES, Permission, Role
 from troth.kit.errors import TrothError
+from troth.web.asking import ask
 from troth.web.errors import MALFORMED, WebError
 from troth.web.forms import fields
 from troth.web.guard import asker, needs
@@ -38,6 +39,8 @@ async def _page(
         request, "account.html", area="account", status=problem.reason.status if problem else 200,
         sessions=await access.sessions.of(me), tokens=await access.tokens.list(me), roles=given, role_words=ROLE_WORDS,
         accounts=await access.accounts.list() if me.may(Permission.ACCESS_MANAGE) else None,
+        passkeys=await access.credentials.passkeys(me),
+        has_password=me.id is not None and (await access.accounts.get(me.id)).password_hash is not None,
         secret=secret, secret_title=secret_title, problem=shown(problem) if problem else None,
     )  # fmt: skip
 
@@ -84,34 +87,52 @@ async def session_end(request: Req, session: FromPath[str]) -> Redirect:
 @post("/account/invite", opt=needs(Permission.ACCESS_MANAGE), include_in_schema=False, status_code=200)
 async def invite(request: Req) -> Response[str]:
     """A set-up token for one more account, shown once."""
-    name, role = await fields(request, "name", "role")
+    name, role, person = await fields(request, "name", "role", "person")
     try:
-        secret, made = await services_of(request).access.invitations.invite(
-            asker(request), role=role_named(role), name=name.strip() or None
-        )
+        payload = {"role": role_named(role).value, "name": name.strip(), "person": person.strip()}
+        made = await ask(request, "role.grant", payload)
     except TrothError as error:
         return await _page(request, problem=error)
-    title = f"Set-up token for {made.name or 'one person'} ({made.role.value}), good for 24 hours at /setup"
-    return await _page(request, secret=secret, secret_title=title)
+    title = f"Set-up token for {made['name'] or 'one person'} ({made['role']}), good for 24 hours at /setup"
+    return await _page(request, secret=str(made["secret"]), secret_title=title)
 
 
-async def _set_state(request: Req, account_id: UUID, state: Any, done: str) -> Response[Any]:
-    if asker(request).id == account_id:
-        return await _page(request, problem=WebError(MALFORMED, "nobody turns his own account off"))
-    await services_of(request).access.accounts.set_state(asker(request), account_id, state)
+async def _on_account(request: Req, kind: str, account_id: UUID, done: str, **more: str) -> Response[Any]:
+    if asker(request).id == account_id and kind != "person.change":
+        return await _page(request, problem=AccessError(OWN_ACCOUNT))
+    try:
+        await ask(request, kind, {"account": str(account_id), **more})
+    except TrothError as error:
+        return await _page(request, problem=error)
     return Redirect(f"/account?done={done}", status_code=303)
 
 
 @post("/account/accounts/{account_id:uuid}/disable", opt=needs(Permission.ACCESS_MANAGE), include_in_schema=False)
 async def account_disable(request: Req, account_id: FromPath[UUID]) -> Response[Any]:
     """Turn an account off; its log-ins and tokens end."""
-    return await _set_state(request, account_id, "disabled", "disabled")
+    return await _on_account(request, "account.disable", account_id, "disabled")
 
 
 @post("/account/accounts/{account_id:uuid}/enable", opt=needs(Permission.ACCESS_MANAGE), include_in_schema=False)
 async def account_enable(request: Req, account_id: FromPath[UUID]) -> Response[Any]:
     """Turn an account on again."""
-    return await _set_state(request, account_id, "active", "enabled")
+    return await _on_account(request, "account.enable", account_id, "enabled")
 
 
-HANDLERS = (account, token_create, token_revoke, session_end, invite, account_disable, account_enable)
+@post("/account/accounts/{account_id:uuid}/remove", opt=needs(Permission.ACCESS_MANAGE), include_in_schema=False)
+async def account_remove(request: Req, account_id: FromPath[UUID]) -> Response[Any]:
+    """Remove an account with its log-ins, tokens and passkeys."""
+    return await _on_account(request, "account.remove", account_id, "account_removed")
+
+
+@post("/account/accounts/{account_id:uuid}/person", opt=needs(Permission.ACCESS_MANAGE), include_in_schema=False)
+async def account_person(request: Req, account_id: FromPath[UUID]) -> Response[Any]:
+    """Say whose account it is."""
+    (person,) = await fields(request, "person")
+    return await _on_account(request, "person.change", account_id, "person_set", person=person.strip())
+
+
+HANDLERS = (
+    account, token_create, token_revoke, session_end, invite, account_disable, account_enable, account_remove,
+    account_person,
+)  # fmt: skip

@@ -11,6 +11,7 @@ from litestar.response import Redirect
 
 from troth.access.roles import Permission
 from troth.kit.errors import TrothError
+from troth.web.asking import ask
 from troth.web.errors import MALFORMED, NotFound, WebError
 from troth.web.forms import fields
 from troth.web.guard import asker, needs
@@ -149,7 +150,7 @@ async def staged_decide(request: Req, staged_id: FromPath[UUID]) -> Response[Any
     book = services_of(request).staged
     try:
         if verdict == "approve":
-            await book.approve(staged_id, asker(request), note)
+            await ask(request, "staged.approve", {"action": str(staged_id), "note": note}, comment=note)
             return Redirect("/staged?done=approved", status_code=303)
         if verdict == "reject":
             await book.reject(staged_id, asker(request), note)
@@ -188,7 +189,7 @@ async def freeze(request: Req) -> Redirect:
 @post("/enforcement/unfreeze", opt=needs(Permission.ENFORCEMENT_FREEZE), include_in_schema=False)
 async def unfreeze(request: Req) -> Redirect:
     """Let automation go on."""
-    await services_of(request).enforcement.unfreeze(asker(request))
+    await ask(request, "enforcement.unfreeze", {})
     return Redirect("/?done=unfrozen", status_code=303)
 
 

@@ -68,4 +68,10 @@ async def events_stream(request: Req, since: FromQuery[int | None] = None) -> St
     return Stream(frames, media_type="text/event-stream", headers=headers)
 
 
-HANDLERS = (events_stream,)
+@get("/waiting", opt=needs(Permission.EVENT_READ, quiet=True), include_in_schema=False)
+async def waiting(request: Req) -> dict[str, int]:
+    """How much waits for a person: what the navigation's counts are set to when an event says that it changed."""
+    return await renderer_of(request).waiting(asker(request))
+
+
+HANDLERS = (events_stream, waiting)

@@ -84,10 +84,27 @@ function apply(event) {
   if (event.kind === "standing.changed") {
     for (const ref of event.subjects) if (ref.startsWith("subject:")) setBadges("subject", ref.slice(8), "standing", data.to);
   }
+  if (event.kind.startsWith("action.") || event.kind.startsWith("approval.")) recount();
   for (const element of $$("[data-live]")) {
     const wanted = element.dataset.live.split(" ");
     if (wanted.some((prefix) => event.kind.startsWith(prefix) || event.subjects.includes(prefix))) refresh(element);
   }
+}
+
+// The navigation's counts: asked for anew when an event says that something waits, or waits no longer.
+let counting = false, countAgain = false;
+async function recount() {
+  if (counting) { countAgain = true; return; }
+  counting = true;
+  try {
+    const response = await fetch("/waiting", { headers: { accept: "application/json" } });
+    if (response.ok) {
+      for (const [area, count] of Object.entries(await response.json())) {
+        for (const element of $$(`[data-count="${CSS.escape(area)}"]`)) { element.textContent = count; element.hidden = !count; }
+      }
+    }
+  } catch { /* the stream says by itself that the connection is gone */ }
+  setTimeout(() => { counting = false; if (countAgain) { countAgain = false; recount(); } }, 500);
 }
 
 function addRow(html) {
@@ -121,7 +138,7 @@ function connect() {
     apply(event);
     addRow(event.html);
   });
-  source.addEventListener("lost", () => { for (const element of $$("[data-live]")) refresh(element); });
+  source.addEventListener("lost", () => { recount(); for (const element of $$("[data-live]")) refresh(element); });
   source.addEventListener("ended", () => { source.close(); mark("closed", "Session ended: log in again"); });
   addEventListener("pagehide", () => source.close());
 }
@@ -133,7 +150,7 @@ const toB64 = (buffer) => btoa(String.fromCharCode(...new Uint8Array(buffer))).r
 
 async function post(url, body) {
   const response = await fetch(url, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
-  const answer = await response.json();
+  const text = await response.text(), answer = text ? JSON.parse(text) : {};
   if (!response.ok) throw new Error(answer.detail + (answer.fix ? " " + answer.fix : ""));
   return answer;
 }
@@ -144,22 +161,48 @@ function serialised(credential) {
   }
   return out;
 }
-async function makePasskey(form) {
-  const about = { token: form.elements.token.value, name: form.elements.name.value };
-  const options = await post("/setup/passkey/options", about);
+const withId = (known) => ({ ...known, id: fromB64(known.id) });
+async function created(options) {
   options.challenge = fromB64(options.challenge);
   options.user.id = fromB64(options.user.id);
-  options.excludeCredentials = (options.excludeCredentials || []).map((known) => ({ ...known, id: fromB64(known.id) }));
-  const credential = await navigator.credentials.create({ publicKey: options });
-  return post("/setup/passkey", { ...about, credential: serialised(credential) });
+  options.excludeCredentials = (options.excludeCredentials || []).map(withId);
+  return serialised(await navigator.credentials.create({ publicKey: options }));
+}
+async function asserted(options) {
+  options.challenge = fromB64(options.challenge);
+  options.allowCredentials = (options.allowCredentials || []).map(withId);
+  return serialised(await navigator.credentials.get({ publicKey: options }));
+}
+async function makePasskey(form) {
+  const about = { token: form.elements.token.value, name: form.elements.name.value };
+  return post("/setup/passkey", { ...about, credential: await created(await post("/setup/passkey/options", about)) });
 }
 async function usePasskey() {
-  const options = await post("/login/passkey/options", {});
-  options.challenge = fromB64(options.challenge);
-  options.allowCredentials = (options.allowCredentials || []).map((known) => ({ ...known, id: fromB64(known.id) }));
-  const credential = await navigator.credentials.get({ publicKey: options });
-  return post("/login/passkey", { credential: serialised(credential) });
+  return post("/login/passkey", { credential: await asserted(await post("/login/passkey/options", {})) });
 }
+async function approve(form) {
+  const at = `/api/v1/approvals/${form.dataset.proposal}`;
+  const { options, nonce } = await post(`${at}/question`, {});
+  return post(`${at}/approve`, { nonce, credential: await asserted(options), comment: form.elements.comment.value });
+}
+// One's own account: each change shows once more who asks, by the password or by a passkey one has already.
+async function proof(form) {
+  const password = form.elements.present ? form.elements.present.value : "";
+  return password ? { password } : { credential: await asserted(await post("/api/v1/me/proof", {})) };
+}
+async function addPasskey(form) {
+  const shown = await proof(form);
+  const credential = await created(await post("/api/v1/me/passkeys/options", {}));
+  return post("/api/v1/me/passkeys", { credential, proof: shown, label: form.elements.label.value });
+}
+async function removePasskey(form) {
+  return post(`/api/v1/me/passkeys/${form.dataset.passkeyId}/remove`, { proof: await proof(form) });
+}
+async function setPassword(form) {
+  if (form.elements.password.value !== form.elements.again.value) throw new Error("The two passwords differ.");
+  return post("/api/v1/me/password", { password: form.elements.password.value, proof: await proof(form) });
+}
+const DEEDS = { make: makePasskey, use: usePasskey, approve, add: addPasskey, remove: removePasskey, password: setPassword };
 for (const button of $$("[data-passkey]")) {
   if (!window.PublicKeyCredential) continue;
   for (const element of $$("[data-needs-passkeys]")) element.hidden = false;
@@ -168,7 +211,9 @@ for (const button of $$("[data-passkey]")) {
     problem.hidden = true;
     button.disabled = true;
     try {
-      await (button.dataset.passkey === "make" ? makePasskey(button.form || $("form")) : usePasskey());
+      const form = button.form || $("form");
+      if (["add", "password"].includes(button.dataset.passkey) && !form.reportValidity()) return;
+      await (DEEDS[button.dataset.passkey] || usePasskey)(form);
       location.assign(button.dataset.next || "/");
     } catch (error) {
       problem.hidden = false;
