@@ -14,10 +14,11 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from troth.assembly.layout import Layout, default_data_dir
-from troth.cli.errors import GARBLED, UNREACHABLE
+from troth.cli.errors import GARBLED, UNREACHABLE, Proposed
 from troth.kit.errors import Reason, TrothError
 
 _SECONDS = 120
+_ACCEPTED = 202
 
 
 class ApiError(TrothError):
@@ -36,7 +37,7 @@ class _Connection(http.client.HTTPConnection):
 
 
 class Api:
-    """Calls under ``/api/v1``. Answers are decoded JSON; refusals raise ApiError."""
+    """Calls under ``/api/v1``. Answers are decoded JSON; refusals raise ApiError, what waits for approval Proposed."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -55,9 +56,13 @@ class Api:
         """POST a JSON object, or text as it is."""
         return self._json("POST", f"{path}?{urlencode(query)}" if query else path, {} if body is None else body)
 
-    def delete(self, path: str) -> None:
+    def put(self, path: str, body: Mapping[str, Any], **query: Any) -> Any:
+        """PUT a JSON object."""
+        return self._json("PUT", f"{path}?{urlencode(query)}" if query else path, body)
+
+    def delete(self, path: str, **query: Any) -> None:
         """DELETE."""
-        self._json("DELETE", path, None)
+        self._json("DELETE", f"{path}?{urlencode(query)}" if query else path, None)
 
     def lines(self, path: str) -> Iterator[bytes]:
         """The lines of a long text answer, as they come."""
@@ -77,9 +82,12 @@ class Api:
         finally:
             connection.close()
         try:
-            return json.loads(data) if data else None
+            told = json.loads(data) if data else None
         except ValueError as error:
             raise TrothError(GARBLED) from error
+        if response.status == _ACCEPTED and isinstance(told, dict) and "proposal" in told:
+            raise Proposed(told)
+        return told
 
     def _send(
         self, method: str, path: str, body: Mapping[str, Any] | str | None

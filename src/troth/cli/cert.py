@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from troth.cli.api import Api, segment
-from troth.cli.errors import FILE_EXISTS, UNWRITABLE
-from troth.cli.options import Data, Output
-from troth.cli.show import as_json, facts, listed, when
+from troth.cli.errors import FILE_EXISTS, UNREADABLE, UNWRITABLE
+from troth.cli.options import Data, Output, Propose, query
+from troth.cli.show import as_json, facts, listed, plain, when
 from troth.kit.errors import TrothError
 
 app = App(name="cert", help="Certificates.", help_format="plaintext")
@@ -191,6 +191,45 @@ def revoke(
         return as_json({"would_revoke": one})
     print("This would revoke, for good:\n")
     _tell(one)
+    print("\nNothing was done. Add --yes to do it.")
+    return 0
+
+
+@app.command(name="revoke-many")
+def revoke_many(
+    *,
+    subject: Annotated[str, Parameter(help="Name, kind:name or identifier of a subject.")] = "",
+    profile: str = "",
+    authority: str = "",
+    issued_after: Annotated[str, Parameter(help="ISO 8601 with its offset: 2026-11-01T00:00:00Z.")] = "",
+    issued_before: Annotated[str, Parameter(help="As above.")] = "",
+    serials: Annotated[Path | None, Parameter(help="File of serial numbers, one a line.")] = None,
+    reason: Why = "unspecified",
+    note: Note = "",
+    yes: Annotated[bool, Parameter(help="Do it. Without this, only what it would hit is shown.", negative="")] = False,
+    propose: Propose = False,
+    data: Data = None,
+    output: Output = "text",
+) -> int:
+    """Revoke all certificates that fit every option given, for good. Shows what it would hit unless --yes is given."""
+    try:
+        listed_serials = serials.read_text(encoding="ascii").split() if serials else []
+    except (OSError, UnicodeDecodeError) as error:
+        raise TrothError(UNREADABLE, f"{serials}: {error}") from error
+    body = {
+        "subject": subject, "profile": profile, "authority": authority, "issued_after": issued_after or None,
+        "issued_before": issued_before or None, "serials": listed_serials, "reason": _REASONS[reason], "note": note,
+    }  # fmt: skip
+    doing = yes or propose
+    found = Api.at(data).post("/certificates/revoke-many", body, dry_run="false" if doing else "true", **query(propose))
+    if output == "json":
+        return as_json(found)
+    if doing:
+        print(f"Revoking {found['certificates']} certificates, order {found['bulk']}.")
+        return 0
+    print("This would revoke, for good:\n")
+    for line in found["lines"]:
+        print(f"  {plain(line)}")
     print("\nNothing was done. Add --yes to do it.")
     return 0
 

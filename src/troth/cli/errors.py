@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from troth.kit.errors import reason
 
 UNREACHABLE = reason(
@@ -27,3 +29,11 @@ UNREADABLE = reason(
     "cli.file_unreadable", "a file cannot be read", fix="Give a readable UTF-8 file, or - for standard input."
 )
 UNWRITABLE = reason("cli.file_unwritable", "a file cannot be written", fix="Choose a place that you may write to.")
+
+
+class Proposed(Exception):
+    """The server has proposed the act rather than done it. ``waiting`` is what it said of the proposal."""
+
+    def __init__(self, waiting: dict[str, Any]) -> None:
+        super().__init__(waiting.get("words", ""))
+        self.waiting = waiting

@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from troth.cli.api import Api, segment
-from troth.cli.options import Data, Output
+from troth.cli.options import Data, Output, Propose, query
 from troth.cli.show import as_json, listed, plain, when
 
 app = App(name="feed", help="Sources of signals.", help_format="plaintext")
@@ -33,11 +33,12 @@ def secret(
     name: Name,
     *,
     leaked: Annotated[bool, Parameter(help="The former secret stops at once, not in 24 hours.", negative="")] = False,
+    propose: Propose = False,
     data: Data = None,
     output: Output = "text",
 ) -> int:
     """Change a feed's webhook secret; the new one is printed this once."""
-    made = Api.at(data).post(f"/feeds/{segment(name)}/secret", {"leaked": leaked})
+    made = Api.at(data).post(f"/feeds/{segment(name)}/secret", {"leaked": leaked}, **query(propose))
     if output == "json":
         return as_json(made)
     print(made["secret"])
@@ -51,13 +52,15 @@ def suspend(name: Name, *, reason: str, data: Data = None, output: Output = "tex
 
 
 @app.command
-def resume(name: Name, *, reason: str = "", data: Data = None, output: Output = "text") -> int:
+def resume(
+    name: Name, *, reason: str = "", propose: Propose = False, data: Data = None, output: Output = "text"
+) -> int:
     """Let the feed act again, within its cap."""
-    return _set(name, "resume", reason, data, output)
+    return _set(name, "resume", reason, data, output, propose=propose)
 
 
-def _set(name: str, verb: str, reason: str, data: Data, output: Output) -> int:
-    found = Api.at(data).post(f"/feeds/{segment(name)}/{verb}", {"note": reason})
+def _set(name: str, verb: str, reason: str, data: Data, output: Output, *, propose: bool = False) -> int:
+    found = Api.at(data).post(f"/feeds/{segment(name)}/{verb}", {"note": reason}, **query(propose))
     if output == "json":
         return as_json(found)
     print(f"Feed {plain(name)} is {'suspended' if verb == 'suspend' else 'in force'}.")

@@ -11,9 +11,10 @@ import cyclopts
 from cyclopts import App
 
 import troth
+from troth.cli.errors import Proposed
 from troth.kit.errors import TrothError
 
-FAILED, USAGE, NOT_FOUND, DENIED = 1, 2, 3, 4
+FAILED, USAGE, NOT_FOUND, DENIED, PROPOSED = 1, 2, 3, 4, 5
 
 app = App(
     name="troth",
@@ -33,6 +34,7 @@ app.command("troth.cli.authority:app", name="authority", help="Who signs what: t
 app.command("troth.cli.subject:app", name="subject", help="Users, devices and workloads.")
 app.command("troth.cli.staged:app", name="staged", help="Decide on actions that wait for a person.")
 app.command("troth.cli.profile:app", name="profile", help="What certificates look like.")
+app.command("troth.cli.approval:app", name="approval", help="Acts that wait for other persons' approval.")
 app.command("troth.cli.feed:app", name="feed", help="Sources of signals.")
 app.command("troth.cli.verbs:freeze", name="freeze", help="Stop automation.")
 app.command("troth.cli.verbs:unfreeze", name="unfreeze", help="Let automation go on.")
@@ -55,6 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except TrothError as error:
         tell(error, as_json=wants_json(tokens))
         return exit_code(error)
+    except Proposed as made:
+        tell_proposed(made, as_json=wants_json(tokens))
+        return PROPOSED
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
@@ -79,6 +84,19 @@ def tell(error: TrothError, *, as_json: bool) -> None:
     if error.detail != error.reason.summary:
         print("\n".join(f"  {line}" for line in error.detail.splitlines()), file=sys.stderr)
     print(f"  {error.reason.fix}  [{error.code}]", file=sys.stderr)
+
+
+def tell_proposed(made: Proposed, *, as_json: bool) -> None:
+    """Say that the act waits for other persons, and what is to be done next."""
+    waiting = made.waiting
+    if as_json:
+        print(json.dumps(waiting, indent=2))
+        return
+    digest = str(waiting["act_hash"])
+    print(f"Proposed, not done: {waiting['words']}. It takes {waiting['needed']} approvals by {waiting['expires_at']}.")
+    print(f"  Ask the others to open {waiting['page']} in the dashboard and approve with a passkey.")
+    print(f"  The hash to read aloud: {' '.join(digest[place : place + 4] for place in range(0, 24, 4))}")
+    print(f"  See how it stands: troth approval show {waiting['proposal']}")
 
 
 def wants_json(tokens: Sequence[str]) -> bool:

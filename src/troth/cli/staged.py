@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from troth.cli.api import Api, segment
-from troth.cli.options import Data, Output
+from troth.cli.options import Data, Output, Propose, query
 from troth.cli.show import as_json, listed, plain, when
 
 app = App(name="staged", help="Actions that wait for a person.", help_format="plaintext")
@@ -30,9 +30,11 @@ def list_(*, data: Data = None, output: Output = "text") -> int:
 
 
 @app.command
-def approve(action: Action, *, note: Note = "", data: Data = None, output: Output = "text") -> int:
+def approve(
+    action: Action, *, note: Note = "", propose: Propose = False, data: Data = None, output: Output = "text"
+) -> int:
     """Do it now."""
-    return _decide(action, "approve", note, data, output)
+    return _decide(action, "approve", note, data, output, propose=propose)
 
 
 @app.command
@@ -41,8 +43,8 @@ def reject(action: Action, *, note: Note = "", data: Data = None, output: Output
     return _decide(action, "reject", note, data, output)
 
 
-def _decide(action: str, verb: str, note: str, data: Data, output: Output) -> int:
-    one = Api.at(data).post(f"/staged/{segment(action)}/{verb}", {"note": note})
+def _decide(action: str, verb: str, note: str, data: Data, output: Output, *, propose: bool = False) -> int:
+    one = Api.at(data).post(f"/staged/{segment(action)}/{verb}", {"note": note}, **query(propose))
     if output == "json":
         return as_json(one)
     print(f"{one['state'].capitalize()}: {plain(one['subject']['name'])} stands {one['subject']['standing']}.")

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from troth.cli.api import Api, segment
 from troth.cli.errors import UNREADABLE
-from troth.cli.options import Data, Output
+from troth.cli.options import Data, Output, Propose, query
 from troth.cli.show import as_json, plain, table, when
 from troth.kit.errors import TrothError
 
@@ -26,11 +26,12 @@ def apply(
     prune: Annotated[
         bool, Parameter(help="Also remove subjects of a directory's source that it no longer names.", negative="")
     ] = False,
+    propose: Propose = False,
     data: Data = None,
     output: Output = "text",
 ) -> int:
     """Apply directories, policies, feeds and profiles. All documents are checked before any is applied."""
-    asked = {"dry_run": dry_run, "prune": prune}
+    asked = {"dry_run": dry_run, "prune": prune, "propose": propose}
     found = Api.at(data).post(
         "/apply", "\n---\n".join(read(one) for one in file), **{name: "true" for name, value in asked.items() if value}
     )
@@ -95,9 +96,9 @@ def freeze(*, reason: str, data: Data = None, output: Output = "text") -> int:
     return as_json(found) if output == "json" else _frozen(found["frozen"])
 
 
-def unfreeze(*, data: Data = None, output: Output = "text") -> int:
+def unfreeze(*, propose: Propose = False, data: Data = None, output: Output = "text") -> int:
     """Let automation go on."""
-    found = Api.at(data).post("/enforcement/unfreeze", {})
+    found = Api.at(data).post("/enforcement/unfreeze", {}, **query(propose))
     return as_json(found) if output == "json" else _frozen(found["frozen"])
 
 

@@ -28,6 +28,7 @@ from troth.web.guard import needs, public, require_permission
 from troth.web.pages import account, acting, approving, entering, looking, profiles, stream
 from troth.web.problems import on_error
 from troth.web.render import Renderer, Req
+from troth.web.resuming import Resuming
 from troth.web.services import AdminServices
 from troth.web.static import Assets
 
@@ -79,13 +80,14 @@ def make_litestar(services: AdminServices) -> Litestar:
         components=Components(security_schemes={"token": SecurityScheme(type="http", scheme="bearer")}),
         security=[{"token": []}],
     )
+    resuming = Resuming(services.approvals)
     return Litestar(
         route_handlers=[livez, static_file, *pages, api],
         guards=[require_permission],
         before_request=_remember_position,
         exception_handlers={Exception: on_error},
-        on_startup=[services.live.start],
-        on_shutdown=[services.live.stop],
+        on_startup=[services.live.start, resuming.start],
+        on_shutdown=[resuming.stop, services.live.stop],
         state=State({"services": services, "assets": assets, "renderer": Renderer(services, assets)}),
         openapi_config=openapi,
         request_max_body_size=_MAX_BODY,

@@ -22,6 +22,7 @@ from troth.audit.store import LedgerStore
 from troth.enroll.acme.orders import VALIDATE_JOB
 from troth.kit.errors import TrothError
 from troth.kit.log import get_logger
+from troth.pki.bulk import REVOKE_MANY_JOB, BulkRevocations
 from troth.pki.burn import Burner
 from troth.pki.crl import CrlPublisher
 from troth.pki.responder import Responders
@@ -79,9 +80,13 @@ async def _duties(context: RoleContext, database: Database, instance: Instance, 
     notary, key = await notary_of(mint.signer, clock)
     # Longer than a validation can take, so that no two workers do one at once; a dead worker's are taken up after it.
     lease = timedelta(seconds=context.config.acme.timeout_seconds + 5)
+    handlers = {
+        VALIDATE_JOB: validation_jobs(context, database).run,
+        REVOKE_MANY_JOB: BulkRevocations(database, clock).run,
+    }
     return [
         Checkpointer(LedgerStore(database), notary, key, clock).run(stop),
-        JobRunner(database, clock, {VALIDATE_JOB: validation_jobs(context, database).run}, lease=lease).run(stop),
+        JobRunner(database, clock, handlers, lease=lease).run(stop),
         crl_duty.run(stop),
         _every(60.0, own_certificates, stop, "own certificates"),
         _every(2.0, burner.burn_abandoned, stop, "burning"),
