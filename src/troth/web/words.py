@@ -12,7 +12,8 @@ from typing import Any
 
 from troth.access.approvals.model import Proposal
 from troth.audit.event import StreamEvent
-from troth.web.views import ApprovalView, EventView, ProposalView
+from troth.web.approval_views import ApprovalView, ProposalView
+from troth.web.views import EventView
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,11 @@ from msgspec import Meta, Struct
 from troth.access.approvals.rule import Rule
 from troth.access.approvals.service import Approvals
 from troth.access.roles import Permission
+from troth.web.approval_views import ApprovalRuleView, PreviewView, ProposalView, RuleDemand
 from troth.web.asking import Proposed, ask
 from troth.web.guard import asker, needs
 from troth.web.render import Req, services_of
-from troth.web.views import ApprovalRuleView, Page, PreviewView, ProposalView, RuleDemand
+from troth.web.views import Page
 from troth.web.words import proposal_view
 
 _TAGS = ["Approvals"]
