@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from troth.access.roles import Permission
 from troth.web.books.profiles import proved_names
+from troth.web.asking import apply
 from troth.web.errors import MALFORMED, NotFound, WebError
 from troth.web.guard import asker, needs
 from troth.web.profile_views import PreviewView, ProfileView
@@ -43,7 +44,9 @@ async def apply_profile(request: Req, dry_run: FromQuery[bool] = False) -> Appli
     """Apply one profile, sent as YAML in the body. It is compiled and linted in full first."""
     text = await _text(request)
     await services_of(request).profiles.diff_document(text)
-    return await services_of(request).configuration.apply(text, asker(request), dry_run=dry_run)
+    if dry_run:
+        return await services_of(request).configuration.apply(text, asker(request), dry_run=True)
+    return await apply(request, text, prune=False)
 
 
 @post("/profiles/diff", opt=needs(Permission.PROFILE_READ), operation_id="diffProfileDocument", tags=_TAGS,
