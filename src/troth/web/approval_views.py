@@ -49,7 +49,7 @@ class ProposalView(Struct, frozen=True, kw_only=True):
     approvals: tuple[ApprovalView, ...]
 
 
-class PreviewView(Struct, frozen=True):
+class ActPreview(Struct, frozen=True):
     """What an act would do now, and what it asks for."""
 
     words: str

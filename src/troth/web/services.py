@@ -16,8 +16,8 @@ from troth.access.model import Principal
 from troth.access.service import Access
 from troth.audit.event import StreamEvent
 from troth.kit.clock import Clock
-from troth.web.authority_views import AuthorityView
 from troth.pki.bulk import BulkRevocations
+from troth.web.authority_views import AuthorityView
 from troth.web.health import Health
 from troth.web.live import Live
 from troth.web.profile_views import PreviewView, ProfileView

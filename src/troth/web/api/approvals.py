@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 from troth.access.approvals.rule import Rule
 from troth.access.approvals.service import Approvals
 from troth.access.roles import Permission
-from troth.web.approval_views import ApprovalRuleView, PreviewView, ProposalView, RuleDemand
+from troth.web.approval_views import ActPreview, ApprovalRuleView, ProposalView, RuleDemand
 from troth.web.asking import Proposed, ask
 from troth.web.guard import asker, needs
 from troth.web.render import Req, services_of
@@ -90,11 +90,11 @@ async def propose(request: Req, data: JSONBody[ProposeCommand]) -> ProposalView:
 
 @post("/approvals/preview", opt=needs(Permission.APPROVAL_READ), operation_id="previewAct", tags=_TAGS,
       status_code=200)  # fmt: skip
-async def preview(request: Req, data: JSONBody[ProposeCommand]) -> PreviewView:
+async def preview(request: Req, data: JSONBody[ProposeCommand]) -> ActPreview:
     """What an act would do now, and what it asks for; nothing is done or proposed."""
     found, demand = await services_of(request).approvals.preview(data.kind, data.payload, asker(request))
     roles = tuple(sorted(role.value for role in demand.roles)) if demand.approvals else ()
-    return PreviewView(found.words, found.lines, found.digest.hex(), found.size, demand.approvals, roles)
+    return ActPreview(found.words, found.lines, found.digest.hex(), found.size, demand.approvals, roles)
 
 
 @get("/approvals/rule", opt=needs(Permission.APPROVAL_READ), operation_id="getApprovalRule", tags=_TAGS)

@@ -9,8 +9,8 @@ from litestar.params import FromPath, FromQuery
 from msgspec import Struct
 
 from troth.access.roles import Permission
-from troth.web.books.profiles import proved_names
 from troth.web.asking import apply
+from troth.web.books.profiles import proved_names
 from troth.web.errors import MALFORMED, NotFound, WebError
 from troth.web.guard import asker, needs
 from troth.web.profile_views import PreviewView, ProfileView

@@ -16,9 +16,9 @@ from msgspec import Meta, Struct
 from troth.access.model import Account, ApiToken
 from troth.access.roles import Permission, Role
 from troth.web.api.certificates import Limit
+from troth.web.asking import ask
 from troth.web.authority_views import AuthorityView
 from troth.web.errors import NotFound
-from troth.web.asking import ask
 from troth.web.guard import asker, needs
 from troth.web.health import Health
 from troth.web.render import Req, services_of
