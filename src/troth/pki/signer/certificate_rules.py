@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from cryptography import x509
-from cryptography.x509.oid import ExtensionOID
 
 from troth.pki import der
 from troth.pki.issuer_classes import EVERY
@@ -60,36 +59,37 @@ _UNREADABLE = (
     x509.UnsupportedGeneralNameType,
 )
 _MIN_SERIAL, _MAX_SERIAL = 8, 20
-#: Extensions that mean something in CA certificates alone (RFC 5280, 4.2.1.5, 4.2.1.10, 4.2.1.11, 4.2.1.14).
-_CA_ONLY = frozenset(
+#: What may stand in a certificate, as cryptography reads it. All other extensions are refused, critical or not:
+#: Windows, for one, believes its application policies (1.3.6.1.4.1.311.21.10) rather than the usages beside them.
+_KNOWN: frozenset[type[x509.ExtensionType]] = frozenset(
     {
-        ExtensionOID.POLICY_MAPPINGS,
-        ExtensionOID.NAME_CONSTRAINTS,
-        ExtensionOID.POLICY_CONSTRAINTS,
-        ExtensionOID.INHIBIT_ANY_POLICY,
+        x509.KeyUsage,
+        x509.ExtendedKeyUsage,
+        x509.BasicConstraints,
+        x509.AuthorityKeyIdentifier,
+        x509.SubjectKeyIdentifier,
+        x509.SubjectAlternativeName,
+        x509.AuthorityInformationAccess,
+        x509.CRLDistributionPoints,
+        x509.FreshestCRL,
+        x509.CertificatePolicies,
+        x509.OCSPNoCheck,
+        x509.TLSFeature,
     }
 )
-#: What else may stand in a certificate. All other extensions are refused, critical or not: Windows, for one, believes
-#: its application policies (1.3.6.1.4.1.311.21.10) rather than the extended key usage beside them.
-_KNOWN = frozenset(
+#: Those that mean something in CA certificates alone (RFC 5280, 4.2.1.10, 4.2.1.11, 4.2.1.14).
+_CA_ONLY: frozenset[type[x509.ExtensionType]] = frozenset(
+    {x509.NameConstraints, x509.PolicyConstraints, x509.InhibitAnyPolicy}
+)
+#: What cryptography does not read, and may stand there uncritically.
+_UNREAD = frozenset(
     {
-        ExtensionOID.KEY_USAGE,
-        ExtensionOID.EXTENDED_KEY_USAGE,
-        ExtensionOID.BASIC_CONSTRAINTS,
-        ExtensionOID.AUTHORITY_KEY_IDENTIFIER,
-        ExtensionOID.SUBJECT_KEY_IDENTIFIER,
-        ExtensionOID.SUBJECT_ALTERNATIVE_NAME,
-        ExtensionOID.AUTHORITY_INFORMATION_ACCESS,
-        ExtensionOID.CRL_DISTRIBUTION_POINTS,
-        ExtensionOID.FRESHEST_CRL,
-        ExtensionOID.CERTIFICATE_POLICIES,
-        ExtensionOID.OCSP_NO_CHECK,
-        ExtensionOID.TLS_FEATURE,
         SID_EXTENSION,
         x509.ObjectIdentifier("2.5.29.56"),  # noRevAvail (RFC 9608)
         x509.ObjectIdentifier("1.2.840.113549.1.9.15"),  # S/MIME capabilities (RFC 4262)
     }
 )
+_Values: TypeAlias = dict[type[x509.ExtensionType], Any]
 #: Made by the signer, or not certified for this.
 _OWN_USAGES = {OCSP_SIGNING: KeyPurpose.OCSP, REGISTRATION_AUTHORITY: KeyPurpose.RA}
 
@@ -181,17 +181,17 @@ class CertificateRules:
         if fields.issuer != self._limits.subject:
             raise SignerRefused(LIMIT_ISSUER)
         certificate = parse_tbs(tbs, fields.algorithm)
-        extensions = certificate.extensions
         self._check_validity(certificate, now)
-        self._check_authority_key(extensions)
-        ca = self._check_ca(extensions)
-        usages = self._check_usages(extensions, ca)
-        sid = _check_extension_set(extensions, ca, responder=OCSP_SIGNING in usages)
-        names, subject = value_of(extensions, x509.SubjectAlternativeName) or (), certificate.subject
+        values, sid = _sorted(certificate.extensions)
+        self._check_authority_key(values)
+        ca = self._check_ca(values)
+        usages = self._check_usages(values, ca)
+        _check_extension_set(values, ca, responder=OCSP_SIGNING in usages)
+        names, subject = values.get(x509.SubjectAlternativeName, ()), certificate.subject
         radius = self._classes.check(names, subject, usages, sid=sid)
         if self._constraints is not None:
             self._constraints.check(names, subject, server=SERVER_AUTH in usages)
-            if ca and not self._constraints.carried_by(value_of(extensions, x509.NameConstraints)):
+            if ca and not self._constraints.carried_by(values.get(x509.NameConstraints)):
                 raise SignerRefused(LIMIT_NAME_CONSTRAINTS, "a CA certificate carries its issuer's constraints")
         self._check_own_key(fields.spki, certificate, usages, ca=ca, radius=radius)
         return fields.serial
@@ -207,13 +207,13 @@ class CertificateRules:
         if end <= now or begin > now + MAX_AHEAD or begin < now - timedelta(seconds=limits.max_backdate_seconds):
             raise SignerRefused(LIMIT_VALIDITY, "it does not start at the present")
 
-    def _check_authority_key(self, extensions: x509.Extensions) -> None:
-        found = value_of(extensions, x509.AuthorityKeyIdentifier)
+    def _check_authority_key(self, values: _Values) -> None:
+        found = values.get(x509.AuthorityKeyIdentifier)
         if found is None or found.key_identifier != self._limits.key_identifier or found.authority_cert_issuer:
             raise SignerRefused(LIMIT_AUTHORITY_KEY)
 
-    def _check_ca(self, extensions: x509.Extensions) -> bool:
-        constraints = value_of(extensions, x509.BasicConstraints)
+    def _check_ca(self, values: _Values) -> bool:
+        constraints = values.get(x509.BasicConstraints)
         if constraints is None or not constraints.ca:
             return False
         above = self._limits.path_length
@@ -223,12 +223,12 @@ class CertificateRules:
             raise SignerRefused(LIMIT_CA, f"the path length must be below {above}")
         return True
 
-    def _check_usages(self, extensions: x509.Extensions, ca: bool) -> frozenset[str]:
-        usage = value_of(extensions, x509.KeyUsage)
+    def _check_usages(self, values: _Values, ca: bool) -> frozenset[str]:
+        usage = values.get(x509.KeyUsage)
         # A certificate without key usage may be used for anything, CRLs included (RFC 5280, 6.3.3 f).
         if usage is None or usage.key_cert_sign != ca or (usage.crl_sign and not ca):
             raise SignerRefused(LIMIT_KEY_USAGE)
-        extended = value_of(extensions, x509.ExtendedKeyUsage)
+        extended = values.get(x509.ExtendedKeyUsage)
         if extended is None:
             # Without one a subordinate authority could issue for any class.
             if not ca or self._limits.issuer_classes != EVERY:
@@ -270,24 +270,30 @@ def _check_responder(certificate: x509.Certificate, own: KeyMetadata) -> None:
         raise SignerRefused(LIMIT_VALIDITY, "a responder lives 7 days at most, and no longer than its key")
 
 
-def _check_extension_set(extensions: x509.Extensions, ca: bool, *, responder: bool) -> bool:
-    """Whether a security identifier is among them. Raises SignerRefused for what does not belong there."""
+def _sorted(extensions: x509.Extensions) -> tuple[_Values, bool]:
+    """The values by their type, and whether there is a security identifier. Raises SignerRefused for unknown ones."""
+    values: _Values = {}
     sid = False
     for extension in extensions:
-        oid = extension.oid
-        if oid in _KNOWN:
-            if oid == SID_EXTENSION:
-                sid = True
-            # nocheck exempts from revocation: for responders, which live a week, and for nothing else.
-            elif oid == ExtensionOID.OCSP_NO_CHECK and not responder:
-                raise SignerRefused(LIMIT_EXTENSION, "ocsp-nocheck belongs in a responder's certificate")
-        elif oid not in _CA_ONLY:
-            raise SignerRefused(LIMIT_EXTENSION, f"{oid.dotted_string} is not known here")
-        elif not ca:
-            raise SignerRefused(LIMIT_EXTENSION, f"{oid.dotted_string} belongs in CA certificates")
-        if extension.critical and isinstance(extension.value, x509.UnrecognizedExtension):
-            raise SignerRefused(LIMIT_EXTENSION, f"critical {oid.dotted_string} cannot be read here")
-    return sid
+        value = extension.value
+        if type(value) is x509.UnrecognizedExtension:
+            if extension.critical or extension.oid not in _UNREAD:
+                raise SignerRefused(LIMIT_EXTENSION, f"{extension.oid.dotted_string} is not known here")
+            sid = sid or extension.oid == SID_EXTENSION
+        else:
+            values[type(value)] = value
+    return values, sid
+
+
+def _check_extension_set(values: _Values, ca: bool, *, responder: bool) -> None:
+    for kind in values.keys() - _KNOWN:
+        if kind not in _CA_ONLY:
+            raise SignerRefused(LIMIT_EXTENSION, f"{kind.oid.dotted_string} is not known here")
+        if not ca:
+            raise SignerRefused(LIMIT_EXTENSION, f"{kind.oid.dotted_string} belongs in CA certificates")
+    # nocheck exempts from revocation: for responders, which live a week, and for nothing else.
+    if x509.OCSPNoCheck in values and not responder:
+        raise SignerRefused(LIMIT_EXTENSION, "ocsp-nocheck belongs in a responder's certificate")
 
 
 def value_of(extensions: x509.Extensions, kind: type[_T]) -> _T | None:

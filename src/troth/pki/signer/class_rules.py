@@ -200,10 +200,13 @@ class ClassCheck:
 
 def kind_of(name: x509.GeneralName) -> str:
     """The kind of a general name; for one that Troth does not know, its dotted type or its class."""
+    kind = _KINDS.get(type(name))
+    if kind is not None:
+        return kind
     if isinstance(name, x509.OtherName):
         dotted = name.type_id.dotted_string
         return _OTHER_NAMES.get(dotted, dotted)
-    return _KINDS.get(type(name), type(name).__name__)
+    return type(name).__name__
 
 
 def server_names(names: Iterable[x509.GeneralName], subject: x509.Name) -> Iterator[str]:
