@@ -231,12 +231,11 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 f"profile {self.name} takes {self.names.min} to {most} names, not {len(names)}",
                 names=len(names),
             )
-        allowed = self.kinds
-        wildcard = self.names.wildcard or any(str(entry.get("dns", "")).startswith("*.") for entry in self.san)
+        taken = self.names.kinds
         for kind, value in names:
-            if kind not in allowed:
+            if kind not in taken and kind not in self.kinds:
                 raise ProfileRefused(PROFILE_REFUSES, f"profile {self.name} takes no {kind} names", kind=kind)
-            if kind == "dns" and value.startswith("*.") and not wildcard:
+            if kind == "dns" and value.startswith("*.") and not self._wildcards:
                 raise ProfileRefused(PROFILE_REFUSES, f"profile {self.name} takes no wildcards", value=value)
         if self.spiffe:
             uris = [value for kind, value in names if kind == "uri"]
@@ -244,6 +243,10 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise ProfileRefused(
                     PROFILE_REFUSES, f"profile {self.name} takes exactly one URI, a SPIFFE ID such as spiffe://a/b"
                 )
+
+    @property
+    def _wildcards(self) -> bool:
+        return self.names.wildcard or any(str(entry.get("dns", "")).startswith("*.") for entry in self.san)
 
     def _allow_subject(self, subject: Attributes, common_name: str | None) -> None:
         if self.subject:

@@ -159,7 +159,7 @@ class Template:
         """
         usual = self.profile.default_lifetime if not_after is None else self.profile.max_lifetime
         wanted = min(lifetime or usual, self.profile.max_lifetime)
-        if not_after is None and wanted >= self.profile.default_lifetime:
+        if not_after is None and self.profile.lifetime.jitter is not None and wanted >= self.profile.default_lifetime:
             wanted -= timedelta(seconds=int(self.profile.jitter.total_seconds() * stagger))
         if wanted < self.profile.backdate + timedelta(minutes=1):
             raise ProfileRefused(PROFILE_REFUSES, "the lifetime asked for is under a minute", seconds=wanted.seconds)

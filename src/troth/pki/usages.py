@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 from troth.pki.other_names import is_oid
 
@@ -38,6 +39,7 @@ KEY_USAGES: Mapping[str, int] = {
 AUTHORITY_USAGES = frozenset({"keyCertSign", "cRLSign"})
 
 
+@lru_cache(maxsize=256)
 def usage_oid(usage: str) -> str:
     """The object identifier of an extended key usage given by name or dotted. Raises ValueError."""
     found = EXTENDED_KEY_USAGES.get(usage, usage)
