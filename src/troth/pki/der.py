@@ -124,6 +124,7 @@ def generalized_time(moment: datetime) -> bytes:
     return tlv(GENERALIZED_TIME, moment.astimezone(UTC).strftime("%Y%m%d%H%M%SZ").zfill(15).encode())
 
 
+@lru_cache(maxsize=1024)
 def time(moment: datetime) -> bytes:
     """Time: UTCTime through 2049, GeneralizedTime from 2050 (RFC 5280, 4.1.2.5)."""
     moment = moment.astimezone(UTC)

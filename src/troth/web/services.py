@@ -18,6 +18,7 @@ from troth.audit.event import StreamEvent
 from troth.kit.clock import Clock
 from troth.pki.bulk import BulkRevocations
 from troth.web.authority_views import AuthorityView
+from troth.web.crl_views import CrlView
 from troth.web.health import Health
 from troth.web.live import Live
 from troth.web.profile_views import PreviewView, ProfileView
@@ -243,6 +244,22 @@ class AuthorityBook(Protocol):
         ...
 
 
+class CrlBook(Protocol):
+    """Certificate revocation lists."""
+
+    async def list(self, authority: str = "") -> Sequence[CrlView]:
+        """Every CRL that is published now, of all authorities or of one."""
+        ...
+
+    async def want(self, authority: str, shard: int, by: Principal) -> None:
+        """Have the worker make a complete CRL now."""
+        ...
+
+    async def cut(self, authority: str, shards: int, deltas: bool, by: Principal) -> None:
+        """Raise the number of shards for new certificates, and choose whether there are deltas."""
+        ...
+
+
 class HealthBook(Protocol):
     """How the installation is."""
 
@@ -273,6 +290,7 @@ class AdminServices:
     profiles: ProfileBook
     enforcement: Enforcement
     authorities: AuthorityBook
+    crls: CrlBook
     health: HealthBook
     live: Live
     owner_uid: int

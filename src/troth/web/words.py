@@ -213,6 +213,8 @@ _SENTENCES: Mapping[str, str] = {
     "feed.secret_changed": "Changed the secret of the feed {feed}",
     "crl.reserved": "Reserved a number for a CRL of {authority}",
     "crl.published": "Published a CRL of {authority}, entries: {entries}",
+    "crl.wanted": "Asked for a CRL of {authority}, shard {shard}",
+    "authority.crls_changed": "Cut the CRLs of {slug} into shards: {crl_shards}",
     "ocsp.responder_renewed": "Renewed the OCSP responder of {authority}",
     "signal.unresolved": "{feed} reported {kind} about somebody unknown: {whom}",
     "subject.alarm": "Alarm: {feed} reported {kind} about {name}, which is protected",

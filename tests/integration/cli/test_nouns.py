@@ -193,3 +193,15 @@ async def test_authorities_are_listed_as_a_tree_and_shown_one_by_one(run: Run) -
     assert "No CRL published." in shown.out
     assert json.loads((await run("authority", "show", "issuing", "--output", "json")).out)["parent"] == "root"
     assert (await run("authority", "show", "nobody")).code == NOT_FOUND
+
+
+async def test_crls_are_listed_asked_for_and_cut(house: House, run: Run) -> None:
+    issuing = "issuing"
+    assert "No CRL is published." in (await run("crl", "list")).out
+    made = await run("crl", "cut", issuing, "4", "--deltas", "-o", "json")
+    assert (made.code, json.loads(made.out)) == (0, {"shards": 4, "deltas": True})
+    assert (await run("crl", "cut", issuing, "2")).code == FAILED
+    assert (await run("crl", "publish", issuing, "3")).code == 0
+    assert (await run("crl", "publish", issuing, "4")).code == FAILED
+    events = await house.services.events.list(EventFilter(kind="crl.", ref=f"authority:{issuing}"))
+    assert [event.kind for event in events.items] in ([], ["crl.wanted"])

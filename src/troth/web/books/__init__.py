@@ -27,6 +27,7 @@ from troth.trust.subjects import Subjects
 from troth.web.acts import approvals_of
 from troth.web.books.authorities import Authorities, KeyList
 from troth.web.books.certificates import Certificates
+from troth.web.books.crls import Crls
 from troth.web.books.events import Events
 from troth.web.books.profiles import Profiles
 from troth.web.books.subjects import Decisions, SubjectPages
@@ -91,6 +92,7 @@ def build(rooms: Rooms) -> AdminServices:
         profiles=Profiles(database, clock, rooms.catalogue, rooms.issuance, finder),
         enforcement=Switch(rooms.orders),
         authorities=authorities,
+        crls=Crls(database, clock, rooms.catalogue),
         health=HealthChecks(database, clock, authorities, rooms.interlock),
         live=Live(Stream(database, clock), LedgerStore(database), rooms.ending),
         owner_uid=rooms.owner_uid,

@@ -8,6 +8,7 @@ import troth
 from troth.audit.store import LedgerStore
 from troth.kit.clock import Clock
 from troth.kit.errors import TrothError
+from troth.pki.crl_store import CrlStore
 from troth.pki.ports import Interlock
 from troth.store.pool import Database
 from troth.web.books.authorities import Authorities
@@ -27,6 +28,7 @@ class HealthChecks:
         self._ledger = LedgerStore(database)
         self._books = BookStore(database)
         self._authorities = authorities
+        self._crl_store = CrlStore(database)
         self._interlock = interlock
 
     async def check(self) -> Health:
@@ -71,7 +73,12 @@ class HealthChecks:
         late = [one.name for one in with_crl if one.crl_next_update is None or one.crl_next_update <= now]
         if late:
             return CheckView("CRLs", "fail", f"no valid CRL of {', '.join(late)}")
-        return CheckView("CRLs", "ok", f"{len(with_crl)} fresh")
+        crls = await self._crl_store.published()
+        stale = sorted({f"{one.authority} (shard {one.shard})" for one in crls if one.next_update <= now})
+        if stale:
+            return CheckView("CRLs", "fail", f"past nextUpdate: {', '.join(stale[:5])}")
+        entries, size = sum(one.entries for one in crls), sum(one.size for one in crls)
+        return CheckView("CRLs", "ok", f"{len(crls)} fresh, {entries} entries, {size / 2**20:.1f} MiB")
 
     async def _points(self) -> CheckView:
         points = await self._ledger.points()
