@@ -17,6 +17,7 @@ from troth.access.roles import Role
 from troth.pki.bulk import REVOKE_MANY_JOB, BulkRevocations
 from troth.store.jobs import JobQueue
 from troth.trust.policy_service import shipped
+from troth.web.acts import KINDS
 
 NAMES = {"ann": Role.ADMINISTRATOR, "ben": Role.APPROVER, "cat": Role.APPROVER}
 
@@ -64,6 +65,10 @@ async def office(house: House) -> AsyncIterator[Office]:
     yield made
     for browser in browsers.values():
         await browser.aclose()
+
+
+async def test_the_documents_know_every_kind_of_act_there_is(house: House) -> None:
+    assert set(house.services.approvals.kinds) == KINDS
 
 
 async def test_without_a_rule_routes_answer_as_ever_and_propose_true_proposes(house: House) -> None:

@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 from scripts.reasons import all_reasons
+from troth.access.approvals.rule import parse_rule
 from troth.access.roles import Permission
 from troth.assembly.layout import Layout
 from troth.cli.main import app
@@ -28,6 +29,7 @@ from troth.trust.feeds import parse_feeds
 from troth.trust.grammar import parse_policy
 from troth.trust.signals import KINDS
 from troth.trust.vocabulary import VOCABULARY
+from troth.web.acts import KINDS as ACTS
 from troth.web.words import _SENTENCES
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -158,6 +160,7 @@ def test_every_dotted_word_is_a_setting_a_code_a_kind_an_attribute_or_a_permissi
     known = {*settings(), *_SENTENCES, *KINDS, *VOCABULARY, *(one.value for one in Permission)}
     known |= {kind.cause for kind in KINDS.values()} | {"id.timestamp.body"}  # the last: Standard Webhooks' own words
     known |= {one.code for one in all_reasons()} | {kind.rpartition(".")[0] + ".*" for kind in KINDS}
+    known |= ACTS
     for span in spans(page):
         if re.fullmatch(r"[a-z_]+(\.[a-z_]+)+", span) and not _is_file_name(span):
             assert span in known, span
@@ -214,6 +217,8 @@ def _check_yaml(block: str) -> None:
         parse_profile(block)
     elif "feeds" in document:
         parse_feeds(block)
+    elif "approvals" in document:
+        parse_rule(block, ACTS)
     else:
         parse_directory(block, at=datetime(2027, 1, 1, tzinfo=UTC))
 

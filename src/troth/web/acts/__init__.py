@@ -2,62 +2,16 @@
 
 The two-person rule (:mod:`troth.access.approvals`) knows of no policies, feeds or certificates; here each kind of act
 is told to it. ``documents`` (policies, profiles, feeds, directories), ``feeds``, ``enforcement``, ``bulk`` and
-``authorities``; acts on accounts and the rule are in :mod:`troth.access.approvals.acts`.
+``authorities``; ``wiring`` makes them all; acts on accounts and the rule are in :mod:`troth.access.approvals.acts`.
 """
 
 from __future__ import annotations
 
-from troth.access.approvals.acts import AccountAct, PersonChange, RoleGrant, RuleChange
-from troth.access.approvals.model import Executor
-from troth.access.approvals.service import Approvals
-from troth.access.approvals.store import ApprovalStore
-from troth.access.service import Access
-from troth.kit.clock import Clock
-from troth.pki.bulk import BulkRevocations
-from troth.pki.catalogue import Catalogue
-from troth.store.pool import Database
-from troth.trust.directory_plan import Directory
-from troth.trust.feed_desk import FeedDesk
-from troth.trust.orders import Orders
-from troth.trust.policy_service import PolicyService
-from troth.trust.subjects import Subjects
-from troth.web.acts.authorities import AuthorityStateChange
-from troth.web.acts.bulk import RevokeMany
-from troth.web.acts.documents import DirectoryApply, FeedGrant, PolicyApply, ProfileApply
-from troth.web.acts.enforcement import StagedApproval, Unfreeze
-from troth.web.acts.feeds import FeedResume, FeedSecret
-
-
-def approvals_of(
-    database: Database,
-    clock: Clock,
-    access: Access,
-    *,
-    orders: Orders,
-    feeds: FeedDesk,
-    catalogue: Catalogue,
-    subjects: Subjects,
-    more: dict[str, Executor] | None = None,
-) -> Approvals:
-    """The two-person rule over the real rooms. ``more``: further kinds of act."""
-    store = ApprovalStore(database)
-    executors: dict[str, Executor] = {
-        "role.grant": RoleGrant(access.invitations, access.accounts),
-        "account.disable": AccountAct(access.accounts, store, "disable"),
-        "account.enable": AccountAct(access.accounts, store, "enable"),
-        "account.remove": AccountAct(access.accounts, store, "remove"),
-        "person.change": PersonChange(access.accounts),
-        "policy.apply": PolicyApply(database, PolicyService(database, clock)),
-        "profile.apply": ProfileApply(catalogue),
-        "feed.grant": FeedGrant(feeds),
-        "directory.apply": DirectoryApply(database, Directory(database, clock)),
-        "feed.secret": FeedSecret(feeds),
-        "feed.resume": FeedResume(feeds),
-        "enforcement.unfreeze": Unfreeze(orders),
-        "staged.approve": StagedApproval(database, orders),
-        "certificate.revoke_many": RevokeMany(BulkRevocations(database, clock), subjects),
-        "authority.state": AuthorityStateChange(database, catalogue),
-        **(more or {}),
+#: Every kind of act there is, for the documents; a test keeps it equal to what is wired below.
+KINDS = frozenset(
+    {
+        "role.grant", "account.disable", "account.enable", "account.remove", "person.change", "rule.change",
+        "policy.apply", "profile.apply", "directory.apply", "feed.grant", "feed.secret", "feed.resume",
+        "enforcement.unfreeze", "staged.approve", "certificate.revoke_many", "authority.state",
     }
-    executors["rule.change"] = RuleChange(database, clock, lambda: tuple(sorted(executors)))
-    return Approvals(database, clock, access.party, executors)
+)  # fmt: skip

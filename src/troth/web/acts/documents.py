@@ -19,7 +19,7 @@ from troth.trust.directory_plan import Directory
 from troth.trust.feed_desk import FeedDesk
 from troth.trust.feeds import Feed, parse_feeds
 from troth.trust.policy_service import PolicyService
-from troth.web.books.changes import directory_changes, policy_change
+from troth.web.changes import directory_changes, policy_change
 from troth.web.views import Change
 
 #: Lines of a diff or a directory that a preview shows; the document itself is shown whole.

@@ -24,7 +24,7 @@ from troth.trust.orders import Orders
 from troth.trust.policy_service import PolicyService
 from troth.trust.store import SubjectStore
 from troth.trust.subjects import Subjects
-from troth.web.acts import approvals_of
+from troth.web.acts.wiring import approvals_of
 from troth.web.books.authorities import Authorities, KeyList
 from troth.web.books.certificates import Certificates
 from troth.web.books.crls import Crls

@@ -27,8 +27,8 @@ from troth.trust.policy_service import PolicyService
 from troth.trust.policy_store import PolicyVersion
 from troth.trust.store import SubjectStore
 from troth.web.books.certificates import link
-from troth.web.books.changes import directory_changes, policy_change
 from troth.web.books.store import BookStore
+from troth.web.changes import directory_changes, policy_change
 from troth.web.errors import MALFORMED, WebError
 from troth.web.views import Applied, Change, FeedView, FreezeView, PolicyView, StagedView, SubjectLink
 
