@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography import x509
@@ -12,6 +12,7 @@ from cryptography.x509 import ocsp as reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.mint import ca_certificate
 from tests.unit.pki.forge import NOW, Forge, spki
 from troth.pki import algorithms, der, ocsp
 from troth.pki.errors import OcspMalformed
@@ -247,3 +248,28 @@ def test_a_responder_of_another_kind_is_refused() -> None:
     assert isinstance(ISSUER_KEY, ec.EllipticCurvePrivateKey)
     with pytest.raises(ValueError, match="parsing"):
         ocsp.ResponseWriter(b"\x30\x00", lambda data: data)
+
+
+def test_an_answer_about_an_expired_certificate_says_since_when_status_is_kept() -> None:
+    now, since = datetime(2026, 6, 1, tzinfo=UTC), datetime(2020, 1, 2, 3, 4, 5, tzinfo=UTC)
+    key = ec.generate_private_key(ec.SECP256R1())
+    issuer = ca_certificate(key, "Archive", now)
+    request = ocsp.parse_request(ocsp.build_request(b"\x41" * 16, issuer))
+    writer = ocsp.ResponseWriter(
+        issuer.public_bytes(serialization.Encoding.DER), lambda data: algorithms.sign_with(key, data)
+    )
+    for archive in (since, None):
+        answers = [(request.cert_ids[0], ocsp.Verdict("good", archive=archive))]
+        encoded = writer.response(answers, nonce=None, produced_at=now, this_update=now, next_update=now)
+        single = next(iter(reference.load_der_ocsp_response(encoded).responses))
+        assert single.certificate_status is reference.OCSPCertStatus.GOOD
+        assert (b"20200102030405Z" in encoded) is (archive is not None)
+    parsed = reference.load_der_ocsp_response(
+        writer.response(
+            [(request.cert_ids[0], ocsp.Verdict("good", archive=since))],
+            nonce=None, produced_at=now, this_update=now, next_update=now,
+        )
+    )  # fmt: skip
+    (told,) = parsed.single_extensions
+    assert (told.oid.dotted_string, told.critical) == ("1.3.6.1.5.5.7.48.1.6", False)
+    assert told.value.value == b"\x18\x0f20200102030405Z"  # type: ignore[attr-defined]
