@@ -77,6 +77,7 @@ def _tell(one: dict[str, Any]) -> int:
             ("Serial", one["serial"]),
             ("Profile", f"{one['profile']}, version {one['profile_version']}"),
             ("Authority", one["authority"]),
+            ("Key", one["key_assurance"]),
             ("In force", f"{when(one['not_before'])} to {when(one['not_after'])}"),
             *(("Belongs to", f"{link['kind']} {link['name']} ({link['standing']})") for link in one["subjects"]),
             ("SHA-256", one["sha256"]),

@@ -78,7 +78,12 @@ class SubjectLink(Struct, frozen=True):
 
 
 class Certificate(CertificateRow, frozen=True, kw_only=True):
-    """A certificate with all that is known of it."""
+    """A certificate with all that is known of it.
+
+    Attributes:
+        subject: (attribute, value) of the distinguished name, in order.
+        key_assurance: attested, mdm-asserted or unproven.
+    """
 
     sha256: str | None
     spki_sha256: str
@@ -90,6 +95,8 @@ class Certificate(CertificateRow, frozen=True, kw_only=True):
     holds: tuple[Hold, ...] = ()
     subjects: tuple[SubjectLink, ...] = ()
     fields: tuple[tuple[str, str], ...] = ()
+    subject: tuple[tuple[str, str], ...] = ()
+    key_assurance: str = "unproven"
 
 
 class CertificateCounts(Struct, frozen=True):

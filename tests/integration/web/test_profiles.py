@@ -84,3 +84,10 @@ async def test_a_profile_that_makes_names_issues_what_it_previews_and_records_th
     assert record.names == (("dns", "laptop-01.campus.example"),)
     assert record.subject[0] == ("CN", "laptop-01")
     assert record.key_assurance == "unproven"
+    shown = (await writer.get(f"/api/v1/certificates/{issued}")).json()
+    assert (shown["key_assurance"], shown["subject"]) == ("unproven", [["CN", "laptop-01"]])
+    # What the profile read is in the decision, beside what the policy read.
+    assert record.decision_id is not None
+    snapshot = await house.trust.database.fetchval("SELECT snapshot FROM decision WHERE id = $1", record.decision_id)
+    assert "device.name" in str(snapshot)
+    assert "evidence.key_assurance" in str(snapshot)

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from tests.unit.trust.policies import client_device, tls_server
+import pytest
+
+from tests.unit.trust.policies import client_device, rules, taken, tls_server
 from troth.kit.clock import FakeClock
 from troth.kit.errors import INTERNAL, TrothError
 from troth.kit.ids import new_id
@@ -203,3 +205,20 @@ async def test_the_caller_cannot_speak_for_the_door(clock: FakeClock) -> None:
         Moment.ISSUE, "tls-server", (subject,), {}, {"names": ["a.example"], "controlled_names": ["a.example"]}
     )
     assert (await judge_with(clock).decide(asked)).outcome is Outcome.DENY
+
+
+@pytest.mark.parametrize(("assurance", "outcome"), [("attested", Outcome.ALLOW), ("unproven", Outcome.DENY)])
+def test_a_policy_may_ask_how_well_the_key_is_known_to_be_in_its_place(assurance: str, outcome: Outcome) -> None:
+    policy = rules(
+        """
+  - rule: hardware
+    require:
+      asked: evidence.key_assurance == "attested"
+      recorded: certificate.key_assurance == "attested"
+    then: allow
+    else: deny
+    unknown: deny"""
+    )
+    values = {"evidence.key_assurance": assurance, "certificate.key_assurance": assurance}
+    assert judge(policy, taken(values)).outcome is outcome
+    assert judge(policy, taken({})).outcome is Outcome.DENY

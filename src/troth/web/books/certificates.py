@@ -54,6 +54,13 @@ from troth.web.views import (
 EXPIRING = timedelta(days=14)
 
 
+_ASSURANCES = {
+    "attested": "attested: its hardware was verified",
+    "mdm-asserted": "asserted by its manager",
+    "unproven": "unproven",
+}
+
+
 class _Narrowed(TypedDict, total=False):
     """What a status of the list means as arguments of :meth:`CertificateStore.listed`."""
 
@@ -216,7 +223,9 @@ class Certificates:
             holds=tuple([await self._hold(hold.cause, hold.actor, hold.raised_at) for hold in
                          await self._store.holds(record.id)]),
             subjects=tuple(link(known[one], role) for one, role in bound if one in known),
-            fields=_fields(record.der),
+            fields=(*_fields(record.der), ("Key assurance", _ASSURANCES[record.key_assurance])),
+            subject=record.subject,
+            key_assurance=record.key_assurance,
         )  # fmt: skip
 
     async def _hold(self, cause: str, actor: str, raised_at: datetime) -> Hold:
