@@ -7,7 +7,7 @@ import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -178,6 +178,61 @@ async def sequencing(house: House) -> AsyncIterator[None]:
         await task
 
 
+class KeysInMemory:
+    """The signer as the key pages see it: one key in a token that has been pulled, one that can be used."""
+
+    def __init__(self) -> None:
+        from troth.pki.keys.algorithm import KeyAlgorithm, generate_private_key, public_key_info
+        from troth.pki.keys.model import KeyMetadata, KeyPurpose
+
+        at = datetime(2026, 1, 1, tzinfo=UTC)
+        self.keys = [
+            KeyMetadata(key_id, KeyPurpose.ISSUING, KeyAlgorithm.P256, public_key_info(private), at,
+                        custodian=custodian, evidence=evidence)
+            for key_id, custodian, evidence in (
+                ("issuing-1", "software", ()),
+                ("issuing-2", "pkcs11:hsm", (("NEVER_EXTRACTABLE", "true"),)),
+            )
+            for private in (generate_private_key(KeyAlgorithm.P256),)
+        ]  # fmt: skip
+
+    async def list_keys(self, purpose: object = None) -> list[Any]:
+        return self.keys
+
+    async def public_key(self, key_id: str) -> Any:
+        from troth.pki.keys.errors import KEY_UNKNOWN
+        from troth.pki.signer.errors import SignerRefused
+
+        for key in self.keys:
+            if key.key_id == key_id:
+                return key
+        raise SignerRefused(KEY_UNKNOWN)
+
+    async def custody(self) -> Any:
+        from troth.pki.keys.algorithm import KeyAlgorithm
+        from troth.pki.keys.keyring import CustodianState, KeyTrouble
+        from troth.pki.signer.custody_protocol import CustodyReport
+
+        code, detail = "keys.custodian_unavailable", "the token was pulled"
+        return CustodyReport(
+            1,
+            [
+                CustodianState("software", tuple(KeyAlgorithm), 1, "ready"),
+                CustodianState("pkcs11:hsm", (KeyAlgorithm.P256,), 1, "down", code, detail),
+            ],
+            [KeyTrouble("issuing-2", code, detail)],
+        )
+
+    async def health(self, key_id: str | None = None) -> Any:
+        from troth.pki.keys.errors import CUSTODIAN_UNAVAILABLE
+        from troth.pki.signer.errors import SignerRefused
+
+        if key_id == "issuing-2":
+            raise SignerRefused(CUSTODIAN_UNAVAILABLE, "the token was pulled")
+        await self.public_key(key_id or "")
+        return None
+
+
 @pytest.fixture
 async def house(trust: Trust) -> AsyncIterator[House]:
     """The admin application over real rooms, with the shipped policies in force and one administrator."""
@@ -214,7 +269,7 @@ async def house(trust: Trust) -> AsyncIterator[House]:
         Rooms(
             database=database, clock=clock, access=access, issuance=issuance, catalogue=mint.catalogue,
             interlock=mint.interlock, orders=trust.orders, feeds=trust.feeds,
-            notary_key=notary_key, owner_uid=os.getuid(),
+            notary_key=notary_key, owner_uid=os.getuid(), keys=KeysInMemory(),
         )
     )  # fmt: skip
     made = House(trust, access, services, make_admin_app(services, hosts={HOST}), admin, notary, notary_key)

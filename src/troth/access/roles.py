@@ -32,6 +32,8 @@ class Permission(StrEnum):
     ENFORCEMENT_FREEZE = "enforcement.freeze"
     ACCESS_MANAGE = "access.manage"
     ACCOUNT_OWN = "account.own"
+    KEY_READ = "key.read"
+    KEY_MANAGE = "key.manage"
     APPROVAL_READ = "approval.read"
     APPROVAL_DECIDE = "approval.decide"
 
@@ -58,6 +60,7 @@ _LOOK = frozenset(
         Permission.FEED_READ,
         Permission.AUTHORITY_READ,
         Permission.LEDGER_READ,
+        Permission.KEY_READ,
         Permission.ACCOUNT_OWN,
         Permission.APPROVAL_READ,
     }
@@ -74,6 +77,7 @@ ROLES: Mapping[Role, frozenset[Permission]] = {
         Permission.CERTIFICATE_REVOKE,
         Permission.CONFIGURATION_APPLY,
         Permission.STAGED_DECIDE,
+        Permission.KEY_MANAGE,
         Permission.ENFORCEMENT_FREEZE,
     },
     Role.APPROVER: _LOOK | {Permission.STAGED_DECIDE, Permission.APPROVAL_DECIDE},

@@ -36,6 +36,7 @@ app.command("troth.cli.staged:app", name="staged", help="Decide on actions that 
 app.command("troth.cli.profile:app", name="profile", help="What certificates look like.")
 app.command("troth.cli.approval:app", name="approval", help="Acts that wait for other persons' approval.")
 app.command("troth.cli.crl:app", name="crl", help="Certificate revocation lists: shards, deltas, publication.")
+app.command("troth.cli.key:app", name="key", help="Keys of the signer, and who holds them.")
 app.command("troth.cli.feed:app", name="feed", help="Sources of signals.")
 app.command("troth.cli.verbs:freeze", name="freeze", help="Stop automation.")
 app.command("troth.cli.verbs:unfreeze", name="unfreeze", help="Let automation go on.")

@@ -20,6 +20,7 @@ from troth.web.api import approvals as api_approvals
 from troth.web.api import certificates as api_certificates
 from troth.web.api import credentials as api_credentials
 from troth.web.api import crls as api_crls
+from troth.web.api import keys as api_keys
 from troth.web.api import profiles as api_profiles
 from troth.web.api import system as api_system
 from troth.web.api import trust as api_trust
@@ -70,6 +71,7 @@ def make_litestar(services: AdminServices) -> Litestar:
             *api_approvals.HANDLERS,
             *api_credentials.HANDLERS,
             *api_crls.HANDLERS,
+            *api_keys.HANDLERS,
         ],
     )
     openapi = OpenAPIConfig(

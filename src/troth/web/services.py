@@ -20,6 +20,7 @@ from troth.pki.bulk import BulkRevocations
 from troth.web.authority_views import AuthorityView
 from troth.web.crl_views import CrlView
 from troth.web.health import Health
+from troth.web.key_views import KeysView, KeyTest, KeyView
 from troth.web.live import Live
 from troth.web.profile_views import PreviewView, ProfileView
 from troth.web.views import (
@@ -260,6 +261,22 @@ class CrlBook(Protocol):
         ...
 
 
+class KeyBook(Protocol):
+    """Keys of the signer, and who holds them."""
+
+    async def list(self) -> KeysView:
+        """All custodians and all keys."""
+        ...
+
+    async def get(self, key_id: str) -> KeyView:
+        """One key. Raises SignerRefused when there is none."""
+        ...
+
+    async def test(self, key_id: str) -> KeyTest:
+        """Have the key sign now. Raises SignerRefused or SignerUnavailable when it does not."""
+        ...
+
+
 class HealthBook(Protocol):
     """How the installation is."""
 
@@ -291,6 +308,7 @@ class AdminServices:
     enforcement: Enforcement
     authorities: AuthorityBook
     crls: CrlBook
+    keys: KeyBook
     health: HealthBook
     live: Live
     owner_uid: int

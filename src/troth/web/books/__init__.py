@@ -25,10 +25,11 @@ from troth.trust.policy_service import PolicyService
 from troth.trust.store import SubjectStore
 from troth.trust.subjects import Subjects
 from troth.web.acts.wiring import approvals_of
-from troth.web.books.authorities import Authorities, KeyList
+from troth.web.books.authorities import Authorities
 from troth.web.books.certificates import Certificates
 from troth.web.books.crls import Crls
 from troth.web.books.events import Events
+from troth.web.books.keys import Keys, KeySigner
 from troth.web.books.profiles import Profiles
 from troth.web.books.subjects import Decisions, SubjectPages
 from troth.web.books.system import HealthChecks
@@ -59,7 +60,7 @@ class Rooms:
     notary_key: NoteKey
     owner_uid: int
     ending: asyncio.Event | None = None
-    keys: KeyList | None = None
+    keys: KeySigner | None = None
 
 
 def build(rooms: Rooms) -> AdminServices:
@@ -93,6 +94,7 @@ def build(rooms: Rooms) -> AdminServices:
         enforcement=Switch(rooms.orders),
         authorities=authorities,
         crls=Crls(database, clock, rooms.catalogue),
+        keys=Keys(rooms.keys, clock),
         health=HealthChecks(database, clock, authorities, rooms.interlock),
         live=Live(Stream(database, clock), LedgerStore(database), rooms.ending),
         owner_uid=rooms.owner_uid,
