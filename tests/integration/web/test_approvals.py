@@ -186,6 +186,20 @@ async def test_many_certificates_are_shown_then_revoked_in_batches_that_resume(o
     assert [await _status(house, one) for one in ids] == ["revoked"] * 5
 
 
+async def test_health_warns_when_too_few_persons_are_left_to_meet_the_rule(office: Office) -> None:
+    async def told() -> tuple[str, str]:
+        checks = (await office.browsers["ann"].get("/api/v1/status")).json()["checks"]
+        found = next(one for one in checks if one["name"] == "Approvals")
+        return found["state"], found["detail"]
+
+    assert (await told())[0] == "ok"
+    cat = office.people["cat"].principal
+    assert cat.id is not None
+    await office.house.access.accounts.set_state(office.house.admin, cat.id, "disabled")
+    state, detail = await told()
+    assert (state, "only 2 persons could: ann, ben" in detail) == ("warn", True)
+
+
 async def test_more_certificates_than_the_cap_are_refused(house: House) -> None:
     for n in range(3):
         await house.issue(f"c{n}.example.org", f"c{n}.example.org")

@@ -71,18 +71,19 @@ def build(rooms: Rooms) -> AdminServices:
     documents = Documents(
         database, clock, Directory(database, clock), PolicyService(database, clock), rooms.feeds, rooms.catalogue
     )
+    approvals = approvals_of(
+        database,
+        clock,
+        rooms.access,
+        orders=rooms.orders,
+        feeds=rooms.feeds,
+        catalogue=rooms.catalogue,
+        subjects=finder,
+    )
     return AdminServices(
         clock=clock,
         access=rooms.access,
-        approvals=approvals_of(
-            database,
-            clock,
-            rooms.access,
-            orders=rooms.orders,
-            feeds=rooms.feeds,
-            catalogue=rooms.catalogue,
-            subjects=finder,
-        ),
+        approvals=approvals,
         bulk=BulkRevocations(database, clock),
         certificates=Certificates(database, clock, finder, rooms.issuance, rooms.catalogue),
         subjects=SubjectPages(database, clock, finder),
@@ -95,7 +96,7 @@ def build(rooms: Rooms) -> AdminServices:
         authorities=authorities,
         crls=Crls(database, clock, rooms.catalogue),
         keys=Keys(rooms.keys, clock),
-        health=HealthChecks(database, clock, authorities, rooms.interlock),
+        health=HealthChecks(database, clock, authorities, rooms.interlock, approvals),
         live=Live(Stream(database, clock), LedgerStore(database), rooms.ending),
         owner_uid=rooms.owner_uid,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import troth
+from troth.access.approvals.service import Approvals
 from troth.audit.store import LedgerStore
 from troth.kit.clock import Clock
 from troth.kit.errors import TrothError
@@ -23,7 +24,15 @@ _CHECKPOINT_AGE = timedelta(minutes=10)
 class HealthChecks:
     """See :class:`troth.web.services.HealthBook`."""
 
-    def __init__(self, database: Database, clock: Clock, authorities: Authorities, interlock: Interlock) -> None:
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        authorities: Authorities,
+        interlock: Interlock,
+        approvals: Approvals,
+    ) -> None:
+        self._approvals = approvals
         self._clock = clock
         self._ledger = LedgerStore(database)
         self._books = BookStore(database)
@@ -36,8 +45,22 @@ class HealthChecks:
             troth.__version__,
             self._clock.now(),
             (await self._processes(), await self._clocks(), await self._sequencing(), await self._crls(),
-             await self._points()),
+             await self._points(), await self._two_persons()),
         )  # fmt: skip
+
+    async def _two_persons(self) -> CheckView:
+        """Whether the rule can be met still: people leave, and then nothing dangerous can be done any more."""
+        rule, waiting = await self._approvals.rule(), await self._approvals.waiting()
+        words = f"{waiting} wait, under version {rule.version} of the rule" if rule.version else "no act asks for any"
+        for demand in rule.demands():
+            could = await self._approvals.eligible(demand)
+            if len(could) <= demand.approvals:
+                return CheckView(
+                    "Approvals", "warn",
+                    f"{words}; {demand.approvals} besides the proposer are asked, and only {len(could)} persons could: "
+                    f"{', '.join(could) or 'nobody'}",
+                )  # fmt: skip
+        return CheckView("Approvals", "ok", words)
 
     async def _processes(self) -> CheckView:
         roles = await self._books.roles()
