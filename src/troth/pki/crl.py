@@ -17,7 +17,7 @@ latter swaps the pointer to what is published only if that is what the builder s
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from cryptography import x509
@@ -320,7 +320,19 @@ class CrlPublisher:
             size=size,
             scope=scope,
         )
-        crl = Crl(authority.slug, shard, kind, number, scope.base_number, this_update, next_update, entries, size, b"")
+        crl = Crl(
+            authority.slug,
+            shard,
+            kind,
+            number,
+            scope.base_number,
+            this_update,
+            next_update,
+            entries,
+            size,
+            b"",
+            point=scope.point,
+        )
         return _Build(authority, crl, frame, runs, scope, standing, alive_at, scheduled)
 
     async def _sign(self, build: _Build, held: Held | None) -> tuple[bytes, bytes, CrlDigests]:
@@ -367,7 +379,4 @@ def _chunk_row(build: _Build, chunk: Chunk) -> tuple[object, ...]:
 
 def _signed(crl: Crl, head: bytes, tail: bytes, runs: tuple[bytes, ...], digests: CrlDigests, seconds: float) -> Crl:
     size = len(head) + sum(map(len, runs)) + len(tail)
-    return Crl(
-        crl.authority, crl.shard, crl.kind, crl.number, crl.base_number, crl.this_update, crl.next_update,
-        crl.entries, size, digests.identity, (head, *runs, tail), seconds,
-    )  # fmt: skip
+    return replace(crl, size=size, sha256=digests.identity, parts=(head, *runs, tail), build_seconds=seconds)

@@ -48,6 +48,7 @@ async def import_crl(database: Database, authority: Authority, der: bytes, clock
         len(encoded),
         hashlib.sha256(tbs_sha256 + parsed.signature).digest(),
         (encoded, b""),
+        point=point,
     )
     standing = await CrlStore(database).standing(authority.slug, 0)
     await database.commit(reserve_unit(crl, tbs_sha256, point, crl.this_update, True, clock.now()))

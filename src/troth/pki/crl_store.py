@@ -175,7 +175,7 @@ ADD_RESPONDER = Write(
 )
 
 _FACTS = """c.authority, c.shard, c.kind, c.number, c.base_number, c.this_update, c.next_update, c.entries, c.size,
-    c.sha256, c.build_seconds"""
+    c.sha256, c.build_seconds, c.point"""
 _NEWEST = f"""SELECT {_FACTS}, c.head, c.tail, c.chunks FROM crl_issue c
     WHERE c.authority = $1 AND c.shard = $2 AND c.kind = $3 AND c.state = 'published'
     ORDER BY c.number DESC LIMIT 1"""

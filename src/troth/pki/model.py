@@ -162,6 +162,7 @@ class Crl:
     Attributes:
         sha256: SHA-256 of its to-be-signed bytes' SHA-256 and its signature: names it as a hash over all of it would.
         base_number: of the complete CRL that a delta starts from.
+        point: URL of the distribution point that it is limited to; None covers everything.
         parts: its bytes, in pieces; empty when only the facts were asked for.
     """
 
@@ -177,6 +178,7 @@ class Crl:
     sha256: bytes
     parts: tuple[bytes, ...] = field(default=(), repr=False)
     build_seconds: float | None = field(default=None, compare=False)
+    point: str | None = None
 
     @property
     def der(self) -> bytes:

@@ -179,7 +179,6 @@ class CrlDuty:
             elif event.kind.startswith("authority."):
                 self._age_at = now
                 if event.kind == "authority.crls_changed":
-                    # Another distribution point is another scope: what is published covers it no more.
                     slug = event.data["slug"]
                     for shard in range(event.data["crl_shards"]):
                         self._want((slug, shard), now, scheduled=True)
@@ -205,7 +204,8 @@ class CrlDuty:
             newest = {(one.authority, one.shard): one for one in await self._crls.published() if one.kind == "full"}
             for shard in self._shards():
                 crl = newest.get(shard)
-                if crl is None or self._of_age(shard, crl):
+                # Another distribution point is another scope: what is published does not cover it.
+                if crl is None or crl.point != self._point(shard) or self._of_age(shard, crl):
                     self._want(shard, now, scheduled=True)
             for shard in self._duties.keys() - self._shards():
                 del self._duties[shard]
@@ -226,6 +226,10 @@ class CrlDuty:
 
     def _shards(self) -> set[Shard]:
         return {(slug, shard) for slug, one in self._known.items() for shard in range(one.crl_shards)}
+
+    def _point(self, shard: Shard) -> str | None:
+        authority = self._known[shard[0]]
+        return authority.urls.crl_of(shard[1]) if authority.crl_shards > 1 else None
 
     def _of_age(self, shard: Shard, crl: Crl) -> bool:
         age = (self._clock.now() - crl.this_update).total_seconds()

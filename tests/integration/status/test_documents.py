@@ -15,6 +15,7 @@ from tests.integration.status.conftest import Client, StatusHouse
 from tests.support.mint import new_spki
 from troth.kit.ids import new_id
 from troth.kit.settings import CrlSettings
+from troth.pki.crl_settings import set_crls
 from troth.status.publisher import CrlDuty, lease_name, publisher_of
 
 
@@ -192,3 +193,21 @@ async def test_metrics_are_for_this_machine_only(house: StatusHouse) -> None:
     async with httpx.AsyncClient(transport=transport, base_url="http://status") as far:
         assert (await far.get("/metrics")).status_code == 404
         assert (await far.get("/livez")).status_code == 200
+
+
+async def test_a_publisher_that_missed_a_new_cut_makes_crls_of_the_new_scope(
+    house: StatusHouse, client: Client
+) -> None:
+    await duty_of(house).ensure()
+    await crl_of(client, lambda _: True)
+    await set_crls(house.mint.database, house.mint.catalogue, "issuing", shards=2, deltas=False, actor="admin:a")
+    await house.effective()
+    house.tasks.append(asyncio.create_task(duty_of(house).run(house.stop)))
+
+    def limited(crl: x509.CertificateRevocationList) -> bool:
+        return any(isinstance(extension.value, x509.IssuingDistributionPoint) for extension in crl.extensions)
+
+    await crl_of(client, limited)
+    async with asyncio.timeout(10):
+        while (await client.http.get("/crl/issuing/1.crl")).status_code != 200:
+            await asyncio.sleep(0.05)
