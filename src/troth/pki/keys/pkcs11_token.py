@@ -102,6 +102,10 @@ class Pkcs11Token:
         """The public half as the token shows it, if the private half is there, too. Raises KeyUnavailable."""
         return self._call(lambda: self._public_key(handle))
 
+    def evidence(self, handle: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+        """What the token says of a key now, read again: (attribute, value). Raises KeyUnavailable."""
+        return self._call(lambda: self._using(handle, _told) + self._login.about())
+
     def sign(self, handle: Mapping[str, str], algorithm: KeyAlgorithm, content: bytes, *, digested: bool) -> bytes:
         """The signature over what ``content`` is the digest of (Ed25519: over ``content``). Raises KeyUnavailable."""
         return self._call(lambda: self._using(handle, lambda key: _sign(key, algorithm, content)))
@@ -136,8 +140,8 @@ class Pkcs11Token:
                 public.destroy()
                 private.destroy()
                 raise KeyUnavailable(KEY_EVIDENCE, f"not as asked for: {', '.join(wanting)}")
-            told = tuple((name, str(value).lower()) for name, value in evidence.items())
-            return Made({"label": key_id, "id": _object_id(key_id).hex()}, _spki(public), told + self._login.about())
+            handle = {"label": key_id, "id": _object_id(key_id).hex()}
+            return Made(handle, _spki(public), _told(private) + self._login.about())
         except (pkcs11.PKCS11Error, RuntimeError) as error:
             self._forget()
             raise CustodianDown(CUSTODIAN_UNAVAILABLE, f"the token made no key: {name_of(error)}") from error
@@ -245,6 +249,10 @@ def _evidence(private: Any) -> dict[str, bool | None]:
         except pkcs11.PKCS11Error:
             found[name] = None
     return found
+
+
+def _told(private: Any) -> tuple[tuple[str, str], ...]:
+    return tuple((name, str(value).lower()) for name, value in _evidence(private).items())
 
 
 def _spki(public: Any) -> bytes:
