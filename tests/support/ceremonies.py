@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +132,6 @@ class Present:
 
     office: Office
     names: tuple[str, ...]
-    directory: str = "root"
     told: list[str] = field(default_factory=list)
 
     def tell(self, text: str) -> None:
@@ -140,15 +139,11 @@ class Present:
 
     def secret(self, listed: ShareSet) -> bytearray:
         """As the command does it: age files, identities, words."""
-        found = sorted(self.office.directory.rglob("*.age"))
+        lists = [path for path in self.office.directory.rglob("shares.json") if listed.set_id in path.read_text()]
+        found = sorted((lists[0].parent / "shares").glob("*.age"))
         files = [path for path in found if any(path.stem.endswith(name.lower()) for name in self.names)]
         identities = [self.office.identities[name] for name in self.names]
         return combine(listed, read_shares(listed, files, identities))
 
     def consent(self, digest: bytes) -> None:
         self.told.append(f"agreed to {digest.hex()}")
-
-
-def later(days: int) -> str:
-    """An ISO time after the tests' present."""
-    return (NOW + timedelta(days=days)).isoformat()

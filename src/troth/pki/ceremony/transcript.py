@@ -1,8 +1,8 @@
 """The sealed record of a ceremony: canonical JSON lines, each bound to the one before it.
 
 A line is ``{"at", "data", "kind", "prev", "seq"}``; ``prev`` is the SHA-256 of the line before, for the first one of
-the plan's digest. The last line, ``sealed``, carries the SHA-256 of all that came before and an Ed25519 signature over
-it by a key of this session. That key lives in the memory of one process; its fingerprint stands in the first line of
+the plan's digest. The last line, ``sealed``, carries the SHA-256 of all that came before, and an Ed25519 signature
+over it and the time by a key of this session. That key lives in the memory of one process; its fingerprint stands in the first line of
 its session and is read aloud and written down on the paper script, and there is the trust: whoever has the paper can
 prove the file. The authority's key does not sign transcripts. It signs certificates and CRLs, and a key that signs
 one more kind of thing is one more thing to be tricked into.
@@ -75,7 +75,12 @@ class Transcript:
 
     def note(self, kind: str, data: dict[str, Json]) -> None:
         """Add a line, durably."""
-        at = self._clock.now().astimezone(UTC).isoformat(timespec="milliseconds")
+        self._write(self._now(), kind, data)
+
+    def _now(self) -> str:
+        return self._clock.now().astimezone(UTC).isoformat(timespec="milliseconds")
+
+    def _write(self, at: str, kind: str, data: dict[str, Json]) -> None:
         line = canonical_json({"at": at, "data": data, "kind": kind, "prev": self._prev.hex(), "seq": self._seq})
         handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         try:
@@ -87,9 +92,10 @@ class Transcript:
 
     def seal(self) -> bytes:
         """Sign what was written; answers the digest that was signed."""
-        digest = self._prev
-        signature = b64encode(self._key.sign(_CONTEXT + digest)).decode()
-        self.note("sealed", {"digest": digest.hex(), "session_key": self.session_key, "signature": signature})
+        digest, at = self._prev, self._now()
+        told: dict[str, Json] = {"digest": digest.hex(), "session_key": self.session_key}
+        signature = b64encode(self._key.sign(_CONTEXT + canonical_json({**told, "at": at}))).decode()
+        self._write(at, "sealed", {**told, "signature": signature})
         return digest
 
 
@@ -141,7 +147,10 @@ def prove(content: bytes) -> Proved:
         if any(line["data"]["plan_sha256"] != plan.hex() for line in begun):
             raise TranscriptRefused(TRANSCRIPT, "it tells of two plans")
         signature = b64decode(last["data"]["signature"], validate=True)
-        Ed25519PublicKey.from_public_bytes(bytes.fromhex(key)).verify(signature, _CONTEXT + digest)
+        if b64encode(signature).decode() != last["data"]["signature"]:
+            raise TranscriptRefused(TRANSCRIPT, "the signature is not in its one encoding")
+        told = {"digest": last["data"]["digest"], "session_key": key, "at": last["at"]}
+        Ed25519PublicKey.from_public_bytes(bytes.fromhex(key)).verify(signature, _CONTEXT + canonical_json(told))
         outputs = done["data"]["files"]
         if not all(isinstance(name, str) and isinstance(value, str) for name, value in outputs.items()):
             raise TranscriptRefused(TRANSCRIPT, "its list of outputs cannot be read")
