@@ -21,6 +21,7 @@ from troth.pki.ceremony.plan import Plan
 from troth.pki.ceremony.proof import prove_results
 
 PRESENT = ("Anna", "Cleo", "Emil")
+SIGNING = "signing_function"
 #: Everything by which a ceremony changes the disk or uses a key.
 TOUCHED = ("fsync", "replace", "rename", "write", "mkdir")
 
@@ -43,17 +44,17 @@ def break_at(count: int, how: str) -> list[int]:
 
         return call
 
-    os.fsync = lambda _: None  # type: ignore[assignment]  # a killed process loses nothing that the kernel has
+    setattr(os, "fsync", lambda _: None)  # noqa: B010 - a killed process loses nothing that the kernel has
     for name in TOUCHED:
         setattr(os, name, wrapped(getattr(os, name)))
-    real_sign = custody.signing_function
-    custody.signing_function = lambda key: wrapped(real_sign(key))  # type: ignore[assignment]
+    real_sign = getattr(custody, SIGNING)
+    setattr(custody, SIGNING, lambda key: wrapped(real_sign(key)))
     return left
 
 
 def note_signatures(log: Path) -> None:
     """Write down what is signed before it is."""
-    real = custody.signing_function
+    real = getattr(custody, SIGNING)
 
     def signing_function(key: Any) -> Callable[[bytes], bytes]:
         sign = real(key)
@@ -61,11 +62,11 @@ def note_signatures(log: Path) -> None:
         def noted(message: bytes) -> bytes:
             with log.open("a") as file:
                 file.write(message.hex() + "\n")
-            return sign(message)
+            return bytes(sign(message))
 
         return noted
 
-    custody.signing_function = signing_function
+    setattr(custody, SIGNING, signing_function)
 
 
 def forked(act: Callable[[], None]) -> int:
@@ -100,7 +101,7 @@ def attempt(office: Office, plan: Plan, log: Path, count: int, how: str) -> int:
 def main() -> None:
     """See the module."""
     base, kind, how = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
-    os.fsync = lambda _: None  # type: ignore[assignment]
+    setattr(os, "fsync", lambda _: None)  # noqa: B010
     rooted = Office(base / "rooted")
     rooted.directory.mkdir()
     # Once for all: linter and program digest are in memory before the forks.
@@ -119,7 +120,7 @@ def main() -> None:
         first = attempt(office, plan, log, count, how)
         ended = first == 0
         whole_before = directory.exists()
-        again = forked(lambda office=office, plan=plan, log=log: (note_signatures(log), office.hold(plan, *PRESENT)))  # type: ignore[misc]
+        again = attempt(office, plan, log, 10_000, how)
         proved, beside = prove_results(directory / "transcript.jsonl")
         signed = log.read_text().split() if log.exists() else []
         line = {

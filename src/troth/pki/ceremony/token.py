@@ -23,6 +23,7 @@ from troth.pki.keys.errors import KEY_GONE, PIN_REFUSED, CustodianDown, KeyUnava
 from troth.pki.keys.pins import FILE, UNSEAL, PinSource
 from troth.pki.keys.pkcs11_library import Library, Login, api, name_of
 from troth.pki.keys.pkcs11_token import Pkcs11Token
+from troth.pki.prehash import new_digest
 
 _SECONDS = 60.0
 
@@ -85,11 +86,20 @@ def opened_key(
     token: Pkcs11Token, handle: Mapping[str, str], spki: bytes, evidence: tuple[tuple[str, str], ...]
 ) -> OpenKey:
     """A key in a token whose session is open."""
-    algorithm = public_algorithm(load_public(spki))
+    public = load_public(spki)
+    algorithm = public_algorithm(public)
+
+    def sign(message: bytes) -> bytes:
+        digest = new_digest(public)
+        if digest is None:
+            return token.sign(handle, algorithm, message, digested=False)
+        digest.update(message)
+        return token.sign(handle, algorithm, digest.digest(), digested=True)
+
     return OpenKey(
         algorithm,
-        load_public(spki),
-        lambda message: token.sign(handle, algorithm, spki, message),
+        public,
+        sign,
         evidence,
         handle["label"],
         token.close,

@@ -2,10 +2,10 @@
 
 A line is ``{"at", "data", "kind", "prev", "seq"}``; ``prev`` is the SHA-256 of the line before, for the first one of
 the plan's digest. The last line, ``sealed``, carries the SHA-256 of all that came before, and an Ed25519 signature
-over it and the time by a key of this session. That key lives in the memory of one process; its fingerprint stands in the first line of
-its session and is read aloud and written down on the paper script, and there is the trust: whoever has the paper can
-prove the file. The authority's key does not sign transcripts. It signs certificates and CRLs, and a key that signs
-one more kind of thing is one more thing to be tricked into.
+over it and the time by a key of this session. That key lives in the memory of one process. It is read aloud, and
+written down on the paper script, and there is the trust: whoever has the paper can prove the file. The authority's key
+does not sign transcripts: it signs certificates and CRLs, and a key that signs one more kind of thing is one more thing
+to be tricked into.
 
 A ceremony that was cut short goes on in the same file with a new session.
 """
