@@ -7,9 +7,10 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
+from troth.cli.api import Api
 from troth.cli.ceremony_desk import People, put, spoken, title_of
 from troth.cli.ceremony_shares import app as shares_app
-from troth.cli.options import Output
+from troth.cli.options import Data, Output
 from troth.cli.show import as_json, facts, plain
 from troth.kit.clock import SystemClock
 
@@ -116,6 +117,36 @@ def verify(
         print(f"  not here: {plain(name)}")
     if not session_key:
         print("  Give the session's key from the paper with --session-key to prove who sealed it.")
+    return 0
+
+
+@app.command(name="import")
+def import_(
+    directory: Annotated[Path, Parameter(help="The results of the ceremony, transcript.jsonl among them.")],
+    *,
+    session_key: Annotated[str, Parameter(help="The key of the session, as it was written down on paper.")] = "",
+    slug: Annotated[str, Parameter(help="Short name of a new authority.")] = "",
+    key: Annotated[str, Parameter(help="Key of this signer that an issuing certificate is for.")] = "",
+    data: Data = None,
+    output: Output = "text",
+) -> int:
+    """Take the results to the online Troth: record the ceremony, publish its CRL, or add the authority it made.
+
+    Binding a signer's key to its certificate (--key) is for the data directory's owner alone, and happens once.
+    """
+    from troth.cli.ceremony_import import bind_key, payload_of
+
+    payload = payload_of(directory, session_key, slug)
+    if key:
+        bind_key(directory, key, data)
+    done = Api.at(data).post("/ceremonies", payload)
+    if output == "json":
+        return as_json(done)
+    if "proposal" in done:
+        print(f"Proposed; it waits for approval: {plain(done['page'])}")
+        return 0
+    about = f", authority {plain(done['authority'])}" if done["authority"] else ""
+    print(f"Recorded in the ledger: ceremony {plain(done['ceremony'])}{about}{' added' if done['added'] else ''}.")
     return 0
 
 

@@ -218,6 +218,7 @@ _SENTENCES: Mapping[str, str] = {
     "ocsp.responder_renewed": "Renewed the OCSP responder of {authority}",
     "signal.unresolved": "{feed} reported {kind} about somebody unknown: {whom}",
     "subject.alarm": "Alarm: {feed} reported {kind} about {name}, which is protected",
+    "ceremony.recorded": "Recorded the ceremony {title}",
     "authority.added": "Added the {kind} authority {name}",
     "enforcement.frozen": "Froze enforcement{note}",
     "enforcement.unfrozen": "Unfroze enforcement",

@@ -18,6 +18,7 @@ from troth.trust.policy_service import PolicyService
 from troth.trust.subjects import Subjects
 from troth.web.acts.authorities import AuthorityStateChange
 from troth.web.acts.bulk import RevokeMany
+from troth.web.acts.ceremonies import CeremonyImport, KeyList
 from troth.web.acts.documents import DirectoryApply, FeedGrant, PolicyApply, ProfileApply
 from troth.web.acts.enforcement import StagedApproval, Unfreeze
 from troth.web.acts.feeds import FeedResume, FeedSecret
@@ -32,6 +33,7 @@ def approvals_of(
     feeds: FeedDesk,
     catalogue: Catalogue,
     subjects: Subjects,
+    keys: KeyList | None = None,
     more: dict[str, Executor] | None = None,
 ) -> Approvals:
     """The two-person rule over the real rooms. ``more``: further kinds of act."""
@@ -52,6 +54,7 @@ def approvals_of(
         "staged.approve": StagedApproval(database, orders),
         "certificate.revoke_many": RevokeMany(BulkRevocations(database, clock), subjects),
         "authority.state": AuthorityStateChange(database, catalogue),
+        "ceremony.import": CeremonyImport(database, clock, catalogue, keys),
         **(more or {}),
     }
     executors["rule.change"] = RuleChange(database, clock, lambda: tuple(sorted(executors)))

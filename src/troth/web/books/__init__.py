@@ -79,6 +79,7 @@ def build(rooms: Rooms) -> AdminServices:
         feeds=rooms.feeds,
         catalogue=rooms.catalogue,
         subjects=finder,
+        keys=rooms.keys,
     )
     return AdminServices(
         clock=clock,

@@ -1,0 +1,155 @@
+"""Taking in what an offline ceremony has made."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode
+from binascii import Error as Base64Error
+from collections.abc import Mapping
+from typing import Any, ClassVar, Protocol
+
+from cryptography import x509
+
+from troth.access.approvals.acts import text
+from troth.access.approvals.errors import PAYLOAD_INVALID, ApprovalRefused
+from troth.access.approvals.model import Order, Preview
+from troth.access.model import Principal
+from troth.access.roles import Permission
+from troth.kit.canonical import Json
+from troth.kit.clock import Clock
+from troth.pki.authorities import Authority
+from troth.pki.authority_store import AuthorityStore
+from troth.pki.catalogue import Catalogue, add_authority
+from troth.pki.ceremony.errors import NOT_IMPORTED, TranscriptRefused
+from troth.pki.ceremony.plan import Ceremony
+from troth.pki.ceremony.record import Brought, certificate_of, issuer_of, read_brought, recorded
+from troth.pki.crl_import import import_crl
+from troth.pki.keys.model import KeyMetadata
+from troth.store.pool import Database
+from troth.store.unit import Unit
+
+_SLUG = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")
+
+
+class KeyList(Protocol):
+    """What the signer tells of its keys."""
+
+    async def list_keys(self) -> list[KeyMetadata]:
+        """All of them."""
+        ...
+
+
+class CeremonyImport:
+    """``ceremony.import``: record a ceremony; publish its CRL, or take in the authority that it certified.
+
+    Payload: ``transcript`` (text), ``result`` (text of result.json), ``made`` (base64 of certificate.der or crl.der),
+    ``session_key`` (hex, as on paper; may be empty), ``slug`` (of a new authority; else empty).
+    """
+
+    # Who can add an authority can have anything trusted: that is the administrators' alone.
+    permission: ClassVar = Permission.ACCESS_MANAGE
+    secret: ClassVar = False
+
+    def __init__(self, database: Database, clock: Clock, catalogue: Catalogue, keys: KeyList | None) -> None:
+        self._database = database
+        self._clock = clock
+        self._catalogue = catalogue
+        self._keys = keys
+
+    async def preview(self, payload: Mapping[str, Any], by: Principal) -> Preview:
+        """See :class:`~troth.access.approvals.model.Executor`."""
+        brought = _brought(payload)
+        proved = brought.proved
+        lines = [
+            f"Ceremony: {proved.ceremony}, {proved.title}, sealed {proved.sealed_at:%Y-%m-%d %H:%M:%S} UTC",
+            f"Session key: {proved.session_key}",
+            f"Plan: {proved.plan.hex()}",
+        ]
+        authority, added = await self._authority(brought, payload)
+        if brought.kind is Ceremony.ROOT_CRL and authority is not None:
+            crl = x509.load_der_x509_crl(brought.made)
+            lines.append(
+                f"Publishes a CRL of {authority.slug} with {len(crl)} entries, good until {crl.next_update_utc}"
+            )
+        elif added and authority is not None:
+            classes = ", ".join(authority.issuer_classes)
+            lines.append(f"Adds the {authority.kind} authority {authority.slug}{f' for {classes}' if classes else ''}")
+        state: Json = {
+            "authorities": sorted(self._catalogue.authorities),
+            "transcript": brought.transcript_sha256.hex(),
+        }
+        return Preview(f"Take in the ceremony {proved.title}", tuple(lines), state)
+
+    async def execute(self, payload: Mapping[str, Any], order: Order) -> Json:
+        """See :class:`~troth.access.approvals.model.Executor`."""
+        brought = _brought(payload)
+        authority, added = await self._authority(brought, payload)
+        actor, slug = order.by.actor, None if authority is None else authority.slug
+        if authority is not None and brought.kind is Ceremony.ROOT_CRL:
+            await import_crl(self._database, authority, brought.made, self._clock)
+        unit = Unit()
+        if authority is not None and added:
+            add_authority(unit, authority, actor=actor)
+        unit.record(recorded(brought, actor, slug))
+        await self._database.commit(unit.absorb(order.unit))
+        await self._catalogue.refresh()
+        return {"ceremony": brought.proved.ceremony, "authority": slug, "added": added}
+
+    async def _authority(self, brought: Brought, payload: Mapping[str, Any]) -> tuple[Authority | None, bool]:
+        """What the ceremony is about here, and whether it is to be added."""
+        await self._catalogue.refresh()
+        known = self._catalogue.authorities
+        match brought.kind:
+            case Ceremony.KEY:
+                return None, False
+            case Ceremony.ROOT_CRL:
+                return issuer_of(brought, known.values()), False
+            case Ceremony.CROSS_CERTIFICATE:
+                issuer = issuer_of(brought, known.values())
+                certificate_of(brought, issuer)
+                return issuer, False
+        parent = issuer_of(brought, known.values()) if brought.kind is Ceremony.INTERMEDIATE else None
+        return await self._made(brought, parent, str(payload.get("slug") or "")), True
+
+    async def _made(self, brought: Brought, parent: Authority | None, slug: str) -> Authority:
+        if not _SLUG.match(slug):
+            raise TranscriptRefused(NOT_IMPORTED, "name the new authority with --slug: lower-case, digits and hyphens")
+        certificate = certificate_of(brought, parent)
+        base = await self._base()
+        return Authority(
+            slug=slug,
+            name=str(certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)[0].value),
+            kind="root" if parent is None else "issuing",
+            parent=None if parent is None else parent.slug,
+            certificate=brought.made,
+            key_id=None if parent is None else await self._key_id(brought.made),
+            state="active",
+            trial=False,
+            ca_issuers_url=f"{base}/ca/{slug}.cer",
+            ocsp_url=None if parent is None else f"{base}/ocsp/{slug}",
+            crl_url=f"{base}/crl/{slug}.crl",
+            created_at=self._clock.now(),
+            issuer_classes=brought.result.issuer_classes,
+        )
+
+    async def _key_id(self, certificate: bytes) -> str:
+        for key in [] if self._keys is None else await self._keys.list_keys():
+            if key.certificate == certificate:
+                return key.key_id
+        raise TranscriptRefused(NOT_IMPORTED, "no key of this signer is bound to the certificate")
+
+    async def _base(self) -> str:
+        """Where this installation serves certificates and CRLs."""
+        for authority in await AuthorityStore(self._database).authorities():
+            if authority.crl_url is not None and "/crl/" in authority.crl_url:
+                return authority.crl_url.rsplit("/crl/", 1)[0]
+        raise TranscriptRefused(NOT_IMPORTED, "this installation serves no CRL yet")
+
+
+def _brought(payload: Mapping[str, Any]) -> Brought:
+    try:
+        made = b64decode(text(payload, "made"), validate=True) if payload.get("made") else b""
+    except (Base64Error, ValueError) as error:
+        raise ApprovalRefused(PAYLOAD_INVALID, "made is base64") from error
+    transcript, result = text(payload, "transcript").encode(), text(payload, "result").encode()
+    return read_brought(transcript, result, made, str(payload.get("session_key") or ""))
