@@ -1,8 +1,9 @@
 """What may need approval, kind by kind: who previews it and who does it.
 
 The two-person rule (:mod:`troth.access.approvals`) knows of no policies, feeds or certificates; here each kind of act
-is told to it. ``documents`` (policies, profiles, feeds, directories), ``feeds``, ``enforcement``, ``bulk`` and
-``authorities``; ``wiring`` makes them all; acts on accounts and the rule are in :mod:`troth.access.approvals.acts`.
+is told to it. ``documents`` (policies, profiles, feeds, directories), ``feeds``, ``enforcement``, ``bulk``,
+``authorities`` and ``ceremonies``; ``wiring`` makes them all; acts on accounts and the rule are in
+:mod:`troth.access.approvals.acts`.
 """
 
 from __future__ import annotations
@@ -13,5 +14,6 @@ KINDS = frozenset(
         "role.grant", "account.disable", "account.enable", "account.remove", "person.change", "rule.change",
         "policy.apply", "profile.apply", "directory.apply", "feed.grant", "feed.secret", "feed.resume",
         "enforcement.unfreeze", "staged.approve", "certificate.revoke_many", "authority.state",
+        "ceremony.import",
     }
 )  # fmt: skip
