@@ -242,3 +242,15 @@ async def test_lifespan_is_answered() -> None:
 
     await lane_of(("/a", echo))({"type": "lifespan"}, receive, send)
     assert [message["type"] for message in sent] == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+
+
+async def test_an_answer_in_pieces_has_the_length_of_all_and_head_has_none_of_them() -> None:
+    async def large(_request: Request) -> Response:
+        return Response(200, b"head", more=(b"one", b"two"))
+
+    lane = Lane([Route("/", {"GET": large, "HEAD": large}, permission="public")])
+    whole = await ask(lane)
+    assert (whole.body, whole.headers[b"content-length"]) == (b"headonetwo", b"10")
+    assert [message["more_body"] for message in whole.messages[1:]] == [True, True, False]
+    bare = await ask(lane, "HEAD")
+    assert (bare.body, bare.headers[b"content-length"]) == (b"", b"10")
