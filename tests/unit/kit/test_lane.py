@@ -248,7 +248,7 @@ async def test_an_answer_in_pieces_has_the_length_of_all_and_head_has_none_of_th
     async def large(_request: Request) -> Response:
         return Response(200, b"head", more=(b"one", b"two"))
 
-    lane = Lane([Route("/", {"GET": large, "HEAD": large}, permission="public")])
+    lane = Lane([Route("/", {"GET": large, "HEAD": large}, permission="public")], leak_nothing)
     whole = await ask(lane)
     assert (whole.body, whole.headers[b"content-length"]) == (b"headonetwo", b"10")
     assert [message["more_body"] for message in whole.messages[1:]] == [True, True, False]
