@@ -15,6 +15,7 @@ from tests.support.signing import authority_certificate, crl_tbs, leaf_tbs
 from troth.kit.clock import FakeClock, SystemClock
 from troth.kit.ids import new_id
 from troth.pki import algorithms
+from troth.pki.crl_der import split_tbs
 from troth.pki.keys.algorithm import (
     KeyAlgorithm,
     generate_private_key,
@@ -129,6 +130,19 @@ async def test_leaves_crls_and_health_of_a_key_elsewhere_verify(signer: Running)
         crl = crl_tbs(ca.public_key, NOW)
         algorithms.verify(public, await worker.sign_crl(ca.key_id, crl), crl)
         await worker.health(ca.key_id)
+
+
+async def test_a_crl_in_pieces_is_signed_by_a_key_elsewhere(signer: Running) -> None:
+    ca = await authority(signer)
+    tbs = crl_tbs(ca.public_key, NOW, revoked=40)
+    frame, entries = split_tbs(tbs)
+
+    async def commit() -> None:
+        return None
+
+    async with signer.client("worker") as worker:
+        signature = await worker.sign_crl_stream(ca.key_id, frame, [entries], commit)
+    algorithms.verify(algorithms.load_public(ca.public_key), signature, tbs)
 
 
 async def test_a_token_that_hangs_holds_up_its_own_keys_alone(signer: Running) -> None:
