@@ -43,7 +43,7 @@ class Bench:
         return Keyring.open(self.data, self.clock, self.settings, backends=self.backends())
 
 
-def google_backend(service: KeyService, timeout: float = 0.5) -> GoogleKms:
+def google_backend(service: KeyService, timeout: float = 20.0) -> GoogleKms:
     """The product's backend, speaking to ``service`` over HTTP."""
 
     def connect() -> Any:
@@ -61,7 +61,7 @@ def google_backend(service: KeyService, timeout: float = 0.5) -> GoogleKms:
     return GoogleKms(RING, timeout=timeout, connect=connect)
 
 
-def azure_backend(service: KeyService, timeout: float = 0.5) -> AzureVault:
+def azure_backend(service: KeyService, timeout: float = 20.0) -> AzureVault:
     """The product's backend, whose SDK's transport goes to ``service`` where it would go to the vault."""
 
     def connect() -> Any:
