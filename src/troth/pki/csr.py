@@ -15,7 +15,7 @@ from cryptography.x509.oid import NameOID
 
 from troth.pki.algorithms import PublicKey
 from troth.pki.errors import CSR_CA, CSR_MALFORMED, CSR_SIGNATURE, KEY_UNSUPPORTED, CsrRefused, KeyRefused
-from troth.pki.keycheck import CURVES, CheckedKey, check_key
+from troth.pki.keycheck import CURVES, CheckedKey, check_offered
 from troth.pki.names import GeneralNames, canonical_names, names_of
 
 MAX_BYTES = 16_384
@@ -55,7 +55,7 @@ def parse_csr(data: bytes) -> SigningRequest:
     if isinstance(public, ec.EllipticCurvePublicKey) and public.curve.name not in CURVES:
         raise KeyRefused(KEY_UNSUPPORTED, f"curve {public.curve.name} is not accepted")
     # The key before the signature: verifying with a 16,384-bit modulus is work done for a stranger.
-    key = check_key(public)
+    key = check_offered(public)
     try:
         genuine = csr.is_signature_valid
     except Exception as error:

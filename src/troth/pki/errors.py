@@ -42,8 +42,35 @@ KEY_WEAK = reason(
 )
 KEY_COMPROMISED = reason(
     "pki.key.compromised",
-    "a certificate for this key was revoked because the key is in other hands",
+    "the key is known to be in other hands, or weak, and is blocked",
     fix="Make a new key; this one will never be certified again.",
+)
+KEY_PUBLISHED = reason(
+    "pki.key.published",
+    "the private key is published: in a standard, a test suite or a list of keys that anybody can make",
+    fix="Make a new key with a current library, on a machine with a sound random generator.",
+)
+KEY_PROOF_MALFORMED = reason(
+    "pki.key.proof_malformed",
+    "the proof of compromise cannot be read",
+    fix="Send one PKCS#10 request (DER or PEM) signed with the key in question.",
+)
+KEY_PROOF_WRONG = reason(
+    "pki.key.proof_wrong",
+    "the request is no proof of compromise",
+    fix="Sign a request whose subject is CN=Proof of Key Compromise and nothing else: openssl req -new -key KEY "
+    "-subj '/CN=Proof of Key Compromise'.",
+)
+KEY_UNREADABLE = reason(
+    "pki.key.unreadable",
+    "there is no public key to be found in what was given",
+    fix="Give a certificate, a request or a public key (DER or PEM), or the SHA-256 of a SubjectPublicKeyInfo.",
+)
+KEY_BLOCK_MANY = reason(
+    "pki.key.block_many",
+    "blocking this key would revoke many certificates at once",
+    fix="Look at what it would hit, and confirm that number.",
+    status=409,
 )
 PROFILE_MALFORMED = reason(
     "pki.profile.malformed",

@@ -1,8 +1,9 @@
 """Is this public key of an accepted kind, and free of the weaknesses that are cheap to see?
 
-Checked: size and exponent whitelist, small prime factors, close primes (Fermat), the ROCA fingerprint. Points of
-elliptic curves are validated by cryptography when it loads them; an Ed25519 or ML-DSA key has nothing to check but
-its length, which is its kind.
+Checked: size and exponent whitelist, small prime factors, close primes (Fermat), the ROCA fingerprint, and where a
+key comes in from outside whether its private half is published (``published``). Points of elliptic curves are validated
+by cryptography when it loads them; an Ed25519 or ML-DSA key has nothing to check but its length, which is its kind.
+Whether somebody has *reported* the key is the database's business (``blocked``).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from troth.pki import algorithms
 from troth.pki.errors import KEY_UNSUPPORTED, KEY_WEAK, KeyRefused
+from troth.pki.published import refuse_published
 
 #: Kinds by name, as profiles list them. RSA of other sizes between the bounds counts as the next smaller kind.
 KINDS = (
@@ -65,6 +67,8 @@ class CheckedKey:
 def check_key(key: algorithms.PublicKey) -> CheckedKey:
     """``key`` if it is accepted. Raises KeyRefused with the weakness named."""
     if isinstance(key, ec.EllipticCurvePublicKey):
+        if key.curve.name not in CURVES:
+            raise KeyRefused(KEY_UNSUPPORTED, f"curve {key.curve.name} is not accepted")
         kind = CURVES[key.curve.name]
     elif isinstance(key, rsa.RSAPublicKey):
         kind = _check_rsa(key.public_numbers())
@@ -74,8 +78,15 @@ def check_key(key: algorithms.PublicKey) -> CheckedKey:
     return CheckedKey(kind, spki, hashlib.sha256(spki).digest())
 
 
+def check_offered(key: algorithms.PublicKey) -> CheckedKey:
+    """As :func:`check_key`, for a key from outside: one whose private half is published is refused, too."""
+    checked = check_key(key)
+    refuse_published(key, checked.sha256)
+    return checked
+
+
 def check_spki(spki: bytes) -> CheckedKey:
-    """As :func:`check_key`, from DER of at most 4,096 bytes."""
+    """As :func:`check_offered`, from DER of at most 4,096 bytes."""
     if len(spki) > 4096:
         raise KeyRefused(KEY_UNSUPPORTED, "the public key is longer than 4,096 bytes")
     try:
@@ -83,7 +94,7 @@ def check_spki(spki: bytes) -> CheckedKey:
     except Exception as error:
         # cryptography raises ValueError, TypeError and UnsupportedAlgorithm for hostile keys, by version.
         raise KeyRefused(KEY_UNSUPPORTED, "the public key cannot be read or its kind is not accepted") from error
-    return check_key(key)
+    return check_offered(key)
 
 
 def _check_rsa(numbers: rsa.RSAPublicNumbers) -> str:

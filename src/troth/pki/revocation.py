@@ -51,7 +51,15 @@ class OfSubject:
     except_profiles: Collection[str] = ()
 
 
-Target: TypeAlias = OfCertificate | OfSubject
+@dataclass(frozen=True, slots=True)
+class OfKey:
+    """Live certificates of a key, ``limit`` at most; such as are revoked for its compromise already are left out."""
+
+    spki_sha256: bytes
+    limit: int = 100
+
+
+Target: TypeAlias = OfCertificate | OfSubject | OfKey
 Change: TypeAlias = Callable[[Unit, StatusRow], None]
 
 
@@ -129,6 +137,8 @@ def _each(unit: Unit, target: Target, at: datetime, change: Change) -> Unit:
             if row is None:
                 raise RevocationRefused(CERTIFICATE_UNKNOWN, f"no certificate {target.certificate_id}")
             rows = [row]
+        elif isinstance(target, OfKey):
+            rows = await store.lock_live_of_key(target.spki_sha256, at=at, limit=target.limit)
         else:
             rows = await store.lock_live_of_subject(
                 target.subject_id, at=at, except_profiles=sorted(target.except_profiles)

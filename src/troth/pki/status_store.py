@@ -67,6 +67,10 @@ _LOCK_LIVE_OF_SUBJECT = f"""SELECT {_COLUMNS} FROM certificate c
     WHERE c.id IN (SELECT certificate_id FROM certificate_subject WHERE subject_id = $1)
       AND c.state <> 'burnt' AND c.not_after >= $2 AND c.profile <> ALL($3::text[])
     ORDER BY c.id FOR UPDATE"""
+_LOCK_LIVE_OF_KEY = f"""SELECT {_COLUMNS} FROM certificate c
+    WHERE c.spki_sha256 = $1 AND c.state <> 'burnt' AND c.not_after >= $2
+      AND NOT (c.status = 'revoked' AND c.revocation_reason = 1)
+    ORDER BY c.id LIMIT $3 FOR UPDATE"""
 _CAUSES = "SELECT certificate_id, cause FROM certificate_hold WHERE certificate_id = ANY($1::uuid[]) ORDER BY cause"
 _SUBJECTS = "SELECT certificate_id, subject_id FROM certificate_subject WHERE certificate_id = ANY($1::uuid[])"
 # A process that never wrote its row in `instance` is judged by age alone.
@@ -112,6 +116,10 @@ class StatusStore:
         """A subject's certificates that are not burnt nor expired at ``at``, reserved ones included, by id."""
         rows = await self._reader.fetch(_LOCK_LIVE_OF_SUBJECT, subject_id, at, list(except_profiles))
         return await self._complete(rows)
+
+    async def lock_live_of_key(self, spki_sha256: bytes, *, at: datetime, limit: int) -> list[StatusRow]:
+        """A key's certificates as above, but for those revoked as compromised already; ``limit`` at most."""
+        return await self._complete(await self._reader.fetch(_LOCK_LIVE_OF_KEY, spki_sha256, at, limit))
 
     async def _complete(self, rows: Sequence[Row]) -> list[StatusRow]:
         ids = [row["id"] for row in rows]

@@ -59,12 +59,13 @@ RESERVE = Claim(
     rank=60,
 )
 
-#: No certificate for this key was revoked because the key is in other hands.
+#: The key is not blocked, and no certificate for it was revoked because it is in other hands.
 KEY_SOUND = Guard(
     "certificate_key_sound",
     """SELECT i.n FROM unnest($1::int[], $2::bytea[]) AS i(n, spki_sha256) WHERE NOT EXISTS (
            SELECT 1 FROM certificate c
-           WHERE c.spki_sha256 = i.spki_sha256 AND c.status = 'revoked' AND c.revocation_reason = 1)""",
+           WHERE c.spki_sha256 = i.spki_sha256 AND c.status = 'revoked' AND c.revocation_reason = 1)
+         AND NOT EXISTS (SELECT 1 FROM blocked_key b WHERE b.spki_sha256 = i.spki_sha256)""",
     ("bytea",),
     rank=59,
 )

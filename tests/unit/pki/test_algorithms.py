@@ -17,7 +17,7 @@ from troth.kit.ids import new_id
 from troth.pki import algorithms, ocsp
 from troth.pki.crl_der import crl_der, crl_tbs
 from troth.pki.csr import parse_csr
-from troth.pki.keycheck import KINDS, check_key, check_spki
+from troth.pki.keycheck import KINDS, check_key
 from troth.pki.keys.algorithm import (
     KeyAlgorithm,
     algorithm_of,
@@ -129,7 +129,7 @@ def test_kinds_for_leaves_alone_are_not_held(key: object) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_leaf_key_is_accepted_under_its_name(kind: str) -> None:
-    assert check_spki(sample_spki(kind)).kind == kind
+    assert check_key(algorithms.load_public(sample_spki(kind))).kind == kind
 
 
 @pytest.mark.parametrize("algorithm", list(KeyAlgorithm))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from dataclasses import dataclass, replace
@@ -16,11 +17,13 @@ from troth.enroll.acme.problems import AcmeProblem
 from troth.enroll.acme.urls import Urls
 from troth.kit.clock import Clock
 from troth.kit.ids import new_id
+from troth.pki.blocked_store import NOT_BLOCKED
 from troth.store.pool import Database
 from troth.store.unit import Unit
 
 _MAILTO = re.compile(r"mailto:[^\s@,?;<>\"]{1,64}@[a-z0-9.-]{1,253}\Z", re.IGNORECASE | re.ASCII)
 _MAX_CONTACTS = 10
+_BLOCKED = "this key was reported as compromised and is blocked; make a new one"
 
 
 class _Taken(Exception):
@@ -84,6 +87,7 @@ class AccountDesk:
             refuse=_Taken(),
             key=("acme_account", account.profile, thumbprint),
         )
+        unit.guard(NOT_BLOCKED, hashlib.sha256(key.spki()).digest(), refuse=AcmeProblem(errors.JWS_KEY, _BLOCKED))
         unit.record(_event("created", account, {"profile": account.profile, "thumbprint": thumbprint}))
         try:
             await self._database.commit(unit)
@@ -126,11 +130,14 @@ class AccountDesk:
             refuse=_Taken(),
             key=("acme_account", account.profile, thumbprint),
         )
+        unit.guard(NOT_BLOCKED, hashlib.sha256(key.spki()).digest(), refuse=AcmeProblem(errors.JWS_KEY, _BLOCKED))
         jwk = encode_jwk(key)
         unit.write(store.SET_KEY, account.id, thumbprint, jwk)
         unit.record(_event("key_changed", account, {"old": account.thumbprint, "new": thumbprint}))
         try:
             await self._database.commit(unit)
+        except AcmeProblem:
+            raise
         except Exception:
             # The guard's word, or the unique index's where another process was faster: both mean a holder.
             await self._refuse_taken(account.profile, thumbprint, urls)

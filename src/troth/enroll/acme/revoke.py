@@ -14,14 +14,15 @@ from troth.enroll.acme.problems import AcmeProblem
 from troth.enroll.acme.store import AcmeStore
 from troth.kit.clock import Clock
 from troth.kit.errors import TrothError
+from troth.pki.blocked import block
+from troth.pki.blocked_store import BlockedKey
 from troth.pki.errors import ALREADY_REVOKED, RevocationRefused
 from troth.pki.model import CertificateRecord
-from troth.pki.revocation import REASONS, OfCertificate, revoke
+from troth.pki.revocation import KEY_COMPROMISE, REASONS, OfCertificate, revoke
 from troth.pki.store import CertificateStore
 from troth.store.pool import Database
 from troth.store.unit import Unit
 
-_KEY_COMPROMISE = 1
 _MAX_DER = 65_536
 
 
@@ -41,14 +42,11 @@ class RevocationDesk:
         if isinstance(reason, bool) or not isinstance(reason, int) or reason not in REASONS:
             raise AcmeProblem(errors.BAD_REVOCATION_REASON, f"reason {str(reason)[:20]} is not one of 0, 1, 3, 4, 5, 9")
         if account is None:
-            if record.spki_sha256 != hashlib.sha256(key.spki()).digest():
-                raise AcmeProblem(errors.ACCOUNT_FOREIGN, "the key is not the certificate's")
-            # Whoever proves to hold the key shows that it is not its owner's alone (Boulder does the same).
-            reason, actor = _KEY_COMPROMISE, "acme:key-holder"
-        else:
-            if not await self._may_revoke(account, record):
-                raise AcmeProblem(errors.ACCOUNT_FOREIGN, "the account neither ordered nor controls these names")
-            actor = f"acme:{account.id}"
+            await self._by_key(record, key)
+            return
+        if not await self._may_revoke(account, record):
+            raise AcmeProblem(errors.ACCOUNT_FOREIGN, "the account neither ordered nor controls these names")
+        actor = f"acme:{account.id}"
         try:
             await self._database.commit(
                 revoke(Unit(), OfCertificate(record.id), reason=reason, actor=actor, at=self._clock.now())
@@ -57,6 +55,26 @@ class RevocationDesk:
             if refusal.reason is not ALREADY_REVOKED:
                 raise
             raise AcmeProblem(errors.ALREADY_REVOKED) from refusal
+
+    async def _by_key(self, record: CertificateRecord, key: VerifyingKey) -> None:
+        """Whoever proves to hold the key shows that it is not its owner's alone: it is blocked, everywhere, even where
+        this certificate was revoked long ago (Boulder does the same)."""
+        spki = key.spki()
+        digest = hashlib.sha256(spki).digest()
+        if record.spki_sha256 != digest:
+            raise AcmeProblem(errors.ACCOUNT_FOREIGN, "the key is not the certificate's")
+        blocked = BlockedKey(digest, spki, "compromised", "acme", "", self._clock.now(), "acme:key-holder")
+        await self._database.commit(block(Unit(), blocked))
+        if record.status == "revoked" and record.revocation_reason == KEY_COMPROMISE:
+            raise AcmeProblem(errors.ALREADY_REVOKED)
+        present = await self._certificates.by_id(record.id)
+        if present is not None and present.revocation_reason != KEY_COMPROMISE:
+            # Expired, or one of very many: a block revokes the living, and the first of them at once.
+            unit = revoke(Unit(), OfCertificate(record.id), reason=KEY_COMPROMISE, actor=blocked.actor, at=blocked.at)
+            try:
+                await self._database.commit(unit)
+            except RevocationRefused:
+                pass  # the job was faster
 
     async def _named(self, payload: dict[str, Any]) -> CertificateRecord:
         value = payload.get("certificate")

@@ -65,6 +65,13 @@ DEACTIVATE_ACCOUNT = Write(
     "UPDATE acme_account SET status = 'deactivated' FROM unnest($1::uuid[]) AS i(id) WHERE acme_account.id = i.id",
     ("uuid",),
 )
+#: The server's own word (RFC 8555, 7.1.2), where 'deactivated' is the client's.
+REVOKE_ACCOUNT = Write(
+    "acme_revoke_account",
+    """UPDATE acme_account SET status = 'revoked' FROM unnest($1::uuid[]) AS i(id)
+       WHERE acme_account.id = i.id AND acme_account.status = 'valid'""",
+    ("uuid",),
+)
 CANCEL_ORDERS = Write(
     "acme_cancel_orders",
     """UPDATE acme_order o SET status = 'invalid' FROM unnest($1::uuid[]) AS i(id)
@@ -206,6 +213,9 @@ _O = """o.id, o.account_id, o.profile, o.status, o.identifiers, o.not_after, o.e
 _Z = "z.id, z.order_id, z.account_id, z.type, z.value, z.wildcard, z.status, z.expires, z.challenges"
 _ACCOUNT_BY_ID = f"SELECT {_A} FROM acme_account a WHERE a.id = $1"
 _ACCOUNT_BY_KEY = f"SELECT {_A} FROM acme_account a WHERE a.profile = $1 AND a.thumbprint = $2"
+_ACCOUNTS_BY_KEY = f"SELECT {_A} FROM acme_account a WHERE a.thumbprint = $1 AND a.status = 'valid' ORDER BY a.id"
+_VALID_ACCOUNTS = f"""SELECT {_A} FROM acme_account a WHERE a.status = 'valid' AND ($1::uuid IS NULL OR a.id > $1)
+    ORDER BY a.id LIMIT $2"""
 _ORDER_BY_ID = f"SELECT {_O} FROM acme_order o WHERE o.id = $1"
 _ORDER_BY_CERTIFICATE = f"SELECT {_O} FROM acme_order o WHERE o.certificate_id = $1"
 _AUTHZ = f"SELECT {_Z} FROM acme_authz z WHERE z.id = $1"
@@ -259,6 +269,16 @@ class AcmeStore:
     async def account_by_key(self, profile: str, thumbprint: str) -> Account | None:
         """The account of a key in a directory."""
         return _account(await self._reader.fetchrow(_ACCOUNT_BY_KEY, profile, thumbprint))
+
+    async def accounts_by_key(self, thumbprint: str) -> list[Account]:
+        """The valid accounts of a key, in whatever directory."""
+        rows = await self._reader.fetch(_ACCOUNTS_BY_KEY, thumbprint)
+        return [account for account in map(_account, rows) if account is not None]
+
+    async def valid_accounts(self, after: UUID | None, limit: int) -> list[Account]:
+        """Valid accounts in the order of their ids."""
+        rows = await self._reader.fetch(_VALID_ACCOUNTS, after, limit)
+        return [account for account in map(_account, rows) if account is not None]
 
     async def account_and_authorization(
         self, account: UUID, authz: UUID

@@ -1,0 +1,1 @@
+"""How the lists of keys that nobody may use were made."""
