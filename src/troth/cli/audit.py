@@ -124,3 +124,28 @@ def checkpoint(*, data: Data = None, output: Output = "text") -> int:
         print(found["note"], end="" if found["note"].endswith("\n") else "\n")
     facts([("Events", found["events"]), ("Signed", found["size"]), ("At", when(found["signed_at"]))])
     return 0
+
+
+@app.command
+def certificates(*, data: Data = None, output: Output = "text") -> int:
+    """Hold every issued certificate against what the tables say of it, now. Exit code 1 when something does not fit."""
+    from troth.cli.api import Api
+    from troth.cli.show import as_json
+
+    walked = Api.at(data).post("/inspections/audit")
+    if output == "json":
+        as_json(walked)
+    else:
+        print(f"{walked['looked']} certificates looked at, {walked['found']} with findings: troth audit findings")
+    return 1 if walked["found"] else 0
+
+
+@app.command
+def findings(*, cleared: bool = False, limit: int = 100, data: Data = None, output: Output = "text") -> int:
+    """What lint and audit have found in issued certificates, latest first."""
+    from troth.cli.api import Api
+    from troth.cli.show import listed, when
+
+    found = Api.at(data).get("/findings", cleared="true" if cleared else "", limit=limit)
+    rows = [(one["code"], one["object"], one["detail"], when(one["last_at"])) for one in found]
+    return listed(found, output, ("code", "in", "where", "last seen"), rows, empty="Nothing was found.")

@@ -11,6 +11,7 @@ from cyclopts import App, Parameter
 from troth.assembly.context import signer_socket
 from troth.assembly.layout import Layout, default_data_dir
 from troth.cli.api import Api, segment
+from troth.cli.blocking import block, blocked, report_compromise
 from troth.cli.options import Data, Output
 from troth.cli.show import as_json, facts, plain, table, when
 from troth.kit import config as configuration
@@ -19,6 +20,9 @@ from troth.pki.keys.model import KeyMetadata, KeyPurpose
 from troth.pki.signer.client import SignerClient
 
 app = App(name="key", help="Keys of the signer, and who holds them.", help_format="plaintext")
+app.command(block)
+app.command(blocked)
+app.command(report_compromise, name="report-compromise")
 
 KeyId = Annotated[str, Parameter(help="The key's id, as `troth key list` shows it.")]
 

@@ -10,6 +10,16 @@ REFUSED = reason(
     fix="`troth why` shows the decision: each condition, the value seen and what would have to change.",
     status=403,
 )
+TOO_MANY_PROOFS = reason(
+    "enroll.key_compromise.too_many",
+    "too many proofs of compromise at once",
+    fix="Wait a minute and send it again; a proof does not grow old.",
+    status=429,
+)
+
+
+class ProofsLimited(TrothError):
+    """The allowance of this network, or of all together, is used up."""
 
 
 class IssuanceRefused(TrothError):

@@ -13,11 +13,13 @@ sign with the key. Blocking a key again changes nothing, but catches what had es
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from cryptography.x509.oid import NameOID
 
 from troth.audit.event import Event
@@ -93,13 +95,17 @@ def read_key(data: bytes) -> GivenKey:
     if len(data) > MAX_PROOF * 4 or b"PRIVATE KEY" in data:
         raise KeyRefused(KEY_UNREADABLE, "longer than 64 KiB, or a private key: keep that where it is, send a proof")
     for load in (_of_certificate, _of_request, _of_spki):
-        try:
-            return _given(load(data))
-        except KeyRefused:
-            raise
-        except Exception:  # noqa: BLE001, S112 -- parsers raise by version; the next form is tried
-            continue
+        found = _tried(load, data)
+        if found is not None:
+            return _given(found)
     raise KeyRefused(KEY_UNREADABLE, "neither certificate, request, public key nor SHA-256 of one")
+
+
+def _tried(load: Callable[[bytes], object], data: bytes) -> object | None:
+    try:
+        return load(data)
+    except Exception:  # noqa: BLE001 -- parsers raise by version; the next form is tried
+        return None
 
 
 def _of_certificate(data: bytes) -> object:
@@ -113,6 +119,8 @@ def _of_request(data: bytes) -> object:
 
 
 def _of_spki(data: bytes) -> object:
+    if data.lstrip().startswith(b"-----"):
+        return load_pem_public_key(data)
     return algorithms.load_public(data)
 
 

@@ -17,6 +17,7 @@ latter swaps the pointer to what is published only if that is what the builder s
 from __future__ import annotations
 
 import asyncio
+import functools
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -24,11 +25,13 @@ from cryptography import x509
 
 from troth.kit.clock import Clock, to_seconds
 from troth.kit.log import get_logger
+from troth.pki import algorithms
 from troth.pki.authorities import Authority
 from troth.pki.catalogue import Catalogue
 from troth.pki.crl_buffer import CrlBuffer, bodies
-from troth.pki.crl_der import REMOVE_FROM_CRL, CrlFrame, CrlScope, crl_entry, crl_frame
+from troth.pki.crl_der import REMOVE_FROM_CRL, CrlFrame, CrlScope, crl_der, crl_entry, crl_frame
 from troth.pki.crl_digest import CrlDigests, digests_of
+from troth.pki.crl_lint import PKILINT_ON_CHANGE, SAMPLE, CrlExpected, lint_crl, sample
 from troth.pki.crl_store import (
     ADD_CHUNK,
     DROP_CHANGES_TO,
@@ -74,6 +77,8 @@ class _Build:
     standing: Standing
     alive_at: datetime
     scheduled: bool
+    #: Header and a sample of the entries as one small CRL, for lint.
+    sample: bytes
 
 
 class CrlPublisher:
@@ -172,7 +177,7 @@ class CrlPublisher:
             authority, shard, "full", number, scope, tuple(bodies(chunks)), buffer.entries, standing,
             alive_at=buffer.alive_at or now, scheduled=scheduled or anew,
         )  # fmt: skip
-        # 2. Reserve, 3. sign, 4. verify.
+        # 2. Lint, reserve, 3. sign, 4. verify.
         head, tail, digests = await self._sign(build, held)
         # 5. Store; only then is it there for readers.
         early = await self._store_early(build, buffer.fresh(), held)
@@ -310,14 +315,15 @@ class CrlPublisher:
         this_update = to_seconds(self._clock.now())
         next_update = min(this_update + self._lifetime, authority.not_after)
         size = sum(map(len, runs))
-        frame = crl_frame(
+        key = authority.public_key
+        make = functools.partial(
+            crl_frame,
             issuer_name=authority.x509.subject.public_bytes(),
-            issuer_key=authority.public_key,
+            issuer_key=key,
             issuer_key_id=authority.x509.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest,
             number=number,
             this_update=this_update,
             next_update=next_update,
-            size=size,
             scope=scope,
         )
         crl = Crl(
@@ -333,11 +339,18 @@ class CrlPublisher:
             b"",
             point=scope.point,
         )
-        return _Build(authority, crl, frame, runs, scope, standing, alive_at, scheduled)
+        frame = make(size=size)
+        some = sample(runs, entries)
+        small = make(size=len(some))
+        linted = crl_der(small.head + some + small.tail, key, algorithms.dummy_signature(key))
+        return _Build(authority, crl, frame, runs, scope, standing, alive_at, scheduled, linted)
 
     async def _sign(self, build: _Build, held: Held | None) -> tuple[bytes, bytes, CrlDigests]:
         """(head, tail, digests) of the signed CRL: the entries go to the signer while they are hashed here."""
         key = build.authority.public_key
+        expected = CrlExpected(build.crl.kind == "delta", build.scope.point)
+        looked_at = SAMPLE if build.scheduled else PKILINT_ON_CHANGE
+        await asyncio.to_thread(lint_crl, build.sample, expected, pkilint_entries=looked_at)
         hashing = asyncio.ensure_future(digests_of(key, build.frame, build.runs))
 
         async def reserve() -> None:

@@ -199,6 +199,11 @@ class Reader:
         self._at = self._header()[2]
         return self._data[begin : self._at]
 
+    def rest(self) -> bytes:
+        """All that is left, unread; this one is empty then."""
+        begin, self._at = self._at, self._end
+        return self._data[begin : self._end]
+
     def take(self, tag: int) -> bytes | None:
         """The content of the next element if it has ``tag``, else None and nothing moves."""
         return self.read(tag) if self.peek() == tag else None

@@ -246,6 +246,21 @@ BULK_TOO_MANY = reason(
 BULK_UNKNOWN = reason(
     "pki.bulk.unknown", "there is no such order to revoke many", fix="See the proposal that it came from.", status=404
 )
+INSPECTION_MOVED = reason(
+    "pki.inspection.moved",
+    "another process has taken this part of the walk",
+    fix="Nothing to do; the other process goes on from there.",
+    status=409,
+)
+LINT_UNREADABLE = reason(
+    "pki.lint.unreadable",
+    "there is nothing to lint in what was given",
+    fix="Give a certificate, a certificate request or a CRL, DER or PEM, of at most 32 MiB.",
+)
+
+
+class InspectionMoved(TrothError):
+    """A walk over the certificates was moved by another process."""
 
 
 class NameRefused(TrothError):

@@ -8,12 +8,14 @@ accept stands in :data:`ALLOWED` with the reason, and nothing else of severity n
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, rsa
 
 from troth.pki import algorithms
@@ -37,7 +39,8 @@ _MLDSA: Mapping[str, type[algorithms.MldsaPrivateKey]] = {
     "mldsa65": mldsa.MLDSA65PrivateKey,
     "mldsa87": mldsa.MLDSA87PrivateKey,
 }
-_STOPPING = frozenset({"FATAL", "ERROR", "WARNING", "NOTICE"})
+#: Severities of findings that keep a thing from being signed.
+STOPPING = frozenset({"FATAL", "ERROR", "WARNING", "NOTICE"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +92,33 @@ def findings(certificate: bytes) -> list[Finding]:
         for result in validators.validate(document.root)
         for description in result.finding_descriptions
     ]
-    return [finding for _, finding in sorted(found, key=lambda item: (item[0], item[1].code, item[1].where))]
+    return _nameless(certificate) + [
+        finding for _, finding in sorted(found, key=lambda item: (item[0], item[1].code, item[1].where))
+    ]
+
+
+def _nameless(certificate: bytes) -> list[Finding]:
+    """What pkilint does not ask: whether a certificate says whose it is at all (RFC 5280, 4.1.2.6)."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what is odd is told as a finding
+            parsed = x509.load_der_x509_certificate(certificate)
+            named = bool(parsed.subject.rdns)
+            present = {one.oid.dotted_string: one.value for one in parsed.extensions}
+    except Exception:  # noqa: BLE001 -- by version and defect; pkilint has told what is wrong with it
+        return []
+    constraints = present.get("2.5.29.19")
+    if named:
+        return []
+    if isinstance(constraints, x509.BasicConstraints) and constraints.ca:
+        return [Finding("ERROR", "lint.authority_nameless", "subject")]
+    return [] if "2.5.29.17" in present else [Finding("ERROR", "lint.nameless", "subject")]
 
 
 def lint_full(certificate: bytes) -> list[Finding]:
     """Raise LintRefused for findings of severity notice or above that are not allowed; return the rest."""
     found = findings(certificate)
-    bad = [finding for finding in found if finding.severity in _STOPPING and finding.code not in ALLOWED]
+    bad = [finding for finding in found if finding.severity in STOPPING and finding.code not in ALLOWED]
     if bad:
         listed = [f"{finding.code} at {finding.where}" for finding in bad]
         raise LintRefused(LINT_REFUSED, "; ".join(listed[:10]), findings=sorted({finding.code for finding in bad}))

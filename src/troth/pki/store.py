@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from troth.pki.model import CertificateRecord, Hold, Page, SerialStatus
@@ -105,22 +106,23 @@ STORE = Write(
     rank=60,
 )
 
-_COLUMNS = """c.id, c.authority, c.serial, c.request_id, c.profile, c.profile_version, c.spki_sha256, c.names,
+#: All that :func:`record` reads.
+COLUMNS = """c.id, c.authority, c.serial, c.request_id, c.profile, c.profile_version, c.spki_sha256, c.names,
     c.common_name, c.not_before, c.not_after, c.state, c.tbs, c.der, c.sha256, c.decision_id, c.reserved_at,
     c.issued_at, c.status, c.status_version, c.status_at, c.revocation_reason, c.actor,
     c.key_assurance, c.subject"""
-_BY = f"SELECT {_COLUMNS} FROM certificate c WHERE "
+_BY = f"SELECT {COLUMNS} FROM certificate c WHERE "
 _BY_ID = _BY + "c.id = $1"
 _BY_REQUEST = _BY + "c.request_id = $1"
 _BY_SERIAL = _BY + "c.serial = $1"
 _BY_SHA256 = _BY + "c.sha256 = $1"
-_OF_SUBJECT = f"""SELECT {_COLUMNS} FROM certificate_subject s JOIN certificate c ON c.id = s.certificate_id
+_OF_SUBJECT = f"""SELECT {COLUMNS} FROM certificate_subject s JOIN certificate c ON c.id = s.certificate_id
     WHERE s.subject_id = $1 ORDER BY c.id DESC LIMIT $2"""
 _SUBJECTS = "SELECT subject_id, role FROM certificate_subject WHERE certificate_id = $1 ORDER BY role DESC, subject_id"
 _HOLDS = "SELECT cause, actor, raised_at FROM certificate_hold WHERE certificate_id = $1 ORDER BY raised_at, cause"
 _SERIAL_STATUS = """SELECT serial, state, status, status_at, revocation_reason, not_after FROM certificate
     WHERE authority = $1 AND serial = ANY($2::bytea[])"""
-_LISTED = f"""SELECT {_COLUMNS} FROM certificate c
+_LISTED = f"""SELECT {COLUMNS} FROM certificate c
     WHERE ($1::uuid IS NULL OR c.id < $1) AND ($2::text IS NULL OR c.authority = $2)
       AND ($3::text IS NULL OR c.profile = $3) AND ($4::text IS NULL OR c.state = $4)
       AND ($5::text IS NULL OR c.status = $5) AND ($6::timestamptz IS NULL OR c.not_after > $6)
@@ -131,8 +133,8 @@ _COUNTS = """SELECT CASE WHEN not_after <= $1 THEN 'expired' ELSE status END AS 
     WHERE state = 'issued' GROUP BY 1"""
 
 
-def record(row: Row) -> CertificateRecord:
-    """A row with all of ``_COLUMNS``."""
+def record(row: Row | Mapping[str, Any]) -> CertificateRecord:
+    """A row with all of ``COLUMNS``."""
     values = dict(row)
     values["names"] = tuple((kind, value) for kind, value in json.loads(values["names"]))
     values["serial"] = SerialNumber(values["serial"])

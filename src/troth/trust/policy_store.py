@@ -43,6 +43,7 @@ _ONE = f"""SELECT {_VERSION} FROM policy_version WHERE name = $1 AND ($2::int IS
 _HISTORY = f"SELECT {_VERSION} FROM policy_version WHERE name = $1 ORDER BY version DESC LIMIT $2"
 _COUNT = "SELECT coalesce(max(number), 0) FROM policy_version"
 _DECISION = "SELECT record, snapshot FROM decision WHERE id = $1"
+_KNOWN = "SELECT id FROM decision WHERE id = ANY($1::uuid[])"
 _DECISIONS_OF = """SELECT record, snapshot FROM decision WHERE subject_id = $1 AND ($2::uuid IS NULL OR id < $2)
                    ORDER BY id DESC LIMIT $3"""
 _RECENT = "SELECT record, snapshot FROM decision WHERE ($1::uuid IS NULL OR id < $1) ORDER BY id DESC LIMIT $2"
@@ -99,6 +100,10 @@ class PolicyStore:
         """One decision."""
         row = await self._reader.fetchrow(_DECISION, decision_id)
         return None if row is None else _judged(row)
+
+    async def known_decisions(self, decisions: Sequence[UUID]) -> set[UUID]:
+        """Those of ``decisions`` that exist."""
+        return {row["id"] for row in await self._reader.fetch(_KNOWN, list(decisions))}
 
     async def decisions_of(self, subject_id: UUID, *, before: UUID | None = None, limit: int = 50) -> list[Judged]:
         """Decisions about a subject, the newest first, from below ``before``."""

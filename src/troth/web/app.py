@@ -21,6 +21,7 @@ from troth.web.api import ceremonies as api_ceremonies
 from troth.web.api import certificates as api_certificates
 from troth.web.api import credentials as api_credentials
 from troth.web.api import crls as api_crls
+from troth.web.api import inspecting as api_inspecting
 from troth.web.api import keys as api_keys
 from troth.web.api import profiles as api_profiles
 from troth.web.api import system as api_system
@@ -28,7 +29,7 @@ from troth.web.api import trust as api_trust
 from troth.web.door import Door
 from troth.web.errors import NotFound
 from troth.web.guard import needs, public, require_permission
-from troth.web.pages import account, acting, approving, entering, looking, profiles, stream
+from troth.web.pages import account, acting, approving, entering, inspecting, looking, profiles, stream
 from troth.web.problems import on_error
 from troth.web.render import Renderer, Req
 from troth.web.resuming import Resuming
@@ -61,6 +62,7 @@ def make_litestar(services: AdminServices) -> Litestar:
     pages: Iterable[Any] = (
         *looking.HANDLERS, *profiles.HANDLERS, *acting.HANDLERS, *entering.HANDLERS, *account.HANDLERS,
         *stream.HANDLERS, *approving.HANDLERS,
+        *inspecting.HANDLERS,
     )  # fmt: skip
     api = Router(
         "/api/v1",
@@ -74,6 +76,7 @@ def make_litestar(services: AdminServices) -> Litestar:
             *api_credentials.HANDLERS,
             *api_crls.HANDLERS,
             *api_keys.HANDLERS,
+            *api_inspecting.HANDLERS,
         ],
     )
     openapi = OpenAPIConfig(

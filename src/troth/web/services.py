@@ -20,6 +20,7 @@ from troth.pki.bulk import BulkRevocations
 from troth.web.authority_views import AuthorityView
 from troth.web.crl_views import CrlView
 from troth.web.health import Health
+from troth.web.inspecting import InspectionBook
 from troth.web.key_views import KeysView, KeyTest, KeyView
 from troth.web.live import Live
 from troth.web.profile_views import PreviewView, ProfileView
@@ -310,6 +311,7 @@ class AdminServices:
     crls: CrlBook
     keys: KeyBook
     health: HealthBook
+    inspections: InspectionBook
     live: Live
     owner_uid: int
     session_grace: timedelta = timedelta(seconds=10)

@@ -15,9 +15,11 @@ from troth.assembly.mint import Mint, mint_of
 from troth.assembly.roles.common import LIVEZ, database_of, internal_error
 from troth.assembly.trust import Trust, trust_of
 from troth.connect.webhook.routes import WebhookDoor
+from troth.enroll.compromise import CompromiseDoor
 from troth.enroll.issuance import Issuance
 from troth.kit.lane import Asgi, Lane, Request, Response, plain_refusal
 from troth.kit.log import get_logger
+from troth.pki.blocked import BlockedKeys
 from troth.store.pool import Database
 from troth.web.server import Listening, serve
 from troth.web.tls import ServerTls
@@ -57,6 +59,8 @@ def _public(context: RoleContext, database: Database, mint: Mint, trust: Trust, 
     tolerance = timedelta(seconds=context.config.signals.tolerance_seconds)
     webhook = WebhookDoor(trust.feeds, trust.signals, context.clock, tolerance=tolerance)
 
+    compromise = CompromiseDoor(BlockedKeys(database, context.clock), context.clock)
+
     def refusal(request: Request, status: int, detail: str) -> Response:
         speaks_acme = request.path.startswith("/acme/")
         return (acme.refusal if speaks_acme else plain_refusal)(request, status, detail)
@@ -66,7 +70,7 @@ def _public(context: RoleContext, database: Database, mint: Mint, trust: Trust, 
             return acme.failed(request, error)
         return await internal_error(request, error)
 
-    return Lane([*acme.routes(), *webhook.routes(), LIVEZ], on_error=on_error, refusal=refusal)
+    return Lane([*acme.routes(), *webhook.routes(), *compromise.routes(), LIVEZ], on_error=on_error, refusal=refusal)
 
 
 async def _identity(context: RoleContext) -> ServerTls:

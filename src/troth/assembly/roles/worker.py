@@ -19,9 +19,12 @@ from troth.assembly.roles.common import database_of
 from troth.audit.checkpoints import Checkpointer
 from troth.audit.sequencer import Sequencer
 from troth.audit.store import LedgerStore
+from troth.enroll.acme.blocked import BlockedAccounts
 from troth.enroll.acme.orders import VALIDATE_JOB
 from troth.kit.errors import TrothError
 from troth.kit.log import get_logger
+from troth.pki.auditor import Auditor
+from troth.pki.blocked import HOLDERS_JOB, REVOKE_JOB, KeyRevoker
 from troth.pki.bulk import REVOKE_MANY_JOB, BulkRevocations
 from troth.pki.burn import Burner
 from troth.pki.crl import CrlPublisher
@@ -30,9 +33,10 @@ from troth.pki.sampling import LintSampler
 from troth.status.publisher import CrlDuty
 from troth.store.lease import Instance
 from troth.store.pool import Database
-from troth.store.runner import JobRunner
+from troth.store.runner import Handler, JobRunner
 from troth.trust.enforce import Enforcer
 from troth.trust.mending import Mender
+from troth.trust.policy_store import PolicyStore
 
 log = get_logger("assembly")
 
@@ -78,21 +82,29 @@ async def _duties(context: RoleContext, database: Database, instance: Instance, 
     await own_certificates()
     await crl_duty.ensure()
     notary, key = await notary_of(mint.signer, clock)
+    decisions = PolicyStore(database)
+    auditor = Auditor(database, mint.catalogue, clock, decisions.known_decisions)
     # Longer than a validation can take, so that no two workers do one at once; a dead worker's are taken up after it.
     lease = timedelta(seconds=context.config.acme.timeout_seconds + 5)
-    handlers = {
-        VALIDATE_JOB: validation_jobs(context, database).run,
-        REVOKE_MANY_JOB: BulkRevocations(database, clock).run,
-    }
     return [
         Checkpointer(LedgerStore(database), notary, key, clock).run(stop),
-        JobRunner(database, clock, handlers, lease=lease).run(stop),
+        JobRunner(database, clock, _jobs(context, database), lease=lease).run(stop),
         crl_duty.run(stop),
         _every(60.0, own_certificates, stop, "own certificates"),
         _every(2.0, burner.burn_abandoned, stop, "burning"),
-        _every(60.0, LintSampler(database).run_once, stop, "lint of samples"),
+        _every(60.0, LintSampler(database, clock).run_once, stop, "lint of samples"),
+        _every(10.0, auditor.run_once, stop, "audit of certificates"),
         _every(60.0, Mender(database, clock, Enforcer()).run_once, stop, "mending"),
     ]
+
+
+def _jobs(context: RoleContext, database: Database) -> dict[str, Handler]:
+    return {
+        VALIDATE_JOB: validation_jobs(context, database).run,
+        REVOKE_MANY_JOB: BulkRevocations(database, context.clock).run,
+        REVOKE_JOB: KeyRevoker(database, context.clock).run,
+        HOLDERS_JOB: BlockedAccounts(database).run,
+    }
 
 
 async def _every(seconds: float, work: Callable[[], Awaitable[object]], stop: asyncio.Event, name: str) -> None:

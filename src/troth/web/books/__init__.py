@@ -29,6 +29,7 @@ from troth.web.books.authorities import Authorities
 from troth.web.books.certificates import Certificates
 from troth.web.books.crls import Crls
 from troth.web.books.events import Events
+from troth.web.books.inspecting import Inspections
 from troth.web.books.keys import Keys, KeySigner
 from troth.web.books.profiles import Profiles
 from troth.web.books.subjects import Decisions, SubjectPages
@@ -98,6 +99,7 @@ def build(rooms: Rooms) -> AdminServices:
         crls=Crls(database, clock, rooms.catalogue),
         keys=Keys(rooms.keys, clock),
         health=HealthChecks(database, clock, authorities, rooms.interlock, approvals),
+        inspections=Inspections(database, clock, rooms.catalogue),
         live=Live(Stream(database, clock), LedgerStore(database), rooms.ending),
         owner_uid=rooms.owner_uid,
     )
