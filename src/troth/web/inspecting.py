@@ -100,8 +100,8 @@ class InspectionBook(Protocol):
         """One key, blocked or not."""
         ...
 
-    async def block(self, command: BlockCommand, by: Principal) -> KeyView:
-        """Block a key and revoke what uses it. Raises TrothError."""
+    async def report(self, proof: bytes, by: Principal) -> KeyView:
+        """Block the key that ``proof`` shows to be no secret, and revoke what uses it. Raises TrothError."""
         ...
 
     async def findings(self, *, source: str, cleared: bool, limit: int) -> Sequence[FindingView]:

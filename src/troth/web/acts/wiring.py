@@ -22,6 +22,7 @@ from troth.web.acts.ceremonies import CeremonyImport, KeyList
 from troth.web.acts.documents import DirectoryApply, FeedGrant, PolicyApply, ProfileApply
 from troth.web.acts.enforcement import StagedApproval, Unfreeze
 from troth.web.acts.feeds import FeedResume, FeedSecret
+from troth.web.acts.keys import BlockKey
 
 
 def approvals_of(
@@ -53,6 +54,7 @@ def approvals_of(
         "enforcement.unfreeze": Unfreeze(orders),
         "staged.approve": StagedApproval(database, orders),
         "certificate.revoke_many": RevokeMany(BulkRevocations(database, clock), subjects),
+        "key.block": BlockKey(database, clock),
         "authority.state": AuthorityStateChange(database, catalogue),
         "ceremony.import": CeremonyImport(database, clock, catalogue, keys),
         **(more or {}),

@@ -9,8 +9,10 @@ from litestar import get, post
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from troth.access.roles import Permission
+from troth.kit.canonical import Json
 from troth.web.api.certificates import Limit
-from troth.web.errors import NotFound
+from troth.web.asking import ask
+from troth.web.errors import MALFORMED, NotFound, WebError
 from troth.web.guard import asker, needs
 from troth.web.inspecting import Audited, BlockCommand, BlockedKeyView, FindingView, KeyView, WalkView
 from troth.web.render import Req, services_of
@@ -37,8 +39,22 @@ async def list_blocked(request: Req, limit: FromQuery[Limit] = 50) -> Sequence[B
 
 @post("/blocked-keys", opt=needs(Permission.CERTIFICATE_REVOKE), operation_id="blockKey", tags=_KEYS, status_code=200)
 async def block_key(request: Req, data: JSONBody[BlockCommand]) -> KeyView:
-    """Block a key for ever and revoke every certificate that has it."""
-    return await services_of(request).inspections.block(data, asker(request))
+    """Block a key for ever and revoke every certificate that has it. A proof asks for nobody's approval."""
+    return await blocked(request, data)
+
+
+async def blocked(request: Req, command: BlockCommand) -> KeyView:
+    """The key of ``command``, blocked. Raises TrothError; among them what a proposal that waits is told by."""
+    book = services_of(request).inspections
+    if bool(command.key) == bool(command.proof):
+        raise WebError(MALFORMED, "either a key or a proof is needed, and not both")
+    if command.proof:
+        return await book.report(command.proof.encode(), asker(request))
+    payload: dict[str, Json] = {
+        "key": command.key, "reason": command.reason, "note": command.note, "confirmed": command.confirmed,
+    }  # fmt: skip
+    done = await ask(request, "key.block", payload, comment=command.note)
+    return await book.key(bytes.fromhex(str(done["spki_sha256"])))
 
 
 @get("/blocked-keys/{spki_sha256:str}", opt=needs(Permission.CERTIFICATE_READ), operation_id="getKeyUse", tags=_KEYS)

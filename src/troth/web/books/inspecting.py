@@ -8,7 +8,7 @@ from troth.access.model import Principal
 from troth.audit.event import Event
 from troth.kit.clock import Clock
 from troth.pki.auditor import Auditor
-from troth.pki.blocked import BlockedKeys, read_key
+from troth.pki.blocked import BlockedKeys
 from troth.pki.blocked_store import BlockedKey, BlockedStore
 from troth.pki.catalogue import Catalogue
 from troth.pki.finding_store import FindingStore
@@ -17,10 +17,8 @@ from troth.pki.store import CertificateStore
 from troth.store.pool import Database
 from troth.store.unit import Unit
 from troth.trust.policy_store import PolicyStore
-from troth.web.errors import MALFORMED, WebError
 from troth.web.inspecting import (
     Audited,
-    BlockCommand,
     BlockedKeyView,
     FindingView,
     KeyUse,
@@ -59,16 +57,8 @@ class Inspections:
             ever=uses.ever, live=uses.live, certificates=tuple(certificates),
         )  # fmt: skip
 
-    async def block(self, command: BlockCommand, by: Principal) -> KeyView:
-        if bool(command.key) == bool(command.proof):
-            raise WebError(MALFORMED, "either a key or a proof is needed, and not both")
-        if command.proof:
-            key = await self._keys.report(command.proof.encode(), actor=by.actor)
-        else:
-            key = await self._keys.block(
-                read_key(command.key.encode()),
-                reason=command.reason, note=command.note, actor=by.actor, confirmed=command.confirmed,
-            )  # fmt: skip
+    async def report(self, proof: bytes, by: Principal) -> KeyView:
+        key = await self._keys.report(proof, actor=by.actor)
         return await self.key(key.spki_sha256)
 
     async def findings(self, *, source: str, cleared: bool, limit: int) -> Sequence[FindingView]:

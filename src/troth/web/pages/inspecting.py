@@ -10,10 +10,10 @@ from litestar.response import Redirect
 
 from troth.access.roles import Permission
 from troth.kit.errors import TrothError
-from troth.web.api.inspecting import key_hash
+from troth.web.api.inspecting import blocked, key_hash
 from troth.web.errors import MALFORMED, WebError
 from troth.web.forms import fields
-from troth.web.guard import asker, needs
+from troth.web.guard import needs
 from troth.web.inspecting import BlockCommand, KeyView
 from troth.web.problems import shown
 from troth.web.render import Req, page, services_of
@@ -71,7 +71,7 @@ async def block(request: Req, spki_sha256: FromPath[str]) -> Response[Any]:
         command = BlockCommand(
             key=found.spki_sha256, reason="weak" if reason == "weak" else "compromised", note=note, confirmed=found.live
         )
-        await book.block(command, asker(request))
+        await blocked(request, command)
     except TrothError as error:
         return await _confirm(request, found, status=error.reason.status, problem=error)
     return Redirect(f"/keys/blocked/{found.spki_sha256}?done=blocked", status_code=303)
