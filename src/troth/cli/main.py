@@ -31,7 +31,6 @@ app.command("troth.cli.verbs:apply", name="apply", help="Apply directories, poli
 app.command("troth.cli.verbs:why", name="why", help="Say why a certificate or device is trusted, or not.")
 app.command("troth.cli.cert:app", name="cert", help="Find, issue, hold, release and revoke certificates.")
 app.command("troth.cli.authority:app", name="authority", help="Who signs what: the authorities and their CRLs.")
-app.command("troth.cli.key:app", name="key", help="Block keys that are in other hands.")
 app.command("troth.cli.lint:lint", name="lint", help="Say what is wrong with a certificate, request or CRL.")
 app.command("troth.cli.subject:app", name="subject", help="Users, devices and workloads.")
 app.command("troth.cli.staged:app", name="staged", help="Decide on actions that wait for a person.")
