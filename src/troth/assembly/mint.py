@@ -15,6 +15,7 @@ from troth.kit.errors import TrothError
 from troth.kit.log import get_logger
 from troth.pki.catalogue import Catalogue
 from troth.pki.clockguard import ClockGuard
+from troth.pki.fence import FenceInterlock
 from troth.pki.gate import Gate
 from troth.pki.signer.client import SignerClient
 from troth.pki.store import CertificateStore
@@ -37,12 +38,19 @@ _CATALOGUED, _POLICIES = frozenset({"profile", "authority"}), frozenset({"policy
 
 @dataclass(frozen=True, kw_only=True)
 class Mint:
-    """What issuing takes, wired once per process."""
+    """What issuing takes, wired once per process.
+
+    Attributes:
+        interlock: what must hold before anything is issued: the clocks, and the recovery fence.
+        own_gate: for Troth's own responders and listeners, which a closed fence does not stop.
+    """
 
     catalogue: Catalogue
     signer: SignerClient
     clocks: ClockGuard
+    interlock: FenceInterlock
     gate: Gate
+    own_gate: Gate
     certificates: CertificateStore
     policies: PolicyCache
     judge: Judge
@@ -60,13 +68,16 @@ async def mint_of(context: RoleContext, database: Database, instance: Instance) 
     await policies.refresh()
     skew = timedelta(seconds=context.config.audit.max_clock_skew_seconds)
     clocks = ClockGuard(database, context.clock, max_skew=skew)
+    interlock = FenceInterlock(clocks, database, context.clock)
     subject_store = SubjectStore(database)
     async with SignerClient(context.signer_socket, context.role, context.layout.secrets) as signer:
         mint = Mint(
             catalogue=catalogue,
             signer=signer,
             clocks=clocks,
-            gate=Gate(database, signer, catalogue, clocks, context.clock, instance=instance.id),
+            interlock=interlock,
+            gate=Gate(database, signer, catalogue, interlock, context.clock, instance=instance.id),
+            own_gate=Gate(database, signer, catalogue, clocks, context.clock, instance=instance.id),
             certificates=CertificateStore(database),
             policies=policies,
             judge=Judge(policies, [StoredFacts(subject_store)], context.clock),

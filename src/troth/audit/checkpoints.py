@@ -7,6 +7,7 @@ computed, not what it is told. If its root differs from ours, the database was c
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from troth.audit.errors import TAMPERED, LedgerTampered
@@ -36,7 +37,18 @@ class Notary(Protocol):
 class Checkpointer:
     """Keeps the signed checkpoint at the head of the log."""
 
-    def __init__(self, store: LedgerStore, notary: Notary, key: NoteKey, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: LedgerStore,
+        notary: Notary,
+        key: NoteKey,
+        clock: Clock,
+        *,
+        ceiling: Callable[[], Awaitable[int]] | None = None,
+    ) -> None:
+        """``ceiling`` says how many events a checkpoint may cover at most: where the log is shipped elsewhere, no
+        more than are there, so that a signed size can always be reached again after a restore."""
+        self._ceiling = ceiling
         self._store = store
         self._notary = notary
         self._key = key
@@ -73,8 +85,9 @@ class Checkpointer:
         if size == head.size and await self._lacks(size):
             # It was signed, but the answer or our note of it was lost: without leaves the notary signs the same again.
             signed = await self._extend(size, [])
-        while size < head.size:
-            rows = await self._store.leaves(size, min(_LEAVES_PER_CALL, head.size - size))
+        most = head.size if self._ceiling is None else min(head.size, await self._ceiling())
+        while size < most:
+            rows = await self._store.leaves(size, min(_LEAVES_PER_CALL, most - size))
             if [index for index, _ in rows] != list(range(size, size + len(rows))) or not rows:
                 raise LedgerTampered(TAMPERED, f"the log has a gap after index {size}")
             signed = await self._extend(size, [leaf for _, leaf in rows])

@@ -267,6 +267,30 @@ class AuditSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ] = 30
 
 
+class BackupSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Backups on schedule, and the second place that the ledger is shipped to. Both are encrypted for `recipients`."""
+
+    recipients: Annotated[
+        tuple[str, ...],
+        Meta(description="age recipients (`age1…`) who can open archives and tiles; their keys belong elsewhere."),
+    ] = ()
+    directory: Annotated[
+        str, Meta(description="Where archives are made on schedule, best another machine's. Empty: no schedule.")
+    ] = ""
+    every_seconds: Annotated[
+        int, Meta(ge=60, description="From one archive to the next.", extra={"unit": "seconds"})
+    ] = 86_400
+    keep: Annotated[int, Meta(ge=1, description="Archives that are kept in the directory.")] = 14
+    tiles: Annotated[
+        str,
+        Meta(
+            description="Existing directory, best on another machine, that the ledger is shipped to as it grows. With "
+            "it a restore loses nothing that was shipped; no checkpoint is signed over events that are not there. "
+            "Empty: not shipped."
+        ),
+    ] = ""
+
+
 class PkiSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the signer refuses whoever asks. It reads this section itself, at its start, from its own data directory."""
 
@@ -322,6 +346,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     trust: TrustSettings = field(default_factory=TrustSettings)
     signals: SignalSettings = field(default_factory=SignalSettings)
     audit: AuditSettings = field(default_factory=AuditSettings)
+    backup: BackupSettings = field(default_factory=BackupSettings)
     pki: PkiSettings = field(default_factory=PkiSettings)
     egress: EgressSettings = field(default_factory=EgressSettings)
     log: LogSettings = field(default_factory=LogSettings)

@@ -156,6 +156,18 @@ CLOCK_SKEW = reason(
     fix="Bring NTP on node and database host in order; signing resumes by itself.",
     status=503,
 )
+FENCED = reason(
+    "ops.fenced",
+    "nothing is issued and no status is vouched for until a person decides what a restore may have lost",
+    fix="See `troth restore status` and docs/recovery.md, then `troth restore decide`.",
+    status=503,
+)
+FENCE_OPEN = reason(
+    "ops.fence_open",
+    "the recovery fence is not closed; there is nothing to decide",
+    fix="Nothing to do.",
+    status=409,
+)
 REQUEST_RESERVED = reason(
     "pki.gate.reserved",
     "this request is being issued, or its issuance was cut short",
@@ -289,6 +301,10 @@ class LintRefused(TrothError):
 
 class ClockRefused(TrothError):
     """The clock interlock is closed."""
+
+
+class Fenced(ClockRefused):
+    """The recovery fence is closed: to whoever issues, an interlock like the clocks'."""
 
 
 class GateRefused(TrothError):

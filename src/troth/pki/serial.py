@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import NewType
 
 SerialNumber = NewType("SerialNumber", bytes)
@@ -22,6 +22,16 @@ def new_serial(now: datetime) -> SerialNumber:
     """
     milliseconds = int((now - _EPOCH).total_seconds() * 1000) & 0xFF_FFFF_FFFF
     return SerialNumber(b"\x40" + milliseconds.to_bytes(5, "big") + os.urandom(10))
+
+
+def made_at(serial: bytes, near: datetime) -> datetime:
+    """When a serial number of :func:`new_serial` was made: the moment nearest to ``near`` (its clock turns over every
+    34 years). For a number that was not made so, any moment."""
+    turn = 1 << 40
+    said = int.from_bytes(serial[1:6], "big")
+    now = int((near - _EPOCH).total_seconds() * 1000)
+    milliseconds = said + (now - said + turn // 2) // turn * turn
+    return _EPOCH + timedelta(milliseconds=milliseconds)
 
 
 def shard_of(serial: bytes, shards: int) -> int:

@@ -24,5 +24,13 @@ BUSY = reason(
 )
 
 
+UNSURE = reason(
+    "status.fenced",
+    "after a restore that may have lost revocations, no status but revoked is told until a person decides",
+    fix="See `troth restore status` and docs/recovery.md, then `troth restore decide`.",
+    status=503,
+)
+
+
 class StatusUnavailable(TrothError):
     """The status cannot be told now; OCSP answers ``tryLater``."""

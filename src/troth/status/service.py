@@ -20,6 +20,8 @@ from troth.kit.errors import Reason, TrothError
 from troth.kit.log import get_logger
 from troth.pki.authorities import Authority
 from troth.pki.errors import OcspMalformed
+from troth.pki.fence import in_doubt
+from troth.pki.fence_store import FenceRow
 from troth.pki.ocsp import (
     GOOD,
     MALFORMED_REQUEST,
@@ -32,7 +34,7 @@ from troth.pki.ocsp import (
     Verdict,
     parse_request,
 )
-from troth.status.errors import BUSY, LAPSED, RESPONDER_MISSING, StatusUnavailable
+from troth.status.errors import BUSY, LAPSED, RESPONDER_MISSING, UNSURE, StatusUnavailable
 from troth.status.lookups import Lookups
 from troth.status.model import Entry, Found
 from troth.status.responders import ActiveResponder, ActiveResponders
@@ -72,6 +74,8 @@ class Answer:
     fresh: bool = False
 
 
+#: As of a serial number that was burnt.
+_CESSATION_OF_OPERATION = 5
 _MALFORMED = Answer(MALFORMED_REQUEST)
 _UNAUTHORIZED = Answer(UNAUTHORIZED)
 _TRY_LATER = Answer(TRY_LATER)
@@ -98,6 +102,8 @@ class OcspService:
         self._validity = validity
         self._issuers: dict[str, IssuerIds] = {}
         self._since: dict[str, datetime] = {}
+        #: As it was read last; the worker replaces it (``troth.pki.fence`` says what it means for an answer).
+        self.fence = FenceRow()
         self.counts: Counter[str] = Counter()
 
     def serve(self, authorities: Mapping[str, Authority]) -> None:
@@ -177,6 +183,11 @@ class OcspService:
             if entry is None:
                 # It was in the table a moment ago and has been released, or pushed out, while others were looked up.
                 raise StatusUnavailable(BUSY, "the status changed while it was being told")
+        revoked = entry is not None and entry.status != "good" and entry.authority == slug
+        if self.fence.closed and not revoked:
+            raise StatusUnavailable(UNSURE)
+        if entry is None and self.fence.state == "revoked" and in_doubt(self.fence, serial):
+            return Verdict("revoked", self.fence.settled_at, _CESSATION_OF_OPERATION)
         if entry is None or entry.authority != slug:
             return UNKNOWN
         archive = self._since.get(slug) if entry.not_after <= now else None

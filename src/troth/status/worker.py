@@ -14,6 +14,7 @@ from troth.kit.clock import Clock
 from troth.kit.errors import TrothError
 from troth.kit.log import get_logger
 from troth.kit.settings import OcspSettings
+from troth.pki.fence_store import read_fence
 from troth.pki.model import Crl
 from troth.status.lookups import Lookups
 from troth.status.published import Published
@@ -33,7 +34,7 @@ _REFRESH_SECONDS = 60.0
 _RETRY_SECONDS = 1.0
 #: A first start has its responder certified while we start; worth waiting for, but not for ever.
 _RESPONDER_PATIENCE = 5.0
-_NEWS = ("authority.", "crl.published", "ocsp.")
+_NEWS = ("authority.", "crl.published", "ocsp.", "recovery.")
 
 
 class StatusWorker:
@@ -56,6 +57,7 @@ class StatusWorker:
     ) -> None:
         reader = StatusReader(database)
         self._reader = reader
+        self._reader_of_fence = database
         self._clock = clock
         self._ledger = LedgerStore(database)
         self._stream = Stream(database, clock, poll_seconds=poll_seconds)
@@ -154,6 +156,7 @@ class StatusWorker:
                 log.warning("status.refresh_failed", error=str(error))
 
     async def _refresh(self) -> None:
+        self._service.fence = await read_fence(self._reader_of_fence)
         await self._published.refresh()
         self._service.serve(self._published.authorities)
         await self._responders.refresh(self._published.authorities)

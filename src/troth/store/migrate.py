@@ -53,8 +53,10 @@ def migrations() -> list[Migration]:
     return [found[number] for number in sorted(found)]
 
 
-async def migrate(url: str) -> list[Migration]:
+async def migrate(url: str, *, through: int | None = None) -> list[Migration]:
     """Bring the database at ``url`` up to this program's schema; returns the migrations applied now.
+
+    ``through`` stops after that number: a restore fills the schema that its backup was made from, then goes on.
 
     Raises Unavailable when the database cannot be reached, StoreError when an applied file has changed or the schema
     is newer than this program.
@@ -74,6 +76,8 @@ async def migrate(url: str) -> list[Migration]:
             if known and max(known) > max((m.number for m in shipped), default=0):
                 raise StoreError(SCHEMA_NEWER, f"the database is at migration {max(known)}")
             for migration in shipped:
+                if through is not None and migration.number > through:
+                    break
                 if migration.number in known:
                     if known[migration.number] != migration.sha256:
                         raise StoreError(MIGRATION_CHANGED, f"{migration.number:04}_{migration.name}.sql")

@@ -24,6 +24,7 @@ from troth.web.api import crls as api_crls
 from troth.web.api import inspecting as api_inspecting
 from troth.web.api import keys as api_keys
 from troth.web.api import profiles as api_profiles
+from troth.web.api import recovery as api_recovery
 from troth.web.api import system as api_system
 from troth.web.api import trust as api_trust
 from troth.web.door import Door
@@ -77,6 +78,7 @@ def make_litestar(services: AdminServices) -> Litestar:
             *api_crls.HANDLERS,
             *api_keys.HANDLERS,
             *api_inspecting.HANDLERS,
+            *api_recovery.HANDLERS,
         ],
     )
     openapi = OpenAPIConfig(

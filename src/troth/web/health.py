@@ -16,6 +16,19 @@ class CheckView(Struct, frozen=True):
     detail: str
 
 
+class RecoveryView(Struct, frozen=True):
+    """The recovery fence: ``open``, ``closed`` until a person decides, or what was decided."""
+
+    state: Literal["open", "closed", "accepted", "revoked"]
+    reason: str = ""
+    closed_at: datetime | None = None
+    unknown_from: datetime | None = None
+    unknown_until: datetime | None = None
+    settled_at: datetime | None = None
+    settled_by: str | None = None
+    settled_why: str = ""
+
+
 class Health(Struct, frozen=True):
     """How this installation is."""
 

@@ -18,6 +18,7 @@ from troth.access.roles import Permission
 from troth.web import words
 from troth.web.authority_views import AuthorityView
 from troth.web.guard import principal_of
+from troth.web.health import RecoveryView
 from troth.web.services import AdminServices
 from troth.web.static import Assets
 from troth.web.views import CertificateRow, EventView
@@ -181,7 +182,8 @@ class Renderer:
         """A whole page for whoever asks."""
         me = principal_of(request)
         counts = await self.waiting(me) if me is not None else {}
-        return self.plain_page(request, template, area=area, status=status, waiting=counts, **context)
+        fence = None if me is None else await self._services.recovery.state()
+        return self.plain_page(request, template, area=area, status=status, waiting=counts, fence=fence, **context)
 
     async def waiting(self, me: Principal) -> dict[str, int]:
         """How much waits for a person, by area of the navigation."""
@@ -200,6 +202,7 @@ class Renderer:
         area: str = "",
         status: int = 200,
         waiting: Mapping[str, int] | None = None,
+        fence: RecoveryView | None = None,
         **context: Any,
     ) -> Response[str]:
         """A page that asks no service: for errors, which must show even when the database does not answer."""
@@ -208,6 +211,7 @@ class Renderer:
             me=principal_of(request),
             area=area,
             waiting=waiting or {},
+            fence=fence,
             done=done,
             since=request.scope["state"].get("since", 0),
             **context,

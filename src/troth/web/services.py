@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Protocol
+from typing import Literal, Protocol
 from uuid import UUID
 
 from troth.access.approvals.service import Approvals
@@ -19,7 +19,7 @@ from troth.kit.clock import Clock
 from troth.pki.bulk import BulkRevocations
 from troth.web.authority_views import AuthorityView
 from troth.web.crl_views import CrlView
-from troth.web.health import Health
+from troth.web.health import Health, RecoveryView
 from troth.web.inspecting import InspectionBook
 from troth.web.key_views import KeysView, KeyTest, KeyView
 from troth.web.live import Live
@@ -286,6 +286,20 @@ class HealthBook(Protocol):
         ...
 
 
+class RecoveryBook(Protocol):
+    """The recovery fence."""
+
+    async def state(self) -> RecoveryView:
+        """Whether it is closed, and why."""
+        ...
+
+    async def decide(
+        self, by: Principal, resume: Literal["accept-loss", "revoke-unknown"], reason: str
+    ) -> RecoveryView:
+        """Open it. Raises TrothError when it is not closed."""
+        ...
+
+
 @dataclass(frozen=True)
 class AdminServices:
     """All that the admin application stands on.
@@ -312,6 +326,7 @@ class AdminServices:
     keys: KeyBook
     health: HealthBook
     inspections: InspectionBook
+    recovery: RecoveryBook
     live: Live
     owner_uid: int
     session_grace: timedelta = timedelta(seconds=10)

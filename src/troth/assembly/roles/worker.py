@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any, TypeAlias
 
 from troth.assembly.acme import validation_jobs
+from troth.assembly.backing import backup_duties
 from troth.assembly.context import RoleContext
 from troth.assembly.hierarchy import ensure_documents
 from troth.assembly.identity import ServiceIdentity
@@ -57,9 +58,9 @@ async def run(context: RoleContext) -> None:
 
 async def _duties(context: RoleContext, database: Database, instance: Instance, mint: Mint) -> list[Duty]:
     clock, stop = context.clock, context.stop
-    responders = Responders(database, mint.gate, mint.signer, mint.catalogue, clock)
+    responders = Responders(database, mint.own_gate, mint.signer, mint.catalogue, clock)
     identity = ServiceIdentity(
-        database, mint.gate, mint.catalogue, context.layout.server_identity, context.state, clock
+        database, mint.own_gate, mint.catalogue, context.layout.server_identity, context.state, clock
     )
     crls = CrlPublisher(
         database,
@@ -86,8 +87,10 @@ async def _duties(context: RoleContext, database: Database, instance: Instance, 
     auditor = Auditor(database, mint.catalogue, clock, decisions.known_decisions)
     # Longer than a validation can take, so that no two workers do one at once; a dead worker's are taken up after it.
     lease = timedelta(seconds=context.config.acme.timeout_seconds + 5)
+    backing = backup_duties(context, database, instance)
     return [
-        Checkpointer(LedgerStore(database), notary, key, clock).run(stop),
+        *backing.duties,
+        Checkpointer(LedgerStore(database), notary, key, clock, ceiling=backing.ceiling).run(stop),
         JobRunner(database, clock, _jobs(context, database), lease=lease).run(stop),
         crl_duty.run(stop),
         _every(60.0, own_certificates, stop, "own certificates"),

@@ -32,6 +32,7 @@ from troth.web.books.events import Events
 from troth.web.books.inspecting import Inspections
 from troth.web.books.keys import Keys, KeySigner
 from troth.web.books.profiles import Profiles
+from troth.web.books.recovery import Recovery
 from troth.web.books.subjects import Decisions, SubjectPages
 from troth.web.books.system import HealthChecks
 from troth.web.books.trusting import Documents, Staged, Switch
@@ -100,6 +101,7 @@ def build(rooms: Rooms) -> AdminServices:
         keys=Keys(rooms.keys, clock),
         health=HealthChecks(database, clock, authorities, rooms.interlock, approvals),
         inspections=Inspections(database, clock, rooms.catalogue),
+        recovery=Recovery(database, clock),
         live=Live(Stream(database, clock), LedgerStore(database), rooms.ending),
         owner_uid=rooms.owner_uid,
     )
