@@ -177,13 +177,12 @@ def opened(source: IO[bytes], opener: Opener) -> Iterator[IO[bytes]]:
         yield stream
         while stream.read(1 << 16):  # to the end, where age proves that nothing was cut off
             pass
-    except BackupRefused:
-        raise
     except Exception as error:
-        # What the reader stumbled over is the consequence; why the stream ended is the cause.
+        # What the reader stumbled over may be the consequence of why the stream ended; then that is the cause. A pipe
+        # that broke is only our own end of it, closed because the reader had enough.
         stream.close()
         thread.join()
-        if failure and not isinstance(failure[0], BrokenPipeError):
+        if failure and "pipe" not in str(failure[0]).lower():
             raise _refusal(failure[0]) from error
         raise
     finally:
