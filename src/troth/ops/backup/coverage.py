@@ -50,6 +50,7 @@ WHOLE: tuple[str, ...] = (
     "approval",
     "approval_rule",
     "authority",
+    "blocked_key",
     "bulk_revocation",
     "bulk_revocation_item",
     "directory",
@@ -78,6 +79,8 @@ NOT_REBUILT: Mapping[str, str] = {
     "crl_change": "every change is shown again by the first CRL, which is a complete one",
     "crl_shard": "points to nothing until the first CRL, which is a complete one",
     "crl_chunk": "made anew with the first CRL",
+    "finding": "found again by the next inspection",
+    "inspection": "made again",
     "job": "validations of orders that are made anew; schedules are in the program",
 }
 
