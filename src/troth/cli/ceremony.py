@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from troth.cli.api import Api
 from troth.cli.ceremony_desk import People, put, spoken, title_of
 from troth.cli.ceremony_shares import app as shares_app
 from troth.cli.options import Data, Output
@@ -134,6 +133,7 @@ def import_(
 
     Binding a signer's key to its certificate (--key) is for the data directory's owner alone, and happens once.
     """
+    from troth.cli.api import Api
     from troth.cli.ceremony_import import bind_key, payload_of
 
     payload = payload_of(directory, session_key, slug)

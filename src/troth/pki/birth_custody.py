@@ -28,7 +28,8 @@ needs it: Troth issues with another key. It was born on a machine that is online
 2. Read both copies back:  openssl pkey -in root-key.pem -passin file:root-key.passphrase -noout
 3. Then remove root-key.pem and root-key.passphrase from this machine.
 
-You will need them to sign a new CRL of the root within a year, and a new issuing authority within five.
+You will need them to sign a new CRL of the root within a year, and a new issuing authority within five. Both are done
+by `troth ceremony run`, on a machine without a network; docs/ceremonies.md has the plan for this very directory.
 """
 
 

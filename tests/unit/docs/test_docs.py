@@ -23,6 +23,7 @@ from troth.access.roles import Permission
 from troth.assembly.layout import Layout
 from troth.cli.main import app
 from troth.kit import config
+from troth.pki.ceremony.plan import parse_plan
 from troth.pki.profile import parse_profile, shipped_profiles
 from troth.trust.directory import parse_directory
 from troth.trust.feeds import parse_feeds
@@ -167,7 +168,9 @@ def test_every_dotted_word_is_a_setting_a_code_a_kind_an_attribute_or_a_permissi
 
 
 def _is_file_name(text: str) -> bool:
-    return text.rpartition(".")[2] in {"py", "md", "toml", "json", "yaml", "pem", "txt", "token", "map", "jsonl", "crl"}
+    return text.rpartition(".")[2] in {
+        "py", "md", "toml", "json", "yaml", "pem", "txt", "token", "map", "jsonl", "crl", "sealed", "partial",
+    }  # fmt: skip
 
 
 @written
@@ -219,6 +222,8 @@ def _check_yaml(block: str) -> None:
         parse_feeds(block)
     elif "approvals" in document:
         parse_rule(block, ACTS)
+    elif "ceremony" in document:
+        parse_plan(block.encode(), Path())
     else:
         parse_directory(block, at=datetime(2027, 1, 1, tzinfo=UTC))
 

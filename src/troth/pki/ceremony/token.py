@@ -59,7 +59,12 @@ def _check_token(plan: Plan) -> None:
     key = plan.document.key
     library = Library.at(str(plan.place(str(key.module))))
     login = Login(library, str(key.token), PinSource(UNSEAL))
-    about = dict(library.lane.call(login.about, _SECONDS))
+    try:
+        about = dict(library.lane.call(login.about, _SECONDS))
+    except CustodianDown:
+        # A token that was put in after the library started is seen only when it starts again.
+        library.lane.call(library.restart, _SECONDS)
+        about = dict(library.lane.call(login.about, _SECONDS))
     if key.serial is not None and about["token serial"] != key.serial:
         found = about["token serial"]
         raise CeremonyFailed(TOKEN_OTHER, f"the plan says serial number {key.serial}, the token says {found}")
