@@ -156,9 +156,7 @@ def _before(plan: Plan, inputs: Inputs, plan_name: str) -> Act:
             "Names everybody present, checks identity cards, and writes the time of beginning.",
             blank=("Begun at",),
         ),
-        Step(
-            ADMINISTRATOR, "Shows that the machine has no network: no cable, radio off, and `ip link` shows lo alone."
-        ),
+        Step(ADMINISTRATOR, "Shows that the machine has no network: no cable, radio off, and ip link shows lo alone."),
         Step(
             OPERATOR,
             "Sets the machine's clock by a watch that the witness trusts, and reads it aloud.",

@@ -28,6 +28,7 @@ thead { display: table-header-group; }
 .steps { table-layout: fixed; }
 .number { width: 9mm; text-align: right; font-variant-numeric: tabular-nums; }
 .box { width: 9mm; } .time { width: 18mm; } .initials { width: 26mm; }
+.steps td:nth-last-child(-n+2), .people td:last-child { border-left: .5pt solid #999; }
 .box i { display: block; width: 4.5mm; height: 4.5mm; border: 1pt solid #111; }
 .role { font: 600 8pt/1.3 "Inter", "Noto Sans", "Liberation Sans", sans-serif; text-transform: uppercase;
   letter-spacing: .04em; color: #444; display: block; }
