@@ -7,6 +7,8 @@ DATA ?= ./var
 ARGS ?=
 # Parallel test processes; the tests start real databases and servers, so few are enough.
 JOBS ?= 2
+# Tries for each parser of `make fuzz`.
+EXAMPLES ?= 20000
 CHECKED := src bench tests/support scripts/checks scripts/reasons.py
 
 .PHONY: help
@@ -53,6 +55,10 @@ reasons: setup-dev ## write docs/reason-codes.md from the registry
 .PHONY: lock
 lock: setup-dev ## make requirements/*.txt anew from requirements/*.in
 	scripts/lock
+
+.PHONY: fuzz
+fuzz: setup-dev ## every parser that takes outside bytes, longer than in the tests (EXAMPLES=20000)
+	TROTH_FUZZ_EXAMPLES=$(EXAMPLES) $(PYTHON_BIN) -m pytest -n $(JOBS) --timeout 0 tests/unit/fuzz $(ARGS)
 
 .PHONY: bench
 bench: bench-gate bench-issue bench-acme bench-ocsp bench-crl bench-signal ## every benchmark, one after the other

@@ -113,7 +113,7 @@ def decode(answer: HttpAnswer, kind: type[T]) -> T:
     """The answer's JSON as ``kind``. Raises TrothError for anything else."""
     try:
         return msgspec.json.decode(answer.body, type=kind)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise TrothError(ACME_ANSWER, f"{answer.url}: {error}") from error
 
 
@@ -128,7 +128,7 @@ def location(answer: HttpAnswer) -> str:
 def _refusal(answer: HttpAnswer) -> AcmeError:
     try:
         problem = msgspec.json.decode(answer.body, type=Problem)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         problem = Problem(detail=f"HTTP status {answer.status} without a problem document", status=answer.status)
     return AcmeError(problem, answer=answer)
 

@@ -90,11 +90,22 @@ def _known(request: Req, error: Exception) -> TrothError:
         return error
     if isinstance(error, HTTPException) and error.status_code < 500:
         return TrothError(_http(error.status_code), _detail(error))
+    if _not_text(error):
+        return TrothError(errors.MALFORMED, "the body is not JSON in UTF-8")
     correlation = str(new_id())
     log.error("web.failed", path=request.url.path, correlation=correlation, exc_info=error)
     if isinstance(error, TrothError):
         return TrothError(error.reason, error.reason.summary, correlation=correlation)
     return TrothError(INTERNAL, "the log has the detail under the correlation id", correlation=correlation)
+
+
+def _not_text(error: Exception) -> bool:
+    """Whether the framework could not read the body as text. msgspec raises UnicodeDecodeError there, which Litestar
+    does not expect; the same error from a room of ours is a failure of ours."""
+    trace = error.__traceback__ if isinstance(error, UnicodeDecodeError) else None
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and str(trace.tb_frame.f_globals.get("__name__", "")).startswith("litestar.")
 
 
 def _http(status: int) -> Reason:

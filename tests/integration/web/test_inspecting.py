@@ -56,6 +56,14 @@ async def test_a_proof_is_taken_from_an_operator_too(house: House) -> None:
     assert (await browser.get("/api/v1/blocked-keys/nonsense")).status_code == 404
 
 
+async def test_a_body_that_is_no_text_is_refused_and_not_a_failure(house: House) -> None:
+    browser = await house.logged_in(Role.OPERATOR)
+    headers = {"content-type": "application/json"}
+    for path in ("/api/v1/blocked-keys", "/login/passkey"):
+        answer = await browser.post(path, content=b'{"key":"\xff\xfe"}', headers=headers)
+        assert answer.status_code == 400, (path, answer.text)
+
+
 async def test_the_audit_on_demand_tells_what_it_found(house: House) -> None:
     _, certificate = await spki_of_a_certificate(house)
     await house.trust.database.fetch("UPDATE certificate SET sha256 = '\\x00' WHERE id = $1::uuid", certificate)

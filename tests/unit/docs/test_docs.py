@@ -24,6 +24,7 @@ from troth.assembly.layout import Layout
 from troth.cli.main import app
 from troth.kit import config
 from troth.pki.ceremony.plan import parse_plan
+from troth.pki.lint_codes import CODES
 from troth.pki.profile import parse_profile, shipped_profiles
 from troth.trust.directory import parse_directory
 from troth.trust.feeds import parse_feeds
@@ -161,7 +162,7 @@ def test_every_dotted_word_is_a_setting_a_code_a_kind_an_attribute_or_a_permissi
     known = {*settings(), *_SENTENCES, *KINDS, *VOCABULARY, *(one.value for one in Permission)}
     known |= {kind.cause for kind in KINDS.values()} | {"id.timestamp.body"}  # the last: Standard Webhooks' own words
     known |= {one.code for one in all_reasons()} | {kind.rpartition(".")[0] + ".*" for kind in KINDS}
-    known |= ACTS
+    known |= ACTS | CODES.keys()
     for span in spans(page):
         if re.fullmatch(r"[a-z_]+(\.[a-z_]+)+", span) and not _is_file_name(span):
             assert span in known, span

@@ -62,7 +62,7 @@ def decode(data: bytes) -> Act:
         raise SignerRefused(MALFORMED, "no kind of act that the signer judges")
     try:
         act = Act.of(kind.decode(), msgspec.json.decode(payload, type=dict))
-    except (msgspec.MsgspecError, TypeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError) as error:
         raise SignerRefused(MALFORMED, "the act is not canonical JSON") from error
     if act.payload != payload:
         raise SignerRefused(MALFORMED, "the act is not canonical JSON")

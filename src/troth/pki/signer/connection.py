@@ -86,7 +86,7 @@ class Connection(asyncio.Protocol):
                         return
                 else:
                     self._take(self, protocol.decode_request(body))
-        except (protocol.FrameTooLarge, msgspec.MsgspecError) as error:
+        except (protocol.FrameTooLarge, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             # A peer of ours never sends this, and there may be no number to answer to: the connection ends.
             log.warning("signer.malformed", role=self.role_name, error=str(error))
             self.answers.append(protocol.frame(protocol.Failure(0, MALFORMED.code, MALFORMED.summary)))

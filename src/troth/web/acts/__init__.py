@@ -14,6 +14,6 @@ KINDS = frozenset(
         "role.grant", "account.disable", "account.enable", "account.remove", "person.change", "rule.change",
         "policy.apply", "profile.apply", "directory.apply", "feed.grant", "feed.secret", "feed.resume",
         "enforcement.unfreeze", "staged.approve", "certificate.revoke_many", "authority.state",
-        "ceremony.import",
+        "ceremony.import", "key.block",
     }
 )  # fmt: skip

@@ -45,7 +45,7 @@ def _cookie(session: NewSession) -> Cookie:
 async def _json(request: Req) -> _Any:
     try:
         value = msgspec.json.decode(await request.body())
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise WebError(MALFORMED, "the body is not JSON") from error
     if not isinstance(value, dict):
         raise WebError(MALFORMED, "the body is not a JSON object")

@@ -1,0 +1,251 @@
+"""Every parser that takes bytes from outside: an answer or a typed refusal, never anything else.
+
+One table. ``make fuzz`` runs it with a budget of its own; in the suite it is short and always the same. A parser is
+fed what is nothing at all, and what was sound until something in it was changed, doubled or cut.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from scripts import golden_lint
+from troth.access.approvals.rule import parse_rule
+from troth.audit.note import CheckpointText, NoteKey
+from troth.audit.verify import verify_export
+from troth.client.errors import JoseError
+from troth.client.jose import VerifyingKey, b64url_decode
+from troth.connect.webhook import body as webhook
+from troth.enroll.acme.flattened import Flattened
+from troth.enroll.acme.identifiers import read_identifiers
+from troth.kit.errors import TrothError
+from troth.pki import der, ocsp
+from troth.pki.attributes import parse_attributes
+from troth.pki.blocked import PROOF_NAME, read_key, read_proof
+from troth.pki.crl_lint import crl_findings
+from troth.pki.csr import parse_csr
+from troth.pki.keycheck import check_spki
+from troth.pki.lint_file import lint_file
+from troth.pki.names import canonical_name
+from troth.pki.profile import parse_profile, shipped_profiles
+from troth.pki.sid import canonical_sid, read_sid_extension
+from troth.pki.signer import acts
+from troth.pki.signer.certificate_rules import read_tbs
+from troth.pki.signer.protocol import Frames, FrameTooLarge, Health, decode_request, frame
+from troth.trust.directory import parse_directory
+from troth.trust.grammar import parse_policy
+
+EXAMPLES = int(os.environ.get("TROTH_FUZZ_EXAMPLES", "60"))
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+_POLICIES = Path(golden_lint.__file__).resolve().parents[1] / "src/troth/trust/policies"
+
+
+@lru_cache(maxsize=1)
+def request() -> bytes:
+    """A sound PKCS#10 request, which is also a proof."""
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, PROOF_NAME)])
+    key = ec.derive_private_key(golden_lint._SECRET, ec.SECP256R1())
+    builder = x509.CertificateSigningRequestBuilder(name)
+    return builder.sign(key, hashes.SHA256(), ecdsa_deterministic=True).public_bytes(serialization.Encoding.DER)
+
+
+def walk(data: bytes) -> None:
+    """Every element, however deep."""
+    pending = [der.Reader(data)]
+    for _ in range(2000):
+        if not pending:
+            return
+        reader = pending.pop()
+        while not reader.empty:
+            tag = reader.peek()
+            if tag is not None and tag & 0x20:
+                pending.append(reader.enter(tag))
+            elif tag == der.OID:
+                der.read_oid(reader.read(tag))
+            elif tag == der.INTEGER:
+                der.read_integer(reader.read(tag))
+            else:
+                reader.whole()
+
+
+def frames(data: bytes) -> None:
+    """What comes over the signer's socket, in two pieces."""
+    reader = Frames(65_536)
+    for part in (data[: len(data) // 2], data[len(data) // 2 :]):
+        list(reader.feed(part))
+
+
+def from_json(parse: Callable[[object], object]) -> Callable[[bytes], object]:
+    """A parser of what JSON holds, for bytes."""
+
+    def parsed(data: bytes) -> object:
+        try:
+            value = msgspec.json.decode(data)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return None
+        return parse(value)
+
+    return parsed
+
+
+def export(data: bytes) -> None:
+    """A ledger export."""
+    path = Path(os.environ["PYTEST_FUZZ_FILE"])
+    path.write_bytes(data)
+    verify_export(path)
+
+
+def text(parse: Callable[[str], object]) -> Callable[[bytes], object]:
+    """A parser of text, for bytes: what is no UTF-8 is read as Latin-1, so that odd characters come through, too."""
+
+    def parsed(data: bytes) -> object:
+        try:
+            return parse(data.decode())
+        except UnicodeDecodeError:
+            return parse(data.decode("latin-1"))
+
+    return parsed
+
+
+def documents(*texts: str) -> list[bytes]:
+    """Seeds."""
+    return [one.encode() for one in texts]
+
+
+_SIGNAL = (
+    b'{"kind":"edr.contained","subject":{"kind":"device","name":"laptop-1"},"observed_at":"2026-06-01T00:00:00Z",'
+    b'"severity":"high"}'
+)
+_NOTE_KEY = "troth.example+1234abcd+AQECAwQ="
+_CHECKPOINT = "troth.example/ledger\n17\nqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqo=\n"
+_POLICY = documents(*(path.read_text() for path in sorted(_POLICIES.glob("*.yaml"))))
+_DIRECTORY = documents("users:\n  - {name: alice, enabled: true, groups: [a]}\ndevices:\n  - {name: x, owner: alice}\n")
+_RULE = documents("rules:\n  - {kinds: [key.block], approvals: 1, roles: [administrator], above: 5}\n")
+
+Refusals = tuple[type[Exception], ...]
+#: Name → parser, what it may raise, seeds that it takes (or nearly).
+PARSERS: dict[str, tuple[Callable[[bytes], object], Refusals, Callable[[], list[bytes]]]] = {
+    "der": (walk, (der.DerError,), lambda: [request(), golden_lint.crl(), golden_lint.certificate()]),
+    "csr": (parse_csr, (TrothError,), lambda: [request()]),
+    "spki": (
+        check_spki, (TrothError,),
+        lambda: [golden_lint.SPKI, golden_lint._rsa(65537, golden_lint._modulus(2048))],
+    ),
+    "proof": (read_proof, (TrothError,), lambda: [request()]),
+    "any key": (read_key, (TrothError,), lambda: [golden_lint.SPKI, request(), golden_lint.certificate(), b"ab" * 32]),
+    "lint": (
+        lint_file, (TrothError,),
+        lambda: [golden_lint.certificate(), golden_lint.pem("X509 CRL", golden_lint.crl()).encode()],
+    ),
+    "crl": (crl_findings, (), lambda: [golden_lint.crl(entries=golden_lint.entry(1)), golden_lint.crl()]),
+    "ocsp": (ocsp.parse_request, (TrothError,), lambda: [ocsp_request()]),
+    "to be signed": (read_tbs, (TrothError,), lambda: [golden_lint.certificate()[4:], golden_lint.certificate()]),
+    "sid": (read_sid_extension, (TrothError, der.DerError), lambda: [der.sequence(der.octets(b"S-1-5-21-1-2-3-4"))]),
+    "signer frames": (frames, (FrameTooLarge, msgspec.MsgspecError), lambda: [frame(Health(1, b"x" * 32))]),
+    "signer requests": (
+        # Text that is no UTF-8 is a UnicodeDecodeError of msgspec's, which is no MsgspecError.
+        decode_request, (msgspec.MsgspecError, UnicodeDecodeError), lambda: [frame(Health(1, b"x" * 32))[4:]],
+    ),
+    "signer acts": (acts.decode, (TrothError,), lambda: [b'profile.apply\n{"document":"a"}', b'key.attach\n{}']),
+    "base64url": (b64url_decode, (JoseError,), lambda: [b"AQAB", b"_-8"]),
+    "jwk": (
+        from_json(VerifyingKey.from_jwk), (JoseError,),
+        lambda: [b'{"kty":"EC","crv":"P-256","x":"AQ","y":"AQ"}', b'{"kty":"RSA","n":"AQAB","e":"AQAB"}'],
+    ),
+    "jws": (Flattened.parse, (TrothError,), lambda: [b'{"protected":"e30","payload":"","signature":"AA"}']),
+    "identifiers": (
+        from_json(read_identifiers), (TrothError,), lambda: [b'[{"type":"dns","value":"a.example"}]'],
+    ),
+    "webhook": (
+        lambda data: webhook.read(data, feed="edr", message_id="m", now=NOW), (TrothError,), lambda: [_SIGNAL],
+    ),
+    "profile": (text(parse_profile), (TrothError,), lambda: documents(*shipped_profiles().values())),
+    "policy": (text(parse_policy), (TrothError,), lambda: _POLICY),
+    "directory": (text(lambda one: parse_directory(one, at=NOW)), (TrothError,), lambda: _DIRECTORY),
+    "approval rule": (text(lambda one: parse_rule(one, ("key.block",))), (TrothError,), lambda: _RULE),
+    "names": (
+        text(lambda one: [_ignoring(canonical_name, kind, one) for kind in ("dns", "ip", "email", "uri", "upn")]),
+        (TrothError,), lambda: documents("*.a.example", "2001:db8::1", "a@b.example", "spiffe://a/b", "u@REALM"),
+    ),
+    "subject": (text(parse_attributes), (TrothError,), lambda: documents("CN=a, O=b", "CN=a\\, b")),
+    "sid text": (text(canonical_sid), (ValueError,), lambda: documents("S-1-5-21-1-2-3-500")),
+    "note key": (text(NoteKey.parse), (TrothError,), lambda: documents(_NOTE_KEY)),
+    "checkpoint": (text(CheckpointText.parse), (TrothError,), lambda: documents(_CHECKPOINT)),
+    "ledger export": (export, (TrothError,), lambda: [b'{"troth_ledger_export":1}\n{"index":0}\n', b"{}\n{}\n"]),
+}  # fmt: skip
+
+
+def _ignoring(parse: Callable[..., object], *values: str) -> object:
+    try:
+        return parse(*values)
+    except TrothError:
+        return None
+
+
+def ocsp_request() -> bytes:
+    """A request for one certificate."""
+    certificate = golden_lint.certificate(base=golden_lint.CA, subject=golden_lint.name(cn="Golden CA"))
+    return ocsp.build_request(b"\x01" * 16, x509.load_der_x509_certificate(certificate), nonce=b"n" * 16)
+
+
+def mutated(seed: bytes, changes: int, number: int) -> bytes:
+    """``seed`` with octets changed, dropped, doubled or moved, always the same for one number."""
+    data, chance = bytearray(seed), random.Random(number)
+    for _ in range(changes):
+        at = chance.randrange(len(data) + 1)
+        how = chance.randrange(6)
+        if how == 0:
+            data[at : at + 1] = bytes([chance.randrange(256)])
+        elif how == 1:
+            del data[at : at + chance.randrange(1, 9)]
+        elif how == 2:
+            data[at:at] = data[at : at + chance.randrange(1, 40)]
+        elif how == 3:
+            data[at:at] = chance.randbytes(chance.randrange(1, 5))
+        elif how == 4 and at < len(data):
+            data[at] ^= 1 << chance.randrange(8)
+        else:
+            del data[at:]
+    return bytes(data)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A file for the parsers that read one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTEST_FUZZ_FILE", str(tmp_path_factory.mktemp("fuzz") / "input"))
+        yield
+
+
+@pytest.mark.parametrize("name", sorted(PARSERS))
+@settings(
+    max_examples=EXAMPLES, deadline=None, derandomize=True, database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.differing_executors],
+)  # fmt: skip
+@given(st.data())
+@pytest.mark.filterwarnings("ignore")
+def test_a_parser_answers_or_refuses(name: str, data: st.DataObject) -> None:
+    parse, refusals, seeds = PARSERS[name]
+    if data.draw(st.integers(0, 4)) == 0:
+        given_ = data.draw(st.binary(max_size=200))
+    else:
+        seed = data.draw(st.sampled_from(seeds()))
+        given_ = mutated(seed, data.draw(st.integers(0, 6)), data.draw(st.integers(0, 2**32)))
+    try:
+        parse(given_)
+    except refusals:
+        pass
