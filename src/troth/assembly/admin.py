@@ -32,6 +32,7 @@ async def admin_app(context: RoleContext, database: Database, mint: Mint, trust:
         notary_key=NoteKey.parse(notary.verifier_key),
         owner_uid=context.layout.root.stat().st_uid,
         ending=context.stop,
+        backup=context.config.backup,
         keys=mint.signer,
     )
     return make_admin_app(build(rooms), hosts=_hosts(context.state))

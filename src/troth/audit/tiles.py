@@ -67,6 +67,19 @@ class TileWriter:
             made._entries = _split_entries(_wanted(read, tile_path("entries", number, width)), width)
         return made
 
+    def unfinished(self) -> list[str]:
+        """Where the unfinished tiles of the present size lie."""
+        found = []
+        if self._size % WIDTH:
+            found.append(tile_path("entries", self._size // WIDTH, self._size % WIDTH))
+        level, count = 0, self._size
+        while count:
+            number, width = divmod(count, WIDTH)
+            if width:
+                found.append(tile_path(level, number, width))
+            level, count = level + 1, number
+        return found
+
     def append(self, rows: list[tuple[bytes, bytes]]) -> Iterator[Tile]:
         """Grow by (entry, leaf hash) each; the tiles that are new, full ones before the unfinished ones."""
         for entry, leaf in rows:

@@ -35,6 +35,7 @@ class Gauges(Protocol):
 
 _HELP = {
     "lease_live": "1 while this worker may vouch for status, 0 while it answers tryLater",
+    "fence_closed": "1 while nothing but revoked is told, until a person decides what a restore may have lost",
     "table_not_good": "serial numbers in the trust table: held or revoked, not expired",
     "table_seen": "serial numbers remembered from look-ups",
     "responders": "authorities with an OCSP responder in force",

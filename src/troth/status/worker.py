@@ -181,6 +181,7 @@ class StatusWorker:
         in_force = sum(self._responders.current(slug, now) is not None for slug in self._published.authorities)
         return {
             "lease_live": float(self._point.live),
+            "fence_closed": float(self._service.fence.closed),
             "table_not_good": self._table.not_good,
             "table_seen": self._table.seen,
             "responders": in_force,

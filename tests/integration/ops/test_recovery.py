@@ -187,6 +187,29 @@ def test_the_statuses_before_the_loss_are_what_the_story_says(lived: tuple[Lived
     }
 
 
+def test_an_archive_that_is_cut_or_not_for_us_and_a_directory_in_use_restore_nothing(
+    fresh: tuple[Lived, RunningTroth], tmp_path: Path
+) -> None:
+    one, troth = fresh
+    stranger = tmp_path / "stranger.txt"
+    stranger.write_text(f"{pyrage.x25519.Identity.generate()}\n")
+    cut = tmp_path / "cut.troth"
+    cut.write_bytes(one.archive.read_bytes()[:-1000])
+    before = sorted(troth.data.parent.iterdir())
+    for archive, identity, code in (
+        (cut, one.identity, "ops.backup.damaged"),
+        (one.archive, stranger, "ops.backup.identity"),
+    ):
+        done = troth.run("restore", str(archive), "--identity", str(identity), check=False)
+        assert (done.returncode != 0, code in done.stderr) == (True, True), done.stderr
+        assert sorted(troth.data.parent.iterdir()) == before
+    troth.data.mkdir()
+    (troth.data / "letter.txt").write_text("mine")
+    done = troth.run("restore", str(one.archive), "--identity", str(one.identity), check=False)
+    assert "ops.restore.not_empty" in done.stderr
+    assert [path.name for path in troth.data.iterdir()] == ["letter.txt"]
+
+
 def test_with_tiles_every_acknowledged_certificate_and_status_comes_back_and_the_ca_goes_on(
     fresh: tuple[Lived, RunningTroth],
 ) -> None:

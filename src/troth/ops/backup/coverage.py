@@ -19,12 +19,12 @@ class ByReference:
     Attributes:
         kind: first word of the reference: ``certificate:<id>``.
         column: where that id stands in the table.
-        numeric: the id is text, not a UUID.
+        hexadecimal: the id is bytes in hexadecimal, not a UUID.
     """
 
     kind: str
     column: str
-    text: bool = False
+    hexadecimal: bool = False
 
 
 #: Rows that come back with the events that speak of them.
@@ -40,6 +40,7 @@ BY_REFERENCE: Mapping[str, ByReference] = {
     "staged_action": ByReference("subject", "subject_id"),
     "signal": ByReference("signal", "id"),
     "decision": ByReference("decision", "id"),
+    "blocked_key": ByReference("key", "spki_sha256", hexadecimal=True),
     "acme_account": ByReference("account", "id"),
 }
 
@@ -50,7 +51,6 @@ WHOLE: tuple[str, ...] = (
     "approval",
     "approval_rule",
     "authority",
-    "blocked_key",
     "bulk_revocation",
     "bulk_revocation_item",
     "directory",

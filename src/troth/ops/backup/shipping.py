@@ -40,6 +40,7 @@ log = get_logger("ops")
 _BATCH = 1000
 _PAUSE = 0.2
 _LEASE_SECONDS = 5.0
+_SIZES_KEPT = 8
 #: ``position`` is dated anew this often while nothing happens: what may be lost is counted from there.
 _SAY_EVERY = timedelta(seconds=5)
 
@@ -71,6 +72,7 @@ class Shipper:
         self._noted = 0
         self._complete_at: datetime | None = None
         self._said_at: datetime | None = None
+        self._unfinished: list[list[str]] = []
 
     @property
     def size(self) -> int:
@@ -94,6 +96,8 @@ class Shipper:
         if bundle.events or complete:
             await asyncio.to_thread(self._put_position, bundle)
             self._said_at = bundle.made_at
+        if bundle.events:
+            await asyncio.to_thread(self._drop_unfinished, writer)
         if bundle.note is not None and bundle.note[0] > self._noted:
             await asyncio.to_thread(self._target.put, "checkpoint", bundle.note[1].encode())
             self._noted = bundle.note[0]
@@ -165,6 +169,15 @@ class Shipper:
             rows.append((entry_hash(event.salt or b"", event.payload or b"") if known else bytes(32), event.leaf))
         for tile in writer.append(rows):
             self._target.put(tile.path, tile.content)
+
+    def _drop_unfinished(self, writer: TileWriter) -> None:
+        """Remove unfinished tiles that larger ones have replaced; those of the last sizes stay for who reads now."""
+        self._unfinished.append(writer.unfinished())
+        if len(self._unfinished) > _SIZES_KEPT:
+            kept = {name for names in self._unfinished[-_SIZES_KEPT:] for name in names}
+            for name in self._unfinished.pop(0):
+                if name not in kept:
+                    self._target.drop(name)
 
     def _put_position(self, bundle: Bundle) -> None:
         said = Position(origin=self._origin, size=bundle.end, at=bundle.made_at)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from troth.ops.backup.coverage import BY_REFERENCE, WHOLE
+from troth.ops.backup.coverage import BY_REFERENCE, WHOLE, ByReference
 from troth.store.snapshot import Loader, Snapshot
 
 _HEAD = "SELECT size, frontier, root, newest_at FROM ledger_head"
@@ -87,7 +87,7 @@ class SourceStore:
             if not keys:
                 continue
             rows = await self._reader.fetch(
-                f"SELECT to_jsonb(t)::text AS image FROM {table} t WHERE t.{by.column} = ANY($1::text[]::uuid[])", keys
+                f"SELECT to_jsonb(t)::text AS image FROM {table} t WHERE {_named(by)}", keys
             )
             found[table] = {"keys": keys, "rows": [json.loads(row["image"]) for row in rows]}
         return found
@@ -194,10 +194,7 @@ class RestoreStore:
         """Put shipped rows in the place of those that are there; returns how many."""
         count = 0
         for table, image in images.items():
-            column = BY_REFERENCE[table].column
-            await self._loader.execute(
-                f"DELETE FROM {table} WHERE {column} = ANY($1::text[]::uuid[])", list(image["keys"])
-            )
+            await self._loader.execute(f"DELETE FROM {table} WHERE {_named(BY_REFERENCE[table])}", list(image["keys"]))
             count += await self._insert(table, image["rows"])
         return count
 
@@ -247,6 +244,11 @@ class RestoreStore:
     async def close_fence(self, reason: str, at: datetime, unknown_from: datetime) -> None:
         """Close it."""
         await self._loader.execute(_CLOSE, reason, at, unknown_from)
+
+
+def _named(by: ByReference) -> str:
+    keys = "SELECT decode(k, 'hex') FROM unnest($1::text[]) k" if by.hexadecimal else "$1::text[]::uuid[]"
+    return f"{by.column} = ANY({keys})"
 
 
 def _known(table: str) -> str:

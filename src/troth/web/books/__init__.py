@@ -14,6 +14,7 @@ from troth.audit.store import LedgerStore
 from troth.audit.stream import Stream
 from troth.enroll.issuance import Issuance
 from troth.kit.clock import Clock
+from troth.kit.settings import BackupSettings
 from troth.pki.bulk import BulkRevocations
 from troth.pki.catalogue import Catalogue
 from troth.pki.ports import Interlock
@@ -62,6 +63,7 @@ class Rooms:
     notary_key: NoteKey
     owner_uid: int
     ending: asyncio.Event | None = None
+    backup: BackupSettings | None = None
     keys: KeySigner | None = None
 
 
@@ -99,7 +101,7 @@ def build(rooms: Rooms) -> AdminServices:
         authorities=authorities,
         crls=Crls(database, clock, rooms.catalogue),
         keys=Keys(rooms.keys, clock),
-        health=HealthChecks(database, clock, authorities, rooms.interlock, approvals),
+        health=HealthChecks(database, clock, authorities, rooms.interlock, approvals, rooms.backup),
         inspections=Inspections(database, clock, rooms.catalogue),
         recovery=Recovery(database, clock),
         live=Live(Stream(database, clock), LedgerStore(database), rooms.ending),

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
+from pathlib import Path
 
 import troth
 from troth.access.approvals.service import Approvals
 from troth.audit.store import LedgerStore
 from troth.kit.clock import Clock
 from troth.kit.errors import TrothError
+from troth.kit.settings import BackupSettings
+from troth.ops.backup.keep import kept_in
 from troth.pki.crl_store import CrlStore
+from troth.pki.fence_store import read_fence
 from troth.pki.ports import Interlock
 from troth.store.pool import Database
 from troth.web.books.authorities import Authorities
@@ -31,8 +36,11 @@ class HealthChecks:
         authorities: Authorities,
         interlock: Interlock,
         approvals: Approvals,
+        backup: BackupSettings | None = None,
     ) -> None:
         self._approvals = approvals
+        self._database = database
+        self._backup = backup
         self._clock = clock
         self._ledger = LedgerStore(database)
         self._books = BookStore(database)
@@ -45,7 +53,7 @@ class HealthChecks:
             troth.__version__,
             self._clock.now(),
             (await self._processes(), await self._clocks(), await self._sequencing(), await self._crls(),
-             await self._points(), await self._two_persons()),
+             await self._points(), await self._two_persons(), await self._recovery()),
         )  # fmt: skip
 
     async def _two_persons(self) -> CheckView:
@@ -102,6 +110,24 @@ class HealthChecks:
             return CheckView("CRLs", "fail", f"past nextUpdate: {', '.join(stale[:5])}")
         entries, size = sum(one.entries for one in crls), sum(one.size for one in crls)
         return CheckView("CRLs", "ok", f"{len(crls)} fresh, {entries} entries, {size / 2**20:.1f} MiB")
+
+    async def _recovery(self) -> CheckView:
+        """The fence, and how old the newest archive is; whether the ledger is shipped is told by its decision point."""
+        fence = await read_fence(self._database)
+        if fence.closed:
+            return CheckView("Recovery", "fail", f"fenced: {fence.reason}; see `troth restore status`")
+        if self._backup is None or not self._backup.directory:
+            return CheckView("Recovery", "ok", "no archive is made on schedule ([backup] directory)")
+        try:
+            kept = await asyncio.to_thread(kept_in, Path(self._backup.directory))
+        except TrothError as error:
+            return CheckView("Recovery", "warn", error.detail)
+        if not kept:
+            return CheckView("Recovery", "warn", "no archive has been made yet")
+        age = self._clock.now() - kept[0].made_at
+        late = age > 2 * timedelta(seconds=self._backup.every_seconds)
+        words = f"the newest of {len(kept)} archives is {age.total_seconds() / 3600:.1f} h old, {kept[0].size:,} bytes"
+        return CheckView("Recovery", "warn" if late else "ok", words)
 
     async def _points(self) -> CheckView:
         points = await self._ledger.points()
