@@ -19,7 +19,7 @@ from troth.assembly.postgres import EmbeddedPostgres
 from troth.kit import config as configuration
 from troth.kit.clock import Clock
 from troth.kit.settings import DatabaseSettings
-from troth.ops.backup.errors import NOT_EMPTY, UNWRITABLE, BackupRefused, RestoreRefused
+from troth.ops.backup.errors import DATABASE, NOT_EMPTY, UNWRITABLE, BackupRefused, RestoreRefused
 from troth.ops.backup.restore import Order, Restored, restore
 from troth.pki.keys.files import sync_directory
 from troth.store.snapshot import snapshot
@@ -44,7 +44,7 @@ async def restore_into(
         layout.prepare()
         async with _database(layout, database_url, clock) as url:
             restored = await restore(order, layout.root, url, clock, progress=progress)
-        await asyncio.to_thread(_finish, layout, data, restored.origin)
+        await asyncio.to_thread(_finish, layout, data, restored.origin, bool(database_url))
         return restored
     except OSError as error:
         raise BackupRefused(UNWRITABLE, f"{data}: {error.strerror or error}") from error
@@ -77,13 +77,14 @@ async def _refuse_used(url: str) -> None:
             raise RestoreRefused(NOT_EMPTY, "the database has tables already")
 
 
-def _finish(layout: Layout, data: Path, origin: str) -> None:
+def _finish(layout: Layout, data: Path, origin: str, external: bool) -> None:
     """Give the ledger its name, leave out what belongs to this run, and take the place of ``data``."""
     known = state.read(layout.state_file)
     if known is None:
         raise AssemblyError(STATE_DAMAGED, "the backup holds no state.json")
     state.write(layout.state_file, msgspec.structs.replace(known, ledger_origin=origin))
-    configuration.load(layout.root, {})
+    if configuration.load(layout.root, {}).database.url and not external:
+        raise RestoreRefused(DATABASE, "troth.toml in the backup names a database.url")
     shutil.rmtree(layout.run, ignore_errors=True)
     layout.lock_file.unlink(missing_ok=True)
     # An empty directory gives way to a rename; anything else that has come to stand there does not.

@@ -46,6 +46,12 @@ NOT_EMPTY = reason(
     fix="Give an empty or new data directory; for an external database, an empty database.",
     status=409,
 )
+DATABASE = reason(
+    "ops.restore.database",
+    "the installation keeps its state in a database of its own, which a restore must fill",
+    fix="Give the URL of an empty database with --database, and name it as `database.url` in troth.toml afterwards.",
+    status=409,
+)
 TILES = reason(
     "ops.restore.tiles",
     "the shipped tiles do not continue this backup",
