@@ -269,6 +269,15 @@ LINT_UNREADABLE = reason(
     "there is nothing to lint in what was given",
     fix="Give a certificate, a certificate request or a CRL, DER or PEM, of at most 32 MiB.",
 )
+PATH_REFUSED = reason(
+    "pki.path.refused",
+    "the certificate's chain does not hold",
+    fix="The detail names the link, what was expected of it and what was found.",
+)
+
+
+class PathRefused(TrothError):
+    """A chain does not lead to its anchor; ``facts["depth"]`` is 0 for the certificate itself."""
 
 
 class InspectionMoved(TrothError):
