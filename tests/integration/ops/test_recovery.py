@@ -39,6 +39,7 @@ class Lived:
     archive: Path
     tiles: Path
     recipient: str
+    archives: Path = Path()
     certificates: dict[str, tuple[x509.Certificate, x509.Certificate]] = field(default_factory=dict)
     statuses: dict[str, str] = field(default_factory=dict)
     checkpoint: Path = Path()
@@ -120,9 +121,12 @@ def lived(
     home = tmp_path_factory.mktemp("lived")
     key = pyrage.x25519.Identity.generate()
     one = Lived(home, home / "identity.txt", home / "backup.troth", home / "tiles", str(key.to_public()))
+    one.archives = home / "archives"
     one.identity.write_text(f"# public key: {one.recipient}\n{key}\n")
     one.tiles.mkdir()
+    one.archives.mkdir()
     text = f'[backup]\nrecipients = ["{one.recipient}"]\ntiles = "{one.tiles}"\n'
+    text += f'directory = "{one.archives}"\n'
     troth = make_troth(home / "data", *applicant, text).start()
     try:
         _live(one, troth)
@@ -146,6 +150,7 @@ def _live(one: Lived, troth: RunningTroth) -> None:
         act("revoke", name, "--reason", "superseded", "--yes")
     act("release", "b.test")
     act("hold", "e.test")
+    until(lambda: list(one.archives.glob("troth-*.troth")))
     crl = until(lambda: (found := crl_of(troth, one.certificates["e.test"][0])) and
                 listed(found, one.certificates["e.test"][0]) and found)  # fmt: skip
     for name, (leaf, issuer) in one.certificates.items():
@@ -173,6 +178,17 @@ def restore(one: Lived, troth: RunningTroth, *arguments: str) -> dict[str, Any]:
     done = troth.run("restore", str(one.archive), "--identity", str(one.identity), "-o", "json", *arguments)
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer
+
+
+def test_an_archive_was_made_on_schedule_and_opens(lived: tuple[Lived, RunningTroth], tmp_path: Path) -> None:
+    one, troth = lived
+    [made] = one.archives.glob("troth-*.troth")
+    said = subprocess.run(
+        [*troth.program, "backup", "verify", str(made), "--identity", str(one.identity), "-o", "json"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert json.loads(said.stdout)["ledger_size"] > 0
+    assert not [name for name in json.loads(said.stdout)["files"] if name.startswith("offline-root")]
 
 
 def test_the_statuses_before_the_loss_are_what_the_story_says(lived: tuple[Lived, RunningTroth]) -> None:
