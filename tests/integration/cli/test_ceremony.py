@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import json
 import os
 import re
@@ -13,15 +15,20 @@ from pathlib import Path
 
 import pyrage
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 
 from tests.support.ceremonies import Office
 from troth.kit.clock import SystemClock
+from troth.pki.algorithms import spki_of
 from troth.pki.ceremony.checks import check_plan
 from troth.pki.ceremony.inputs import read_inputs
 from troth.pki.ceremony.plan import parse_plan, read_plan
 from troth.pki.ceremony.presets import Keeper, Preset, Token, plans_of
 from troth.pki.ceremony.script import script_of, text_of
 from troth.pki.ceremony.script_html import html_of
+from troth.pki.lint_full import sample_spki
+from troth.pki.pem import pem
 
 #: Refuses every socket, as a machine without a network would, and says whether a database driver was loaded.
 GUARD = """
@@ -115,14 +122,67 @@ def keepers(preset: Preset) -> list[Keeper]:
     return [Keeper(g, n, str(pyrage.x25519.Identity.generate().to_public())) for g, n in people]
 
 
-@pytest.mark.parametrize("preset", list(Preset))
-def test_each_preset_is_a_hierarchy_of_plans_that_are_complete(preset: Preset, tmp_path: Path) -> None:
-    token = Token("/usr/lib/softhsm/libsofthsm2.so", "root") if preset is Preset.REGULATED else None
+@pytest.mark.parametrize(
+    ("preset", "policy_tier", "count"),
+    [
+        (Preset.SMALL, False, 3),
+        (Preset.ENTERPRISE, False, 6),
+        (Preset.ENTERPRISE, True, 9),
+        (Preset.REGULATED, False, 6),
+        (Preset.REGULATED, True, 9),
+        (Preset.POST_QUANTUM, False, 12),
+        (Preset.POST_QUANTUM, True, 18),
+    ],
+)
+def test_each_preset_is_a_hierarchy_of_plans_that_are_complete(
+    preset: Preset, policy_tier: bool, count: int, tmp_path: Path
+) -> None:
     now = datetime(2026, 11, 24, 12, tzinfo=UTC)
-    made = plans_of(preset, org="Example", now=now, url="http://pki.example", keepers=keepers(preset), token=token)
-    assert len(made) == {Preset.SMALL: 3, Preset.ENTERPRISE: 6, Preset.REGULATED: 6, Preset.POST_QUANTUM: 12}[preset]
+    made = plans_of(
+        preset,
+        org="Example",
+        now=now,
+        url="http://pki.example",
+        keepers=keepers(preset),
+        token=Token("/usr/lib/softhsm/libsofthsm2.so", "root") if preset is Preset.REGULATED else None,
+        policy_tier=policy_tier,
+    )
+    assert len(made) == count
     for text in made.values():
         check_plan(parse_plan(text.encode(), tmp_path), now)
+
+
+def test_a_post_quantum_hierarchy_with_a_policy_tier_is_held_from_end_to_end(office: Office) -> None:
+    names = ("Anna", "Bert", "Cleo", "Dora", "Emil")
+    made = plans_of(
+        Preset.POST_QUANTUM,
+        org="Example",
+        now=office.clock.now(),
+        url="http://pki.example",
+        keepers=[Keeper("security", name, office.custodian(name)["recipient"]) for name in names],
+        policy_tier=True,
+    )
+    spki = sample_spki("mldsa65")
+    (office.directory / "keys").mkdir()
+    (office.directory / "keys" / "pq-open.pem").write_bytes(pem(spki, "PUBLIC KEY"))
+    for name, text in made.items():
+        (office.directory / name).write_text(text)
+    chain = []
+    for name in sorted(made):
+        if not re.search(r"-(root-pq-root|key-pq-policy|authority-pq-(policy|open)|crl-pq-(root|policy))", name):
+            continue
+        public = re.search(r"public_key: (\S+)", made[name])
+        if public is not None:
+            key = serialization.load_pem_public_key((office.directory / public[1]).read_bytes())
+            digest = hashlib.sha256(spki_of(key)).hexdigest()  # type: ignore[arg-type]
+            text = re.sub(r"public_key_sha256: .*", f"public_key_sha256: {digest}", made[name])
+            (office.directory / name).write_text(text)
+        held = office.hold(read_plan(office.directory / name), "Anna", "Bert", "Cleo")
+        if (held.directory / "certificate.der").exists():
+            chain.append(x509.load_der_x509_certificate((held.directory / "certificate.der").read_bytes()))
+    assert len(chain) == 3
+    for below, above in itertools.pairwise(reversed(chain)):
+        below.verify_directly_issued_by(above)
 
 
 def test_the_small_preset_is_held_from_end_to_end(office: Office) -> None:

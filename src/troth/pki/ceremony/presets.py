@@ -15,6 +15,7 @@ the same classes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -134,6 +135,8 @@ class _Writer:
         self._url = url
         self._groups = groups
         self._token = token
+        # Names of authorities in URLs begin with the organisation: an installation has a root of its own already.
+        self._name = re.sub(r"[^a-z0-9]+", "-", org.lower()).strip("-")[:40] or "org"
         self._labels: dict[str, str] = {}
         self.plans: dict[str, str] = {}
 
@@ -173,12 +176,13 @@ class _Writer:
         self._write(f"root-{slug}", document)
 
     def _key(self, slug: str, algorithm: str) -> None:
-        document = {
+        document: dict[str, Any] = {
             **self._head("key", f"Key of {self._org} {slug}"),
             "key": self._new_key(slug, algorithm),
             "outputs": {"directory": f"results/{slug}-key"},
-            "custodians": {"groups": self._groups},
         }
+        if self._token is None:
+            document["custodians"] = {"groups": self._groups}  # in a token it is opened by the root's PIN
         self._write(f"key-{slug}", document)
 
     def _authority(
@@ -199,8 +203,8 @@ class _Writer:
             "validity": self._validity(years),
             "path_length": path_length,
             "issuer_classes": [one.value for one in classes],
-            "ca_issuers_url": f"{self._url}/ca/{above}.cer",
-            "crl_url": f"{self._url}/crl/{above}.crl",
+            "ca_issuers_url": f"{self._url}/ca/{self._name}-{above}.cer",
+            "crl_url": f"{self._url}/crl/{self._name}-{above}.crl",
         }
         if self._preset is Preset.REGULATED:
             certificate["policies"] = [_ANY_POLICY]
@@ -218,12 +222,13 @@ class _Writer:
             "outputs": {"directory": f"results/{slug}"},
             "certificate": certificate,
         }
-        made = (
-            "the key ceremony before" if wanted is None else f"`troth ceremony key --algorithm {wanted} --out {public}`"
-        )
+        made = "the key ceremony before"
+        if wanted is not None:
+            made = f"`troth key generate --algorithm {wanted}` and `troth key show KEY` on the online machine"
         note = (
-            f"# The public key comes from {made};\n"
-            "# put the SHA-256 that is shown there under public_key_sha256 before this plan is agreed on.\n"
+            f"# The public key comes from {made}.\n"
+            "# Put its SHA-256, as it is told there, under public_key_sha256 before this plan is agreed on.\n"
+            f"# This authority is imported with --slug {self._name}-{slug}.\n"
         )
         self._write(f"authority-{slug}", document, note)
 

@@ -73,7 +73,9 @@ class CeremonyImport:
             )
         elif added and authority is not None:
             classes = ", ".join(authority.issuer_classes)
-            lines.append(f"Adds the {authority.kind} authority {authority.slug}{f' for {classes}' if classes else ''}")
+            planned = ", planned: it issues nothing until it is activated" if authority.state == "planned" else ""
+            about = f"{authority.slug}{f' for {classes}' if classes else ''}{planned}"
+            lines.append(f"Adds the {authority.kind} authority {about}")
         state: Json = {
             "authorities": sorted(self._catalogue.authorities),
             "transcript": brought.transcript_sha256.hex(),
@@ -123,7 +125,8 @@ class CeremonyImport:
             parent=None if parent is None else parent.slug,
             certificate=brought.made,
             key_id=None if parent is None else await self._key_id(brought.made),
-            state="active",
+            # An issuer that nobody trusts yet must not take over by being the newest: somebody activates it.
+            state="active" if parent is None else "planned",
             trial=False,
             ca_issuers_url=f"{base}/ca/{slug}.cer",
             ocsp_url=None if parent is None else f"{base}/ocsp/{slug}",
