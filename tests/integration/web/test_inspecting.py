@@ -72,6 +72,8 @@ async def test_the_audit_on_demand_tells_what_it_found(house: House) -> None:
     assert told["found"] >= 1
     found = (await browser.get("/api/v1/findings")).json()
     assert ("audit.digest", f"certificate:{certificate}") in {(one["code"], one["object"]) for one in found}
+    checks = {one["name"]: one["state"] for one in (await browser.get("/api/v1/status")).json()["checks"]}
+    assert checks["Certificates issued"] == "warn"
     page = (await browser.get("/findings")).text
     assert "audit.digest" in page
     assert {one["name"] for one in (await browser.get("/api/v1/inspections")).json()} == {"lint", "audit"}

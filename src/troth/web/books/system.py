@@ -15,6 +15,7 @@ from troth.kit.settings import BackupSettings
 from troth.ops.backup.keep import kept_in
 from troth.pki.crl_store import CrlStore
 from troth.pki.fence_store import read_fence
+from troth.pki.finding_store import FindingStore
 from troth.pki.ports import Interlock
 from troth.store.pool import Database
 from troth.web.books.authorities import Authorities
@@ -44,6 +45,7 @@ class HealthChecks:
         self._clock = clock
         self._ledger = LedgerStore(database)
         self._books = BookStore(database)
+        self._lint = FindingStore(database)
         self._authorities = authorities
         self._crl_store = CrlStore(database)
         self._interlock = interlock
@@ -53,7 +55,7 @@ class HealthChecks:
             troth.__version__,
             self._clock.now(),
             (await self._processes(), await self._clocks(), await self._sequencing(), await self._crls(),
-             await self._points(), await self._two_persons(), await self._recovery()),
+             await self._points(), await self._two_persons(), await self._recovery(), await self._findings()),
         )  # fmt: skip
 
     async def _two_persons(self) -> CheckView:
@@ -128,6 +130,13 @@ class HealthChecks:
         late = age > 2 * timedelta(seconds=self._backup.every_seconds)
         words = f"the newest of {len(kept)} archives is {age.total_seconds() / 3600:.1f} h old, {kept[0].size:,} bytes"
         return CheckView("Recovery", "warn" if late else "ok", words)
+
+    async def _findings(self) -> CheckView:
+        counts = await self._lint.counts()
+        if not counts:
+            return CheckView("Certificates issued", "ok", "lint and audit have found nothing")
+        words = ", ".join(f"{number} of {code}" for _, code, number in counts[:5])
+        return CheckView("Certificates issued", "warn", f"lint and audit have found {words}: see Findings")
 
     async def _points(self) -> CheckView:
         points = await self._ledger.points()
