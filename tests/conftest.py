@@ -13,4 +13,7 @@ pytest_plugins = [
     "tests.support.signals",
     "tests.support.running",
     "tests.support.dashboard",
+    "tests.support.consumers",
+    "tests.support.active_directory",
+    "tests.support.radius_server",
 ]

@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -21,7 +22,11 @@ def find_program(name: str) -> Path:
     found = shutil.which(name, path=path)
     if found is not None:
         return Path(found)
-    message = f"{name} is not installed here; `scripts/setup --dev --peers` installs what the tests need"
+    missing(f"{name} is not installed here; `scripts/setup --dev --peers` installs what the tests need")
+
+
+def missing(message: str) -> NoReturn:
+    """Skip the test, or fail it when CI is true."""
     if os.environ.get("CI") == "true":
         pytest.fail(message)
     pytest.skip(message)

@@ -25,8 +25,11 @@ CODE = DOCUMENTS["code-signing"]
         ("x: " + "y" * 70_000, "64 KiB"),
         ("- a", "object"),
         ("when: 2026-02-31", "."),
-        (GOOD.replace("upn: ${user.upn", "upn: ${user.upm.x"), "no variable"),
-        (GOOD.replace("issuer_class: people\n", ""), "issuer_class: people"),
+        (GOOD.replace("email: ${user.email", "email: ${user.emial.x"), "no variable"),
+        (
+            GOOD.replace("issuer_class: people\n", "").replace("email: ${user.email}", "upn: ${user.upn}"),
+            "issuer_class: people",
+        ),
         (CODE.replace("issuer_class: people", "issuer_class: open"), "issuer_class: people"),
         (GOOD.replace("[clientAuth]", '["2.5.29.37.0"]'), "anyExtendedKeyUsage"),
         (GOOD.replace("[clientAuth]", '[clientAuth, "1.3.6.1.5.5.7.3.2"]'), "twice"),

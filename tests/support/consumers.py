@@ -1,0 +1,299 @@
+"""Certificates of the shipped profiles, for the programs that will meet them: the product's gate over a real database.
+
+The hierarchy is RSA throughout, because every consumer here reads that (Samba's KDC reads no ECDSA signatures, not even
+the root's), with one issuing authority for each class, as a first start makes them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import subprocess
+import threading
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+
+from tests.support.mint import OpenInterlock
+from tests.support.postgres import PostgresServer, run_apart
+from troth.kit.clock import SystemClock
+
+if TYPE_CHECKING:
+    from troth.pki.algorithms import PrivateKey
+    from troth.pki.authorities import Authority
+    from troth.pki.model import IssuedCertificate
+
+T = TypeVar("T")
+_CLASSES = {"issuing": "open", "people": "people", "infrastructure": "infrastructure", "radius": "radius"}
+
+
+class _KeysInMemory:
+    """Where the signer process would be."""
+
+    def __init__(self, keys: Mapping[str, PrivateKey]) -> None:
+        self._keys = keys
+
+    async def certify(self, key_id: str, tbs: bytes, reservation_id: object) -> bytes:
+        from troth.pki.algorithms import sign_with
+
+        return sign_with(self._keys[key_id], tbs)
+
+
+@dataclass(frozen=True)
+class Credential:
+    """One issued certificate with its key, as files.
+
+    Attributes:
+        certificate: PEM, the leaf alone; ``chain`` has the issuing authority behind it.
+        authority: PEM of the issuing authority.
+    """
+
+    x509: x509.Certificate
+    certificate: Path
+    chain: Path
+    key: Path
+    authority: Path
+
+
+class Bureau:
+    """Issues through the gate, for tests that are not async: it has a loop and a thread of its own.
+
+    Attributes:
+        root: PEM of the root.
+    """
+
+    def __init__(self, url: str, home: Path) -> None:
+        self._url, self._home = url, home
+        self._numbers = itertools.count(1)
+        self._keys: dict[str, Any] = {}
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="bureau", daemon=True)
+        self._thread.start()
+        self.root = home / "root.pem"
+        self._run(self._open())
+
+    def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(60)
+
+    async def _open(self) -> None:
+        from troth.kit.ids import new_id
+        from troth.pki.catalogue import Catalogue, add_authority
+        from troth.pki.gate import Gate
+        from troth.store.pool import Database
+        from troth.store.unit import Unit
+
+        clock = SystemClock()
+        self._database = await Database.open(self._url, clock=clock)
+        keys = self._keys = {name: _rsa() for name in ("root", *_CLASSES)}
+        root = _authority_certificate("Consumers Root", keys["root"])
+        self.root.write_bytes(root.public_bytes(Encoding.PEM))
+        unit = Unit()
+        add_authority(unit, _authority("root", None, root), actor="test:consumers")
+        for slug in _CLASSES:
+            certificate = _authority_certificate(f"Consumers {slug}", keys[slug], (root, keys["root"]))
+            self.authority(slug).write_bytes(certificate.public_bytes(Encoding.PEM))
+            add_authority(unit, _authority(slug, "root", certificate), actor="test:consumers")
+        await self._database.commit(unit)
+        self._catalogue = Catalogue(self._database, clock)
+        await self._catalogue.refresh()
+        self._gate = Gate(
+            self._database, _KeysInMemory(keys), self._catalogue, OpenInterlock(), clock, instance=new_id()
+        )
+
+    def authority(self, slug: str) -> Path:
+        """PEM of the issuing authority of one class: issuing, people, infrastructure or radius."""
+        return self._home / f"authority-{slug}.pem"
+
+    def issue(
+        self,
+        profile: str,
+        facts: Mapping[str, str] | None = None,
+        *names: tuple[str, str],
+        key: str = "rsa2048",
+        assurance: Any = "unproven",
+        common_name: str | None = None,
+    ) -> Credential:
+        """A certificate of a shipped profile, named by ``facts`` and proved ``names``. Raises what the gate raises."""
+        secret: PrivateKey = _rsa() if key == "rsa2048" else ec.generate_private_key(ec.SECP256R1())
+        issued = self._run(self._issue(profile, facts or {}, names, secret, assurance, common_name))
+        authority = b"".join(x509.load_der_x509_certificate(one).public_bytes(Encoding.PEM) for one in issued.chain)
+        return self._written(profile, x509.load_der_x509_certificate(issued.der), authority, _pem(secret))
+
+    def forge(self, genuine: Credential, slug: str) -> Credential:
+        """``genuine`` as somebody would make it who has the key of another issuing authority and can sign anything."""
+        issuer = x509.load_pem_x509_certificate(self.authority(slug).read_bytes())
+        model, now = genuine.x509, SystemClock().now()
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(model.subject)
+            .issuer_name(issuer.subject)
+            .public_key(model.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(minutes=5))
+            .not_valid_after(now + timedelta(days=1))
+        )
+        for extension in model.extensions:
+            if not isinstance(extension.value, x509.AuthorityKeyIdentifier):
+                builder = builder.add_extension(extension.value, extension.critical)
+        identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.public_key())  # type: ignore[arg-type]
+        signed = builder.add_extension(identifier, False).sign(self._keys[slug], hashes.SHA256())
+        return self._written("forged", signed, self.authority(slug).read_bytes(), genuine.key.read_bytes())
+
+    def _written(self, name: str, certificate: x509.Certificate, authority: bytes, key: bytes) -> Credential:
+        stem = self._home / f"{next(self._numbers)}-{name}"
+        leaf = certificate.public_bytes(Encoding.PEM)
+        files = {"crt": leaf, "chain.crt": leaf + authority, "key": key, "issuer.crt": authority}
+        paths = {ending: stem.with_suffix(f".{ending}") for ending in files}
+        for ending, path in paths.items():
+            path.write_bytes(files[ending])
+            path.chmod(0o600)
+        return Credential(certificate, paths["crt"], paths["chain.crt"], paths["key"], paths["issuer.crt"])
+
+    async def _issue(
+        self,
+        name: str,
+        facts: Mapping[str, str],
+        proved: tuple[tuple[str, str], ...],
+        secret: PrivateKey,
+        assurance: Any,
+        common_name: str | None,
+    ) -> IssuedCertificate:
+        from troth.kit.ids import new_id
+        from troth.pki.algorithms import spki_of
+        from troth.pki.model import IssuanceRequest
+        from troth.pki.names import canonical_names
+        from troth.pki.profile import shipped_profiles
+        from troth.pki.rendering import render
+
+        if name not in self._catalogue.profiles:
+            await self._catalogue.apply_profile(shipped_profiles()[name], actor="test:consumers")
+        rendered = render(self._catalogue.profile(name), facts, canonical_names(proved), common_name)
+        request = IssuanceRequest(
+            request_id=f"consumers:{new_id()}",
+            authority=self._catalogue.issuer_for(name).slug,
+            profile=name,
+            spki=spki_of(secret.public_key()),
+            names=rendered.names,
+            actor="test:consumers",
+            subject=rendered.subject,
+            common_name=rendered.common_name,
+            sid=rendered.sid,
+            key_assurance=assurance,
+        )
+        return await self._gate.issue(request)
+
+    def close(self) -> None:
+        """End the loop."""
+        self._run(self._database.close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+@dataclass(frozen=True)
+class Consumer:
+    """Runs the programs that consume certificates.
+
+    Attributes:
+        home: an empty directory, where they run.
+    """
+
+    home: Path
+    program: Callable[[str], Path]
+
+    def run(self, name: str, *arguments: str | Path, fails: bool = False, given: str = "") -> str:
+        """Run a program; what it said on both outputs. Raises AssertionError unless it ended as expected."""
+        done = subprocess.run(
+            [str(self.program(name)), *map(str, arguments)],
+            cwd=self.home,
+            input=given,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        if (done.returncode != 0) != fails:
+            raise AssertionError(f"{name} ended with {done.returncode}:\n{done.stdout[-4000:]}")
+        return done.stdout
+
+
+def _rsa() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+def _pem(key: PrivateKey) -> bytes:
+    # The traditional form: GnuTLS in Samba and MIT's PKINIT read it everywhere.
+    return key.private_bytes(Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption())
+
+
+def _authority_certificate(name: str, key: Any, issuer: tuple[x509.Certificate, Any] | None = None) -> x509.Certificate:
+    now = SystemClock().now()
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    usage = dict.fromkeys(
+        ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement",
+         "encipher_only", "decipher_only"), False
+    )  # fmt: skip
+    parent = issuer[1].public_key() if issuer else key.public_key()
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer[0].subject if issuer else subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=3650))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0 if issuer else None), critical=True)
+        .add_extension(x509.KeyUsage(key_cert_sign=True, crl_sign=True, **usage), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(parent), critical=False)
+        .sign(issuer[1] if issuer else key, hashes.SHA256())
+    )
+
+
+def _authority(slug: str, parent: str | None, certificate: x509.Certificate) -> Authority:
+    from troth.pki.authorities import Authority
+    from troth.pki.issuer_classes import EVERY, issuer_classes
+
+    base = "http://pki.test"
+    return Authority(
+        slug=slug,
+        name=certificate.subject.rfc4514_string(),
+        kind="issuing" if parent else "root",
+        parent=parent,
+        certificate=certificate.public_bytes(Encoding.DER),
+        key_id=slug if parent else None,
+        state="active",
+        trial=True,
+        ca_issuers_url=f"{base}/ca/{slug}.cer" if parent else None,
+        ocsp_url=f"{base}/ocsp/{slug}" if parent else None,
+        crl_url=f"{base}/crl/{slug}.crl",
+        created_at=SystemClock().now(),
+        issuer_classes=issuer_classes([_CLASSES[slug]]) if parent else EVERY,
+    )
+
+
+@pytest.fixture(scope="session")
+def bureau(
+    postgres: PostgresServer, migrated_template: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Bureau]:
+    """The issuing authorities of all classes, on a database of their own."""
+    run_apart(postgres.execute(f"CREATE DATABASE consumers TEMPLATE {migrated_template}"))
+    opened = Bureau(postgres.url("consumers"), tmp_path_factory.mktemp("bureau"))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def consumer(tmp_path: Path, program: Callable[[str], Path]) -> Consumer:
+    """Real programs, in an empty directory."""
+    return Consumer(tmp_path, program)
