@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.ceremonies import NOW, Office
@@ -107,6 +107,7 @@ def test_an_age_recipient_that_is_none_is_refused_before_a_key_is_made(office: O
     assert refusal(office, document) == "ceremony.share.plan"
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=400))
 def test_any_octets_are_a_plan_or_refused(content: bytes) -> None:
     with pytest.raises(PlanRefused):
@@ -120,6 +121,7 @@ _VALUES = _ATOMS | st.dictionaries(st.sampled_from(["from", "until", "custody", 
 _BLOCKS = st.sampled_from(["ceremony", "title", "window", "key", "inputs", "outputs", "certificate", "crl"])
 
 
+@settings(deadline=None)
 @given(st.dictionaries(_BLOCKS, _VALUES, min_size=1, max_size=8))
 def test_a_plan_with_any_blocks_exchanged_is_refused_with_a_reason(blocks: dict[str, Any]) -> None:
     document = Office(Path()).document("root", "out") | blocks

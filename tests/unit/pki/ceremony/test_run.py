@@ -18,7 +18,7 @@ from troth.kit.errors import TrothError
 from troth.pki.algorithms import load_public, spki_of
 from troth.pki.ceremony.proof import prove_results
 from troth.pki.ceremony.run import hold
-from troth.pki.keys.algorithm import KeyAlgorithm, generate_private_key, public_key_info
+from troth.pki.ceremony.share_files import read_set, read_shares
 from troth.pki.lint_full import sample_spki
 from troth.pki.pem import pem
 
@@ -233,18 +233,23 @@ def test_the_transcript_proves_every_result_beside_it(rooted: Office) -> None:
         prove_results(held.directory / "transcript.jsonl")
 
 
-def test_neither_shares_nor_keys_stand_in_anything_that_is_written_or_said(office: Office) -> None:
-    private = generate_private_key(KeyAlgorithm.P256)
-    people = Present(office, ())
+def test_words_of_shares_stand_in_age_files_alone(office: Office, capfd: pytest.CaptureFixture[str]) -> None:
+    people = Present(office, PRESENT)
     held = hold(office.plan("root.yaml", office.root(algorithm="p256")), office.clock, people)
-    listed = json.loads((held.directory / "shares.json").read_text())
-    assert listed["groups_needed"] == 2
-    told = "\n".join(people.told) + (held.directory / "transcript.jsonl").read_text()
-    assert "PRIVATE" not in told
-    assert public_key_info(private).hex() not in told
-    for path in held.directory.rglob("*"):
-        if path.is_file():
-            assert b"PRIVATE KEY" not in path.read_bytes()
+    document = office.crl(key=office.existing(algorithm="p256"))
+    crl = hold(office.plan("crl.yaml", document), office.clock, people)
+    listed = read_set(held.directory / "shares.json")
+    files = sorted((held.directory / "shares").iterdir())
+    words = read_shares(listed, files, list(office.identities.values()))
+    assert len(words) == 5
+    told = "\n".join([*people.told, *capfd.readouterr()])
+    written = [path for path in (*held.directory.rglob("*"), *crl.directory.rglob("*")) if path.is_file()]
+    for mine in words.values():
+        # Three words in a row: single ones are in digests that are read aloud, too.
+        rows = [" ".join(mine.split()[at : at + 3]) for at in range(3, 30)]
+        assert not [row for row in rows if row in told]
+        assert not [path for path in written if any(row.encode() in path.read_bytes() for row in rows)]
+    assert not [path for path in written if b"PRIVATE KEY" in path.read_bytes()]
     assert (held.directory / "key.sealed").stat().st_mode & 0o077 == 0
 
 

@@ -104,6 +104,7 @@ def test_any_secret_comes_back_from_any_sufficient_number(secret: bytes, needed:
         combine(listed, {share.custodian: share.words for share in shares[: needed - 1]})
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_any_octets_are_no_list_of_shares(content: bytes) -> None:
     with pytest.raises(SharesRefused):
@@ -113,6 +114,7 @@ def test_any_octets_are_no_list_of_shares(content: bytes) -> None:
 _LISTED, _ = split(SECRET, board(), "a test")
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_any_text_is_no_share(text: str) -> None:
     with pytest.raises(SharesRefused):

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.ceremonies import NOW
@@ -79,6 +79,7 @@ def test_the_transcript_of_another_plan_is_not_gone_on_with(tmp_path: Path) -> N
         Transcript.begin(path, bytes(32), FakeClock(NOW), dict(ABOUT))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_any_octets_are_no_transcript(content: bytes) -> None:
     for wrong in (content, content + b"\n"):
