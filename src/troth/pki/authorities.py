@@ -93,7 +93,10 @@ class Authority:
         return self.key_id
 
     def crl_key(self) -> str:
-        """The key to sign CRLs with: a retired authority keeps that duty. Raises AuthorityRefused when offline."""
+        """The key to sign CRLs with, and certificates of its OCSP responder: a retired authority keeps these duties.
+
+        Raises AuthorityRefused when it is planned or offline.
+        """
         if self.state == "planned" or self.key_id is None:
             raise AuthorityRefused(AUTHORITY_INACTIVE, f"authority {self.slug} has no key here", state=self.state)
         return self.key_id

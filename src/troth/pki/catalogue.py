@@ -174,7 +174,7 @@ class Catalogue:
 def _signs(authority: Authority, profile: Profile) -> bool:
     """Whether certificates of ``profile`` may come from ``authority`` now. Each certifies its own OCSP responder."""
     if profile.ocsp_nocheck:
-        return authority.kind == "issuing" and authority.state == "active"
+        return authority.kind == "issuing" and authority.state != "planned" and authority.key_id is not None
     return authority.issues_for(profile.issuer_class)
 
 

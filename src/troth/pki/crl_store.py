@@ -286,6 +286,10 @@ class Waiting:
     oldest: datetime
 
 
+_HAS_LIVE = """SELECT EXISTS (SELECT 1 FROM certificate
+    WHERE authority = $1 AND state = 'issued' AND not_after > $2 AND profile <> $3)"""
+
+
 class CrlStore:
     """Reading what a CRL is made of, and CRLs."""
 
@@ -360,3 +364,7 @@ class CrlStore:
     async def responders(self) -> dict[str, Responder]:
         """The same of every authority, in one query."""
         return {row["authority"]: Responder(**dict(row)) for row in await self._reader.fetch(_RESPONDERS)}
+
+    async def has_live(self, authority: str, at: datetime, responders: str) -> bool:
+        """Whether a certificate of ``authority`` is unexpired at ``at``, its ``responders`` (a profile) aside."""
+        return bool(await self._reader.fetchval(_HAS_LIVE, authority, at, responders))

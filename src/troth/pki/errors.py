@@ -132,6 +132,30 @@ AUTHORITY_EXISTS = reason(
     fix="Choose another name; an authority's certificate is never exchanged.",
     status=409,
 )
+AUTHORITY_STATE = reason(
+    "pki.authority.state",
+    "the authority cannot go to that state",
+    fix="States go planned, active, retiring, retired; docs/rollover.md says what each step takes.",
+    status=409,
+)
+AUTHORITY_CERTIFICATE = reason(
+    "pki.authority.certificate",
+    "the certificate cannot be an authority's here",
+    fix="Compare issuer, key, basicConstraints, keyUsage and validity with what the detail names, and have it made anew.",
+    status=422,
+)
+AUTHORITY_UNCHAINED = reason(
+    "pki.authority.unchained",
+    "the certificate leads to no root that is known here",
+    fix="Give the certificates between it and its root with --chain, the root last.",
+    status=422,
+)
+IMPORT_REFUSED = reason(
+    "pki.import.refused",
+    "the issued certificates or the CRL cannot be taken over",
+    fix="Mend what the detail names; nothing of this batch was written, and an import can be repeated.",
+    status=409,
+)
 AUTHORITY_INACTIVE = reason(
     "pki.authority.inactive",
     "the authority issues no certificates in its present state",

@@ -188,9 +188,10 @@ class Gate:
 
     def _shape(self, request: IssuanceRequest) -> _Shaped:
         authority = self._catalogue.authority(request.authority)
-        key_id = authority.issuing_key()
+        profile = self._catalogue.profile(request.profile)
+        # What an authority has issued is answered for until it expires, in whatever state the authority is.
+        key_id = authority.crl_key() if profile.ocsp_nocheck else authority.issuing_key()
         template = self._catalogue.template(request.authority, request.profile)
-        profile = template.profile
         if profile.issuer_class not in authority.issuer_classes and not profile.ocsp_nocheck:
             raise AuthorityRefused(AUTHORITY_CLASS, f"{authority.slug} does not issue for {profile.issuer_class}")
         key = check_spki(request.spki)

@@ -49,13 +49,20 @@ class Responders:
         return self._clock.now() >= responder.not_before + (responder.not_after - responder.not_before) / 2
 
     async def ensure_all(self) -> None:
-        """As :meth:`ensure` for every authority that issues; one that fails does not keep the others waiting."""
-        present = await CrlStore(self._database).responders()
-        due = [
-            one.slug
-            for one in self._catalogue.authorities.values()
-            if one.kind == "issuing" and one.state == "active" and one.key_id and self.due(present.get(one.slug))
-        ]
+        """As :meth:`ensure` for every authority that issues, or has issued what has not expired yet.
+
+        One that fails does not keep the others waiting.
+        """
+        store = CrlStore(self._database)
+        present = await store.responders()
+        due = []
+        for one in self._catalogue.authorities.values():
+            if one.kind != "issuing" or one.key_id is None or not self.due(present.get(one.slug)):
+                continue
+            now = self._clock.now()
+            past = one.state in ("retiring", "retired") and one.not_after > now
+            if one.state == "active" or (past and await store.has_live(one.slug, now, PROFILE)):
+                due.append(one.slug)
         for result in await asyncio.gather(*(self.ensure(slug) for slug in due), return_exceptions=True):
             if isinstance(result, BaseException):
                 raise result

@@ -55,7 +55,7 @@ def approvals_of(
         "staged.approve": StagedApproval(database, orders),
         "certificate.revoke_many": RevokeMany(BulkRevocations(database, clock), subjects),
         "key.block": BlockKey(database, clock),
-        "authority.state": AuthorityStateChange(database, catalogue),
+        "authority.state": AuthorityStateChange(database, clock, catalogue),
         "ceremony.import": CeremonyImport(database, clock, catalogue, keys),
         **(more or {}),
     }
