@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import datetime
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -24,16 +25,7 @@ async def import_crl(database: Database, authority: Authority, der: bytes, clock
     One that says it is limited to a distribution point must name the address where it will be served, or somebody
     has put one shard's CRL in another's place (RFC 5280, 6.3.3 b 2 i).
     """
-    try:
-        parsed = x509.load_der_x509_crl(der)
-        extensions = parsed.extensions
-        number = extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
-        algorithms.verify(authority.public_key, parsed.signature, parsed.tbs_certlist_bytes)
-    except (ValueError, UnsupportedAlgorithm, x509.ExtensionNotFound, InvalidSignature) as error:
-        raise CrlRefused(CRL_WRONG, f"not a CRL of {authority.slug}") from error
-    if parsed.issuer != authority.x509.subject or parsed.next_update_utc is None or not 0 < number < 1 << 63:
-        raise CrlRefused(CRL_WRONG, f"not a CRL of {authority.slug}")
-    point = _point(extensions, authority)
+    parsed, number, next_update, point = check_crl(authority, der)
     tbs_sha256 = hashlib.sha256(parsed.tbs_certlist_bytes).digest()
     encoded = parsed.public_bytes(Encoding.DER)
     crl = Crl(
@@ -43,7 +35,7 @@ async def import_crl(database: Database, authority: Authority, der: bytes, clock
         number,
         None,
         parsed.last_update_utc,
-        parsed.next_update_utc,
+        next_update,
         len(parsed),
         len(encoded),
         hashlib.sha256(tbs_sha256 + parsed.signature).digest(),
@@ -54,6 +46,20 @@ async def import_crl(database: Database, authority: Authority, der: bytes, clock
     await database.commit(reserve_unit(crl, tbs_sha256, point, crl.this_update, True, clock.now()))
     await database.commit(publish_unit(crl, tbs_sha256, standing))
     return crl
+
+
+def check_crl(authority: Authority, der: bytes) -> tuple[x509.CertificateRevocationList, int, datetime, str | None]:
+    """A complete CRL of ``authority``, its number, its end and the point that it is limited to. Raises CrlRefused."""
+    try:
+        parsed = x509.load_der_x509_crl(der)
+        extensions = parsed.extensions
+        number = extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+        algorithms.verify(authority.public_key, parsed.signature, parsed.tbs_certlist_bytes)
+    except (ValueError, UnsupportedAlgorithm, x509.ExtensionNotFound, InvalidSignature) as error:
+        raise CrlRefused(CRL_WRONG, f"not a CRL of {authority.slug}") from error
+    if parsed.issuer != authority.x509.subject or parsed.next_update_utc is None or not 0 < number < 1 << 63:
+        raise CrlRefused(CRL_WRONG, f"not a CRL of {authority.slug}")
+    return parsed, number, parsed.next_update_utc, _point(extensions, authority)
 
 
 def _point(extensions: x509.Extensions, authority: Authority) -> str | None:

@@ -141,7 +141,7 @@ AUTHORITY_STATE = reason(
 AUTHORITY_CERTIFICATE = reason(
     "pki.authority.certificate",
     "the certificate cannot be an authority's here",
-    fix="Compare issuer, key, basicConstraints, keyUsage and validity with what the detail names, and have it made anew.",
+    fix="Compare issuer, key, basicConstraints, keyUsage and validity with the detail, and have it made anew.",
     status=422,
 )
 AUTHORITY_UNCHAINED = reason(

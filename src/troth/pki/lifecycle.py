@@ -5,8 +5,8 @@
 
 ``planned``: known, its certificate served, its key bound; it signs nothing yet. ``active``: it issues. ``retiring``: it
 issues nothing and can come back, which is how a rollover is backed out of. ``retired``: it issues nothing ever again.
-Whatever it has issued goes on: a retiring or retired authority signs its CRLs and has its OCSP responder renewed until the
-last of its certificates has expired.
+Whatever it has issued goes on: a retiring or retired authority signs its CRLs and has its OCSP responder renewed until
+the last of its certificates has expired.
 """
 
 from __future__ import annotations

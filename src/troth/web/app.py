@@ -17,6 +17,7 @@ from troth import __version__
 from troth.access.roles import Permission
 from troth.kit.lane import Asgi
 from troth.web.api import approvals as api_approvals
+from troth.web.api import authorities as api_authorities
 from troth.web.api import ceremonies as api_ceremonies
 from troth.web.api import certificates as api_certificates
 from troth.web.api import credentials as api_credentials
@@ -69,6 +70,7 @@ def make_litestar(services: AdminServices) -> Litestar:
         "/api/v1",
         route_handlers=[
             *api_certificates.HANDLERS,
+            *api_authorities.HANDLERS,
             *api_ceremonies.HANDLERS,
             *api_profiles.HANDLERS,
             *api_trust.HANDLERS,

@@ -245,6 +245,10 @@ class AuthorityBook(Protocol):
         """One authority."""
         ...
 
+    async def take_issued(self, slug: str, certificates: Sequence[bytes], by: Principal) -> tuple[int, int]:
+        """Record what a planned authority had issued elsewhere: (taken, here before). Raises TrothError."""
+        ...
+
 
 class CrlBook(Protocol):
     """Certificate revocation lists."""

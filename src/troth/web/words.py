@@ -256,6 +256,7 @@ _SENTENCES: Mapping[str, str] = {
     "approval.failed": "Not done: {words}{note}",
     "approval.executed": "Did what was approved: {words}",
     "approval.rule_changed": "Changed the two-person rule, version {version}",
+    "certificate.imported": "Recorded the certificate {serial}, which {authority} had issued elsewhere",
     "authority.state_changed": "The authority {slug} went from {before} to {state}",
     "certificate.many_ordered": "Ordered the revocation of {certificates} certificates{note}",
     "certificate.many_revoked": "Finished the revocation of {certificates} certificates",

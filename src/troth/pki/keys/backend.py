@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from troth.pki.keys.algorithm import KeyAlgorithm
 
@@ -69,4 +69,13 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Let go of sessions and connections; they are made anew when needed."""
+        ...
+
+
+@runtime_checkable
+class Adopting(Protocol):
+    """A backend that can take keys which it did not make."""
+
+    def find(self, label: str) -> Made:
+        """The one key of that label, as it is held there. Raises KeyUnavailable."""
         ...

@@ -26,7 +26,7 @@ from troth.kit.ids import new_id
 from troth.kit.log import get_logger
 from troth.pki.algorithms import load_public, verifies
 from troth.pki.keys.algorithm import KeyAlgorithm, public_algorithm
-from troth.pki.keys.backend import Backend
+from troth.pki.keys.backend import Adopting, Backend
 from troth.pki.keys.errors import (
     CUSTODIAN_ANSWER,
     KEY_ALGORITHM,
@@ -145,6 +145,33 @@ class HeldKeys:
             evidence=made.evidence,
         )
         return self._keep(Record(metadata, made.handle))
+
+    def adopt(self, label: str) -> KeyMetadata:
+        """Take an issuing key that is there already; the same key again is the one that is here. Durable on return.
+
+        Raises KeyRefused for backends that hold only what they made, KeyUnavailable when there is no such key.
+        """
+        backend = self._backend
+        if not isinstance(backend, Adopting):
+            raise KeyRefused(KEY_PURPOSE, f"{self.name} holds only keys that it made")
+        key_id = f"{KeyPurpose.ISSUING}-{new_id()}"
+        found = self._guarded(key_id, lambda: backend.find(label))
+        for record in self._held.values():
+            if record.metadata.public_key == found.public_key:
+                return record.metadata
+        algorithm = _kind(found.public_key)
+        if algorithm is None or algorithm not in self._backend.algorithms:
+            raise KeyRefused(KEY_ALGORITHM, f"the key {label[:80]!r} is none of {', '.join(self.algorithms)}")
+        metadata = KeyMetadata(
+            key_id=key_id,
+            purpose=KeyPurpose.ISSUING,
+            algorithm=algorithm,
+            public_key=found.public_key,
+            created=self._clock.now(),
+            custodian=self.name,
+            evidence=(("ORIGIN", "made before Troth"), *found.evidence),
+        )
+        return self._keep(Record(metadata, found.handle))
 
     def list_keys(self) -> Sequence[KeyMetadata]:
         """Every key, oldest first, whether or not it can be used now."""

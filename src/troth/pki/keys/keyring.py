@@ -13,13 +13,14 @@ from datetime import datetime
 from pathlib import Path
 
 import msgspec
+from cryptography.exceptions import UnsupportedAlgorithm
 
 from troth.kit.clock import Clock
 from troth.kit.settings import CustodianSettings
-from troth.pki.keys.algorithm import KeyAlgorithm
+from troth.pki.keys.algorithm import KeyAlgorithm, from_pkcs8
 from troth.pki.keys.backend import Backend
 from troth.pki.keys.custodians import Absent, backend_of, kind_of
-from troth.pki.keys.errors import CUSTODIAN_UNKNOWN, KEY_DAMAGED, KeyRefused, KeyUnavailable
+from troth.pki.keys.errors import CUSTODIAN_UNKNOWN, KEY_ALGORITHM, KEY_DAMAGED, KeyRefused, KeyUnavailable
 from troth.pki.keys.held import HeldKeys
 from troth.pki.keys.model import SOFTWARE, Custodian, IssuingLimits, KeyMetadata, KeyPurpose, SigningKey
 from troth.pki.keys.records import Records
@@ -116,6 +117,22 @@ class Keyring:
     ) -> KeyMetadata:
         """Make a key with ``custodian``. Raises KeyRefused, KeyUnavailable."""
         return self._named(custodian).generate(purpose, algorithm, use_until=use_until)
+
+    def take(self, pkcs8: bytes) -> KeyMetadata:
+        """Keep an issuing key that was made elsewhere as a software key. Raises KeyRefused."""
+        try:
+            private = from_pkcs8(pkcs8)
+        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+            known = ", ".join(KeyAlgorithm)
+            raise KeyRefused(KEY_ALGORITHM, f"the file holds no key that an authority may have: {known}") from error
+        return self._software.take(private)
+
+    def adopt(self, custodian: str, label: str) -> KeyMetadata:
+        """Take an issuing key that a token holds already, by its label. Raises KeyRefused, KeyUnavailable."""
+        found = self._named(custodian)
+        if not isinstance(found, HeldKeys):
+            raise KeyRefused(CUSTODIAN_UNKNOWN, "software keys are taken from a file, not by a label")
+        return found.adopt(label)
 
     def list_keys(self) -> Sequence[KeyMetadata]:
         """Every key of every custodian, oldest first."""

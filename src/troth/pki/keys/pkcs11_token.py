@@ -98,6 +98,10 @@ class Pkcs11Token:
         """Make a key pair in the token, both halves labelled ``key_id``. Raises KeyUnavailable."""
         return self._call(lambda: self._generate(key_id, algorithm), patience=10)
 
+    def find(self, label: str) -> Made:
+        """A key pair that is in the token already. Raises KeyUnavailable."""
+        return self._call(lambda: self._find(label))
+
     def public_key(self, handle: Mapping[str, str]) -> bytes:
         """The public half as the token shows it, if the private half is there, too. Raises KeyUnavailable."""
         return self._call(lambda: self._public_key(handle))
@@ -150,6 +154,22 @@ class Pkcs11Token:
                 session.close()
             except (pkcs11.PKCS11Error, RuntimeError):
                 self._forget()
+
+    def _find(self, label: str) -> Made:
+        pkcs11 = api()
+        try:
+            session = self._login.session()
+            private = session.get_key(object_class=pkcs11.ObjectClass.PRIVATE_KEY, label=label)
+            held = bytes(private[pkcs11.Attribute.ID])
+            public = session.get_key(object_class=pkcs11.ObjectClass.PUBLIC_KEY, id=held)
+            return Made({"label": label, "id": held.hex()}, _spki(public), _told(private) + self._login.about())
+        except pkcs11.MultipleObjectsReturned:
+            raise KeyUnavailable(CUSTODIAN_ANSWER, f"the token has several keys {label[:80]!r}") from None
+        except pkcs11.NoSuchKey:
+            raise KeyUnavailable(KEY_GONE, f"no key {label[:80]!r} in the token, or no public key beside it") from None
+        except (pkcs11.PKCS11Error, RuntimeError) as error:
+            self._forget()
+            raise CustodianDown(CUSTODIAN_UNAVAILABLE, f"the token fails: {name_of(error)}") from error
 
     def _public_key(self, handle: Mapping[str, str]) -> bytes:
         def look(_key: object) -> bytes:

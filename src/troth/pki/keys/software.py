@@ -30,6 +30,7 @@ from troth.kit.log import get_logger
 from troth.pki.algorithms import PrivateKey
 from troth.pki.keys.algorithm import (
     KeyAlgorithm,
+    algorithm_of,
     from_pkcs8,
     generate_private_key,
     public_key_info,
@@ -158,6 +159,27 @@ class KeyStore:
             public_key=public_key_info(private),
             created=self._clock.now(),
             use_until=use_until,
+        )
+        return self._keep(metadata, private)
+
+    def take(self, private: PrivateKey) -> KeyMetadata:
+        """Keep an issuing key that was made elsewhere; the same key again is the one that is here. Durable on return.
+
+        Raises KeyRefused when it is here for another purpose.
+        """
+        spki = public_key_info(private)
+        for held in self._held.values():
+            if held.metadata.public_key == spki:
+                if held.metadata.purpose is not KeyPurpose.ISSUING:
+                    raise KeyRefused(KEY_PURPOSE, f"{held.metadata.key_id} is a {held.metadata.purpose} key")
+                return held.metadata
+        metadata = KeyMetadata(
+            key_id=f"{KeyPurpose.ISSUING}-{new_id()}",
+            purpose=KeyPurpose.ISSUING,
+            algorithm=algorithm_of(private),
+            public_key=spki,
+            created=self._clock.now(),
+            evidence=(("ORIGIN", "imported from a file"),),
         )
         return self._keep(metadata, private)
 

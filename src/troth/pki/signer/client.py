@@ -158,6 +158,14 @@ class SignerClient:
         """Open a sealed custodian with its secret: a PIN that was put together from its shares."""
         _expect(await self._act(lambda n: custody.Unseal(n, custodian, secret)), protocol.Done)
 
+    async def take_key(self, pkcs8: bytes) -> KeyMetadata:
+        """Hand over an issuing key that was made elsewhere (PrivateKeyInfo, DER); for the setup role alone."""
+        return _expect(await self._question(lambda n: custody.TakeKey(n, pkcs8)), protocol.Key).key
+
+    async def adopt_key(self, custodian: str, label: str) -> KeyMetadata:
+        """Take an issuing key that a custodian holds already; for the setup role alone."""
+        return _expect(await self._question(lambda n: custody.AdoptKey(n, custodian, label)), protocol.Key).key
+
     async def attach_authority(
         self,
         key_id: str,

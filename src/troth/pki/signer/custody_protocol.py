@@ -31,6 +31,25 @@ class Unseal(_Message, frozen=True, tag="unseal"):
         return [("n", self.n), ("custodian", self.custodian)]
 
 
+class TakeKey(_Message, frozen=True, tag="take_key"):
+    """Keep an issuing key that was made elsewhere: PrivateKeyInfo, DER. It signs nothing until it is attached."""
+
+    pkcs8: bytes
+
+    def __repr__(self) -> str:
+        return f"TakeKey(n={self.n}, pkcs8=…)"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("n", self.n)]
+
+
+class AdoptKey(_Message, frozen=True, tag="adopt_key"):
+    """Take an issuing key that a custodian holds already, by its label there."""
+
+    custodian: str
+    label: str
+
+
 class CustodyReport(_Message, frozen=True, tag="custody_report"):
     """The answer to :class:`Custody`."""
 

@@ -52,6 +52,8 @@ SlowRequest: TypeAlias = (
     | protocol.AttachAuthority
     | protocol.ReleaseKey
     | protocol.Checkpoint
+    | custody.TakeKey
+    | custody.AdoptKey
     | JudgeRequest
 )
 QuickRequest: TypeAlias = (
@@ -150,6 +152,16 @@ class Desk:
                 return self._generate(request)
             case protocol.AttachAuthority():
                 return self._attach(request)
+            case custody.TakeKey(n=n, pkcs8=pkcs8):
+                self._room_for_issuing()
+                taken = self._custodian.take(pkcs8)
+                self._index()
+                return protocol.Key(n, taken)
+            case custody.AdoptKey(n=n, custodian=name, label=label):
+                self._room_for_issuing()
+                if name not in self._custodian.held:
+                    raise KeyRefused(CUSTODIAN_UNKNOWN, f"no custodian {name[:80]!r} to take a key from")
+                return Away(name, lambda: protocol.Key(n, self._custodian.adopt(name, label)), settle=self._index)
             case protocol.ReleaseKey():
                 return self._release(request, secret, releases)
             case protocol.Checkpoint(n=n, old_size=old_size, leaves=leaves, at=at):
@@ -247,6 +259,11 @@ class Desk:
         answer = make()
         self._index()
         return answer
+
+    def _room_for_issuing(self) -> None:
+        # What approvals would be asked for if it were made is not taken in from outside unasked either.
+        if self._issuing_keys() >= _UNASKED_KEYS:
+            raise SignerRefused(BUSY, f"the signer takes no more than {_UNASKED_KEYS} issuing keys unasked")
 
     def _attach(self, request: protocol.AttachAuthority) -> protocol.Key:
         spki = self._custodian.metadata(request.key_id).public_key

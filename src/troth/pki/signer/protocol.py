@@ -29,7 +29,7 @@ from troth.pki.signer.approvers_protocol import (
     RemoveApprover,
     SetApprovals,
 )
-from troth.pki.signer.custody_protocol import Custody, CustodyReport, Unseal
+from troth.pki.signer.custody_protocol import AdoptKey, Custody, CustodyReport, TakeKey, Unseal
 
 VERSION = 1
 #: A server's answers: the largest is a list of keys with their authorities' certificates.
@@ -291,6 +291,8 @@ Request: TypeAlias = (
     | SetApprovals
     | Custody
     | Unseal
+    | TakeKey
+    | AdoptKey
 )
 Answer: TypeAlias = (
     Signature

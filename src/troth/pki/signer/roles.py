@@ -48,9 +48,12 @@ ROLES: Mapping[str, Role] = {
     # Proves the network's server to supplicants with a released key; asks for nothing to be signed either.
     "radius": Role(_READS | {"release_key"}, 64 * _KIB, releases=KeyPurpose.RADIUS),
     # The supervisor, at the first start: makes an authority's key and binds it, and pins the first two
-    # approvers. Later the data directory's owner: `troth key generate`, and unsealing. It cannot have anything
-    # certified.
+    # approvers. Later the data directory's owner: `troth key generate`, `troth authority import`, and unsealing. It
+    # cannot have anything certified.
     "setup": Role(
-        _READS | _RELAYS | {"generate_key:issuing", "attach_authority", "pin_approver", "unseal"}, 256 * _KIB
+        _READS
+        | _RELAYS
+        | {"generate_key:issuing", "take_key", "adopt_key", "attach_authority", "pin_approver", "unseal"},
+        256 * _KIB,
     ),
 }

@@ -13,7 +13,6 @@ KINDS = frozenset(
     {
         "role.grant", "account.disable", "account.enable", "account.remove", "person.change", "rule.change",
         "policy.apply", "profile.apply", "directory.apply", "feed.grant", "feed.secret", "feed.resume",
-        "enforcement.unfreeze", "staged.approve", "certificate.revoke_many", "authority.state",
-        "ceremony.import", "key.block",
+        "authority.add", "authority.state", "ceremony.import", "certificate.revoke_many", "enforcement.unfreeze", "key.block", "staged.approve",
     }
 )  # fmt: skip

@@ -18,6 +18,7 @@ from troth.pki.lifecycle import TRANSITIONS, change_state, check_transition, wit
 from troth.store.pool import Database
 from troth.store.unit import Unit
 
+
 class AuthorityStateChange:
     """``authority.state``: planned, active, retiring or retired. Payload: ``authority``, ``state``."""
 

@@ -117,7 +117,7 @@ class CeremonyImport:
         if not _SLUG.match(slug):
             raise TranscriptRefused(NOT_IMPORTED, "name the new authority with --slug: lower-case, digits and hyphens")
         certificate = certificate_of(brought, parent)
-        base = await self._base()
+        base = await base_url(self._database)
         return Authority(
             slug=slug,
             name=str(certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)[0].value),
@@ -141,12 +141,13 @@ class CeremonyImport:
                 return key.key_id
         raise TranscriptRefused(NOT_IMPORTED, "no key of this signer is bound to the certificate")
 
-    async def _base(self) -> str:
-        """Where this installation serves certificates and CRLs."""
-        for authority in await AuthorityStore(self._database).authorities():
-            if authority.crl_url is not None and "/crl/" in authority.crl_url:
-                return authority.crl_url.rsplit("/crl/", 1)[0]
-        raise TranscriptRefused(NOT_IMPORTED, "this installation serves no CRL yet")
+
+async def base_url(database: Database) -> str:
+    """Where this installation serves certificates and CRLs."""
+    for authority in await AuthorityStore(database).authorities():
+        if authority.crl_url is not None and "/crl/" in authority.crl_url:
+            return authority.crl_url.rsplit("/crl/", 1)[0]
+    raise TranscriptRefused(NOT_IMPORTED, "this installation serves no CRL yet")
 
 
 def _brought(payload: Mapping[str, Any]) -> Brought:

@@ -16,6 +16,7 @@ from troth.trust.feed_desk import FeedDesk
 from troth.trust.orders import Orders
 from troth.trust.policy_service import PolicyService
 from troth.trust.subjects import Subjects
+from troth.web.acts.admission import AuthorityAdd
 from troth.web.acts.authorities import AuthorityStateChange
 from troth.web.acts.bulk import RevokeMany
 from troth.web.acts.ceremonies import CeremonyImport, KeyList
@@ -56,6 +57,7 @@ def approvals_of(
         "certificate.revoke_many": RevokeMany(BulkRevocations(database, clock), subjects),
         "key.block": BlockKey(database, clock),
         "authority.state": AuthorityStateChange(database, clock, catalogue),
+        "authority.add": AuthorityAdd(database, clock, catalogue, keys),
         "ceremony.import": CeremonyImport(database, clock, catalogue, keys),
         **(more or {}),
     }

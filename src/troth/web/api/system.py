@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Literal
 from uuid import UUID
@@ -17,8 +16,6 @@ from troth.access.model import Account, ApiToken
 from troth.access.roles import Permission, Role
 from troth.web.api.certificates import Limit
 from troth.web.asking import ask
-from troth.web.authority_views import AuthorityView
-from troth.web.errors import NotFound
 from troth.web.guard import asker, needs
 from troth.web.health import Health
 from troth.web.render import Req, services_of
@@ -87,12 +84,6 @@ class PersonCommand(Struct, frozen=True, forbid_unknown_fields=True):
     """Whose account it is; empty: a person's of its own."""
 
     person: Annotated[str, Meta(max_length=64)] = ""
-
-
-class StateCommand(Struct, frozen=True, forbid_unknown_fields=True):
-    """The state that an authority goes to."""
-
-    state: Literal["active", "retiring", "retired"]
 
 
 class Invited(Struct, frozen=True):
@@ -202,31 +193,6 @@ async def list_events(
     return await services_of(request).events.list(EventFilter(kind=kind, ref=ref, before=before, limit=limit))
 
 
-@get("/authorities", opt=needs(Permission.AUTHORITY_READ), operation_id="listAuthorities", tags=["System"])
-async def list_authorities(request: Req) -> Sequence[AuthorityView]:
-    """All authorities, with the freshness of their CRLs."""
-    return await services_of(request).authorities.list()
-
-
-@get("/authorities/{slug:str}", opt=needs(Permission.AUTHORITY_READ), operation_id="getAuthority", tags=["System"])
-async def get_authority(request: Req, slug: FromPath[str]) -> AuthorityView:
-    """One authority: its key, its limits, its CRLs."""
-    found = await services_of(request).authorities.get(slug)
-    if found is None:
-        raise NotFound("there is no such authority")
-    return found
-
-
-@post("/authorities/{slug:str}/state", opt=needs(Permission.POLICY_WRITE), operation_id="setAuthorityState",
-      tags=["System"], status_code=200)  # fmt: skip
-async def set_authority_state(
-    request: Req, slug: FromPath[str], data: JSONBody[StateCommand]
-) -> Sequence[AuthorityView]:
-    """Let an authority issue, or stop it; it goes on signing its CRLs."""
-    await ask(request, "authority.state", {"authority": slug, "state": data.state})
-    return await services_of(request).authorities.list()
-
-
 @get("/status", opt=needs(Permission.STATUS_READ), operation_id="status", tags=["System"])
 async def status(request: Req) -> Health:
     """How this installation is."""
@@ -250,5 +216,5 @@ async def export(request: Req) -> Stream:
 
 HANDLERS = (
     me, list_tokens, create_token, revoke_token, list_accounts, invite, set_account_state, remove_account,
-    set_person, list_events, list_authorities, get_authority, set_authority_state, status, checkpoint, export,
+    set_person, list_events, status, checkpoint, export,
 )  # fmt: skip

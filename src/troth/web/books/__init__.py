@@ -71,7 +71,7 @@ def build(rooms: Rooms) -> AdminServices:
     """The admin application's services over the real rooms."""
     database, clock = rooms.database, rooms.clock
     finder = Subjects(SubjectStore(database))
-    authorities = Authorities(database, rooms.keys)
+    authorities = Authorities(database, clock, rooms.keys)
     documents = Documents(
         database, clock, Directory(database, clock), PolicyService(database, clock), rooms.feeds, rooms.catalogue
     )

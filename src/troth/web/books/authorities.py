@@ -9,15 +9,19 @@ from typing import Protocol
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
+from troth.access.model import Principal
+from troth.kit.clock import Clock
 from troth.kit.errors import TrothError
 from troth.kit.log import get_logger
 from troth.pki.algorithms import mldsa_kind
-from troth.pki.authorities import Authority
+from troth.pki.authorities import Authority, find
 from troth.pki.authority_store import AuthorityStore
 from troth.pki.crl_store import CrlStore
+from troth.pki.errors import AUTHORITY_STATE, AuthorityRefused
 from troth.pki.keys.model import KeyMetadata
 from troth.pki.model import Crl
 from troth.pki.pem import pem
+from troth.pki.takeover import take_issued
 from troth.pki.usages import usage_name
 from troth.store.pool import Database
 from troth.web.authority_views import AuthorityView, CrlView
@@ -37,7 +41,9 @@ class KeyList(Protocol):
 class Authorities:
     """See :class:`troth.web.services.AuthorityBook`."""
 
-    def __init__(self, database: Database, keys: KeyList | None = None) -> None:
+    def __init__(self, database: Database, clock: Clock, keys: KeyList | None = None) -> None:
+        self._database = database
+        self._clock = clock
         self._authorities = AuthorityStore(database)
         self._crls = CrlStore(database)
         self._books = BookStore(database)
@@ -67,6 +73,17 @@ class Authorities:
     async def get(self, slug: str) -> AuthorityView | None:
         """See the port."""
         return next((one for one in await self.list() if one.slug == slug), None)
+
+    async def take_issued(self, slug: str, certificates: Sequence[bytes], by: Principal) -> tuple[int, int]:
+        """See the port."""
+        known = {one.slug: one for one in await self._authorities.authorities()}
+        authority = find(slug, known)
+        if authority.state != "planned":
+            # Once it issues, whatever it signs comes by the gate; what came otherwise must not be taken for issued.
+            raise AuthorityRefused(
+                AUTHORITY_STATE, f"{slug} is {authority.state}: certificates are taken in before that"
+            )
+        return await take_issued(self._database, authority, certificates, actor=by.actor, clock=self._clock)
 
     async def _held(self) -> Mapping[str, KeyMetadata]:
         """The signer's keys by id; none of them while it does not answer, which must not hide the rest."""

@@ -1,0 +1,202 @@
+"""Taking in an authority that was certified elsewhere: by a root in a ceremony, by another CA, or long ago.
+
+What comes in is believed only as far as the bytes prove it. The certificate must be an authority's and in force, carry
+the key that the signer holds, and lead to a root that is known here or is given along, through certificates each of
+which verifies, allows the depth below it and outlives nobody above it (RFC 5280, 6.1.3 and 6.1.4, as far as they
+speak of CA certificates; name constraints are the signer's to hold every leaf to). It comes in ``planned``: it issues
+when somebody says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from troth.pki import algorithms
+from troth.pki.authorities import Authority
+from troth.pki.errors import AUTHORITY_CERTIFICATE, AUTHORITY_EXISTS, AUTHORITY_UNCHAINED, AuthorityRefused, KeyRefused
+from troth.pki.issuer_classes import IssuerClasses
+from troth.pki.keycheck import check_key
+
+#: A chain that is longer than this is no chain that anybody builds.
+MAX_CHAIN = 8
+_E = TypeVar("_E", bound=x509.ExtensionType)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """What is brought.
+
+    Attributes:
+        slug: its name here.
+        certificate: DER.
+        chain: DER of what is above it and not known here yet, its issuer first, the root last.
+        issuer_classes: for whom it shall issue.
+        key_id: its key in the signer.
+        crl: DER of its latest complete CRL elsewhere, or None.
+    """
+
+    slug: str
+    certificate: bytes
+    chain: tuple[bytes, ...]
+    issuer_classes: IssuerClasses
+    key_id: str
+    crl: bytes | None = None
+
+
+def read_authority(certificate: bytes, now: datetime) -> x509.Certificate:
+    """``certificate`` (DER), if it is an authority's and in force. Raises AuthorityRefused."""
+    try:
+        parsed = x509.load_der_x509_certificate(certificate)
+        constraints, usage = extension(parsed, x509.BasicConstraints), extension(parsed, x509.KeyUsage)
+        identifier = extension(parsed, x509.SubjectKeyIdentifier)
+        key = parsed.public_key()
+        if not isinstance(key, algorithms.PublicKey):
+            raise _refused("its key is of a kind that Troth does not know")
+        check_key(key)
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension) as error:
+        raise _refused("it cannot be read") from error
+    except KeyRefused as error:
+        raise _refused(f"its key: {error.detail}") from error
+    name = parsed.subject.rfc4514_string()
+    if constraints is None or not constraints.ca:
+        raise _refused(f"{name}: basicConstraints do not say CA")
+    if usage is None or not (usage.key_cert_sign and usage.crl_sign):
+        raise _refused(f"{name}: keyUsage lacks keyCertSign or cRLSign")
+    if identifier is None or not list(parsed.subject):
+        raise _refused("it has no subject, or no subject key identifier")
+    if not parsed.not_valid_before_utc <= now < parsed.not_valid_after_utc:
+        raise _refused(f"{name} is not in force: {parsed.not_valid_before_utc} to {parsed.not_valid_after_utc}")
+    return parsed
+
+
+def issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    """Whether ``issuer``'s name and key are those that signed ``certificate``."""
+    key = issuer.public_key()
+    if certificate.issuer != issuer.subject or not isinstance(key, algorithms.PublicKey):
+        return False
+    try:
+        algorithms.verify(key, certificate.signature, certificate.tbs_certificate_bytes)
+    except (InvalidSignature, ValueError, UnsupportedAlgorithm):
+        return False
+    return True
+
+
+def admit(
+    candidate: Candidate, known: Mapping[str, Authority], spki: bytes, base: str, now: datetime
+) -> tuple[Authority, ...]:
+    """The authorities to add, the topmost first, the candidate last. Raises AuthorityRefused.
+
+    Args:
+        known: those that are here.
+        spki: public key of ``candidate.key_id``, as the signer tells it.
+        base: URL under which this installation serves certificates, CRLs and OCSP over plain HTTP.
+    """
+    subject = read_authority(candidate.certificate, now)
+    if _spki(subject) != spki:
+        raise _refused(f"it carries another key than {candidate.key_id}")
+    if candidate.slug in known:
+        raise AuthorityRefused(AUTHORITY_EXISTS, f"an authority is named {candidate.slug}")
+    if len(candidate.chain) > MAX_CHAIN:
+        raise _refused(f"a chain of more than {MAX_CHAIN} certificates")
+    added: list[Authority] = []
+    here = dict(known)
+    for place, der in reversed(list(enumerate(candidate.chain))):
+        parsed = read_authority(der, now)
+        if any(one.certificate == der for one in here.values()):
+            continue
+        parent = None if issued_by(parsed, parsed) else _parent(parsed, here.values())
+        slug = f"{candidate.slug}-{'root' if parent is None else f'ca{place + 1}'}"
+        if slug in here:
+            raise AuthorityRefused(AUTHORITY_EXISTS, f"an authority is named {slug}")
+        above = _authority(slug, parsed, der, parent, (), None, base, now)
+        here[slug] = above
+        added.append(above)
+    parent = _parent(subject, here.values())
+    made = _authority(
+        candidate.slug, subject, candidate.certificate, parent, candidate.issuer_classes, candidate.key_id, base, now
+    )
+    _check_path(made, here)
+    return (*added, made)
+
+
+def extension(certificate: x509.Certificate, kind: type[_E]) -> _E | None:
+    """An extension's value, or None."""
+    try:
+        return certificate.extensions.get_extension_for_class(kind).value
+    except x509.ExtensionNotFound:
+        return None
+
+
+def common_name(certificate: x509.Certificate) -> str:
+    """What people call it: its common name, else all of its subject."""
+    found = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+    return str(found[0].value) if found else certificate.subject.rfc4514_string()
+
+
+def _authority(
+    slug: str,
+    parsed: x509.Certificate,
+    der: bytes,
+    parent: Authority | None,
+    classes: IssuerClasses,
+    key_id: str | None,
+    base: str,
+    now: datetime,
+) -> Authority:
+    issuing = key_id is not None
+    return Authority(
+        slug=slug,
+        name=common_name(parsed),
+        kind="root" if parent is None else "issuing",
+        parent=None if parent is None else parent.slug,
+        certificate=der,
+        key_id=key_id,
+        state="planned" if issuing else "active",
+        trial=False,
+        ca_issuers_url=f"{base}/ca/{slug}.cer",
+        ocsp_url=f"{base}/ocsp/{slug}" if issuing else None,
+        crl_url=f"{base}/crl/{slug}.crl",
+        created_at=now,
+        issuer_classes=classes,
+    )
+
+
+def _parent(certificate: x509.Certificate, among: Iterable[Authority]) -> Authority:
+    for one in among:
+        if issued_by(certificate, one.x509):
+            return one
+    raise AuthorityRefused(AUTHORITY_UNCHAINED, f"nobody known here has issued {certificate.subject.rfc4514_string()}")
+
+
+def _check_path(made: Authority, here: Mapping[str, Authority]) -> None:
+    """Depth, validity and self-issued subjects on the way up."""
+    current, below = made, 0
+    while current.parent is not None:
+        parent = here[current.parent]
+        limit = extension(parent.x509, x509.BasicConstraints)
+        if limit is not None and limit.path_length is not None and limit.path_length < below:
+            raise _refused(f"{parent.slug} allows {limit.path_length} authorities below it")
+        if current.x509.not_valid_after_utc > parent.not_after:
+            raise _refused(f"{current.slug} outlives {parent.slug}, which ends {parent.not_after}")
+        if parent.state == "retired":
+            raise _refused(f"{parent.slug} is retired")
+        current, below = parent, below + 1
+        if below > MAX_CHAIN:
+            raise _refused("the chain does not end")
+    if current.kind != "root":
+        raise AuthorityRefused(AUTHORITY_UNCHAINED, f"{current.slug} is no root")
+
+
+def _spki(certificate: x509.Certificate) -> bytes:
+    return certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def _refused(detail: str) -> AuthorityRefused:
+    return AuthorityRefused(AUTHORITY_CERTIFICATE, detail)
