@@ -13,6 +13,7 @@ KINDS = frozenset(
     {
         "role.grant", "account.disable", "account.enable", "account.remove", "person.change", "rule.change",
         "policy.apply", "profile.apply", "directory.apply", "feed.grant", "feed.secret", "feed.resume",
-        "authority.add", "authority.state", "ceremony.import", "certificate.revoke_many", "enforcement.unfreeze", "key.block", "staged.approve",
+        "authority.add", "authority.state", "ceremony.import", "certificate.revoke_many", "enforcement.unfreeze",
+        "key.block", "staged.approve",
     }
 )  # fmt: skip
