@@ -123,10 +123,26 @@ class Bureau:
         common_name: str | None = None,
     ) -> Credential:
         """A certificate of a shipped profile, named by ``facts`` and proved ``names``. Raises what the gate raises."""
-        secret: PrivateKey = _rsa() if key == "rsa2048" else ec.generate_private_key(ec.SECP256R1())
+        secret: PrivateKey = _rsa(int(key[3:])) if key.startswith("rsa") else ec.generate_private_key(ec.SECP256R1())
         issued = self._run(self._issue(profile, facts or {}, names, secret, assurance, common_name))
         authority = b"".join(x509.load_der_x509_certificate(one).public_bytes(Encoding.PEM) for one in issued.chain)
         return self._written(profile, x509.load_der_x509_certificate(issued.der), authority, _pem(secret))
+
+    def crl(self, slug: str, *revoked: Credential) -> Path:
+        """A fresh CRL of one issuing authority, PEM, for consumers that want one at hand."""
+        issuer, now = x509.load_pem_x509_certificate(self.authority(slug).read_bytes()), SystemClock().now()
+        builder = x509.CertificateRevocationListBuilder(
+            issuer.subject, now - timedelta(minutes=5), now + timedelta(days=1)
+        )
+        for one in revoked:
+            builder = builder.add_revoked_certificate(
+                x509.RevokedCertificateBuilder(one.x509.serial_number, now - timedelta(minutes=5)).build()
+            )
+        identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.public_key())  # type: ignore[arg-type]
+        signed = builder.add_extension(identifier, False).sign(self._keys[slug], hashes.SHA256())
+        path = self._home / f"{next(self._numbers)}.crl.pem"
+        path.write_bytes(signed.public_bytes(Encoding.PEM))
+        return path
 
     def forge(self, genuine: Credential, slug: str) -> Credential:
         """``genuine`` as somebody would make it who has the key of another issuing authority and can sign anything."""
@@ -227,8 +243,8 @@ class Consumer:
         return done.stdout
 
 
-def _rsa() -> rsa.RSAPrivateKey:
-    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+def _rsa(bits: int = 2048) -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(public_exponent=65537, key_size=bits)
 
 
 def _pem(key: PrivateKey) -> bytes:
