@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -167,6 +168,22 @@ def import_(
     brought = coming.Brought.read(slug, certificate, chain, crl, issuer_classes(classes))
     told = coming.bring(brought, coming.key_of(key, passphrase_file), issued, data, dry_run=dry_run)
     return _told(told, slug, output)
+
+
+@app.command
+def cross(
+    certificate: Annotated[Path, Parameter(help="The cross-certificate, PEM or DER.")],
+    *,
+    data: Data = None,
+    output: Output = "text",
+) -> int:
+    """Offer a second way up: a certificate of an authority here that another root has made in a ceremony."""
+    der = coming.blocks(certificate, "CERTIFICATE")[0]
+    done = Api.at(data).post("/cross-certificates", {"certificate": b64encode(der).decode()})
+    if output == "json":
+        return as_json(done)
+    print(f"{plain(done['issuer'])} vouches for {plain(done['authority'])}; clients are offered that chain as well.")
+    return 0
 
 
 def _told(told: coming.Told, slug: str, output: str) -> int:

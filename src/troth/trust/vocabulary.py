@@ -110,6 +110,7 @@ VOCABULARY: Mapping[str, Attribute] = {
         platform=(Type.STRING, "windows, macos, linux, ios, android …"),
         model=(Type.STRING, "model"),
         groups=(Type.STRINGS, "groups the device is in"),
+        trusts_roots=(Type.STRINGS, "SHA-256 of the roots in its trust store, in hexadecimal"),
         checked_at=(Type.TIME, "when it last reported to its manager"),
     ),
     **_words(

@@ -26,12 +26,13 @@ from troth.web.api import inspecting as api_inspecting
 from troth.web.api import keys as api_keys
 from troth.web.api import profiles as api_profiles
 from troth.web.api import recovery as api_recovery
+from troth.web.api import rollovers as api_rollovers
 from troth.web.api import system as api_system
 from troth.web.api import trust as api_trust
 from troth.web.door import Door
 from troth.web.errors import NotFound
 from troth.web.guard import needs, public, require_permission
-from troth.web.pages import account, acting, approving, entering, inspecting, looking, profiles, stream
+from troth.web.pages import account, acting, approving, entering, inspecting, looking, profiles, rollovers, stream
 from troth.web.problems import on_error
 from troth.web.render import Renderer, Req
 from troth.web.resuming import Resuming
@@ -65,6 +66,7 @@ def make_litestar(services: AdminServices) -> Litestar:
         *looking.HANDLERS, *profiles.HANDLERS, *acting.HANDLERS, *entering.HANDLERS, *account.HANDLERS,
         *stream.HANDLERS, *approving.HANDLERS,
         *inspecting.HANDLERS,
+        *rollovers.HANDLERS,
     )  # fmt: skip
     api = Router(
         "/api/v1",
@@ -72,6 +74,7 @@ def make_litestar(services: AdminServices) -> Litestar:
             *api_certificates.HANDLERS,
             *api_authorities.HANDLERS,
             *api_ceremonies.HANDLERS,
+            *api_rollovers.HANDLERS,
             *api_profiles.HANDLERS,
             *api_trust.HANDLERS,
             *api_system.HANDLERS,

@@ -16,6 +16,7 @@ from troth.access.model import Principal
 from troth.access.service import Access
 from troth.audit.event import StreamEvent
 from troth.kit.clock import Clock
+from troth.ops.rollover.service import Rollovers
 from troth.pki.bulk import BulkRevocations
 from troth.web.authority_views import AuthorityView
 from troth.web.crl_views import CrlView
@@ -328,6 +329,7 @@ class AdminServices:
     authorities: AuthorityBook
     crls: CrlBook
     keys: KeyBook
+    rollovers: Rollovers
     health: HealthBook
     inspections: InspectionBook
     recovery: RecoveryBook

@@ -53,6 +53,7 @@ WHOLE: tuple[str, ...] = (
     "authority",
     "bulk_revocation",
     "bulk_revocation_item",
+    "cross_certificate",
     "directory",
     "enforcement_switch",
     "feed",
@@ -64,6 +65,9 @@ WHOLE: tuple[str, ...] = (
     "proposal",
     "proposal_execution",
     "recovery_fence",
+    "rollover",
+    "rollover_attestation",
+    "trust_anchor",
 )
 
 #: The ledger itself: event by event, from the bundles.

@@ -14,6 +14,7 @@ KINDS = frozenset(
         "role.grant", "account.disable", "account.enable", "account.remove", "person.change", "rule.change",
         "policy.apply", "profile.apply", "directory.apply", "feed.grant", "feed.secret", "feed.resume",
         "authority.add", "authority.state", "ceremony.import", "certificate.revoke_many", "enforcement.unfreeze",
-        "key.block", "staged.approve",
+        "key.block", "staged.approve", "authority.cross", "rollover.start", "rollover.advance", "rollover.attest",
+        "rollover.back_out",
     }
 )  # fmt: skip

@@ -8,6 +8,7 @@ from troth.access.approvals.service import Approvals
 from troth.access.approvals.store import ApprovalStore
 from troth.access.service import Access
 from troth.kit.clock import Clock
+from troth.ops.rollover.service import Rollovers
 from troth.pki.bulk import BulkRevocations
 from troth.pki.catalogue import Catalogue
 from troth.store.pool import Database
@@ -24,6 +25,7 @@ from troth.web.acts.documents import DirectoryApply, FeedGrant, PolicyApply, Pro
 from troth.web.acts.enforcement import StagedApproval, Unfreeze
 from troth.web.acts.feeds import FeedResume, FeedSecret
 from troth.web.acts.keys import BlockKey
+from troth.web.acts.rollovers import CrossAdd, RolloverAct
 
 
 def approvals_of(
@@ -58,6 +60,11 @@ def approvals_of(
         "key.block": BlockKey(database, clock),
         "authority.state": AuthorityStateChange(database, clock, catalogue),
         "authority.add": AuthorityAdd(database, clock, catalogue, keys),
+        "authority.cross": CrossAdd(database, clock, catalogue),
+        **{
+            f"rollover.{what}": RolloverAct(database, catalogue, Rollovers(database, clock, catalogue), what)
+            for what in ("start", "advance", "attest", "back_out")
+        },
         "ceremony.import": CeremonyImport(database, clock, catalogue, keys),
         **(more or {}),
     }

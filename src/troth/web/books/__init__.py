@@ -15,6 +15,7 @@ from troth.audit.stream import Stream
 from troth.enroll.issuance import Issuance
 from troth.kit.clock import Clock
 from troth.kit.settings import BackupSettings
+from troth.ops.rollover.service import Rollovers
 from troth.pki.bulk import BulkRevocations
 from troth.pki.catalogue import Catalogue
 from troth.pki.ports import Interlock
@@ -101,6 +102,7 @@ def build(rooms: Rooms) -> AdminServices:
         authorities=authorities,
         crls=Crls(database, clock, rooms.catalogue),
         keys=Keys(rooms.keys, clock),
+        rollovers=Rollovers(database, clock, rooms.catalogue),
         health=HealthChecks(database, clock, authorities, rooms.interlock, approvals, rooms.backup),
         inspections=Inspections(database, clock, rooms.catalogue),
         recovery=Recovery(database, clock),
