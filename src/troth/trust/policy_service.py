@@ -125,12 +125,14 @@ class PolicyService:
     async def apply_shipped(self, *, actor: str) -> list[Policy]:
         """Apply each policy that comes with Troth and whose name was never applied: for the first start.
 
-        What an administrator has applied under such a name is never replaced.
+        What an administrator has applied under such a name is never replaced, and a profile that a policy of theirs
+        governs stays under it.
         """
         applied: list[Policy] = []
         known = await self.store.heads()
+        governed = {profile for version in await self.store.newest() for profile in _profiles(version)}
         for name, text in shipped().items():
-            if name not in known:
+            if name not in known and governed.isdisjoint(parse_policy(text, file=f"{name}.yaml").profiles):
                 applied.append(await self.apply(await self.plan(text, file=f"{name}.yaml"), actor=actor))
         return applied
 

@@ -99,9 +99,15 @@ async def test_shipped_policies_are_applied_once_and_never_over_an_administrator
     mine = shipped()["tls-server"].replace("lifetime: 24h", "lifetime: 12h")
     await apply(policies, mine)
     applied = await policies.apply_shipped(actor="system:first-start")
-    assert [policy.name for policy in applied] == ["client-device"]
+    assert {policy.name for policy in applied} == set(shipped()) - {"tls-server"}
     assert (await policies.show("tls-server")).source == mine
     assert await policies.apply_shipped(actor="system:first-start") == []
+
+
+async def test_a_profile_that_an_administrators_policy_governs_gets_no_shipped_one(policies: PolicyService) -> None:
+    await apply(policies, ONE.replace("[one]", "[wifi-device]"))
+    applied = await policies.apply_shipped(actor="system:first-start")
+    assert {policy.name for policy in applied} == set(shipped()) - {"wifi-device"}
 
 
 async def test_what_is_not_there_is_said_so(policies: PolicyService) -> None:

@@ -343,8 +343,10 @@ class Certificates:
     ) -> str | None:
         """The common name to issue: none where the profile has none, and never one that nobody vouches for."""
         applied = self._catalogue.profiles.get(profile)
-        if asked is None or applied is None or applied.profile.common_name == "absent":
+        if applied is None or applied.profile.common_name == "absent":
             return None
+        if asked is None:
+            return names[0][1] if names and applied.profile.common_name == "required" else None
         vouched = {value for _, value in names} | ({subject.name} if subject is not None else set())
         if asked not in vouched:
             raise WebError(MALFORMED, f"the common name {asked!r} is neither a name of the request nor the subject's")
