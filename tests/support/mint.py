@@ -106,7 +106,7 @@ class MemorySigner:
             raise failure
         return self.keys[key_id].sign(b"other" if self.spoil else tbs, ec.ECDSA(hashes.SHA256()))
 
-    async def generate_key(self, purpose: KeyPurpose) -> KeyMetadata:
+    async def generate_key(self, purpose: KeyPurpose, algorithm: object = None) -> KeyMetadata:
         from troth.pki.keys.algorithm import KeyAlgorithm
         from troth.pki.keys.model import KeyMetadata
 

@@ -41,6 +41,7 @@ def acme_door(context: RoleContext, database: Database, mint: Mint, issuance: Is
         store=AcmeStore(database),
         certificates=mint.certificates,
         catalogue=mint.catalogue,
+        preferred_chain=settings.preferred_chain,
     )
     meta = {"termsOfService": settings.terms_url, "website": settings.website_url}
     return AcmeDoor(

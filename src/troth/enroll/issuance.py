@@ -184,7 +184,7 @@ class Issuance:
         return IssuanceRequest(
             request_id=ask.request_id,
             # The profile that was decided on, not the one asked for: it may belong to another class.
-            authority=self._catalogue.issuer_for(verdict.profile).slug,
+            authority=self._catalogue.issuer_for(verdict.profile, ask.spki).slug,
             profile=verdict.profile,
             spki=ask.spki,
             names=rendered.names,

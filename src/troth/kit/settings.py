@@ -195,6 +195,13 @@ class AcmeSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         Meta(ge=60, description="A proof of control may be used again for this long.", extra={"unit": "seconds"}),
     ] = 8 * 3600
     max_names: Annotated[int, Meta(ge=1, le=1000, description="Identifiers that one order may hold.")] = 100
+    preferred_chain: Annotated[
+        str,
+        Meta(
+            description="Chain that clients are given first: the one whose last certificate was issued by this common "
+            "name. Empty: that of the authority's own root. The others are offered as alternates."
+        ),
+    ] = ""
     contact_required: Annotated[bool, Meta(description="Refuse accounts without a contact address.")] = False
     contact_domains: Annotated[
         tuple[str, ...], Meta(description="Domains that contact addresses may lie in. Empty: any.")

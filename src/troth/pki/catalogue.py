@@ -8,14 +8,17 @@ state, since the copy is exchanged whole.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from troth.audit.event import Event
 from troth.kit.clock import Clock
+from troth.pki.algorithms import MldsaPublicKey
 from troth.pki.authorities import Authority, chain_of, find
 from troth.pki.authority_store import ADD_AUTHORITY, ADD_PROFILE, AuthorityStore
+from troth.pki.cross import chains_of
+from troth.pki.cross_store import CrossCertificate, CrossStore
 from troth.pki.errors import (
     AUTHORITY_EXISTS,
     AUTHORITY_MISSING,
@@ -24,7 +27,7 @@ from troth.pki.errors import (
     AuthorityRefused,
     ProfileRefused,
 )
-from troth.pki.keycheck import check_key
+from troth.pki.keycheck import check_key, is_post_quantum
 from troth.pki.lint_full import lint_profile
 from troth.pki.profile import Profile, parse_profile
 from troth.pki.template import Template, compile_template
@@ -47,9 +50,10 @@ class AppliedProfile:
 class _Copy:
     authorities: Mapping[str, Authority] = field(default_factory=dict)
     profiles: Mapping[str, AppliedProfile] = field(default_factory=dict)
+    crosses: tuple[CrossCertificate, ...] = ()
     templates: dict[tuple[str, str], Template] = field(default_factory=dict)
     chains: dict[str, tuple[bytes, ...]] = field(default_factory=dict)
-    issuers: dict[str, Authority] = field(default_factory=dict)
+    issuers: dict[tuple[str, bool], Authority] = field(default_factory=dict)
 
 
 class Catalogue:
@@ -68,7 +72,7 @@ class Catalogue:
             name: AppliedProfile(parse_profile(document), version, document, applied_at, actor)
             for name, version, _, document, applied_at, actor in await store.profiles()
         }
-        self._copy = _Copy(authorities, profiles)
+        self._copy = _Copy(authorities, profiles, tuple(await CrossStore(self._database).all()))
 
     @property
     def authorities(self) -> Mapping[str, Authority]:
@@ -98,6 +102,10 @@ class Catalogue:
             copy.chains[slug] = chain_of(slug, copy.authorities)
         return copy.chains[slug]
 
+    def chains(self, slug: str) -> Sequence[tuple[bytes, ...]]:
+        """Every chain that can be offered for what the authority issues, that of its own parents first."""
+        return chains_of(slug, self._copy.authorities, self._copy.crosses, self._clock.now())
+
     def template(self, authority: str, profile: str) -> Template:
         """``profile`` compiled under ``authority``. Raises AuthorityRefused, ProfileRefused."""
         copy = self._copy
@@ -112,16 +120,20 @@ class Catalogue:
             copy.templates[authority, profile] = found
         return found
 
-    def issuer_for(self, profile: str) -> Authority:
-        """The authority that signs certificates of ``profile``.
+    def issuer_for(self, profile: str, spki: bytes = b"") -> Authority:
+        """The authority that signs certificates of ``profile`` for the key ``spki`` (DER; empty: a classical one).
 
-        Of the active ones that serve its class: those with the kind of key that the profile names first, of these the
-        newest. Raises ProfileRefused for an unknown profile, AuthorityRefused when no authority serves its class.
+        Of the active ones that serve its class: those of the key's hierarchy, of these those with the kind of key that
+        the profile names first, of these the newest. A post-quantum key is certified under a post-quantum signature or
+        not at all: under a classical one it would look like more than it is. A classical key goes to the classical
+        hierarchy where there is one. Raises ProfileRefused for an unknown profile, AuthorityRefused when nobody serves
+        its class.
         """
-        copy = self._copy
-        found = copy.issuers.get(profile)
+        copy, wanted = self._copy, is_post_quantum(spki)
+        found = copy.issuers.get((profile, wanted))
         if found is None:
-            found = copy.issuers[profile] = _issuer(self.profile(profile), copy.authorities.values())
+            made = _issuer(self.profile(profile), copy.authorities.values(), post_quantum=wanted)
+            found = copy.issuers[profile, wanted] = made
         return found
 
     async def apply_profile(self, document: str, *, actor: str, joined: Unit | None = None) -> AppliedProfile:
@@ -178,7 +190,7 @@ def _signs(authority: Authority, profile: Profile) -> bool:
     return authority.issues_for(profile.issuer_class)
 
 
-def _issuer(profile: Profile, authorities: Iterable[Authority]) -> Authority:
+def _issuer(profile: Profile, authorities: Iterable[Authority], *, post_quantum: bool) -> Authority:
     able = [one for one in authorities if one.issues_for(profile.issuer_class)]
     if not able:
         raise AuthorityRefused(
@@ -187,7 +199,17 @@ def _issuer(profile: Profile, authorities: Iterable[Authority]) -> Authority:
             issuer_class=profile.issuer_class.value,
             profile=profile.name,
         )
-    # A classical and a post-quantum hierarchy may stand side by side: a profile's keys say which one it belongs to.
+    # A classical and a post-quantum hierarchy may stand side by side.
+    family = [one for one in able if isinstance(one.public_key, MldsaPublicKey) is post_quantum]
+    if post_quantum and not family:
+        raise AuthorityRefused(
+            AUTHORITY_MISSING,
+            f"no active authority with an ML-DSA key issues for class {profile.issuer_class}, so that an ML-DSA key "
+            "would be certified by a classical signature",
+            issuer_class=profile.issuer_class.value,
+            profile=profile.name,
+        )
+    able = family or able
     kinds = {one.slug: check_key(one.public_key).kind for one in able}
     first = next((kind for kind in profile.keys if kind in kinds.values()), None)
     fitting = [one for one in able if kinds[one.slug] == first] or able

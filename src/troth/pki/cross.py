@@ -20,7 +20,9 @@ from troth.pki.cross_store import ADD_CROSS, CrossCertificate, CrossStore
 from troth.pki.errors import AUTHORITY_CERTIFICATE, AUTHORITY_EXISTS, AUTHORITY_UNCHAINED, AuthorityRefused
 from troth.store.unit import Unit
 
-__all__ = ["CrossCertificate", "CrossStore", "add_cross", "chains_of", "read_cross"]
+__all__ = ["CrossCertificate", "CrossStore", "add_cross", "chains_of", "preferred", "read_cross"]
+
+_COMMON_NAME = x509.NameOID.COMMON_NAME
 
 
 def read_cross(certificate: bytes, known: Mapping[str, Authority], now: datetime) -> CrossCertificate:
@@ -81,6 +83,17 @@ def chains_of(
         if chain not in found:
             found.append(chain)
     return found
+
+
+def preferred(chains: Sequence[tuple[bytes, ...]], name: str) -> Sequence[tuple[bytes, ...]]:
+    """``chains`` with the first one on top whose last certificate was issued by the common name ``name``."""
+    if not name or len(chains) < 2:
+        return chains
+    for place, chain in enumerate(chains):
+        issuer = x509.load_der_x509_certificate(chain[-1]).issuer if chain else None
+        if issuer is not None and name in [str(one.value) for one in issuer.get_attributes_for_oid(_COMMON_NAME)]:
+            return (chain, *chains[:place], *chains[place + 1 :])
+    return chains
 
 
 def _path(slug: str, authorities: Mapping[str, Authority]) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Protocol
 from uuid import UUID
 
 from troth.pki.crl_der import CrlFrame
+from troth.pki.keys.algorithm import KeyAlgorithm
 from troth.pki.keys.model import KeyMetadata, KeyPurpose
 
 
@@ -31,8 +32,8 @@ class CrlSigner(Protocol):
 class ResponderKeys(Protocol):
     """Makes keys for delegated OCSP responders; they never leave the signer but, sealed, for a status worker."""
 
-    async def generate_key(self, purpose: KeyPurpose) -> KeyMetadata:
-        """A fresh P-256 key, durable in the signer."""
+    async def generate_key(self, purpose: KeyPurpose, algorithm: KeyAlgorithm) -> KeyMetadata:
+        """A fresh key, durable in the signer."""
         ...
 
 

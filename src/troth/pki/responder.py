@@ -13,10 +13,12 @@ import asyncio
 from troth.audit.event import Event
 from troth.kit.clock import Clock
 from troth.kit.log import get_logger
+from troth.pki.algorithms import MldsaPublicKey
 from troth.pki.catalogue import Catalogue
 from troth.pki.crl_store import ADD_RESPONDER, CrlStore
 from troth.pki.events import iso
 from troth.pki.gate import Gate
+from troth.pki.keys.algorithm import KeyAlgorithm
 from troth.pki.keys.model import KeyPurpose
 from troth.pki.model import IssuanceRequest, IssuedCertificate, Responder
 from troth.pki.ports import ResponderKeys
@@ -72,8 +74,11 @@ class Responders:
         present = await self.current(authority)
         if present is not None and not self.due(present):
             return present
-        key = await self._keys.generate_key(KeyPurpose.OCSP)
-        name = self._catalogue.authority(authority).name
+        issuer = self._catalogue.authority(authority)
+        # What an ML-DSA authority has issued is not vouched for by a signature that a quantum computer can make.
+        kind = KeyAlgorithm.MLDSA44 if isinstance(issuer.public_key, MldsaPublicKey) else KeyAlgorithm.P256
+        key = await self._keys.generate_key(KeyPurpose.OCSP, kind)
+        name = issuer.name
         made: list[Responder] = []
 
         def with_store(issued: IssuedCertificate) -> Unit:

@@ -13,11 +13,15 @@ from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 from uuid import UUID
 
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization.pkcs7 import serialize_certificates
+
 from troth.kit.clock import to_seconds
 from troth.kit.lane import Request, Response
 from troth.pki.authorities import Authority, chain_of
 from troth.pki.authority_store import AuthorityStore
 from troth.pki.crl_store import CrlStore
+from troth.pki.cross_store import CrossCertificate, CrossStore
 from troth.pki.model import Crl
 from troth.pki.pem import pem, pem_chain
 from troth.store.unit import Reader
@@ -25,6 +29,8 @@ from troth.store.unit import Reader
 CRL_TYPE = b"application/pkix-crl"
 CERTIFICATE_TYPE = b"application/pkix-cert"
 PEM_TYPE = b"application/pem-certificate-chain"
+PKCS7_TYPE = b"application/pkcs7-mime; smime-type=certs-only"  # RFC 5751, 3.2.2
+TEXT_TYPE = b"text/plain; charset=utf-8"
 
 #: A CRL may be new at any second; an authority's certificate never changes under its name.
 _REVALIDATE = b"public, no-cache, no-transform"
@@ -93,6 +99,8 @@ class Published:
         self._authorities_store = AuthorityStore(reader)
         self._authorities: Mapping[str, Authority] = {}
         self._crl_store = CrlStore(reader)
+        self._crosses = CrossStore(reader)
+        self._crossed: list[CrossCertificate] = []
         self._heads: dict[tuple[str, int, str], Crl] = {}
         self._crls: dict[str, Document] = {}
         self._chunks: dict[tuple[str, int], dict[UUID, bytes]] = {}
@@ -119,9 +127,10 @@ class Published:
     async def refresh(self) -> None:
         """Read again. Raises StoreError; what was there then stays."""
         authorities = {one.slug: one for one in await self._authorities_store.authorities()}
-        if authorities != self._authorities:
-            self._documents = _certificate_documents(authorities)
-            self._authorities = authorities
+        crosses = await self._crosses.all()
+        if authorities != self._authorities or crosses != self._crossed:
+            self._documents = _certificate_documents(authorities) | _cross_documents(crosses)
+            self._authorities, self._crossed = authorities, crosses
         await self.refresh_crls()
 
     async def refresh_crls(self) -> None:
@@ -164,9 +173,26 @@ def _certificate_documents(authorities: Mapping[str, Authority]) -> dict[str, Do
         documents[f"ca/{slug}.cer"] = Document.make(authority.certificate, CERTIFICATE_TYPE, made, _A_DAY)
         documents[f"ca/{slug}.pem"] = Document.make(pem(authority.certificate), PEM_TYPE, made, _A_DAY)
         documents[f"ca/{slug}/chain.pem"] = Document.make(pem_chain(chain), PEM_TYPE, made, _A_DAY)
-    roots = [one for one in authorities.values() if one.kind == "root" and one.state != "planned"]
+    roots = [one for one in authorities.values() if one.kind == "root" and one.state in ("active", "retiring")]
     if roots:
         newest = max(root.created_at for root in roots)
         body = pem_chain(root.certificate for root in roots)
-        documents["root.pem"] = Document.make(body, PEM_TYPE, newest, _REVALIDATE)
+        documents["root.pem"] = documents["roots.pem"] = Document.make(body, PEM_TYPE, newest, _REVALIDATE)
+        bundle = serialize_certificates([root.x509 for root in roots], Encoding.DER)
+        documents["roots.p7c"] = Document.make(bundle, PKCS7_TYPE, newest, _REVALIDATE)
+        told = "".join(
+            f"{root.sha256.hex()}  {root.x509.subject.rfc4514_string()}  until {root.not_after:%Y-%m-%d}\n"
+            for root in roots
+        )
+        documents["roots.txt"] = Document.make(told.encode(), TEXT_TYPE, newest, _REVALIDATE)
     return documents
+
+
+def _cross_documents(crosses: Sequence[CrossCertificate]) -> dict[str, Document]:
+    """Each cross-certificate beside the certificate of the authority that it is about, by who vouches."""
+    return {
+        f"ca/{one.authority}/by-{one.issuer}.cer": Document.make(
+            one.certificate, CERTIFICATE_TYPE, one.added_at, _REVALIDATE
+        )
+        for one in crosses
+    }

@@ -31,6 +31,7 @@ from troth.kit.ids import parse_id
 from troth.kit.lane import Handler, Request, Response, Route
 from troth.kit.log import get_logger
 from troth.pki.catalogue import Catalogue
+from troth.pki.cross import preferred
 from troth.pki.pem import pem_chain
 from troth.pki.store import CertificateStore
 
@@ -88,6 +89,7 @@ class Desks:
     store: AcmeStore
     certificates: CertificateStore
     catalogue: Catalogue
+    preferred_chain: str = ""
 
 
 class AcmeDoor:
@@ -142,6 +144,7 @@ class AcmeDoor:
             post("authz/{}", self._authz, look=store.account_and_authorization),
             post("chall/{}/{}", self._challenge, look=store.account_and_authorization),
             post("cert/{}", self._certificate, look=store.account_and_orderer),
+            post("cert/{}/{}", self._certificate, look=store.account_and_orderer),
             post("revoke-cert", self._revoke, "either"),
         ]
 
@@ -340,12 +343,25 @@ class AcmeDoor:
             raise AcmeProblem(errors.NOT_FOUND, "there is no such certificate")
         if orderer != account.id:
             raise AcmeProblem(errors.ACCOUNT_FOREIGN, "the certificate belongs to another account")
-        record = await self._desks.certificates.by_id(_id(case.request.params[1]))
+        certificate_id = _id(case.request.params[1])
+        record = await self._desks.certificates.by_id(certificate_id)
         if record is None or record.der is None:
             raise AcmeProblem(errors.NOT_FOUND, "there is no such certificate")
-        chain = self._desks.catalogue.chain(record.authority)
-        headers = ((b"content-type", b"application/pem-certificate-chain"), _NO_STORE, *self._common(case.request))
-        return Response(200, pem_chain([record.der, *chain]), headers)
+        chains = preferred(self._desks.catalogue.chains(record.authority), self._desks.preferred_chain)
+        wanted = case.request.params[2] if len(case.request.params) > 2 else "0"
+        if not wanted.isascii() or not wanted.isdecimal() or len(wanted) > 2 or int(wanted) >= len(chains):
+            raise AcmeProblem(errors.NOT_FOUND, "there is no such chain")
+        place = int(wanted)
+        # RFC 8555, 7.4.2: the other chains of the same certificate.
+        urls = case.urls
+        others = tuple(
+            (b"link", f'<{urls.certificate(certificate_id, one)}>;rel="alternate"'.encode())
+            for one in range(len(chains))
+            if one != place
+        )
+        kind = (b"content-type", b"application/pem-certificate-chain")
+        headers = (kind, _NO_STORE, *others, *self._common(case.request))
+        return Response(200, pem_chain([record.der, *chains[place]]), headers)
 
     async def _revoke(self, case: Case) -> Response:
         await self._desks.revocations.revoke(case.signed.account, case.signed.key, case.signed.json())

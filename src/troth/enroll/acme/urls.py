@@ -51,6 +51,6 @@ class Urls:
         """A challenge of an authorization."""
         return self.at(f"chall/{authz}/{kind}")
 
-    def certificate(self, certificate: UUID) -> str:
-        """A certificate with its chain."""
-        return self.at(f"cert/{certificate}")
+    def certificate(self, certificate: UUID, chain: int = 0) -> str:
+        """A certificate with its chain: the first one, or another that is offered."""
+        return self.at(f"cert/{certificate}/{chain}" if chain else f"cert/{certificate}")
