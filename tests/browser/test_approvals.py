@@ -26,8 +26,13 @@ def at_its_address(site: Site) -> Site:
     """Passkeys are tied to the address that is served, whose port only the test knows."""
     access = site.house.access
     party = RelyingParty("localhost", (site.url,))
-    for room in (access.log_ins, access.invitations, access.credentials, site.house.services.approvals.proposals):
-        room._party = party  # type: ignore[attr-defined]
+    services = site.house.services
+    adding = services.approvals._executors["approver.add"]
+    rooms: tuple[Any, ...] = (
+        access.log_ins, access.invitations, access.credentials, services.approvals.proposals, services.approvers, adding,
+    )  # fmt: skip
+    for room in rooms:
+        room._party = party
     return site
 
 

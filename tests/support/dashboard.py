@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import NameOID
 
+from tests.support.judging import DeskInProcess
 from tests.support.signals import Trust
 
 if TYPE_CHECKING:
@@ -84,6 +86,7 @@ class House:
     admin: Principal
     notary: ed25519.Ed25519PrivateKey
     notary_key: NoteKey
+    signer: DeskInProcess
     browsers: dict[str, Browser] = field(default_factory=dict)
 
     async def account(self, role: Role, name: str) -> None:
@@ -234,7 +237,7 @@ class KeysInMemory:
 
 
 @pytest.fixture
-async def house(trust: Trust) -> AsyncIterator[House]:
+async def house(trust: Trust, tmp_path: Path) -> AsyncIterator[House]:
     """The admin application over real rooms, with the shipped policies in force and one administrator."""
     from troth.access.passkeys import RelyingParty
     from troth.access.passwords import Passwords
@@ -265,14 +268,17 @@ async def house(trust: Trust) -> AsyncIterator[House]:
     assert admin is not None
     notary = ed25519.Ed25519PrivateKey.generate()
     notary_key = NoteKey("troth.test/ledger", notary.public_key().public_bytes_raw())
+    signer = DeskInProcess(tmp_path / "signer", clock)
     services = build(
         Rooms(
             database=database, clock=clock, access=access, issuance=issuance, catalogue=mint.catalogue,
             interlock=mint.interlock, orders=trust.orders, feeds=trust.feeds,
             notary_key=notary_key, owner_uid=os.getuid(), keys=KeysInMemory(),
+            judge=signer,
         )
     )  # fmt: skip
-    made = House(trust, access, services, make_admin_app(services, hosts={HOST}), admin, notary, notary_key)
+    made = House(trust, access, services, make_admin_app(services, hosts={HOST}), admin, notary, notary_key, signer)
     yield made
     for browser in made.browsers.values():
         await browser.aclose()
+    signer.close()

@@ -34,6 +34,7 @@ async def admin_app(context: RoleContext, database: Database, mint: Mint, trust:
         ending=context.stop,
         backup=context.config.backup,
         keys=mint.signer,
+        judge=mint.signer,
     )
     return make_admin_app(build(rooms), hosts=_hosts(context.state))
 

@@ -205,6 +205,7 @@ def revoke_many(
     issued_after: Annotated[str, Parameter(help="ISO 8601 with its offset: 2026-11-01T00:00:00Z.")] = "",
     issued_before: Annotated[str, Parameter(help="As above.")] = "",
     serials: Annotated[Path | None, Parameter(help="File of serial numbers, one a line.")] = None,
+    protected: Annotated[bool, Parameter(help="Protected subjects' too, Troth's own among them.", negative="")] = False,
     reason: Why = "unspecified",
     note: Note = "",
     yes: Annotated[bool, Parameter(help="Do it. Without this, only what it would hit is shown.", negative="")] = False,
@@ -220,6 +221,7 @@ def revoke_many(
     body = {
         "subject": subject, "profile": profile, "authority": authority, "issued_after": issued_after or None,
         "issued_before": issued_before or None, "serials": listed_serials, "reason": _REASONS[reason], "note": note,
+        "protected": protected,
     }  # fmt: skip
     doing = yes or propose
     found = Api.at(data).post("/certificates/revoke-many", body, dry_run="false" if doing else "true", **query(propose))

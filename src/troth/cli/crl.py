@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from troth.cli.api import Api, segment
-from troth.cli.options import Data, Output
+from troth.cli.options import Data, Output, Propose, query
 from troth.cli.show import as_json, facts, listed, when
 
 app = App(name="crl", help="Certificate revocation lists.", help_format="plaintext")
@@ -68,10 +68,17 @@ def publish(authority: Authority, shard: Shard = 0, *, data: Data = None, output
 
 @app.command
 def cut(
-    authority: Authority, shards: Shards, *, deltas: Deltas = False, data: Data = None, output: Output = "text"
+    authority: Authority,
+    shards: Shards,
+    *,
+    deltas: Deltas = False,
+    propose: Propose = False,
+    data: Data = None,
+    output: Output = "text",
 ) -> int:
     """Spread new certificates over more CRLs, and choose whether there are deltas. Shards are never taken back."""
-    one = Api.at(data).post(f"/crls/{segment(authority)}/cut", {"shards": shards, "deltas": deltas})
+    body = {"shards": shards, "deltas": deltas}
+    one = Api.at(data).post(f"/crls/{segment(authority)}/cut", body, **query(propose))
     if output == "json":
         return as_json(one)
     print(f"{authority}: {one['shards']} shards, {'with' if one['deltas'] else 'without'} deltas.")

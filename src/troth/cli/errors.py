@@ -29,6 +29,12 @@ UNREADABLE = reason(
     "cli.file_unreadable", "a file cannot be read", fix="Give a readable UTF-8 file, or - for standard input."
 )
 UNWRITABLE = reason("cli.file_unwritable", "a file cannot be written", fix="Choose a place that you may write to.")
+NOT_CONFIRMED = reason(
+    "cli.approver_not_confirmed",
+    "no passkey was pinned or named",
+    fix="See `troth approver list` and `troth approval list`; a number that differs is somebody else's passkey.",
+    status=409,
+)
 
 
 class Proposed(Exception):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -12,9 +14,12 @@ from troth.assembly.context import signer_socket
 from troth.assembly.layout import Layout, default_data_dir
 from troth.cli.api import Api, segment
 from troth.cli.blocking import block, blocked, report_compromise
+from troth.cli.errors import UNREACHABLE, UNREADABLE
 from troth.cli.options import Data, Output
 from troth.cli.show import as_json, facts, plain, table, when
 from troth.kit import config as configuration
+from troth.kit.errors import TrothError
+from troth.pki.issuer_classes import IssuerClass
 from troth.pki.keys.algorithm import KeyAlgorithm
 from troth.pki.keys.model import KeyMetadata, KeyPurpose
 from troth.pki.signer.client import SignerClient
@@ -39,6 +44,7 @@ def list_(*, data: Data = None, output: Output = "text") -> int:
         (one["name"], one["state"], one["keys"], one["algorithms"], _trouble(one["trouble"]))
         for one in found["custodians"]
     ]
+    orphans = [(one["name"], orphan) for one in found["custodians"] for orphan in one["orphans"]]
     table(("custodian", "state", "keys", "makes", "trouble"), rows, empty="No custodian.")
     print()
     keys = [
@@ -46,6 +52,9 @@ def list_(*, data: Data = None, output: Output = "text") -> int:
         for one in found["keys"]
     ]
     table(("key", "for", "algorithm", "custodian", "authority", "trouble"), keys, empty="No key.")
+    for holder, orphan in orphans:
+        print(f"\n{plain(holder)} may hold {plain(orphan)}, which has no record here: its making was cut short.")
+        print(f"  It can sign nothing for Troth. Delete it there, then keys/held/{plain(orphan)}.making here.")
     return 1 if troubled else 0
 
 
@@ -86,25 +95,81 @@ def generate(
     custodian: Annotated[
         str | None, Parameter(help="`software` or KIND:NAME. Default: signer.issuing_custodian.")
     ] = None,
+    propose: Annotated[bool, Parameter(help="Have the pinned approvers approve it.", negative="")] = False,
     data: Data = None,
     output: Output = "text",
 ) -> int:
-    """Make an issuing key. It signs nothing until it is bound to an authority. For the data directory's owner alone."""
+    """Make an issuing key. It signs nothing until it is bound to an authority.
+
+    For the data directory's owner alone, who asks the signer directly; with --propose for any administrator.
+    """
     layout = Layout.at(data or default_data_dir())
     config = configuration.load(layout.root)
     kind = algorithm or KeyAlgorithm(config.signer.issuing_algorithm)
     holder = custodian or config.signer.issuing_custodian
+
+    api = Api.at(data)
+    wanted = {"algorithm": kind.value, "custodian": holder}
+    if propose:
+        api.post("/keys", wanted)
+        return 0
+    told = _tell(api, "/keys/orders", wanted)
 
     async def make() -> KeyMetadata:
         async with SignerClient(signer_socket(config, layout), "setup", layout.secrets) as signer:
             return await signer.generate_key(KeyPurpose.ISSUING, kind, holder)
 
     made = asyncio.run(make())
+    if not told or not _tell(api, f"/keys/{segment(made.key_id)}/recorded", {}):
+        print("No Troth answers, so the ledger does not tell of it yet. Once it runs:", file=sys.stderr)
+        print(f"  troth key record {made.key_id}", file=sys.stderr)
     if output == "json":
         return as_json(msgspec.to_builtins(made))
     print(f"Made {made.key_id} ({kind.value}) with {made.custodian}.")
     facts(made.evidence)
     return 0
+
+
+@app.command
+def record(key_id: KeyId, *, data: Data = None, output: Output = "text") -> int:
+    """Write into the ledger that a key was made, where `troth key generate` could not."""
+    found = Api.at(data).post(f"/keys/{segment(key_id)}/recorded", {})
+    if output == "json":
+        return as_json(found)
+    print(f"Recorded: {plain(found['key_id'])} ({found['algorithm']}) with {plain(found['custodian'])}.")
+    return 0
+
+
+@app.command
+def attach(
+    key_id: KeyId,
+    certificate: Annotated[Path, Parameter(help="The authority's certificate (PEM).")],
+    *,
+    issuer_class: Annotated[tuple[IssuerClass, ...], Parameter(help="For whom it issues; may be repeated.")],
+    allow_ca: Annotated[bool, Parameter(help="It may sign CA certificates.", negative="")] = False,
+    max_validity_days: Annotated[int | None, Parameter(help="Of certificates. Default: as usual for it.")] = None,
+    data: Data = None,
+) -> int:
+    """Propose to bind an issuing key to its authority. The signer does with its pinned approvers' approval."""
+    try:
+        pem = certificate.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TrothError(UNREADABLE, f"{certificate}: {error}") from error
+    body = {"certificate": pem, "issuer_classes": [one.value for one in issuer_class], "allow_ca": allow_ca,
+            "max_validity_days": max_validity_days}  # fmt: skip
+    Api.at(data).post(f"/keys/{segment(key_id)}/attach", body)
+    return 0
+
+
+def _tell(api: Api, path: str, body: dict[str, str]) -> bool:
+    """Whether Troth was told. A signer on a machine of its own has none beside it."""
+    try:
+        api.post(path, body)
+    except TrothError as error:
+        if error.reason is not UNREACHABLE:
+            raise
+        return False
+    return True
 
 
 def _trouble(found: dict[str, str] | None) -> str | None:

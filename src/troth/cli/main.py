@@ -36,6 +36,7 @@ app.command("troth.cli.subject:app", name="subject", help="Users, devices and wo
 app.command("troth.cli.staged:app", name="staged", help="Decide on actions that wait for a person.")
 app.command("troth.cli.profile:app", name="profile", help="What certificates look like.")
 app.command("troth.cli.approval:app", name="approval", help="Acts that wait for other persons' approval.")
+app.command("troth.cli.approver:app", name="approver", help="Persons whose passkeys are pinned in the signer.")
 app.command("troth.cli.crl:app", name="crl", help="Certificate revocation lists: shards, deltas, publication.")
 app.command("troth.cli.key:app", name="key", help="Keys of the signer, and who holds them.")
 app.command("troth.cli.feed:app", name="feed", help="Sources of signals.")

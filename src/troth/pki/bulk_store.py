@@ -14,7 +14,7 @@ from troth.store.unit import Reader
 
 @dataclass(frozen=True, slots=True)
 class Selector:
-    """Which certificates: all that fit every field that is given."""
+    """Which certificates: all that fit every field that is given, but for those of the subjects in ``spared``."""
 
     subject: UUID | None = None
     profile: str | None = None
@@ -22,11 +22,12 @@ class Selector:
     issued_after: datetime | None = None
     issued_before: datetime | None = None
     serials: tuple[bytes, ...] = ()
+    spared: tuple[UUID, ...] = ()
 
     @property
     def empty(self) -> bool:
         """Whether nothing narrows it."""
-        return self == Selector()
+        return self == Selector(spared=self.spared)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,9 @@ _FIND = """SELECT c.id, c.serial, c.authority, c.profile, c.common_name, c.names
       AND ($6::timestamptz IS NULL OR c.issued_at >= $6)
       AND ($7::timestamptz IS NULL OR c.issued_at < $7)
       AND (cardinality($8::bytea[]) = 0 OR c.serial = ANY($8::bytea[]))
-    ORDER BY c.id LIMIT $9"""
+      AND (cardinality($9::uuid[]) = 0 OR NOT EXISTS (SELECT 1 FROM certificate_subject s
+                                       WHERE s.certificate_id = c.id AND s.subject_id = ANY($9)))
+    ORDER BY c.id LIMIT $10"""
 _NEXT = "SELECT certificate_id FROM bulk_revocation_item WHERE bulk_id = $1 ORDER BY certificate_id LIMIT $2"
 _REVOCABLE = """SELECT id FROM certificate WHERE id = ANY($1::uuid[])
       AND (status <> 'revoked' OR ($2::int = 1 AND revocation_reason <> 1))"""
@@ -119,7 +122,7 @@ class BulkStore:
         """Up to ``limit`` certificates that the selector finds, by id."""
         rows = await self._reader.fetch(
             _FIND, at, reason, selector.subject, selector.profile, selector.authority, selector.issued_after,
-            selector.issued_before, list(selector.serials), limit,
+            selector.issued_before, list(selector.serials), list(selector.spared), limit,
         )  # fmt: skip
         return [
             Found(row["id"], row["serial"], row["authority"], row["profile"], _title(row["common_name"], row["names"]))

@@ -106,11 +106,18 @@ class Fact:
     received_at: datetime
 
 
+_PROTECTED = "SELECT id FROM subject WHERE protected AND removed_at IS NULL ORDER BY id"
+
+
 class SubjectStore:
     """Reads of subjects and facts."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
+
+    async def protected(self) -> tuple[UUID, ...]:
+        """The ids of protected subjects that are not removed."""
+        return tuple(row["id"] for row in await self._reader.fetch(_PROTECTED))
 
     async def by_names(self, names: Sequence[str]) -> dict[str, Subject]:
         """For each DNS name that belongs to somebody: the subject. A wildcard covers names one label below."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from uuid import UUID
 
 from troth.audit.event import Event
 from troth.kit.ids import new_id, parse_id
@@ -39,6 +40,10 @@ class Subjects:
             holder = found.get(subject.id, subject)
             found[subject.id] = replace(holder, names=(*holder.names, name))
         return tuple(found.values())
+
+    async def protected(self) -> tuple[UUID, ...]:
+        """Subjects that automation only alarms about: Troth itself, and whoever is declared so."""
+        return await self._store.protected()
 
     async def find(self, text: str, *, kind: Kind | None = None) -> Subject:
         """The subject that ``text`` names: an id, a name, or ``kind:name``. Raises TrustError if none or several do."""

@@ -17,6 +17,7 @@ from troth import __version__
 from troth.access.roles import Permission
 from troth.kit.lane import Asgi
 from troth.web.api import approvals as api_approvals
+from troth.web.api import approvers as api_approvers
 from troth.web.api import authorities as api_authorities
 from troth.web.api import ceremonies as api_ceremonies
 from troth.web.api import certificates as api_certificates
@@ -32,7 +33,18 @@ from troth.web.api import trust as api_trust
 from troth.web.door import Door
 from troth.web.errors import NotFound
 from troth.web.guard import needs, public, require_permission
-from troth.web.pages import account, acting, approving, entering, inspecting, looking, profiles, rollovers, stream
+from troth.web.pages import (
+    account,
+    acting,
+    approving,
+    entering,
+    inspecting,
+    keys,
+    looking,
+    profiles,
+    rollovers,
+    stream,
+)  # fmt: skip
 from troth.web.problems import on_error
 from troth.web.render import Renderer, Req
 from troth.web.resuming import Resuming
@@ -65,7 +77,7 @@ def make_litestar(services: AdminServices) -> Litestar:
     pages: Iterable[Any] = (
         *looking.HANDLERS, *profiles.HANDLERS, *acting.HANDLERS, *entering.HANDLERS, *account.HANDLERS,
         *stream.HANDLERS, *approving.HANDLERS,
-        *inspecting.HANDLERS,
+        *inspecting.HANDLERS, *keys.HANDLERS,
         *rollovers.HANDLERS,
     )  # fmt: skip
     api = Router(
@@ -79,6 +91,7 @@ def make_litestar(services: AdminServices) -> Litestar:
             *api_trust.HANDLERS,
             *api_system.HANDLERS,
             *api_approvals.HANDLERS,
+            *api_approvers.HANDLERS,
             *api_credentials.HANDLERS,
             *api_crls.HANDLERS,
             *api_keys.HANDLERS,

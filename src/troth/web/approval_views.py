@@ -49,6 +49,31 @@ class ProposalView(Struct, frozen=True, kw_only=True):
     approvals: tuple[ApprovalView, ...]
 
 
+class ApproverView(Struct, frozen=True):
+    """A passkey that is pinned in the signer. ``fingerprint``: of its public key, as people compare it."""
+
+    person: str
+    label: str
+    credential_id: str
+    fingerprint: str
+    added_at: datetime
+
+
+class ApproversView(Struct, frozen=True):
+    """Who is pinned in the signer, for which address, and how many of them must approve."""
+
+    needed: int
+    persons: tuple[str, ...]
+    rp_id: str
+    origins: tuple[str, ...]
+    approvers: tuple[ApproverView, ...]
+
+    @property
+    def active(self) -> bool:
+        """Whether the signer asks for approvals: two persons are pinned."""
+        return len(self.persons) >= 2
+
+
 class ActPreview(Struct, frozen=True):
     """What an act would do now, and what it asks for."""
 

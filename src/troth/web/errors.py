@@ -38,6 +38,20 @@ ONE_AT_A_TIME = reason(
 )
 
 
+NOT_PINNED_YET = reason(
+    "web.approver_not_pinned",
+    "the signer has not pinned this passkey",
+    fix="Run `troth approver confirm` on the signer's machine as the owner of its data directory.",
+    status=409,
+)
+STILL_SEALED = reason(
+    "web.custodian_sealed",
+    "the signer does not say that this custodian was unsealed",
+    fix="Run `troth unseal` on the signer's machine; see docs/keys.md.",
+    status=409,
+)
+
+
 class WebError(TrothError):
     """A refusal of the application, before any room is asked."""
 

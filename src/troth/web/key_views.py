@@ -40,13 +40,14 @@ class KeyView(Struct, frozen=True):
 
 
 class CustodianView(Struct, frozen=True):
-    """Who holds keys. ``state``: ``ready``, ``sealed`` or ``down``."""
+    """Who holds keys. ``state``: ``ready``, ``sealed`` or ``down``; ``orphans``: keys there without a record here."""
 
     name: str
     state: str
     algorithms: tuple[str, ...]
     keys: int
     trouble: TroubleView | None
+    orphans: tuple[str, ...] = ()
 
 
 class KeysView(Struct, frozen=True):

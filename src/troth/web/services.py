@@ -5,24 +5,26 @@ Every port that changes something takes the principal who asks; whether he may i
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 from uuid import UUID
 
 from troth.access.approvals.service import Approvals
 from troth.access.model import Principal
 from troth.access.service import Access
 from troth.audit.event import StreamEvent
+from troth.kit.canonical import Json
 from troth.kit.clock import Clock
 from troth.ops.rollover.service import Rollovers
 from troth.pki.bulk import BulkRevocations
+from troth.web.approval_views import ApproversView
 from troth.web.authority_views import AuthorityView
 from troth.web.crl_views import CrlView
 from troth.web.health import Health, RecoveryView
 from troth.web.inspecting import InspectionBook
-from troth.web.key_views import KeysView, KeyTest, KeyView
+from troth.web.key_views import CustodianView, KeysView, KeyTest, KeyView
 from troth.web.live import Live
 from troth.web.profile_views import PreviewView, ProfileView
 from troth.web.views import (
@@ -262,8 +264,24 @@ class CrlBook(Protocol):
         """Have the worker make a complete CRL now."""
         ...
 
-    async def cut(self, authority: str, shards: int, deltas: bool, by: Principal) -> None:
-        """Raise the number of shards for new certificates, and choose whether there are deltas."""
+
+class ApproverBook(Protocol):
+    """Those whose passkeys are pinned in the signer."""
+
+    async def list(self) -> ApproversView:
+        """Who is pinned, and how many must approve; asked of the signer now."""
+        ...
+
+    async def options(self, by: Principal) -> dict[str, Any]:
+        """Options for a browser to make a passkey of ``by`` under the signer's challenge."""
+        ...
+
+    async def payload(self, by: Principal, label: str, credential: Mapping[str, Any]) -> dict[str, Json]:
+        """The payload of the act that pins what the browser made."""
+        ...
+
+    async def pinned(self, credential_id: str) -> bool:
+        """Whether the signer has pinned this passkey (its id in hexadecimal)."""
         ...
 
 
@@ -276,6 +294,18 @@ class KeyBook(Protocol):
 
     async def get(self, key_id: str) -> KeyView:
         """One key. Raises SignerRefused when there is none."""
+        ...
+
+    async def ordered(self, algorithm: str, custodian: str, by: Principal) -> None:
+        """Write down that the machine's owner is about to have an issuing key made there."""
+        ...
+
+    async def recorded(self, key_id: str, by: Principal) -> KeyView:
+        """Write down that it was made. Raises SignerRefused when the signer has no such key."""
+        ...
+
+    async def unsealed(self, custodian: str, by: Principal) -> CustodianView:
+        """Write down that the machine's owner unsealed a custodian. Raises WebError while it is still sealed."""
         ...
 
     async def test(self, key_id: str) -> KeyTest:
@@ -328,6 +358,7 @@ class AdminServices:
     enforcement: Enforcement
     authorities: AuthorityBook
     crls: CrlBook
+    approvers: ApproverBook
     keys: KeyBook
     rollovers: Rollovers
     health: HealthBook

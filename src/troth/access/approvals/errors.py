@@ -72,6 +72,12 @@ PASSKEY = reason(
     fix="Approve from the proposal's own page with a passkey of your account; each question is good for five minutes.",
     status=422,
 )
+NOT_PINNED = reason(
+    "approval.not_pinned",
+    "the signer judges this itself, by the passkeys that are pinned in it, and you have none there",
+    fix="Ask an approver whom the page Approvers shows, or have a passkey of yours pinned first.",
+    status=403,
+)
 NOT_PROPOSER = reason(
     "approval.not_proposer",
     "only who proposed this may do that",

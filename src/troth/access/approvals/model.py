@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol, TypeAlias
@@ -69,6 +69,8 @@ class Preview:
         state: the state that this follows from; if it is another one at execution, the approval is stale.
         size: how many things it hits, for rules that begin above a number.
         demand: what it asks for at least, whatever the rule says of its kind.
+        judged: for an act that a :class:`Judging` judges: the digest of the state as that one sees it, which then
+            stands for ``state``.
     """
 
     words: str
@@ -76,11 +78,12 @@ class Preview:
     state: Json
     size: int = 1
     demand: Demand = NOTHING
+    judged: bytes | None = None
 
     @property
     def digest(self) -> bytes:
         """Of ``state``."""
-        return state_digest(self.state)
+        return state_digest(self.state) if self.judged is None else self.judged
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +110,59 @@ class Order:
         unit: to be absorbed into the one write unit that does the act: it holds the claim that it is done once, the
             check that the state is still the previewed one, and the events. An act whose unit does not hold it is
             not done.
-        approved_by: actors of the approvers.
+        approvals: those that led to it; an act that is judged elsewhere hands them on as its proofs.
+        proposal_id: of the proposal; None where nothing was asked.
     """
 
     by: Principal
     unit: Unit
-    approved_by: tuple[str, ...] = ()
+    approvals: tuple[Approval, ...] = ()
+    proposal_id: UUID | None = None
+
+    @property
+    def approved_by(self) -> tuple[str, ...]:
+        """Actors of the approvers."""
+        return tuple(one.actor for one in self.approvals)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a judge wants signed for one approval, and how many persons it wants. See :func:`approval_challenge`."""
+
+    state_digest: bytes
+    nonce: bytes
+    needed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pinned:
+    """A passkey that a judge knows by itself. ``public_key``: COSE."""
+
+    person: str
+    credential_id: bytes
+    public_key: bytes
+    sign_count: int
+
+
+class Judging(Protocol):
+    """Who judges some kinds of act for itself and believes no database: the signer, by passkeys pinned in it.
+
+    Such an act is approved with pinned passkeys alone. What they sign is the judge's own question, and the judge
+    counts persons, whoever proposed it: the proposer's own passkey counts, too.
+    """
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """The kinds of act that it judges."""
+        ...
+
+    async def ask(self, act: Act) -> Asked:
+        """A question for one approval of ``act``. Raises TrothError."""
+        ...
+
+    async def pinned(self) -> Sequence[Pinned]:
+        """The passkeys whose answers count. Raises TrothError."""
+        ...
 
 
 class Executor(Protocol):

@@ -9,24 +9,26 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID
 
 from troth.access import passkeys
 from troth.access.approvals.errors import (
     EXPIRED,
     NOT_A_PERSON,
+    NOT_PINNED,
     NOT_PROPOSER,
     OWN,
     PASSKEY,
     ROLE,
     SETTLED,
+    STALE,
     TWICE,
     UNKNOWN,
     ApprovalRefused,
 )
 from troth.access.approvals.model import SETTLED as SETTLED_STATES
-from troth.access.approvals.model import Approval, Proposal, approval_challenge
+from troth.access.approvals.model import Approval, Judging, Pinned, Proposal, approval_challenge
 from troth.access.approvals.store import (
     ADD_APPROVAL,
     ADD_PROPOSAL,
@@ -55,32 +57,20 @@ from troth.store.pool import Database
 from troth.store.unit import Reader, Unit
 
 
-class Nonces(Protocol):
-    """Who makes the nonce of an approval: this process, or the signer for acts that it judges itself."""
-
-    async def nonce(self, proposal: Proposal) -> bytes:
-        """32 octets, never given out before."""
-        ...
-
-
-class RandomNonces:
-    """Fresh random octets."""
-
-    async def nonce(self, proposal: Proposal) -> bytes:
-        """See :class:`Nonces`."""
-        return os.urandom(32)
-
-
 class Proposals:
-    """Takes proposals, approvals, rejections and withdrawals. What was approved is done by ``execution``."""
+    """Takes proposals, approvals, rejections and withdrawals. What was approved is done by ``execution``.
+
+    Args:
+        judging: who judges some kinds of act apart from this database.
+    """
 
     def __init__(
-        self, database: Database, clock: Clock, party: passkeys.RelyingParty, nonces: Nonces | None = None
+        self, database: Database, clock: Clock, party: passkeys.RelyingParty, judging: Judging | None = None
     ) -> None:
         self._database = database
         self._clock = clock
         self._party = party
-        self._nonces = nonces or RandomNonces()
+        self._judging = judging
         self._store = ApprovalStore(database)
         self._access = AccessStore(database)
 
@@ -112,15 +102,15 @@ class Proposals:
         """Options for the passkey that is to approve this proposal. Raises ApprovalRefused."""
         proposal = await self._may_approve(proposal_id, by)
         assert by.id is not None  # noqa: S101 -- _may_approve has refused everybody else
-        nonce, now = await self._nonces.nonce(proposal), self._clock.now()
+        nonce, keys = await self._asked(proposal, by.id)
+        now = self._clock.now()
         challenge = approval_challenge(proposal.act_hash, proposal.state_digest, nonce)
         unit = Unit().write(CHALLENGE_SWEEP, now)
         purpose = _purpose(proposal.id, nonce)
         unit.write(CHALLENGE_ADD, secret_hash(challenge.hex()), purpose, by.id, now + CHALLENGE_LIFETIME)
         await self._database.commit(unit)
         options = passkeys.authentication_options(self._party, challenge=challenge)
-        keys = await self._access.passkeys_of(by.id)
-        options["allowCredentials"] = [passkeys.descriptor(key.credential_id) for key in keys]
+        options["allowCredentials"] = [passkeys.descriptor(key) for key in keys]
         return {"options": options, "nonce": nonce.hex()}
 
     async def approve(
@@ -139,40 +129,42 @@ class Proposals:
             raise ApprovalRefused(PASSKEY, error.detail) from error
         if parsed.challenge != approval_challenge(proposal.act_hash, proposal.state_digest, nonce):
             raise ApprovalRefused(PASSKEY, "the passkey has signed something else")
-        key = await self._access.passkey(parsed.credential_id)
-        if key is None or key.account_id != by.id:
-            raise ApprovalRefused(PASSKEY, "this passkey is not one of your account's")
+        unit, account_id = Unit(), by.id
+        key = await self._pinned(parsed.credential_id, account_id) if self.judges(proposal) else None
+        known = await self._access.passkey(parsed.credential_id) if key is None else None
+        if key is None and (self.judges(proposal) or known is None or known.account_id != account_id):
+            raise ApprovalRefused(PASSKEY, "this passkey is not one that counts here")
+        public_key, sign_count = (key or known).public_key, (key or known).sign_count  # type: ignore[union-attr]
         try:
-            count = passkeys.verify_authentication(
-                self._party, parsed, public_key=key.public_key, sign_count=key.sign_count
-            )
+            count = passkeys.verify_authentication(self._party, parsed, public_key=public_key, sign_count=sign_count)
         except AccessError as error:
             raise ApprovalRefused(PASSKEY) from error
         # 2 One commit: the question is used up, the counter moves, the person has not approved before.
-        unit = Unit()
         unit.guard(LOCK_WAITING, proposal.id, refuse=_settled(proposal.id), key=("proposal", proposal.id))
-        unit.guard(
-            PASSKEY_UNCHANGED, key.credential_id, key.sign_count, refuse=ApprovalRefused(PASSKEY),
-            key=key.credential_id,
-        )  # fmt: skip
+        if known is not None:
+            unit.guard(
+                PASSKEY_UNCHANGED, known.credential_id, known.sign_count, refuse=ApprovalRefused(PASSKEY),
+                key=known.credential_id,
+            )  # fmt: skip
+            unit.write(PASSKEY_USED, known.credential_id, count, now)
         unit.claim(
             CHALLENGE_TAKE, secret_hash(parsed.challenge.hex()), _purpose(proposal.id, nonce), by.id, now,
             refuse=ApprovalRefused(PASSKEY, "the question is more than five minutes old, or was answered before"),
         )  # fmt: skip
-        unit.write(PASSKEY_USED, key.credential_id, count, now)
         assertion = json.dumps(parsed.raw, separators=(",", ":"))
 
         async def count_it(reader: Reader, inner: Unit) -> None:
             store = ApprovalStore(reader)
-            person = await store.person(key.account_id)
+            person = await store.person(account_id)
             before = await store.approvals(proposal.id)
-            if person is None or person == await self._proposer(store, proposal):
+            judged = self.judges(proposal)
+            if person is None or (not judged and person == await self._proposer(store, proposal)):
                 raise ApprovalRefused(OWN)
             mine = Approval(
-                proposal.id, person, key.account_id, by.actor, key.credential_id, nonce, assertion, comment[:500], now
+                proposal.id, person, account_id, by.actor, parsed.credential_id, nonce, assertion, comment[:500], now
             )
-            standing = await persons(store, proposal, (*before, mine))
-            if person in await persons(store, proposal, before):
+            standing = await persons(store, proposal, (*before, mine), judged=judged)
+            if person in await persons(store, proposal, before, judged=judged):
                 raise ApprovalRefused(TWICE)
             if person not in standing:
                 raise ApprovalRefused(ROLE)
@@ -215,6 +207,10 @@ class Proposals:
                 continue  # settled by somebody else in the meantime
         return len(lapsed)
 
+    async def confirmed(self, proposal: Proposal, by: Principal) -> Proposal:
+        """It was done on the signer's machine, where the setup role needs no approval. Raises ApprovalRefused."""
+        return await self._end(proposal, "executed", by.actor, "done on the signer's machine")
+
     async def fail(self, proposal: Proposal, why: str) -> None:
         """What was approved cannot be done; it stays undone. Raises ApprovalRefused if it is settled already."""
         await self._end(proposal, "failed", "system:approvals", why)
@@ -239,24 +235,52 @@ class Proposals:
         if proposal.expires_at <= self._clock.now():
             raise ApprovalRefused(EXPIRED)
         person = await self._store.person(by.id)
-        if person is None or person == await self._proposer(self._store, proposal):
+        judged = self.judges(proposal)
+        if person is None or (not judged and person == await self._proposer(self._store, proposal)):
             raise ApprovalRefused(OWN)
         if by.role not in proposal.roles:
             roles = " or ".join(sorted(role.value for role in proposal.roles))
             raise ApprovalRefused(ROLE, f"this needs approvals of {roles}")
-        if person in await persons(self._store, proposal, proposal.approvals):
+        if person in await persons(self._store, proposal, proposal.approvals, judged=judged):
             raise ApprovalRefused(TWICE)
         return proposal
+
+    def judges(self, proposal: Proposal) -> bool:
+        """Whether somebody apart from this database judges it, by passkeys pinned there."""
+        return self._judging is not None and proposal.act.kind in self._judging.kinds
+
+    async def _asked(self, proposal: Proposal, account_id: UUID) -> tuple[bytes, list[bytes]]:
+        """The nonce of one approval, and the credentials that may answer."""
+        if self._judging is None or not self.judges(proposal):
+            return os.urandom(32), [key.credential_id for key in await self._access.passkeys_of(account_id)]
+        asked, person = await self._judging.ask(proposal.act), await self._store.person(account_id)
+        if asked.state_digest != proposal.state_digest:
+            raise ApprovalRefused(STALE)
+        mine = [key.credential_id for key in await self._judging.pinned() if key.person == person]
+        if not mine:
+            raise ApprovalRefused(NOT_PINNED, f"no passkey of {person} is pinned in the signer")
+        return asked.nonce, mine
+
+    async def _pinned(self, credential_id: bytes, account_id: UUID) -> Pinned | None:
+        """The pinned passkey, if it is of the person behind the account."""
+        person = await self._store.person(account_id)
+        found = [] if self._judging is None else await self._judging.pinned()
+        return next((one for one in found if one.credential_id == credential_id and one.person == person), None)
 
     async def _proposer(self, store: ApprovalStore, proposal: Proposal) -> str | None:
         return proposal.person if proposal.account_id is None else await store.person(proposal.account_id)
 
 
-async def persons(store: ApprovalStore, proposal: Proposal, approvals: Sequence[Approval]) -> frozenset[str]:
+async def persons(
+    store: ApprovalStore, proposal: Proposal, approvals: Sequence[Approval], *, judged: bool = False
+) -> frozenset[str]:
     """Who has approved, as of now: an account that was turned off or lost its role does not count any more, and two
-    accounts that turned out to be one person's count once. Neither does the proposer, who may own another account."""
+    accounts that turned out to be one person's count once. Neither does the proposer, who may own another account,
+    unless a judge counts the persons (``judged``)."""
     standing = await store.standing([one.account_id for one in approvals], [role.value for role in proposal.roles])
     found = set(standing.values())
+    if judged:
+        return frozenset(found)
     if proposal.account_id is not None:
         found.discard(await store.person(proposal.account_id) or "")
     if proposal.person is not None:

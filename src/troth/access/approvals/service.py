@@ -27,8 +27,9 @@ from troth.access.approvals.errors import (
     STALE,
     ApprovalRefused,
 )
-from troth.access.approvals.model import Act, Executor, Order, Preview, Proposal, Submitted
-from troth.access.approvals.proposals import Nonces, Proposals, persons
+from troth.access.approvals.model import SETTLED as SETTLED_STATES
+from troth.access.approvals.model import Act, Executor, Judging, Order, Preview, Proposal, Submitted
+from troth.access.approvals.proposals import Proposals, persons
 from troth.access.approvals.rule import GUARDIANS, Rule, parse_rule
 from troth.access.approvals.store import CLAIM_EXECUTION, LOCK_APPROVED, SET_STATE, TAKE_TURN, TURN, ApprovalStore
 from troth.access.errors import Forbidden
@@ -54,6 +55,8 @@ class Approvals:
 
     Args:
         executors: kind of act → who previews and does it. There may be more kinds than the rule names, not fewer.
+        judging: who judges some kinds apart from this database; these are always proposed, and how many must approve
+            is the judge's to say, not the rule's.
     """
 
     def __init__(
@@ -62,14 +65,15 @@ class Approvals:
         clock: Clock,
         party: passkeys.RelyingParty,
         executors: Mapping[str, Executor],
-        nonces: Nonces | None = None,
+        judging: Judging | None = None,
     ) -> None:
         self._database = database
         self._clock = clock
         self._executors = executors
         self._store = ApprovalStore(database)
         self._access = AccessStore(database)
-        self.proposals = Proposals(database, clock, party, nonces)
+        self.judged = frozenset() if judging is None else judging.kinds
+        self.proposals = Proposals(database, clock, party, judging)
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -87,7 +91,7 @@ class Approvals:
         if not by.may(executor.permission):
             raise Forbidden(executor.permission.value)
         preview = await executor.preview(payload, by)
-        return preview, _asked(await self.rule(), kind, preview)
+        return preview, preview.demand if kind in self.judged else _asked(await self.rule(), kind, preview)
 
     async def submit(
         self, kind: str, payload: Mapping[str, Json], by: Principal, *, comment: str = "", propose: bool = False
@@ -99,14 +103,14 @@ class Approvals:
         act = Act.of(kind, payload)
         told = msgspec.json.decode(act.payload)
         rule = await self.rule()
-        if not rule.entries and not propose and kind not in GUARDIANS:
+        judged = kind in self.judged
+        if not rule.entries and not propose and not judged and kind not in GUARDIANS:
             return Submitted(None, await self._do_freely(kind, told, by, rule))
         preview, demand = await self.preview(kind, told, by)
-        if not demand.approvals and not propose:
+        if not demand.approvals and not propose and not judged:
             return Submitted(None, await self._do_freely(kind, told, by, rule))
         person = await self._store.person(by.id) if by.id is not None else None
-        # Whoever cannot be told from an approver counts for nobody, so one approval more stands in for him.
-        needed = max(demand.approvals, 1) + (1 if person is None else 0)
+        needed = max(1, self._needed(kind, rule, preview, person))
         now = self._clock.now()
         proposal = Proposal(
             id=new_id(), act=act, act_hash=act.hash, state_digest=preview.digest, words=preview.words,
@@ -195,11 +199,13 @@ class Approvals:
         try:
             by = await self._proposer(proposal, executor)
             unit = self._closing(proposal, executor, payload, by, actor)
-            order = Order(by, unit, tuple(one.actor for one in proposal.approvals))
+            order = Order(by, unit, proposal.approvals, proposal.id)
             outcome = await executor.execute(payload, order)
         except TrothError as error:
             # A database or signer that is away is tried again; whatever speaks against the act itself is final.
-            if error.reason.status < 500 and error.reason is not SETTLED:
+            final = error.reason.status < 500 and error.reason is not SETTLED
+            # What goes wrong after it was committed is for its own executor to tell.
+            if final and (await self.proposals.get(proposal.id)).state not in SETTLED_STATES:
                 await self.proposals.fail(proposal, f"{error.detail} [{error.code}]")
             raise
         if (await self.proposals.get(proposal.id)).state != "executed":
@@ -224,9 +230,10 @@ class Approvals:
             preview = await executor.preview(payload, by)
             if preview.digest != proposal.state_digest:
                 raise ApprovalRefused(STALE)
-            approved = await persons(store, proposal, await store.approvals(proposal.id))
-            demand = _asked(await self.rule(reader), proposal.act.kind, preview)
-            needed = max(proposal.needed, demand.approvals + (1 if proposal.person is None and demand.approvals else 0))
+            judged = proposal.act.kind in self.judged
+            approved = await persons(store, proposal, await store.approvals(proposal.id), judged=judged)
+            rule = await self.rule(reader)
+            needed = max(proposal.needed, self._needed(proposal.act.kind, rule, preview, proposal.person))
             if len(approved) < needed:
                 raise ApprovalRefused(NOT_ENOUGH, f"{len(approved)} of {needed} persons")
             inner.record(
@@ -261,6 +268,14 @@ class Approvals:
         if not by.may(executor.permission):
             raise ApprovalRefused(FORBIDDEN_SINCE)
         return by
+
+    def _needed(self, kind: str, rule: Rule, preview: Preview, person: str | None) -> int:
+        """How many persons must approve. The rule counts others; a judge counts all, the proposer too, by itself."""
+        if kind in self.judged:
+            return preview.demand.approvals
+        asked = _asked(rule, kind, preview).approvals
+        # Whoever cannot be told from an approver counts for nobody, so one approval more stands in for him.
+        return max(asked, 1) + 1 if person is None else asked
 
     def _executor(self, kind: str) -> Executor:
         found = self._executors.get(kind)

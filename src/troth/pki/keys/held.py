@@ -26,9 +26,10 @@ from troth.kit.ids import new_id
 from troth.kit.log import get_logger
 from troth.pki.algorithms import load_public, verifies
 from troth.pki.keys.algorithm import KeyAlgorithm, public_algorithm
-from troth.pki.keys.backend import Adopting, Backend
+from troth.pki.keys.backend import Adopting, Backend, Made
 from troth.pki.keys.errors import (
     CUSTODIAN_ANSWER,
+    CUSTODIAN_TIMEOUT,
     KEY_ALGORITHM,
     KEY_ATTACHED,
     KEY_CHANGED,
@@ -95,6 +96,8 @@ class HeldKeys:
         }
         self._proved: set[str] = set()
         self._troubles: dict[str, Trouble] = {}
+        self._making: set[str] = set()
+        self._orphans = tuple(records.unfinished(name))
 
     @property
     def algorithms(self) -> Sequence[KeyAlgorithm]:
@@ -132,7 +135,7 @@ class HeldKeys:
             known = ", ".join(self.algorithms)
             raise KeyRefused(KEY_ALGORITHM, f"{self.name} makes {known}; not {algorithm}")
         key_id = f"{purpose}-{new_id()}"
-        made = self._guarded(key_id, lambda: self._backend.generate(key_id, algorithm))
+        made = self._make(key_id, algorithm)
         if _kind(made.public_key) is not algorithm:
             raise KeyUnavailable(CUSTODIAN_ANSWER, f"{self.name} was asked for {algorithm} and made something else")
         metadata = KeyMetadata(
@@ -172,6 +175,26 @@ class HeldKeys:
             evidence=(("ORIGIN", "made before Troth"), *found.evidence),
         )
         return self._keep(Record(metadata, found.handle))
+
+    def _make(self, key_id: str, algorithm: KeyAlgorithm) -> Made:
+        with self._lock:
+            self._making.add(key_id)
+        try:
+            self._records.begin(key_id, self.name)
+            return self._guarded(key_id, lambda: self._backend.generate(key_id, algorithm))
+        except KeyUnavailable as trouble:
+            # Out of time, it may have been made all the same; any other answer says that it was not.
+            if trouble.reason is not CUSTODIAN_TIMEOUT:
+                self._records.end(key_id)
+            raise
+        finally:
+            with self._lock:
+                self._making.discard(key_id)
+
+    @property
+    def orphans(self) -> tuple[str, ...]:
+        """Keys that may be there and have no record here, as of the last look."""
+        return self._orphans
 
     def list_keys(self) -> Sequence[KeyMetadata]:
         """Every key, oldest first, whether or not it can be used now."""
@@ -220,6 +243,7 @@ class HeldKeys:
 
     def check(self) -> None:
         """Look whether the custodian and each of its keys is as it should be; what is not is reported, not raised."""
+        self._orphans = tuple(one for one in self._records.unfinished(self.name) if one not in self._making)
         for record in list(self._held.values()):
             try:
                 self._guarded(record.metadata.key_id, lambda record=record: self._prove(record))  # type: ignore[misc]
@@ -240,7 +264,9 @@ class HeldKeys:
 
     def _keep(self, record: Record) -> KeyMetadata:
         self._records.write(record)
-        self._held[record.metadata.key_id] = record
+        with self._lock:
+            # One assignment publishes it: other threads walk over the old dict undisturbed.
+            self._held = {**self._held, record.metadata.key_id: record}
         return record.metadata
 
     def _sign_message(self, record: Record, message: bytes) -> bytes:

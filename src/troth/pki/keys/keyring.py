@@ -35,6 +35,7 @@ class CustodianState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         algorithms: of the keys that it makes.
         keys: how many it holds.
         state: ``ready``; ``sealed`` until it is unsealed; ``down`` with ``code``, ``detail`` and ``since``.
+        orphans: keys that this signer made there and has no record of, since it died in between.
     """
 
     name: str
@@ -44,6 +45,7 @@ class CustodianState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     code: str = ""
     detail: str = ""
     since: datetime | None = None
+    orphans: tuple[str, ...] = ()
 
 
 class KeyTrouble(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -212,6 +214,6 @@ def _state(custodian: HeldKeys) -> CustodianState:
     trouble = custodian.trouble
     algorithms, keys = tuple(custodian.algorithms), len(custodian.list_keys())
     if trouble is None:
-        return CustodianState(custodian.name, algorithms, keys, "ready")
+        return CustodianState(custodian.name, algorithms, keys, "ready", orphans=custodian.orphans)
     state = "sealed" if custodian.sealed else "down"
     return CustodianState(custodian.name, algorithms, keys, state, trouble.code, trouble.detail, trouble.since)

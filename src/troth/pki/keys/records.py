@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from troth.pki.keys.model import KeyMetadata
 log = get_logger("pki")
 
 _FORMAT = "troth-held-key-1"
+_MAKING = ".making"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,26 @@ class Records:
         """Keep ``record``; it is durable when this returns."""
         content = msgspec.json.encode(_Content(record.metadata, dict(record.handle)))
         file = _File(_FORMAT, msgspec.Raw(content), self._mac(content))
-        write_private(self._directory / f"{record.metadata.key_id}.json", msgspec.json.encode(file))
+        write_private(self._path(record.metadata.key_id), msgspec.json.encode(file))
+        self.end(record.metadata.key_id)
+
+    def begin(self, key_id: str, custodian: str) -> None:
+        """Note durably that ``custodian`` is about to make a key: one that dies in between leaves it without record."""
+        write_private(self._directory / f"{key_id}{_MAKING}", custodian.encode())
+
+    def end(self, key_id: str) -> None:
+        """It was written down, or was not made."""
+        (self._directory / f"{key_id}{_MAKING}").unlink(missing_ok=True)
+
+    def unfinished(self, custodian: str) -> list[str]:
+        """Keys that ``custodian`` was to make and that have no record."""
+        found = []
+        for path in sorted(self._directory.glob(f"*{_MAKING}")):
+            key_id = path.name.removesuffix(_MAKING)
+            with suppress(OSError):
+                if path.read_bytes() == custodian.encode() and not self._path(key_id).exists():
+                    found.append(key_id)
+        return found
 
     def read(self) -> Iterator[tuple[str, Record | None]]:
         """(key id, record) of all files; None for one that is not as it was written, which is reported."""
@@ -87,6 +108,9 @@ class Records:
         if content.metadata.key_id != path.stem:
             raise ValueError("the record is another key's")
         return Record(content.metadata, content.handle)
+
+    def _path(self, key_id: str) -> Path:
+        return self._directory / f"{key_id}.json"
 
     def _mac(self, content: bytes) -> bytes:
         return hmac.digest(self._key, _FORMAT.encode() + b"\x00" + content, "sha256")

@@ -215,7 +215,7 @@ class KeyStore:
         """Destroy an ``ocsp`` key. Raises KeyRefused for every other purpose."""
         if self._find(key_id).metadata.purpose is not KeyPurpose.OCSP:
             raise KeyRefused(KEY_PURPOSE, f"{key_id} is not forgotten")
-        self._held.pop(key_id)
+        self._held = {known: held for known, held in self._held.items() if known != key_id}
         self._path(key_id).unlink(missing_ok=True)
         sync_directory(self._directory)
 
@@ -254,7 +254,8 @@ class KeyStore:
 
     def _hold(self, metadata: KeyMetadata, private: PrivateKey) -> None:
         key = SoftwareKey(metadata.algorithm, signing_function(private), partial(sign_digest, private))
-        self._held[metadata.key_id] = _Held(metadata, key, private)
+        # One assignment publishes it: other threads walk over the old dict undisturbed.
+        self._held = {**self._held, metadata.key_id: _Held(metadata, key, private)}
 
     def _cipher(self, salt: bytes) -> AESGCM:
         derivation = HKDF(hashes.SHA256(), length=32, salt=salt, info=b"troth keystore: key file")

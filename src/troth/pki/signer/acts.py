@@ -1,8 +1,12 @@
-"""Acts that the signer itself wants approved, as canonical JSON: what approvers see is what the signer hashes."""
+"""Acts that the signer itself wants approved, as canonical JSON: what approvers see is what the signer hashes.
+
+The two-person rule of the web process has the same kinds with the same payloads, so that one hash stands for both.
+"""
 
 from __future__ import annotations
 
 import hashlib
+from base64 import b64encode
 
 import msgspec
 
@@ -11,21 +15,29 @@ from troth.kit.canonical import Json
 from troth.pki.keys.model import SOFTWARE
 from troth.pki.signer.errors import MALFORMED, SignerRefused
 
-REGISTER, REMOVE, NEEDED = "approver.register", "approver.remove", "approver.needed"
+ADD, REMOVE, NUMBER = "approver.add", "approver.remove", "approver.number"
 ATTACH, GENERATE = "key.attach", "key.generate"
-KINDS = (REGISTER, REMOVE, NEEDED, ATTACH, GENERATE)
+KINDS = (ADD, REMOVE, NUMBER, ATTACH, GENERATE)
 
 
-def register(person: str, credential_id: bytes, public_key: bytes) -> Act:
-    """A further approver's passkey is pinned."""
+def add(person: str, label: str, response: bytes, credential_id: bytes, public_key: bytes) -> Act:
+    """A further approver's passkey is pinned. ``response``: the browser's answer (JSON), whole."""
     return Act.of(
-        REGISTER,
+        ADD,
         {
             "person": person,
+            "label": label,
             "credential_id": credential_id.hex(),
             "public_key_sha256": hashlib.sha256(public_key).hexdigest(),
+            "response": response.decode("utf-8", "replace"),
         },
     )
+
+
+def fingerprint(public_key: bytes) -> str:
+    """A passkey (its COSE key) as people compare it: ``1a2b 3c4d 5e6f 7081``."""
+    digits = hashlib.sha256(public_key).hexdigest()[:16]
+    return " ".join(digits[place : place + 4] for place in range(0, len(digits), 4))
 
 
 def remove(credential_id: bytes) -> Act:
@@ -33,20 +45,19 @@ def remove(credential_id: bytes) -> Act:
     return Act.of(REMOVE, {"credential_id": credential_id.hex()})
 
 
-def needed(number: int) -> Act:
+def number(needed: int) -> Act:
     """So many persons must approve from then on."""
-    return Act.of(NEEDED, {"needed": number})
+    return Act.of(NUMBER, {"needed": needed})
 
 
 def attach(key_id: str, certificate: bytes, bounds: msgspec.Struct) -> Act:
-    """A key is bound to an authority with limits wider than the default ones."""
+    """A key is bound to an authority with these limits."""
     limits: Json = msgspec.to_builtins(bounds)
-    digest = hashlib.sha256(certificate).hexdigest()
-    return Act.of(ATTACH, {"key_id": key_id, "certificate_sha256": digest, "bounds": limits})
+    return Act.of(ATTACH, {"key_id": key_id, "certificate": b64encode(certificate).decode(), "bounds": limits})
 
 
 def generate(purpose: str, algorithm: str, custodian: str = SOFTWARE) -> Act:
-    """One more issuing key is made than this signer makes unasked."""
+    """One more issuing key is made."""
     return Act.of(GENERATE, {"purpose": purpose, "algorithm": algorithm, "custodian": custodian})
 
 

@@ -41,7 +41,8 @@ from troth.pki.signer.errors import (
 #: Persons that the setup role pins by itself; from this number on approvals are asked for.
 FOUNDERS = 2
 MOST = 64
-_REGISTRATION, _APPROVAL = timedelta(minutes=5), timedelta(hours=72)
+#: How long what a passkey has signed is good, to be made or to approve: others must get to see it first.
+_LIFE = timedelta(hours=72)
 _AHEAD = timedelta(seconds=30)
 _FORMAT = "troth-approvers-1"
 
@@ -133,7 +134,8 @@ class Judge:
         if not self.active:
             raise SignerRefused(APPROVER_REFUSED, "the first two persons are pinned by the setup role")
         fresh = self._registered(self._pins, person, label, response)
-        approved = self.judged(acts.register(person, fresh.credential_id, fresh.public_key), {}, proofs)
+        act = acts.add(person, label, response, fresh.credential_id, fresh.public_key)
+        approved = self.judged(act, {}, proofs)
         self._add(approved, fresh)
 
     def remove(self, credential_id: bytes, proofs: Sequence[Proof]) -> None:
@@ -151,7 +153,7 @@ class Judge:
         """Change how many persons must approve, approved by the present ones. Raises SignerRefused."""
         if not 1 <= needed <= len(self._pins.persons):
             raise SignerRefused(APPROVER_REFUSED, "between one person and all who are pinned must approve")
-        self._put(msgspec.structs.replace(self.judged(acts.needed(needed), {}, proofs), needed=needed))
+        self._put(msgspec.structs.replace(self.judged(acts.number(needed), {}, proofs), needed=needed))
 
     # --- approvals ---------------------------------------------------------------------------------------------------
 
@@ -160,12 +162,13 @@ class Judge:
         digest = self._digest(state)
         return AskedApproval(n, act.hash, digest, self._token(b"approve", act.hash + digest), self._pins.needed)
 
-    def require(self, act: Act, state: Json, proofs: Sequence[Proof]) -> None:
+    def require(self, act: Act, state: Json, proofs: Sequence[Proof], *, always: bool = False) -> None:
         """Raise SignerRefused unless enough pinned persons have approved ``act`` on ``state``; each proof is used up.
 
-        Nothing is asked for before two persons are pinned.
+        Nothing is asked for before two persons are pinned, but with ``always``: then nobody can approve, and it is
+        refused.
         """
-        if self.active:
+        if always or self.active:
             self._put(self.judged(act, state, proofs))
 
     def judged(self, act: Act, state: Json, proofs: Sequence[Proof]) -> _Pins:
@@ -179,7 +182,7 @@ class Judge:
         if len(proofs) > MOST:
             raise SignerRefused(MALFORMED, f"at most {MOST} proofs")
         for proof in proofs:
-            self._require_token(b"approve", act.hash + digest, proof.nonce, _APPROVAL)
+            self._require_token(b"approve", act.hash + digest, proof.nonce)
             answer = _answer(proof.assertion)
             if answer.challenge != approval_challenge(act.hash, digest, proof.nonce):
                 raise SignerRefused(APPROVAL_INVALID, "a passkey has signed another act, or another state of things")
@@ -206,7 +209,7 @@ class Judge:
         if len(pins.approvers) >= MOST:
             raise SignerRefused(APPROVER_REFUSED, f"at most {MOST} passkeys are pinned")
         answer = _answer(response)
-        self._require_token(b"register", person.encode(), answer.challenge, _REGISTRATION)
+        self._require_token(b"register", person.encode(), answer.challenge)
         try:
             fresh = passkeys.verify_registration(passkeys.RelyingParty(pins.rp_id, pins.origins), answer)
         except AccessError as error:
@@ -236,12 +239,12 @@ class Judge:
         noise = secrets.token_bytes(8)
         return at + noise + self._tag(label, at + noise, bound)
 
-    def _require_token(self, label: bytes, bound: bytes, token: bytes, life: timedelta) -> None:
+    def _require_token(self, label: bytes, bound: bytes, token: bytes) -> None:
         if len(token) != 32 or not hmac.compare_digest(token[16:], self._tag(label, token[:16], bound)):
             raise SignerRefused(APPROVAL_INVALID, "the question was not asked by this signer, or not about this")
         now, made = self._clock.now(), int.from_bytes(token[:8], "big")
         at = datetime.fromtimestamp(made, now.tzinfo)
-        if not at - _AHEAD <= now <= at + life:
+        if not at - _AHEAD <= now <= at + _LIFE:
             raise SignerRefused(APPROVAL_INVALID, "the question is too old")
 
     def _tag(self, label: bytes, head: bytes, bound: bytes) -> bytes:

@@ -34,7 +34,7 @@ class ListApprovers(_Message, frozen=True, tag="list_approvers"):
 
 
 class AskRegistration(_Message, frozen=True, tag="ask_registration"):
-    """A challenge to make a passkey under, for ``person``; good for five minutes."""
+    """A challenge to make a passkey under, for ``person``; good for 72 hours, since others approve it meanwhile."""
 
     person: str
 

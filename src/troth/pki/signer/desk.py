@@ -76,7 +76,7 @@ def permission_of(request: protocol.Request) -> str:
 
 def authorize(role: Role, request: protocol.Request) -> None:
     """Raise SignerRefused unless ``role`` may ask for this."""
-    if permission_of(request) not in role.permissions:
+    if permission_of(request) not in role.permissions | role.approved:
         raise SignerRefused(ROLE)
 
 
@@ -143,15 +143,16 @@ class Desk:
                     raise KeyRefused(CUSTODIAN_UNKNOWN, f"no custodian {name[:80]!r} to unseal")
                 return Away(name, lambda: self._unseal(n, name, secret))
 
-    def slow(self, request: SlowRequest, secret: bytes, releases: KeyPurpose | None = None) -> protocol.Answer | Away:
-        """Answer on the slow lane's thread; ``secret`` and ``releases`` are the role's. Raises as :meth:`quick`."""
+    def slow(self, request: SlowRequest, secret: bytes, role: Role | None = None) -> protocol.Answer | Away:
+        """Answer on the slow lane's thread; ``secret`` is the role's. Raises as :meth:`quick`."""
+        approved = role is not None and permission_of(request) in role.approved
         match request:
             case protocol.SignCrl():
                 return self._sign_crl(request)
             case protocol.GenerateKey():
-                return self._generate(request)
+                return self._generate(request, always=approved)
             case protocol.AttachAuthority():
-                return self._attach(request)
+                return self._attach(request, always=approved)
             case custody.TakeKey(n=n, pkcs8=pkcs8):
                 self._room_for_issuing()
                 taken = self._custodian.take(pkcs8)
@@ -163,7 +164,7 @@ class Desk:
                     raise KeyRefused(CUSTODIAN_UNKNOWN, f"no custodian {name[:80]!r} to take a key from")
                 return Away(name, lambda: protocol.Key(n, self._custodian.adopt(name, label)), settle=self._index)
             case protocol.ReleaseKey():
-                return self._release(request, secret, releases)
+                return self._release(request, secret, None if role is None else role.releases)
             case protocol.Checkpoint(n=n, old_size=old_size, leaves=leaves, at=at):
                 standing: Standing = self._notary.checkpoint(old_size, leaves, at)
                 return protocol.SignedCheckpoint(n, standing.extended, standing.size, standing.root, standing.note)
@@ -241,13 +242,14 @@ class Desk:
             return protocol.Signature(request.n, stream.sign(key))
         return Away(lane, lambda: protocol.Signature(request.n, stream.sign(key)))
 
-    def _generate(self, request: protocol.GenerateKey) -> protocol.Answer | Away:
+    def _generate(self, request: protocol.GenerateKey, *, always: bool) -> protocol.Answer | Away:
         purpose, now = request.purpose, self._clock.now()
         self._forget_old(now)
         if sum(key.purpose is purpose for key in self._custodian.list_keys()) >= _MAX_KEYS.get(purpose, 0):
             raise SignerRefused(BUSY, f"the signer holds as many {purpose} keys as it may")
-        if purpose is KeyPurpose.ISSUING and self._issuing_keys() >= _UNASKED_KEYS:
-            self._require(acts.generate(purpose.value, request.algorithm.value, request.custodian), request.proofs)
+        if purpose is KeyPurpose.ISSUING and (always or self._issuing_keys() >= _UNASKED_KEYS):
+            act = acts.generate(purpose.value, request.algorithm.value, request.custodian)
+            self._require(act, request.proofs, always=always)
         until = now + _RESPONDER_KEY_LIFE if purpose is KeyPurpose.OCSP else None
 
         def make() -> protocol.Answer:
@@ -265,18 +267,21 @@ class Desk:
         if self._issuing_keys() >= _UNASKED_KEYS:
             raise SignerRefused(BUSY, f"the signer takes no more than {_UNASKED_KEYS} issuing keys unasked")
 
-    def _attach(self, request: protocol.AttachAuthority) -> protocol.Key:
+    def _attach(self, request: protocol.AttachAuthority, *, always: bool) -> protocol.Key:
         spki = self._custodian.metadata(request.key_id).public_key
         limits = limits_from(request.certificate, spki, request.bounds, self._clock.now())
-        if wider(request.bounds):
-            self._require(acts.attach(request.key_id, request.certificate, request.bounds), request.proofs)
+        if always or wider(request.bounds):
+            act = acts.attach(request.key_id, request.certificate, request.bounds)
+            self._require(act, request.proofs, always=always)
         attached = self._custodian.attach(request.key_id, request.certificate, limits)
         self._index()
         return protocol.Key(request.n, attached)
 
-    def _require(self, act: Act, proofs: Sequence[judging.Proof]) -> None:
+    def _require(self, act: Act, proofs: Sequence[judging.Proof], *, always: bool) -> None:
         if self._judge is not None:
-            self._judge.require(act, self._state_of(act), proofs)
+            self._judge.require(act, self._state_of(act), proofs, always=always)
+        elif always:
+            raise SignerRefused(ROLE, "this signer has no judge")
 
     def _state_of(self, act: Act) -> Json:
         """What an approval of ``act`` stands on: another key in the meantime, and it is approved anew."""

@@ -23,11 +23,14 @@ class Role:
         permissions: operations.
         max_frame: octets of one request. A leaf with a thousand names has 40 KiB; a CRL of 100,000 entries 5 MiB.
         releases: the one purpose whose keys are handed out to it.
+        approved: operations that it may relay for people: done with the pinned approvers' signatures, and never
+            without, whatever is asked.
     """
 
     permissions: frozenset[str]
     max_frame: int
     releases: KeyPurpose | None = None
+    approved: frozenset[str] = frozenset()
 
 
 _READS = frozenset({"health", "list_keys", "public_key", "notary_state", "custody"})
@@ -39,8 +42,11 @@ _RELAYS = frozenset(
 )
 
 ROLES: Mapping[str, Role] = {
-    # Serves strangers, so it gets the least: leaves, within the limits of the key.
-    "web": Role(_READS | _RELAYS | {"certify"}, 256 * _KIB),
+    # Serves strangers, so it gets the least: leaves, within the limits of the key. Issuing keys are made and bound
+    # on its asking only if the pinned approvers have signed just that.
+    "web": Role(
+        _READS | _RELAYS | {"certify"}, 256 * _KIB, approved=frozenset({"generate_key:issuing", "attach_authority"})
+    ),
     # Issues for operators and jobs, renews responders, builds CRLs, has the ledger's checkpoints signed.
     "worker": Role(_READS | {"certify", "sign_crl", "checkpoint"} | _GENERATES, 64 * _MIB),
     # Answers OCSP with a released key; asks for nothing to be signed.

@@ -157,9 +157,7 @@ class Server:
                     self._slowly(connection, request, partial(self._desk.end_crl, request, stream))
                     return None
             if isinstance(request, SlowRequest):
-                self._slowly(
-                    connection, request, partial(self._desk.slow, request, connection.secret, connection.role.releases)
-                )
+                self._slowly(connection, request, partial(self._desk.slow, request, connection.secret, connection.role))
                 return None
             answer = self._desk.quick(request)
             if not isinstance(answer, Away):

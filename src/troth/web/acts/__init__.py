@@ -2,8 +2,8 @@
 
 The two-person rule (:mod:`troth.access.approvals`) knows of no policies, feeds or certificates; here each kind of act
 is told to it. ``documents`` (policies, profiles, feeds, directories), ``feeds``, ``enforcement``, ``bulk``,
-``authorities`` and ``ceremonies``; ``wiring`` makes them all; acts on accounts and the rule are in
-:mod:`troth.access.approvals.acts`.
+``authorities``, ``ceremonies``, ``keys`` and ``judged`` (by the signer); ``wiring`` makes them all; acts on accounts
+and the rule are in :mod:`troth.access.approvals.acts`.
 """
 
 from __future__ import annotations
@@ -16,5 +16,6 @@ KINDS = frozenset(
         "authority.add", "authority.state", "ceremony.import", "certificate.revoke_many", "enforcement.unfreeze",
         "key.block", "staged.approve", "authority.cross", "rollover.start", "rollover.advance", "rollover.attest",
         "rollover.back_out",
+        "authority.crls", "key.generate", "key.attach", "approver.add", "approver.remove", "approver.number",
     }
 )  # fmt: skip

@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -27,7 +28,9 @@ class RevokeMany:
     """``certificate.revoke_many``: revoke whatever a selector finds, for good.
 
     Payload: ``reason`` (RFC 5280), ``note``, and at least one of ``subject``, ``profile``, ``authority``,
-    ``issued_after``, ``issued_before`` (ISO 8601), ``serials`` (hexadecimal).
+    ``issued_after``, ``issued_before`` (ISO 8601), ``serials`` (hexadecimal). Certificates of protected subjects
+    (Troth's own listeners among them) are left out unless ``protected`` is true, or their subject or serial number is
+    what was named.
     """
 
     permission: ClassVar = Permission.CERTIFICATE_REVOKE
@@ -48,6 +51,15 @@ class RevokeMany:
         lines += [f"{one.title}, serial number {one.serial.hex()}" for one in found[:_NAMED]]
         if len(found) > _NAMED:
             lines.append(f"… and {len(found) - _NAMED} more")
+        if selector.spared:
+            left = len(await self._bulk.find(replace(selector, spared=()), reason)) - len(found)
+            if left:
+                lines.append(f"{left} certificates of protected subjects are left out; name them to revoke them, too.")
+        else:
+            guarded = await self._subjects.protected()
+            hit = len(found) - len(await self._bulk.find(replace(selector, spared=guarded), reason)) if guarded else 0
+            if hit:
+                lines.insert(1, f"{hit} of them are of protected subjects: Troth's own listeners may be among them.")
         missing = len(selector.serials) - len(found) if selector.serials else 0
         if missing > 0:
             lines.append(f"{missing} of the serial numbers name nothing that could be revoked.")
@@ -75,6 +87,7 @@ class RevokeMany:
                 raise ApprovalRefused(PAYLOAD_INVALID, f"{str(one)[:80]!r} is no serial number")
             found.append(bytes.fromhex(digits))
         named = text(payload, "subject", empty=True)
+        spare = not (payload.get("protected") is True or named or found)
         selector = Selector(
             subject=(await self._subjects.find(named)).id if named else None,
             profile=text(payload, "profile", empty=True) or None,
@@ -82,6 +95,7 @@ class RevokeMany:
             issued_after=_time(payload, "issued_after"),
             issued_before=_time(payload, "issued_before"),
             serials=tuple(found),
+            spared=await self._subjects.protected() if spare else (),
         )
         return selector, reason, text(payload, "note", empty=True)
 

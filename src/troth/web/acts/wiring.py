@@ -11,6 +11,7 @@ from troth.kit.clock import Clock
 from troth.ops.rollover.service import Rollovers
 from troth.pki.bulk import BulkRevocations
 from troth.pki.catalogue import Catalogue
+from troth.pki.signer import acts
 from troth.store.pool import Database
 from troth.trust.directory_plan import Directory
 from troth.trust.feed_desk import FeedDesk
@@ -18,14 +19,16 @@ from troth.trust.orders import Orders
 from troth.trust.policy_service import PolicyService
 from troth.trust.subjects import Subjects
 from troth.web.acts.admission import AuthorityAdd
-from troth.web.acts.authorities import AuthorityStateChange
+from troth.web.acts.authorities import AuthorityStateChange, CrlCut
 from troth.web.acts.bulk import RevokeMany
 from troth.web.acts.ceremonies import CeremonyImport, KeyList
 from troth.web.acts.documents import DirectoryApply, FeedGrant, PolicyApply, ProfileApply
 from troth.web.acts.enforcement import StagedApproval, Unfreeze
 from troth.web.acts.feeds import FeedResume, FeedSecret
+from troth.web.acts.judged import ApproverAdd, ApproverNumber, ApproverRemove, KeyAttach, KeyGenerate
 from troth.web.acts.keys import BlockKey
 from troth.web.acts.rollovers import CrossAdd, RolloverAct
+from troth.web.judging import JudgeSigner, SignerJudging
 
 
 def approvals_of(
@@ -38,9 +41,11 @@ def approvals_of(
     catalogue: Catalogue,
     subjects: Subjects,
     keys: KeyList | None = None,
+    judge: JudgeSigner | None = None,
     more: dict[str, Executor] | None = None,
 ) -> Approvals:
-    """The two-person rule over the real rooms. ``more``: further kinds of act."""
+    """The two-person rule over the real rooms. ``judge``: the signer, for acts that it judges itself; ``more``: further
+    kinds of act."""
     store = ApprovalStore(database)
     executors: dict[str, Executor] = {
         "role.grant": RoleGrant(access.invitations, access.accounts),
@@ -65,8 +70,18 @@ def approvals_of(
             f"rollover.{what}": RolloverAct(database, catalogue, Rollovers(database, clock, catalogue), what)
             for what in ("start", "advance", "attest", "back_out")
         },
+        "authority.crls": CrlCut(database, catalogue),
         "ceremony.import": CeremonyImport(database, clock, catalogue, keys),
         **(more or {}),
     }
+    if judge is not None:
+        executors |= {
+            acts.ADD: ApproverAdd(database, clock, judge, access.party),
+            acts.REMOVE: ApproverRemove(database, clock, judge),
+            acts.NUMBER: ApproverNumber(database, clock, judge),
+            acts.GENERATE: KeyGenerate(database, clock, judge),
+            acts.ATTACH: KeyAttach(database, clock, judge),
+        }
     executors["rule.change"] = RuleChange(database, clock, lambda: tuple(sorted(executors)))
-    return Approvals(database, clock, access.party, executors)
+    judging = None if judge is None else SignerJudging(judge)
+    return Approvals(database, clock, access.party, executors, judging)

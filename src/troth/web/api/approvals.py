@@ -110,6 +110,8 @@ async def demands_of(approvals: Approvals, rule: Rule) -> tuple[RuleDemand, ...]
     """What each kind of act asks for under ``rule`` when it hits very much, and who could give it now."""
     demands = []
     for kind in approvals.kinds:
+        if kind in approvals.judged:
+            continue  # how many must approve is the signer's to say
         demand = rule.demand(kind, 1_000_000)
         could = tuple(await approvals.eligible(demand)) if demand.approvals else ()
         roles = tuple(sorted(role.value for role in demand.roles)) if demand.approvals else ()

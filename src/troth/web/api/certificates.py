@@ -39,7 +39,10 @@ class RevokeCommand(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RevokeManyCommand(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which certificates, all that fit every field given, and why. Times are ISO 8601 with their offset."""
+    """Which certificates, all that fit every field given, and why. Times are ISO 8601 with their offset.
+
+    ``protected``: also those of protected subjects, which are left out unless their subject or serial is named.
+    """
 
     reason: Literal[0, 1, 3, 4, 5, 9] = 0
     note: Annotated[str, Meta(max_length=500)] = ""
@@ -49,6 +52,7 @@ class RevokeManyCommand(Struct, frozen=True, forbid_unknown_fields=True):
     issued_after: datetime | None = None
     issued_before: datetime | None = None
     serials: Annotated[list[Annotated[str, Meta(max_length=80)]], Meta(max_length=10_000)] = []
+    protected: bool = False
 
 
 class RevokeMany(Struct, frozen=True):
@@ -145,7 +149,7 @@ async def revoke_many(request: Req, data: JSONBody[RevokeManyCommand], dry_run: 
         "reason": data.reason, "note": data.note, "subject": data.subject, "profile": data.profile,
         "authority": data.authority, "issued_after": data.issued_after.isoformat() if data.issued_after else "",
         "issued_before": data.issued_before.isoformat() if data.issued_before else "",
-        "serials": list(data.serials),
+        "serials": list(data.serials), "protected": data.protected,
     }  # fmt: skip
     if dry_run:
         preview, _ = await services_of(request).approvals.preview("certificate.revoke_many", payload, asker(request))

@@ -10,6 +10,7 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from msgspec import Meta, Struct
 
 from troth.access.roles import Permission
+from troth.web.asking import ask
 from troth.web.crl_views import CrlView
 from troth.web.guard import asker, needs
 from troth.web.render import Req, services_of
@@ -57,7 +58,7 @@ async def publish_crl(request: Req, authority: FromPath[str], shard: FromPath[in
 )
 async def cut_crls(request: Req, authority: FromPath[str], data: JSONBody[CrlCut]) -> CrlCut:
     """Spread certificates issued from now on over so many CRLs (never fewer than before), with or without deltas."""
-    await services_of(request).crls.cut(authority, data.shards, data.deltas, asker(request))
+    await ask(request, "authority.crls", {"authority": authority, "shards": data.shards, "deltas": data.deltas})
     return data
 
 

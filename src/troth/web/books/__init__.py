@@ -27,6 +27,7 @@ from troth.trust.policy_service import PolicyService
 from troth.trust.store import SubjectStore
 from troth.trust.subjects import Subjects
 from troth.web.acts.wiring import approvals_of
+from troth.web.books.approvers import ApproverDesk
 from troth.web.books.authorities import Authorities
 from troth.web.books.certificates import Certificates
 from troth.web.books.crls import Crls
@@ -38,6 +39,7 @@ from troth.web.books.recovery import Recovery
 from troth.web.books.subjects import Decisions, SubjectPages
 from troth.web.books.system import HealthChecks
 from troth.web.books.trusting import Documents, Staged, Switch
+from troth.web.judging import JudgeSigner
 from troth.web.live import Live
 from troth.web.services import AdminServices
 
@@ -51,6 +53,7 @@ class Rooms:
         owner_uid: the uid that owns the data directory.
         ending: set when the process is told to end; open event streams are closed then.
         keys: the signer, asked who holds the authorities' keys; without it the custodian is unknown.
+        judge: the signer, as the judge of acts; without it there are none that it judges.
     """
 
     database: Database
@@ -66,6 +69,7 @@ class Rooms:
     ending: asyncio.Event | None = None
     backup: BackupSettings | None = None
     keys: KeySigner | None = None
+    judge: JudgeSigner | None = None
 
 
 def build(rooms: Rooms) -> AdminServices:
@@ -85,6 +89,7 @@ def build(rooms: Rooms) -> AdminServices:
         catalogue=rooms.catalogue,
         subjects=finder,
         keys=rooms.keys,
+        judge=rooms.judge,
     )
     return AdminServices(
         clock=clock,
@@ -101,9 +106,10 @@ def build(rooms: Rooms) -> AdminServices:
         enforcement=Switch(rooms.orders),
         authorities=authorities,
         crls=Crls(database, clock, rooms.catalogue),
-        keys=Keys(rooms.keys, clock),
+        approvers=ApproverDesk(database, rooms.access.party, rooms.judge),
+        keys=Keys(rooms.keys, clock, database),
         rollovers=Rollovers(database, clock, rooms.catalogue),
-        health=HealthChecks(database, clock, authorities, rooms.interlock, approvals, rooms.backup),
+        health=HealthChecks(database, clock, authorities, rooms.interlock, approvals, rooms.backup, rooms.keys),
         inspections=Inspections(database, clock, rooms.catalogue),
         recovery=Recovery(database, clock),
         live=Live(Stream(database, clock), LedgerStore(database), rooms.ending),

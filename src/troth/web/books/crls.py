@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from troth.access.model import Principal
 from troth.kit.clock import Clock
 from troth.pki.catalogue import Catalogue
-from troth.pki.crl_settings import set_crls, want_crl
+from troth.pki.crl_settings import want_crl
 from troth.pki.crl_store import CrlStore
 from troth.store.pool import Database
 from troth.web.crl_views import CrlView
@@ -51,6 +51,3 @@ class Crls:
 
     async def want(self, authority: str, shard: int, by: Principal) -> None:
         await want_crl(self._database, self._catalogue, authority, shard, actor=by.actor)
-
-    async def cut(self, authority: str, shards: int, deltas: bool, by: Principal) -> None:
-        await set_crls(self._database, self._catalogue, authority, shards=shards, deltas=deltas, actor=by.actor)

@@ -9,12 +9,18 @@ from typing import Protocol
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 
+from troth.access.model import Principal
+from troth.audit.event import Event
+from troth.kit.canonical import Json
 from troth.kit.clock import Clock
 from troth.pki.keys.keyring import CustodianState, KeyTrouble
 from troth.pki.keys.model import KeyMetadata, KeyPurpose
 from troth.pki.signer.custody_protocol import CustodyReport
 from troth.pki.signer.errors import UNAVAILABLE, SignerUnavailable
 from troth.pki.signer.protocol import HealthReport
+from troth.store.pool import Database
+from troth.store.unit import Unit
+from troth.web.errors import STILL_SEALED, WebError
 from troth.web.key_views import CustodianView, KeysView, KeyTest, KeyView, TroubleView
 
 
@@ -41,9 +47,10 @@ class KeySigner(Protocol):
 class Keys:
     """See :class:`troth.web.services.KeyBook`."""
 
-    def __init__(self, signer: KeySigner | None, clock: Clock) -> None:
+    def __init__(self, signer: KeySigner | None, clock: Clock, database: Database) -> None:
         self._given = signer
         self._clock = clock
+        self._database = database
 
     async def list(self) -> KeysView:
         keys, report = await self._signer.list_keys(), await self._signer.custody()
@@ -55,6 +62,26 @@ class Keys:
     async def get(self, key_id: str) -> KeyView:
         key, report = await self._signer.public_key(key_id), await self._signer.custody()
         return _key(key, {trouble.key_id: trouble for trouble in report.troubles})
+
+    async def ordered(self, algorithm: str, custodian: str, by: Principal) -> None:
+        data: dict[str, Json] = {"algorithm": algorithm, "custodian": custodian}
+        await self._database.commit(Unit().record(Event("key.ordered", by.actor, (), data)))
+
+    async def recorded(self, key_id: str, by: Principal) -> KeyView:
+        found = await self.get(key_id)
+        data: dict[str, Json] = {
+            "key_id": found.key_id, "algorithm": found.algorithm, "custodian": found.custodian, "sha256": found.sha256,
+        }  # fmt: skip
+        await self._database.commit(Unit().record(Event("key.generated", by.actor, (), data)))
+        return found
+
+    async def unsealed(self, custodian: str, by: Principal) -> CustodianView:
+        found = next((one for one in (await self._signer.custody()).custodians if one.name == custodian), None)
+        if found is None or found.state == "sealed":
+            raise WebError(STILL_SEALED, f"{custodian[:80]!r} is {'sealed' if found else 'no custodian'}")
+        data: dict[str, Json] = {"custodian": custodian, "state": found.state}
+        await self._database.commit(Unit().record(Event("custodian.unsealed", by.actor, (), data)))
+        return _custodian(found)
 
     async def test(self, key_id: str) -> KeyTest:
         began = self._clock.monotonic()
@@ -70,7 +97,7 @@ class Keys:
 
 def _custodian(state: CustodianState) -> CustodianView:
     trouble = TroubleView(state.code, state.detail, state.since) if state.code else None
-    return CustodianView(state.name, state.state, tuple(map(str, state.algorithms)), state.keys, trouble)
+    return CustodianView(state.name, state.state, tuple(map(str, state.algorithms)), state.keys, trouble, state.orphans)
 
 
 def _key(key: KeyMetadata, troubles: Mapping[str, KeyTrouble]) -> KeyView:

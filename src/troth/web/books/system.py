@@ -19,6 +19,7 @@ from troth.pki.finding_store import FindingStore
 from troth.pki.ports import Interlock
 from troth.store.pool import Database
 from troth.web.books.authorities import Authorities
+from troth.web.books.keys import KeySigner
 from troth.web.books.store import BookStore
 from troth.web.health import CheckView, Health
 
@@ -38,10 +39,12 @@ class HealthChecks:
         interlock: Interlock,
         approvals: Approvals,
         backup: BackupSettings | None = None,
+        keys: KeySigner | None = None,
     ) -> None:
         self._approvals = approvals
         self._database = database
         self._backup = backup
+        self._keys = keys
         self._clock = clock
         self._ledger = LedgerStore(database)
         self._books = BookStore(database)
@@ -55,8 +58,35 @@ class HealthChecks:
             troth.__version__,
             self._clock.now(),
             (await self._processes(), await self._clocks(), await self._sequencing(), await self._crls(),
-             await self._points(), await self._two_persons(), await self._recovery(), await self._findings()),
+             await self._points(), await self._two_persons(), await self._custody(), await self._recovery(),
+             await self._findings()),
         )  # fmt: skip
+
+    async def _custody(self) -> CheckView:
+        """Whether every key can be used, and if not, since when and why."""
+        if self._keys is None:
+            return CheckView("Keys", "warn", "this process has no signer to ask")
+        try:
+            report = await self._keys.custody()
+        except TrothError as error:
+            return CheckView("Keys", "fail", f"the signer does not answer: {error.detail}")
+        lost = [one for one in report.custodians if one.state != "ready"]
+        if lost:
+            told = [
+                f"{one.name} is {one.state}{f' since {one.since:%Y-%m-%d %H:%M} UTC' if one.since else ''}: "
+                f"{one.detail} [{one.code}]"
+                for one in lost
+            ]
+            return CheckView("Keys", "fail" if any(one.keys for one in lost) else "warn", "; ".join(told))
+        if report.troubles:
+            first = report.troubles[0]
+            more = f", and {len(report.troubles) - 1} more" if len(report.troubles) > 1 else ""
+            return CheckView("Keys", "fail", f"{first.key_id}: {first.detail} [{first.code}]{more}")
+        orphans = sum(len(one.orphans) for one in report.custodians)
+        words = ", ".join(f"{one.name} ready with {one.keys}" for one in report.custodians)
+        if orphans:
+            return CheckView("Keys", "warn", f"{words}; {orphans} keys there are nobody's: see `troth key list`")
+        return CheckView("Keys", "ok", words)
 
     async def _two_persons(self) -> CheckView:
         """Whether the rule can be met still: people leave, and then nothing dangerous can be done any more."""

@@ -15,6 +15,7 @@ from troth.access.model import Principal
 from troth.access.roles import Permission
 from troth.kit.errors import TrothError
 from troth.web.api.approvals import demands_of
+from troth.web.approval_views import ApproversView
 from troth.web.errors import MALFORMED, WebError
 from troth.web.forms import fields
 from troth.web.guard import asker, needs
@@ -50,16 +51,25 @@ async def _is_mine(request: Req, proposal: Proposal, me: Principal) -> bool:
     return (await services_of(request).access.accounts.get(me.id)).person == proposal.person
 
 
+async def _pinned(request: Req) -> ApproversView | None:
+    """Who is pinned in the signer; None while it does not answer."""
+    try:
+        return await services_of(request).approvers.list()
+    except TrothError:
+        return None
+
+
 async def _page(
     request: Req, proposal_id: UUID, *, problem: TrothError | None = None, secret: str = ""
 ) -> Response[str]:
     services, me = services_of(request), asker(request)
     found = await services.approvals.proposals.get(proposal_id)
     view = proposal_view(found, secret=services.approvals.secret(found.act.kind))
-    head = view.act_hash[:24]
+    head, judged = view.act_hash[:24], services.approvals.proposals.judges(found)
     return await page(
         request, "approval.html", area="approvals", status=problem.reason.status if problem else 200, one=view,
-        mine=await _is_mine(request, found, me), passkeys=await services.access.credentials.passkeys(me),
+        mine=await _is_mine(request, found, me), judged=judged, pinned=await _pinned(request) if judged else None,
+        passkeys=await services.access.credentials.passkeys(me),
         groups=[head[place : place + 4] for place in range(0, len(head), 4)], secret=secret,
         events=(await services.events.list(EventFilter(ref=f"proposal:{proposal_id}", limit=30))).items,
         problem=shown(problem) if problem else None,

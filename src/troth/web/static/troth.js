@@ -185,6 +185,12 @@ async function approve(form) {
   const { options, nonce } = await post(`${at}/question`, {});
   return post(`${at}/approve`, { nonce, credential: await asserted(options), comment: form.elements.comment.value });
 }
+// A passkey for what the signer judges: made under the signer's challenge, and pinned there once others approve.
+async function pin(form) {
+  const credential = await created(await post("/api/v1/approvers/question", {}));
+  const made = await post("/api/v1/approvers", { credential, label: form.elements.label.value });
+  return `${made.page}?done=proposed`;
+}
 // One's own account: each change shows once more who asks, by the password or by a passkey one has already.
 async function proof(form) {
   const password = form.elements.present ? form.elements.present.value : "";
@@ -202,7 +208,7 @@ async function setPassword(form) {
   if (form.elements.password.value !== form.elements.again.value) throw new Error("The two passwords differ.");
   return post("/api/v1/me/password", { password: form.elements.password.value, proof: await proof(form) });
 }
-const DEEDS = { make: makePasskey, use: usePasskey, approve, add: addPasskey, remove: removePasskey, password: setPassword };
+const DEEDS = { make: makePasskey, use: usePasskey, approve, pin, add: addPasskey, remove: removePasskey, password: setPassword };
 for (const button of $$("[data-passkey]")) {
   if (!window.PublicKeyCredential) continue;
   for (const element of $$("[data-needs-passkeys]")) element.hidden = false;
@@ -213,8 +219,8 @@ for (const button of $$("[data-passkey]")) {
     try {
       const form = button.form || $("form");
       if (["add", "password"].includes(button.dataset.passkey) && !form.reportValidity()) return;
-      await (DEEDS[button.dataset.passkey] || usePasskey)(form);
-      location.assign(button.dataset.next || "/");
+      const next = await (DEEDS[button.dataset.passkey] || usePasskey)(form);
+      location.assign(typeof next === "string" ? next : button.dataset.next || "/");
     } catch (error) {
       problem.hidden = false;
       $("p", problem).textContent = error.name === "NotAllowedError" ? "The passkey was not used: the request was cancelled or timed out." : error.message;
