@@ -29,7 +29,8 @@ def at_its_address(site: Site) -> Site:
     services = site.house.services
     adding = services.approvals._executors["approver.add"]
     rooms: tuple[Any, ...] = (
-        access.log_ins, access.invitations, access.credentials, services.approvals.proposals, services.approvers, adding,
+        access.log_ins, access.invitations, access.credentials, services.approvals.proposals, services.approvers,
+        adding,
     )  # fmt: skip
     for room in rooms:
         room._party = party
