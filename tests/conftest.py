@@ -15,5 +15,6 @@ pytest_plugins = [
     "tests.support.dashboard",
     "tests.support.consumers",
     "tests.support.active_directory",
+    "tests.support.kerberos",
     "tests.support.radius_server",
 ]

@@ -15,6 +15,7 @@ from tests.consumers.test_tls import shake_hands
 from tests.support.consumers import Bureau, Consumer, Credential
 from troth.pki.errors import HARDWARE_REQUIRED, ProfileRefused
 
+pytestmark = pytest.mark.xdist_group("tls")
 WORKLOAD = {"workload.name": "shop", "workload.environment": "production", "workload.trust_domain": "corp.test"}
 DEVICE = {"device.name": "laptop-17", "device.serial": "C02ZK0"}
 

@@ -21,19 +21,17 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import NameOID
 
+from tests.support.issuers import CLASSES, authority_certificate, authority_row
 from tests.support.mint import OpenInterlock
 from tests.support.postgres import PostgresServer, run_apart
 from troth.kit.clock import SystemClock
 
 if TYPE_CHECKING:
     from troth.pki.algorithms import PrivateKey
-    from troth.pki.authorities import Authority
     from troth.pki.model import IssuedCertificate
 
 T = TypeVar("T")
-_CLASSES = {"issuing": "open", "people": "people", "infrastructure": "infrastructure", "radius": "radius"}
 
 
 class _KeysInMemory:
@@ -93,15 +91,15 @@ class Bureau:
 
         clock = SystemClock()
         self._database = await Database.open(self._url, clock=clock)
-        keys = self._keys = {name: _rsa() for name in ("root", *_CLASSES)}
-        root = _authority_certificate("Consumers Root", keys["root"])
+        keys = self._keys = {name: _rsa() for name in ("root", *CLASSES)}
+        root = authority_certificate("Consumers Root", keys["root"])
         self.root.write_bytes(root.public_bytes(Encoding.PEM))
         unit = Unit()
-        add_authority(unit, _authority("root", None, root), actor="test:consumers")
-        for slug in _CLASSES:
-            certificate = _authority_certificate(f"Consumers {slug}", keys[slug], (root, keys["root"]))
+        add_authority(unit, authority_row("root", None, root), actor="test:consumers")
+        for slug in CLASSES:
+            certificate = authority_certificate(f"Consumers {slug}", keys[slug], (root, keys["root"]))
             self.authority(slug).write_bytes(certificate.public_bytes(Encoding.PEM))
-            add_authority(unit, _authority(slug, "root", certificate), actor="test:consumers")
+            add_authority(unit, authority_row(slug, "root", certificate), actor="test:consumers")
         await self._database.commit(unit)
         self._catalogue = Catalogue(self._database, clock)
         await self._catalogue.refresh()
@@ -110,8 +108,8 @@ class Bureau:
         )
 
     def authority(self, slug: str) -> Path:
-        """PEM of the issuing authority of one class: issuing, people, infrastructure or radius."""
-        return self._home / f"authority-{slug}.pem"
+        """PEM of the issuing authority of one class (issuing, people, infrastructure, radius), or of the root."""
+        return self.root if slug == "root" else self._home / f"authority-{slug}.pem"
 
     def issue(
         self,
@@ -129,7 +127,7 @@ class Bureau:
         return self._written(profile, x509.load_der_x509_certificate(issued.der), authority, _pem(secret))
 
     def crl(self, slug: str, *revoked: Credential) -> Path:
-        """A fresh CRL of one issuing authority, PEM, for consumers that want one at hand."""
+        """A fresh CRL of one authority, PEM, for consumers that want one at hand."""
         issuer, now = x509.load_pem_x509_certificate(self.authority(slug).read_bytes()), SystemClock().now()
         builder = x509.CertificateRevocationListBuilder(
             issuer.subject, now - timedelta(minutes=5), now + timedelta(days=1)
@@ -250,52 +248,6 @@ def _rsa(bits: int = 2048) -> rsa.RSAPrivateKey:
 def _pem(key: PrivateKey) -> bytes:
     # The traditional form: GnuTLS in Samba and MIT's PKINIT read it everywhere.
     return key.private_bytes(Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption())
-
-
-def _authority_certificate(name: str, key: Any, issuer: tuple[x509.Certificate, Any] | None = None) -> x509.Certificate:
-    now = SystemClock().now()
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    usage = dict.fromkeys(
-        ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement",
-         "encipher_only", "decipher_only"), False
-    )  # fmt: skip
-    parent = issuer[1].public_key() if issuer else key.public_key()
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer[0].subject if issuer else subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=3650))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0 if issuer else None), critical=True)
-        .add_extension(x509.KeyUsage(key_cert_sign=True, crl_sign=True, **usage), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(parent), critical=False)
-        .sign(issuer[1] if issuer else key, hashes.SHA256())
-    )
-
-
-def _authority(slug: str, parent: str | None, certificate: x509.Certificate) -> Authority:
-    from troth.pki.authorities import Authority
-    from troth.pki.issuer_classes import EVERY, issuer_classes
-
-    base = "http://pki.test"
-    return Authority(
-        slug=slug,
-        name=certificate.subject.rfc4514_string(),
-        kind="issuing" if parent else "root",
-        parent=parent,
-        certificate=certificate.public_bytes(Encoding.DER),
-        key_id=slug if parent else None,
-        state="active",
-        trial=True,
-        ca_issuers_url=f"{base}/ca/{slug}.cer" if parent else None,
-        ocsp_url=f"{base}/ocsp/{slug}" if parent else None,
-        crl_url=f"{base}/crl/{slug}.crl",
-        created_at=SystemClock().now(),
-        issuer_classes=issuer_classes([_CLASSES[slug]]) if parent else EVERY,
-    )
 
 
 @pytest.fixture(scope="session")
