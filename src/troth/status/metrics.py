@@ -10,6 +10,7 @@ from prometheus_client.core import CollectorRegistry, CounterMetricFamily, Gauge
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
+from troth.pki.keys.keyring import CustodianState
 from troth.pki.model import Crl
 
 
@@ -26,6 +27,10 @@ class Gauges(Protocol):
 
     def crls(self) -> Collection[Crl]:
         """The CRLs that are served, without their bytes."""
+        ...
+
+    def custodians(self) -> Collection[CustodianState] | None:
+        """How the signer's custodians were at the last look; None while it does not answer."""
         ...
 
     def now(self) -> datetime:
@@ -64,6 +69,7 @@ def render(source: Gauges, answers: Mapping[str, int]) -> bytes:
     for name, value in source.totals().items():
         metrics.append(CounterMetricFamily(f"troth_status_{name}", _HELP.get(name, name), value))
     metrics += _crl_metrics(source.crls(), source.now())
+    metrics += _custodian_metrics(source.custodians())
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Collected(metrics))
     return generate_latest(registry)
@@ -84,3 +90,19 @@ def _crl_metrics(crls: Collection[Crl], now: datetime) -> list[Metric]:
             family.add_metric([crl.authority, str(crl.shard), crl.kind], value(crl))
         families.append(family)
     return families
+
+
+def _custodian_metrics(custodians: Collection[CustodianState] | None) -> list[Metric]:
+    answers = GaugeMetricFamily("troth_signer_answers", "1 while the signer tells how its custodians are")
+    answers.add_metric([], float(custodians is not None))
+    states = GaugeMetricFamily(
+        "troth_custodian_state", "1 for the state that the custodian is in", labels=["custodian", "state"]
+    )
+    keys = GaugeMetricFamily("troth_custodian_keys", "Keys that it holds", labels=["custodian"])
+    orphans = GaugeMetricFamily("troth_custodian_orphans", "Keys there without a record here", labels=["custodian"])
+    for one in custodians or ():
+        for state in ("ready", "sealed", "down"):
+            states.add_metric([one.name, state], float(one.state == state))
+        keys.add_metric([one.name], one.keys)
+        orphans.add_metric([one.name], len(one.orphans))
+    return [answers, states, keys, orphans]

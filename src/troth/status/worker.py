@@ -15,7 +15,9 @@ from troth.kit.errors import TrothError
 from troth.kit.log import get_logger
 from troth.kit.settings import OcspSettings
 from troth.pki.fence_store import read_fence
+from troth.pki.keys.keyring import CustodianState
 from troth.pki.model import Crl
+from troth.status.custody import CustodySource, CustodyWatch
 from troth.status.lookups import Lookups
 from troth.status.published import Published
 from troth.status.responders import ActiveResponders, KeyRelease
@@ -43,6 +45,7 @@ class StatusWorker:
     Args:
         keys: the signer, under the role ``status``.
         point: this process's id (``troth.store.lease.Instance.id``).
+        custody: the signer, asked for metrics how its custodians are.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class StatusWorker:
         point: UUID,
         settings: OcspSettings,
         *,
+        custody: CustodySource | None = None,
         poll_seconds: float = 0.2,
     ) -> None:
         reader = StatusReader(database)
@@ -74,6 +78,7 @@ class StatusWorker:
             clock=clock,
             validity=timedelta(seconds=settings.validity_seconds),
         )
+        self._custody = CustodyWatch(custody)
         self._index = 0
         self._news = asyncio.Event()
         self._refreshed = asyncio.Event()
@@ -89,7 +94,11 @@ class StatusWorker:
             asyncio.create_task(self._keep_fresh(stop)),
             asyncio.create_task(stop.wait()),
         }
-        tasks = {asyncio.create_task(self._announce(started, ready)), *watched}
+        tasks = {
+            asyncio.create_task(self._announce(started, ready)),
+            asyncio.create_task(self._custody.run()),
+            *watched,
+        }
         try:
             done, _ = await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -195,6 +204,10 @@ class StatusWorker:
     def crls(self) -> Collection[Crl]:
         """See ``troth.status.metrics.Gauges``."""
         return self._published.crls
+
+    def custodians(self) -> Collection[CustodianState] | None:
+        """See ``troth.status.metrics.Gauges``."""
+        return self._custody.last
 
     def now(self) -> datetime:
         """See ``troth.status.metrics.Gauges``."""

@@ -104,6 +104,7 @@ async def test_every_dangerous_route_waits_for_two_others_under_the_regulated_ru
         "feed.resume": ("POST", "/api/v1/feeds/mdm/resume", {"note": ""}),
         "enforcement.unfreeze": ("POST", "/api/v1/enforcement/unfreeze", {}),
         "authority.state": ("POST", "/api/v1/authorities/issuing/state", {"state": "retiring"}),
+        "authority.crls": ("POST", "/api/v1/crls/issuing/cut", {"shards": 4}),
     }
     for kind, (method, path, body) in requests.items():
         how = {"content": body} if isinstance(body, str) else {"json": body} if body is not None else {}
@@ -184,6 +185,39 @@ async def test_many_certificates_are_shown_then_revoked_in_batches_that_resume(o
     assert (done.total, done.revoked, done.passed_over, done.finished_at is not None) == (4, 3, 1, True)
     assert await queue.claim([REVOKE_MANY_JOB], lease=timedelta(seconds=60)) == []
     assert [await _status(house, one) for one in ids] == ["revoked"] * 5
+
+
+async def test_revoking_many_leaves_out_what_is_protected_unless_it_is_named(house: House) -> None:
+    browser = await house.logged_in(Role.OPERATOR)
+    await house.apply(
+        "devices:\n"
+        "  - {name: door, managed: true, platform: linux, protected: true, names: [door.example.org]}\n"
+        "  - {name: shed, managed: true, platform: linux, names: [shed.example.org]}\n"
+    )
+    ids = [await house.issue(name, f"{name}.example.org") for name in ("door", "shed")]
+    rows = [await house.services.certificates.get(one) for one in ids]
+
+    async def shown(**selector: object) -> tuple[int, str]:
+        body = {"reason": 4} | selector
+        answer = (await browser.post("/api/v1/certificates/revoke-many", json=body)).json()
+        return answer["certificates"], "\n".join(answer["lines"])
+
+    count, lines = await shown(profile="tls-server")
+    assert (count, "1 certificates of protected subjects are left out" in lines) == (1, True)
+    assert "door" not in lines
+    count, lines = await shown(profile="tls-server", protected=True)
+    assert (count, "1 of them are of protected subjects" in lines) == (2, True)
+    assert (await shown(subject="door"))[0] == 1
+    assert (await shown(serials=[row.serial for row in rows if row]))[0] == 2
+
+
+async def test_health_tells_which_custodian_is_down_and_why(house: House) -> None:
+    browser = await house.logged_in(Role.AUDITOR)
+    checks = (await browser.get("/api/v1/status")).json()["checks"]
+    found = next(one for one in checks if one["name"] == "Keys")
+    assert (found["state"], found["detail"]) == (
+        "fail", "pkcs11:hsm is down: the token was pulled [keys.custodian_unavailable]"
+    )  # fmt: skip
 
 
 async def test_health_warns_when_too_few_persons_are_left_to_meet_the_rule(office: Office) -> None:

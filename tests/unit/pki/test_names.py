@@ -122,3 +122,12 @@ def test_der_names_read_back_with_cryptography() -> None:
     )
     assert general_names_der(names) == built.public_bytes()
     assert tuple(names_of(built)) == names
+
+
+def test_a_common_name_has_at_most_64_characters_however_many_octets_they_take() -> None:
+    from troth.pki.attributes import canonical_attribute
+
+    assert canonical_attribute("CN", "é" * 64) == ("CN", "é" * 64)
+    for refused in ("a" * 65, "e\u0301" * 65):
+        with pytest.raises(NameRefused, match="1 to 64 characters"):
+            canonical_attribute("CN", refused)

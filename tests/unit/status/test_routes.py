@@ -25,6 +25,7 @@ from troth.kit.ids import new_id
 from troth.kit.lane import Asgi
 from troth.pki import der
 from troth.pki.authorities import Authority
+from troth.pki.keys.keyring import CustodianState
 from troth.pki.model import Crl, Responder
 from troth.pki.ocsp import build_request
 from troth.pki.serial import SerialNumber, new_serial
@@ -59,6 +60,9 @@ class Numbers:
     def crls(self) -> list[Crl]:
         made = MADE_UP_TO - timedelta(seconds=3)
         return [Crl("issuing", 2, "full", 1, None, made, MADE_UP_TO, 10, 490, b"", (), 0.25)]
+
+    def custodians(self) -> list[CustodianState]:
+        return [CustodianState("pkcs11:hsm", (), 3, "sealed", "signer.sealed", "waits", orphans=("issuing-x",))]
 
     def now(self) -> datetime:
         return MADE_UP_TO
@@ -259,3 +263,7 @@ def test_metrics_are_in_prometheus_text(door: Door) -> None:
     labels = '{authority="issuing",kind="full",shard="2"}'
     for line in ("age_seconds%s 3.0", "entries%s 10.0", "bytes%s 490.0", "build_seconds%s 0.25"):
         assert f"troth_crl_{line % labels}" in lines
+
+    assert b'troth_custodian_state{custodian="pkcs11:hsm",state="sealed"} 1.0' in body
+    assert b'troth_custodian_orphans{custodian="pkcs11:hsm"} 1.0' in body
+    assert b"troth_signer_answers 1.0" in body

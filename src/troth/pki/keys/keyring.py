@@ -212,8 +212,10 @@ class Keyring:
 
 def _state(custodian: HeldKeys) -> CustodianState:
     trouble = custodian.trouble
-    algorithms, keys = tuple(custodian.algorithms), len(custodian.list_keys())
+    told = CustodianState(
+        custodian.name, tuple(custodian.algorithms), len(custodian.list_keys()), "ready", orphans=custodian.orphans
+    )
     if trouble is None:
-        return CustodianState(custodian.name, algorithms, keys, "ready", orphans=custodian.orphans)
+        return told
     state = "sealed" if custodian.sealed else "down"
-    return CustodianState(custodian.name, algorithms, keys, state, trouble.code, trouble.detail, trouble.since)
+    return msgspec.structs.replace(told, state=state, code=trouble.code, detail=trouble.detail, since=trouble.since)
