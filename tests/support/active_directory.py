@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.consumers import Bureau, Credential
-from tests.support.programs import find_program, missing
+from tests.support.programs import find_program, missing, need_file
 
 REALM, DOMAIN, HOST = "TROTH.TEST", "troth.test", "dc1.troth.test"
 _SECONDS = 60
@@ -108,6 +108,9 @@ def active_directory(bureau: Bureau) -> Iterator[ActiveDirectory]:
     samba = find_program("samba")
     for name in ("samba-tool", "kinit", "ip", "nsenter", "setpriv"):
         find_program(name)
+    need_file("/usr/lib/*/krb5/plugins/preauth/pkinit.so", "krb5-pkinit")
+    need_file("/usr/lib/*/samba/ldb/samba_dsdb.so", "samba-dsdb-modules")
+    need_file("/usr/share/samba/setup/provision.ldif", "samba-ad-provision")
     if subprocess.run(["unshare", "--net", "true"], capture_output=True, check=False).returncode != 0:
         missing("Samba needs a network of its own, and only root may make one here")
     controller = bureau.issue("domain-controller", None, ("dns", HOST), ("dns", DOMAIN))

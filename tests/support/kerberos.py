@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.consumers import Bureau, Credential
-from tests.support.programs import find_program
+from tests.support.programs import find_program, need_file
 
 #: In lower case: the domain of a UPN is written so, and MIT compares it with the realm as it stands.
 REALM, HOST = "mit.test", "kdc.mit.test"
@@ -105,6 +105,7 @@ class Realm:
 @contextmanager
 def running_realm(bureau: Bureau, controller: Credential, home: Path) -> Iterator[Realm]:
     """A realm whose KDC shows ``controller`` and reads current CRLs of every authority on the way to the root."""
+    need_file("/usr/lib/*/krb5/plugins/preauth/pkinit.so", "krb5-pkinit")
     program, lost = find_program("krb5kdc"), bureau.issue("smartcard-logon", FACTS)
     crls, pool = home / "crls.pem", home / "pool.pem"
     crls.write_bytes(

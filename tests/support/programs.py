@@ -25,6 +25,12 @@ def find_program(name: str) -> Path:
     missing(f"{name} is not installed here; `scripts/setup --dev --peers` installs what the tests need")
 
 
+def need_file(pattern: str, package: str) -> None:
+    """Skip or fail, as above, where no file fits: for what a Debian package brings besides programs."""
+    if not any(Path("/").glob(pattern.lstrip("/"))):
+        missing(f"{package} is not installed here; `scripts/setup --dev --peers` installs what the tests need")
+
+
 def missing(message: str) -> NoReturn:
     """Skip the test, or fail it when CI is true."""
     if os.environ.get("CI") == "true":
