@@ -37,12 +37,12 @@ class Seen:
     Attributes:
         signed: TBSCertificates that the signer signed, repetitions included.
         acknowledged: by name, the certificates (DER) that a client was given.
-        issuer: the key that every certificate must verify under.
+        issuers: by authority, whose key its certificates must verify under.
     """
 
     signed: Sequence[bytes]
     acknowledged: Mapping[str, Collection[bytes]]
-    issuer: x509.Certificate
+    issuers: Mapping[str, x509.Certificate]
 
 
 @dataclass
@@ -98,7 +98,7 @@ def _what_was_signed_is_known(world: World, seen: Seen) -> None:
         if row["state"] == "issued":
             certificate = x509.load_der_x509_certificate(row["der"])
             world.check(row["status"] == "good", what)
-            certificate.verify_directly_issued_by(seen.issuer)
+            certificate.verify_directly_issued_by(seen.issuers[row["authority"]])
         else:
             revoked = (row["state"], row["status"], row["revocation_reason"]) == ("burnt", "revoked", 5)
             world.check(revoked and row["crl_entry"] and row["der"] is None, what)

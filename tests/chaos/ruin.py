@@ -25,6 +25,7 @@ from tests.support.dns import DnsServer
 from tests.support.running import RunningTroth, free_port
 from tests.support.webroot import ChallengeWebRoot
 from troth.assembly.layout import Layout
+from troth.assembly.names import ISSUING
 from troth.assembly.postgres.server import url as embedded_url
 from troth.client.acme import AcmeClient, AcmeError
 from troth.client.errors import TransportError
@@ -105,11 +106,14 @@ class Ruin(RunningTroth):
             await client.register()
             yield client
 
-    async def issuing(self) -> x509.Certificate:
-        """The issuing authority's certificate."""
+    async def issuers(self) -> dict[str, x509.Certificate]:
+        """The issuing authorities' certificates."""
+        found = {}
         async with httpx.AsyncClient() as http:
-            found = await http.get(f"{self.summary['http_url']}/ca/issuing.cer")
-        return x509.load_der_x509_certificate(found.content)
+            for slug in (one.slug for one in ISSUING):
+                answer = await http.get(f"{self.summary['http_url']}/ca/{slug}.cer")
+                found[slug] = x509.load_der_x509_certificate(answer.content)
+        return found
 
 
 def make_ruin(home: Path, web_root: ChallengeWebRoot, dns: DnsServer) -> Ruin:
@@ -147,14 +151,16 @@ async def keep_ordering(
     return made
 
 
-async def nothing_is_broken(ruin: Ruin, issuer: x509.Certificate, applicants: Iterable[Applicant]) -> None:
+async def nothing_is_broken(ruin: Ruin, applicants: Iterable[Applicant]) -> None:
     """Every promise, asked of the database, OCSP, the CRL and the ledger. Recovery may still be under way."""
+    issuers = await ruin.issuers()
+    issuer = issuers["issuing"]
     acknowledged: dict[str, set[bytes]] = {}
     for one in applicants:
         acknowledged.setdefault(one.name, set()).add(one.certificate.public_bytes(Encoding.DER))
     async with ruin.database() as database:
         await _settle(database)
-        faults = await broken(database, Seen(ruin.signed, acknowledged, issuer))
+        faults = await broken(database, Seen(ruin.signed, acknowledged, issuers))
         assert not faults, faults
         rows = await database.fetch("SELECT serial, state FROM certificate WHERE authority = 'issuing'")
     burnt = {int.from_bytes(row["serial"]) for row in rows if row["state"] == "burnt"}

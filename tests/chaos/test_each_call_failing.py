@@ -89,7 +89,9 @@ class Walk:
                     break
         assert not await unsequenced(self.database)
         assert await unwitnessed(self.database) == 0
-        seen = Seen(self.ground.signer.signed[signed_before:], {name: self.acknowledged[name]}, self.issuer)
+        seen = Seen(
+            self.ground.signer.signed[signed_before:], {name: self.acknowledged[name]}, {"issuing": self.issuer}
+        )
         assert await broken(self.database, seen, [name]) == []
         return calls
 
@@ -220,7 +222,7 @@ async def test_wake_ups_that_get_lost_cost_nothing_but_time(walk: Walk) -> None:
 
 async def everything_holds(walk: Walk) -> None:
     """The promises over all that was done in this test, and the ledger's proof."""
-    seen = Seen(walk.ground.signer.signed, walk.acknowledged, walk.issuer)
+    seen = Seen(walk.ground.signer.signed, walk.acknowledged, {"issuing": walk.issuer})
     assert await broken(walk.database, seen) == []
     report = await verify_store(LedgerStore(walk.database), walk.ground.notary.key)
     assert report.faults == []

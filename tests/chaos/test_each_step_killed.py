@@ -126,4 +126,4 @@ def test_a_duty_is_taken_up_again_though_somebody_is_killed_at(story: Story, ste
 
 
 async def test_nothing_is_broken_after_all_of_it(ruin: Ruin, story: Story) -> None:
-    await nothing_is_broken(ruin, await ruin.issuing(), story.applicants.values())
+    await nothing_is_broken(ruin, story.applicants.values())

@@ -221,6 +221,8 @@ def test_children_die_with_a_killed_supervisor_and_the_next_one_adopts_the_datab
 def test_the_next_supervisor_waits_for_what_is_left_of_a_killed_one(data: Path) -> None:
     with up(data) as first:
         pid = int(first.answer("http_url")[2])
+        # A process of ours in its group: the kernel would wake a stopped group that nobody is left to look after.
+        minder = subprocess.Popen(["sleep", "300"], process_group=pid)
         os.kill(pid, signal.SIGSTOP)
         first.process.kill()
         first.process.wait()
@@ -232,6 +234,8 @@ def test_the_next_supervisor_waits_for_what_is_left_of_a_killed_one(data: Path) 
             assert second.stdout is not None
             assert json.loads(second.stdout.readline()) == first.summary
         finally:
+            minder.kill()
+            minder.wait()
             second.terminate()
             second.communicate()
             data.with_suffix(".second").unlink()
