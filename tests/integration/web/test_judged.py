@@ -71,7 +71,8 @@ class Office:
     async def events(self, kind: str) -> list[str]:
         """Kinds of the ledger's events that begin so, as they were written."""
         rows = await self.house.trust.database.fetch(
-            "SELECT convert_from(payload, 'UTF8') AS told FROM ledger_inbox ORDER BY recorded_at"
+            "SELECT convert_from(payload, 'UTF8') AS told FROM (SELECT payload, recorded_at FROM ledger_inbox"
+            " UNION ALL SELECT payload, recorded_at FROM ledger_event) AS every ORDER BY recorded_at"
         )
         told = [str(json.loads(row["told"])["kind"]) for row in rows]
         return [one for one in told if one.startswith(kind)]
@@ -103,6 +104,8 @@ async def test_the_first_two_persons_are_pinned_by_the_machines_owner_and_by_nob
     assert (said.status_code, said.json()["code"]) == (409, "web.approver_not_pinned")
     # Nobody's passkey can stand in for the machine, the proposer's own account included.
     assert (await office.approve("ben", proposal)).json()["code"] == "approval.not_pinned"
+    keys = await administrator.post("/api/v1/keys", json={"algorithm": "p256", "custodian": "software"})
+    assert (keys.status_code, keys.json()["code"]) == (409, "approval.nobody_pinned")
     closed = await office.confirm(proposal)
     assert (closed.status_code, closed.json()["state"]) == (200, "executed")
     found = (await office.browsers["cat"].get("/api/v1/approvers")).json()

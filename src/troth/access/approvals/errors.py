@@ -78,6 +78,13 @@ NOT_PINNED = reason(
     fix="Ask an approver whom the page Approvers shows, or have a passkey of yours pinned first.",
     status=403,
 )
+NOBODY_PINNED = reason(
+    "approval.nobody_pinned",
+    "the signer judges this itself, and fewer than two persons are pinned in it",
+    fix="Let two persons make passkeys on the page Approvers, and confirm both on the signer's machine: see "
+    "docs/approvals.md. Or do it there as the data directory's owner.",
+    status=409,
+)
 NOT_PROPOSER = reason(
     "approval.not_proposer",
     "only who proposed this may do that",

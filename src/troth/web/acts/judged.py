@@ -19,7 +19,7 @@ from cryptography import x509
 from troth.access import passkeys
 from troth.access.approvals.acts import text
 from troth.access.approvals.demand import Demand
-from troth.access.approvals.errors import PAYLOAD_INVALID, ApprovalRefused
+from troth.access.approvals.errors import NOBODY_PINNED, PAYLOAD_INVALID, ApprovalRefused
 from troth.access.approvals.model import Act, Approval, Order, Preview
 from troth.access.approvals.store import SET_STATE, ApprovalStore
 from troth.access.model import Principal
@@ -71,7 +71,12 @@ class Judged(ABC):
     async def _do(self, payload: Mapping[str, Any], approvals: tuple[Approval, ...]) -> dict[str, Json]:
         """Have the signer do it; what the event tells."""
 
-    async def _previewed(self, words: str, lines: tuple[str, ...], payload: Mapping[str, Any]) -> Preview:
+    async def _previewed(
+        self, words: str, lines: tuple[str, ...], payload: Mapping[str, Any], *, founding: bool = False
+    ) -> Preview:
+        pinned = {one.person for one in (await self._signer.approvers()).approvers}
+        if len(pinned) < 2 and not founding:
+            raise ApprovalRefused(NOBODY_PINNED, f"pinned: {', '.join(sorted(pinned)) or 'nobody'}")
         asked = await self._signer.ask_approval(Act.of(self.kind, payload))
         return Preview(words, lines, {}, demand=Demand(asked.needed), judged=asked.state_digest)
 
@@ -106,7 +111,7 @@ class ApproverAdd(Judged):
             if founding
             else f"From then on {person} can approve what the signer judges.",
         )
-        return await self._previewed(f"Pin a passkey of {person} in the signer", lines, payload)
+        return await self._previewed(f"Pin a passkey of {person} in the signer", lines, payload, founding=True)
 
     async def _do(self, payload: Mapping[str, Any], approvals: tuple[Approval, ...]) -> dict[str, Json]:
         person, label = text(payload, "person"), text(payload, "label", empty=True)
