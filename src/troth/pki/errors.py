@@ -150,6 +150,21 @@ AUTHORITY_UNCHAINED = reason(
     fix="Give the certificates between it and its root with --chain, the root last.",
     status=422,
 )
+ANCHOR_REFUSED = reason(
+    "pki.anchor.refused",
+    "this cannot be a trust anchor",
+    fix="Give a CA certificate that is in force, and the purposes for which it is to be believed.",
+    status=422,
+)
+ANCHOR_EXISTS = reason(
+    "pki.anchor.exists",
+    "this trust anchor is here already",
+    fix="To change its purposes, remove it and add it anew.",
+    status=409,
+)
+ANCHOR_UNKNOWN = reason(
+    "pki.anchor.unknown", "there is no such trust anchor", fix="List them with `troth anchor list`.", status=404
+)
 IMPORT_REFUSED = reason(
     "pki.import.refused",
     "the issued certificates or the CRL cannot be taken over",

@@ -16,6 +16,7 @@ from litestar.params import FromPath
 from troth import __version__
 from troth.access.roles import Permission
 from troth.kit.lane import Asgi
+from troth.web.api import anchors as api_anchors
 from troth.web.api import approvals as api_approvals
 from troth.web.api import approvers as api_approvers
 from troth.web.api import authorities as api_authorities
@@ -85,6 +86,7 @@ def make_litestar(services: AdminServices) -> Litestar:
         route_handlers=[
             *api_certificates.HANDLERS,
             *api_authorities.HANDLERS,
+            *api_anchors.HANDLERS,
             *api_ceremonies.HANDLERS,
             *api_rollovers.HANDLERS,
             *api_profiles.HANDLERS,

@@ -21,6 +21,7 @@ from troth.ops.rollover.service import Rollovers
 from troth.pki.bulk import BulkRevocations
 from troth.web.approval_views import ApproversView
 from troth.web.authority_views import AuthorityView
+from troth.web.books.anchors import Anchors
 from troth.web.crl_views import CrlView
 from troth.web.health import Health, RecoveryView
 from troth.web.inspecting import InspectionBook
@@ -361,6 +362,7 @@ class AdminServices:
     approvers: ApproverBook
     keys: KeyBook
     rollovers: Rollovers
+    anchors: Anchors
     health: HealthBook
     inspections: InspectionBook
     recovery: RecoveryBook

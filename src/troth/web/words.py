@@ -280,6 +280,8 @@ _SENTENCES: Mapping[str, str] = {
     "key.attached": "Bound the key {key_id} to its authority",
     "approval.rule_changed": "Changed the two-person rule, version {version}",
     "certificate.imported": "Recorded the certificate {serial}, which {authority} had issued elsewhere",
+    "trust_anchor.added": "Believes the foreign root {name} from now on",
+    "trust_anchor.removed": "Believes the foreign root {name} no more",
     "authority.crossed": "{issuer} vouches for {authority}, too",
     "rollover.started": "Began the rollover from {outgoing} to {incoming}",
     "rollover.advanced": "The rollover from {outgoing} to {incoming} went from {before} on to {stage}",

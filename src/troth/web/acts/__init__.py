@@ -15,7 +15,7 @@ KINDS = frozenset(
         "policy.apply", "profile.apply", "directory.apply", "feed.grant", "feed.secret", "feed.resume",
         "authority.add", "authority.state", "ceremony.import", "certificate.revoke_many", "enforcement.unfreeze",
         "key.block", "staged.approve", "authority.cross", "rollover.start", "rollover.advance", "rollover.attest",
-        "rollover.back_out",
+        "rollover.back_out", "trust_anchor.add", "trust_anchor.remove",
         "authority.crls", "key.generate", "key.attach", "approver.add", "approver.remove", "approver.number",
     }
 )  # fmt: skip

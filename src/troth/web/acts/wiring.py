@@ -19,6 +19,7 @@ from troth.trust.orders import Orders
 from troth.trust.policy_service import PolicyService
 from troth.trust.subjects import Subjects
 from troth.web.acts.admission import AuthorityAdd
+from troth.web.acts.anchors import AnchorAdd, AnchorRemove
 from troth.web.acts.authorities import AuthorityStateChange, CrlCut
 from troth.web.acts.bulk import RevokeMany
 from troth.web.acts.ceremonies import CeremonyImport, KeyList
@@ -65,6 +66,8 @@ def approvals_of(
         "key.block": BlockKey(database, clock),
         "authority.state": AuthorityStateChange(database, clock, catalogue),
         "authority.add": AuthorityAdd(database, clock, catalogue, keys),
+        "trust_anchor.add": AnchorAdd(database, clock),
+        "trust_anchor.remove": AnchorRemove(database),
         "authority.cross": CrossAdd(database, clock, catalogue),
         **{
             f"rollover.{what}": RolloverAct(database, catalogue, Rollovers(database, clock, catalogue), what)

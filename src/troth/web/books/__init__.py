@@ -27,6 +27,7 @@ from troth.trust.policy_service import PolicyService
 from troth.trust.store import SubjectStore
 from troth.trust.subjects import Subjects
 from troth.web.acts.wiring import approvals_of
+from troth.web.books.anchors import Anchors
 from troth.web.books.approvers import ApproverDesk
 from troth.web.books.authorities import Authorities
 from troth.web.books.certificates import Certificates
@@ -109,6 +110,7 @@ def build(rooms: Rooms) -> AdminServices:
         approvers=ApproverDesk(database, rooms.access.party, rooms.judge),
         keys=Keys(rooms.keys, clock, database),
         rollovers=Rollovers(database, clock, rooms.catalogue),
+        anchors=Anchors(database, clock),
         health=HealthChecks(database, clock, authorities, rooms.interlock, approvals, rooms.backup, rooms.keys),
         inspections=Inspections(database, clock, rooms.catalogue),
         recovery=Recovery(database, clock),

@@ -86,4 +86,10 @@ async def step(request: Req, rollover: FromPath[UUID], what: FromPath[str]) -> R
     return Redirect(f"/rollovers/{rollover}", status_code=303)
 
 
-HANDLERS = (rollovers, one_rollover, preview, step)
+@get("/anchors", opt=needs(Permission.AUTHORITY_READ), include_in_schema=False)
+async def anchors(request: Req) -> Response[str]:
+    """Foreign roots."""
+    return await page(request, "anchors.html", area="authorities", anchors=await services_of(request).anchors.list())
+
+
+HANDLERS = (anchors, rollovers, one_rollover, preview, step)
