@@ -92,6 +92,11 @@ class OpensslCa:
                   "-out", "leaf.csr")  # fmt: skip
         self._run("ca", "-config", "ca.cnf", "-batch", "-in", "leaf.csr", "-notext")
 
+    def sign_with_sha1(self) -> None:
+        """sha1.pem: the issuing authority once more, signed with a broken hash."""
+        self._run("x509", "-req", "-sha1", "-in", "issuing.csr", "-CA", "root.pem", "-CAkey", "root.key", "-days", "9",
+                  "-CAcreateserial", "-out", "sha1.pem", "-extfile", "ca.cnf", "-extensions", "issuing")  # fmt: skip
+
     def der(self, name: str) -> bytes:
         """A certificate of this CA, by its file's name without ending."""
         parsed = x509.load_pem_x509_certificate((self.directory / f"{name}.pem").read_bytes())

@@ -17,6 +17,7 @@ from typing import TypeVar
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509.oid import SignatureAlgorithmOID
 
 from troth.pki import algorithms
 from troth.pki.authorities import Authority
@@ -26,6 +27,14 @@ from troth.pki.keycheck import check_key
 
 #: A chain that is longer than this is no chain that anybody builds.
 MAX_CHAIN = 8
+#: MD5 and SHA-1: two certificates can be made that have one signature. A root's own signature proves nothing anyway.
+_BROKEN = frozenset(
+    {
+        SignatureAlgorithmOID.RSA_WITH_MD5,
+        SignatureAlgorithmOID.RSA_WITH_SHA1,
+        SignatureAlgorithmOID.ECDSA_WITH_SHA1,
+    }
+)
 _E = TypeVar("_E", bound=x509.ExtensionType)
 
 
@@ -65,6 +74,8 @@ def read_authority(certificate: bytes, now: datetime) -> x509.Certificate:
     except KeyRefused as error:
         raise _refused(f"its key: {error.detail}") from error
     name = parsed.subject.rfc4514_string()
+    if parsed.subject != parsed.issuer and parsed.signature_algorithm_oid in _BROKEN:
+        raise _refused(f"{name} is signed with a hash that is broken")
     if constraints is None or not constraints.ca:
         raise _refused(f"{name}: basicConstraints do not say CA")
     if usage is None or not (usage.key_cert_sign and usage.crl_sign):
@@ -77,13 +88,10 @@ def read_authority(certificate: bytes, now: datetime) -> x509.Certificate:
 
 
 def issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    """Whether ``issuer``'s name and key are those that signed ``certificate``."""
-    key = issuer.public_key()
-    if certificate.issuer != issuer.subject or not isinstance(key, algorithms.PublicKey):
-        return False
+    """Whether ``issuer``'s name and key are those that signed ``certificate``, with whatever hash."""
     try:
-        algorithms.verify(key, certificate.signature, certificate.tbs_certificate_bytes)
-    except (InvalidSignature, ValueError, UnsupportedAlgorithm):
+        certificate.verify_directly_issued_by(issuer)
+    except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm):
         return False
     return True
 

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from troth.kit.clock import Clock
@@ -54,12 +55,21 @@ def check_crl(authority: Authority, der: bytes) -> tuple[x509.CertificateRevocat
         parsed = x509.load_der_x509_crl(der)
         extensions = parsed.extensions
         number = extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
-        algorithms.verify(authority.public_key, parsed.signature, parsed.tbs_certlist_bytes)
+        _verify(authority.public_key, parsed)
     except (ValueError, UnsupportedAlgorithm, x509.ExtensionNotFound, InvalidSignature) as error:
         raise CrlRefused(CRL_WRONG, f"not a CRL of {authority.slug}") from error
     if parsed.issuer != authority.x509.subject or parsed.next_update_utc is None or not 0 < number < 1 << 63:
         raise CrlRefused(CRL_WRONG, f"not a CRL of {authority.slug}")
     return parsed, number, parsed.next_update_utc, _point(extensions, authority)
+
+
+def _verify(key: algorithms.PublicKey, crl: x509.CertificateRevocationList) -> None:
+    """Raise InvalidSignature unless ``key`` signed it: with our hash for its kind, or with the one it names."""
+    if algorithms.verifies(key, crl.signature, crl.tbs_certlist_bytes):
+        return
+    classical = isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey)
+    if not classical or not crl.is_signature_valid(key):
+        raise InvalidSignature
 
 
 def _point(extensions: x509.Extensions, authority: Authority) -> str | None:

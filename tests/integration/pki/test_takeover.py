@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -17,17 +19,17 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from tests.integration.pki.test_signer_process import SignerProcess
-from tests.support.mint import new_spki
+from tests.support.mint import ca_certificate, new_spki
 from tests.support.openssl_ca import CRL_NUMBER, OpensslCa
 from troth.kit.clock import SystemClock
 from troth.kit.ids import new_id
-from troth.pki.admission import Candidate, admit
+from troth.pki.admission import Candidate, admit, read_authority
 from troth.pki.algorithms import spki_of
 from troth.pki.authorities import Authority
 from troth.pki.catalogue import Catalogue, add_authority
 from troth.pki.clockguard import ClockGuard
 from troth.pki.crl import CrlPublisher
-from troth.pki.crl_import import import_crl
+from troth.pki.crl_import import check_crl, import_crl
 from troth.pki.crl_store import CrlStore
 from troth.pki.errors import AuthorityRefused, CrlRefused
 from troth.pki.gate import Gate
@@ -204,6 +206,31 @@ async def test_an_authority_that_has_nothing_alive_gets_no_responder_once_retiri
     await taken.become("retiring")
     await Responders(taken.database, taken.gate(), taken.worker, taken.catalogue, taken.clock).ensure_all()
     assert await CrlStore(taken.database).responder("old") is None
+
+
+def test_an_outside_ca_may_sign_with_another_hash_than_ours_but_not_with_a_broken_one(old: OpensslCa) -> None:
+    now = SystemClock().now()
+    root_key, key = ec.generate_private_key(ec.SECP384R1()), ec.generate_private_key(ec.SECP256R1())
+    root = ca_certificate(root_key, "Outside", now)  # P-384 with SHA-256
+    made = ca_certificate(key, "Issuing", now, (root, root_key)).public_bytes(Encoding.DER)
+    candidate = Candidate("new", made, (root.public_bytes(Encoding.DER),), (IssuerClass.OPEN,), "key")
+    spki = spki_of(key.public_key())
+    above, authority = admit(candidate, {}, spki, BASE, now)
+    crl = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(root.subject)
+        .last_update(now)
+        .next_update(now + timedelta(days=1))
+        .add_extension(x509.CRLNumber(7), critical=False)
+    )
+    assert check_crl(above, crl.sign(root_key, hashes.SHA512()).public_bytes(Encoding.DER))[1] == 7
+    with pytest.raises(CrlRefused):
+        check_crl(authority, crl.sign(root_key, hashes.SHA512()).public_bytes(Encoding.DER))
+    with pytest.raises(CrlRefused):
+        check_crl(above, crl.sign(ec.generate_private_key(ec.SECP384R1()), hashes.SHA384()).public_bytes(Encoding.DER))
+    old.sign_with_sha1()
+    with pytest.raises(AuthorityRefused, match="hash that is broken"):
+        read_authority(old.der("sha1"), now)
 
 
 async def test_no_role_but_setup_hands_a_key_over(process: SignerProcess) -> None:
