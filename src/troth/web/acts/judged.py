@@ -31,6 +31,7 @@ from troth.kit.errors import TrothError
 from troth.pki.keys.algorithm import KeyAlgorithm
 from troth.pki.keys.model import KeyPurpose
 from troth.pki.signer import acts
+from troth.pki.signer.errors import SignerLost
 from troth.pki.signer.protocol import Bounds
 from troth.store.pool import Database
 from troth.store.unit import Unit
@@ -60,7 +61,9 @@ class Judged(ABC):
             why: dict[str, Json] = {"kind": self.kind, "code": error.code, "reason": error.detail}
             unit = Unit().record(Event("approval.not_carried_out", order.by.actor, refs, why))
             if order.proposal_id is not None:
-                told = f"the signer did not do it: {error.detail} [{error.code}]"[:500]
+                # Asked and not answered: it may have been done, and is never asked for twice.
+                words = "no answer came, so look" if isinstance(error, SignerLost) else "the signer did not do it"
+                told = f"{words}: {error.detail} [{error.code}]"[:500]
                 unit.write(SET_STATE, order.proposal_id, "failed", self._clock.now(), order.by.actor, told)
             await self._database.commit(unit)
             raise
