@@ -111,6 +111,10 @@ def admit(
         raise _refused(f"it carries another key than {candidate.key_id}")
     if candidate.slug in known:
         raise AuthorityRefused(AUTHORITY_EXISTS, f"an authority is named {candidate.slug}")
+    same = [one.slug for one in known.values() if one.x509.subject == subject.subject]
+    if same:
+        # CRLs and OCSP know an issuer by its name: two keys under one name are told apart by few (RFC 5280, 4.1.2.4).
+        raise _refused(f"{same[0]} has the same subject")
     if len(candidate.chain) > MAX_CHAIN:
         raise _refused(f"a chain of more than {MAX_CHAIN} certificates")
     added: list[Authority] = []

@@ -259,6 +259,7 @@ def test_no_message_shows_the_key() -> None:
         ("chain", "pki.authority.unchained"),
         ("name", "pki.authority.exists"),
         ("garbage", "pki.authority.certificate"),
+        ("subject", "pki.authority.certificate"),
     ],
 )
 def test_what_proves_nothing_is_not_admitted(old: OpensslCa, change: str, code: str) -> None:
@@ -268,6 +269,8 @@ def test_what_proves_nothing_is_not_admitted(old: OpensslCa, change: str, code: 
     admitted = admit(candidate, {}, spki, BASE, now)
     assert [one.slug for one in admitted] == ["old-root", "old"]
     known = {one.slug: one for one in admitted} if change == "name" else {}
+    if change == "subject":
+        known = {"other": replace(admitted[-1], slug="other")}
     if change == "key":
         spki = new_spki()
     elif change == "leaf":

@@ -188,7 +188,8 @@ class Rollovers:
         unit = Unit().guard(
             IN_STAGE, found.id, found.stage, refuse=RolloverRefused(errors.MOVED), key=("rollover", found.id)
         )
-        return unit.write(SET_STAGE, found.id, stage, now, None if stage == "backed-out" else renew_by)
+        since = found.changed_at if stage == found.stage else now
+        return unit.write(SET_STAGE, found.id, stage, since, None if stage == "backed-out" else renew_by)
 
     def _turn(self, unit: Unit, authority: Authority, state: str, actor: str) -> None:
         """Move an authority along, unless somebody has done so by hand already."""
