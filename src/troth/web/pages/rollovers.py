@@ -60,7 +60,8 @@ async def _confirm(
     note = "override" if what == "advance" else "reason"
     return await page(
         request, "confirm.html", area="authorities", status=status, title=title, text=text, hits=hits,
-        action=f"/rollovers/{rollover}/{what}", back=f"/rollovers/{rollover}", verb=title, tone=tone,
+        action=f"/rollovers/{rollover}/{what}", back=f"/rollovers/{rollover}", verb=title, tone=tone, typed="",
+        reasons=[],
         note_required=what != "advance", line=f"troth rollover {what} {rollover} --{note} \"…\"",
         problem=shown(problem) if problem else None,
     )  # fmt: skip
