@@ -64,16 +64,16 @@ async def test_an_authority_that_is_not_there_is_not_found(house: House) -> None
 
 async def test_the_signer_is_asked_who_holds_a_key_and_what_it_certifies(house: House) -> None:
     await added(house.trust.mint, "people", IssuerClass.PEOPLE)
-    found = await Authorities(house.trust.database, Keys(KEY)).get("people")
+    found = await Authorities(house.trust.database, house.trust.clock, Keys(KEY)).get("people")
     assert found is not None
     assert found.custodian == "pkcs11:luna"
     assert found.evidence == (("CKA_EXTRACTABLE", "false"),)
     assert found.usages == ("clientAuth", "smartcardLogon")
-    root = await Authorities(house.trust.database, Keys(KEY)).get("root")
+    root = await Authorities(house.trust.database, house.trust.clock, Keys(KEY)).get("root")
     assert root is not None
     assert root.custodian == "offline"
 
 
 async def test_a_signer_that_does_not_answer_hides_no_authority(house: House) -> None:
-    found = await Authorities(house.trust.database, Keys()).list()
+    found = await Authorities(house.trust.database, house.trust.clock, Keys()).list()
     assert [(one.slug, one.custodian) for one in found] == [("root", "offline"), ("issuing", None)]
