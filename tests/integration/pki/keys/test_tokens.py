@@ -13,7 +13,7 @@ from tests.support.tokens import PIN
 from troth.kit.settings import Pkcs11Custodian
 from troth.pki import algorithms
 from troth.pki.keys.algorithm import KeyAlgorithm
-from troth.pki.keys.errors import KeyUnavailable
+from troth.pki.keys.errors import KeyRefused, KeyUnavailable
 from troth.pki.keys.keyring import Keyring
 from troth.pki.keys.model import KeyMetadata, KeyPurpose
 from troth.pki.keys.pkcs11_library import Library, api
@@ -165,3 +165,24 @@ def test_a_library_or_token_that_is_not_there_is_told(bench: Bench) -> None:
             with pytest.raises(KeyUnavailable) as caught:
                 made_by(keys)
             assert caught.value.code == code
+
+
+def test_a_key_that_was_in_the_token_before_is_taken_by_its_label(bench: Bench) -> None:
+    with opened(bench) as keys:
+        made = made_by(keys)
+        assert keys.adopt("pkcs11:test", made.key_id) == made  # known already
+    for record in (bench.data / "keys" / "held").glob("*.json"):
+        record.unlink()
+    with opened(bench) as keys:
+        assert keys.list_keys() == []
+        taken = keys.adopt("pkcs11:test", made.key_id)
+        assert (taken.public_key, taken.algorithm, taken.custodian) == (made.public_key, made.algorithm, made.custodian)
+        assert dict(taken.evidence)["ORIGIN"] == "made before Troth"
+        signs(keys, taken)
+        with pytest.raises(KeyUnavailable) as caught:
+            keys.adopt("pkcs11:test", "nobody's")
+        assert caught.value.code == "keys.gone"
+        with pytest.raises(KeyRefused):
+            keys.adopt("software", made.key_id)
+    with opened(bench) as keys:
+        signs(keys, taken)
