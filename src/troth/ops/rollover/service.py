@@ -125,7 +125,7 @@ class Rollovers:
         unmet = [one for one in at.gate if not one.met]
         if unmet and not override:
             raise RolloverRefused(errors.GATE, "; ".join(f"needs: {one.needs}; seen: {one.seen}" for one in unmet))
-        if override and len(override) < _REASON:
+        if unmet and len(override) < _REASON:
             raise RolloverRefused(errors.INVALID, f"a reason has at least {_REASON} characters")
         lines = [f"{'Met' if one.met else 'NOT MET'}: {one.needs} ({one.seen})" for one in at.gate]
         unit = self._move(found, stage, now_renewing=stage == "drain")
