@@ -18,7 +18,7 @@ async def test_every_object_is_its_owners_alone(door: Door) -> None:
     authz = await owner.authorization(pending.authorizations[0])
     tokens = [challenge.token for challenge in authz.challenges]
     ready = await owner.new_order([("dns", "mine.test")])
-    objects = {
+    objects: dict[str, list[str]] = {
         "/acme/{}/acct/{}": [owner.account_url],
         "/acme/{}/acct/{}/orders": [f"{owner.account_url}/orders"],
         "/acme/{}/order/{}": [pending.url, issued.url, ready.url],
@@ -26,6 +26,7 @@ async def test_every_object_is_its_owners_alone(door: Door) -> None:
         "/acme/{}/authz/{}": [authz.url, issued.authorizations[0]],
         "/acme/{}/chall/{}/{}": [challenge.url for challenge in authz.challenges],
         "/acme/{}/cert/{}": [issued.certificate],
+        "/acme/{}/cert/{}/{}": [f"{issued.certificate}/{chain}" for chain in ("1", "2", "x")],
     }
     assert sorted(objects) == object_routes(door)
 
