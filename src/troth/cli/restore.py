@@ -13,7 +13,7 @@ from cyclopts import App, Parameter
 from troth.cli.api import Api
 from troth.cli.backup import Identity, Passphrase, show, told
 from troth.cli.errors import UNREADABLE
-from troth.cli.options import Data, Output
+from troth.cli.options import Data, Output, Propose, query
 from troth.cli.show import as_json, facts, plain, when
 from troth.kit.errors import TrothError
 
@@ -127,11 +127,12 @@ def decide(
         ),
     ],
     reason: Annotated[str, Parameter(help="Why; it goes to the ledger with your name.")],
+    propose: Propose = False,
     data: Data = None,
     output: Output = "text",
 ) -> int:
     """Open the fence."""
-    return _tell(Api.at(data).post("/recovery/decide", {"resume": resume, "reason": reason}), output)
+    return _tell(Api.at(data).post("/recovery/decide", {"resume": resume, "reason": reason}, **query(propose)), output)
 
 
 def _tell(found: Any, output: Output) -> int:

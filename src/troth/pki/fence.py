@@ -68,8 +68,11 @@ def in_doubt(row: FenceRow, serial: bytes) -> bool:
     return row.unknown_from - _SKEW <= made <= row.unknown_until + _SKEW
 
 
-async def settle(database: Database, *, choice: FenceState, actor: str, why: str, at: datetime) -> FenceRow:
-    """Open the fence: ``accepted`` or ``revoked``. Raises Fenced when it is not closed (any more)."""
+async def settle(
+    database: Database, *, choice: FenceState, actor: str, why: str, at: datetime, joined: Unit
+) -> FenceRow:
+    """Open the fence: ``accepted`` or ``revoked``, in one commit with ``joined``. Raises Fenced when it is not closed
+    (any more)."""
     row = await read_fence(database)
     unit = Unit().guard(IS_CLOSED, True, refuse=Fenced(FENCE_OPEN), key="recovery_fence")
     unit.write(SETTLE, choice, at, actor, why)
@@ -87,5 +90,5 @@ async def settle(database: Database, *, choice: FenceState, actor: str, why: str
             },
         )
     )
-    await database.commit(unit)
+    await database.commit(unit.absorb(joined))
     return await read_fence(database)

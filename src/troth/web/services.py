@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 from uuid import UUID
 
 from troth.access.approvals.service import Approvals
@@ -327,12 +327,6 @@ class RecoveryBook(Protocol):
 
     async def state(self) -> RecoveryView:
         """Whether it is closed, and why."""
-        ...
-
-    async def decide(
-        self, by: Principal, resume: Literal["accept-loss", "revoke-unknown"], reason: str
-    ) -> RecoveryView:
-        """Open it. Raises TrothError when it is not closed."""
         ...
 
 

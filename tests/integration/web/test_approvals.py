@@ -16,6 +16,8 @@ from troth.access.approvals.rule import REGULATED
 from troth.access.roles import Role
 from troth.pki.bulk import REVOKE_MANY_JOB, BulkRevocations
 from troth.store.jobs import JobQueue
+from troth.store.statement import Write
+from troth.store.unit import Unit
 from troth.trust.policy_service import shipped
 from troth.web.acts import KINDS
 
@@ -105,6 +107,7 @@ async def test_every_dangerous_route_waits_for_two_others_under_the_regulated_ru
         "enforcement.unfreeze": ("POST", "/api/v1/enforcement/unfreeze", {}),
         "authority.state": ("POST", "/api/v1/authorities/issuing/state", {"state": "retiring"}),
         "authority.crls": ("POST", "/api/v1/crls/issuing/cut", {"shards": 4}),
+        "recovery.decide": ("POST", "/api/v1/recovery/decide", {"resume": "accept-loss", "reason": "the logs say so"}),
     }
     for kind, (method, path, body) in requests.items():
         how = {"content": body} if isinstance(body, str) else {"json": body} if body is not None else {}
@@ -116,6 +119,32 @@ async def test_every_dangerous_route_waits_for_two_others_under_the_regulated_ru
     assert (await ann.get("/waiting")).json()["approvals"] == len(requests)
     both = await ann.post("/api/v1/apply", content=policy + "\n---\n" + feeds)
     assert both.json()["code"] == "web.one_document_at_a_time"
+
+
+CLOSED = Write(
+    "test_recovery_fence_close",
+    """UPDATE recovery_fence SET state = 'closed', reason = i.why, closed_at = i.at, unknown_from = i.begin,
+        unknown_until = i.until
+       FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[], $4::timestamptz[]) AS i(why, at, begin, until)""",
+    ("text", "timestamptz", "timestamptz", "timestamptz"),
+)
+
+
+async def test_the_recovery_fence_is_opened_as_two_others_approved_and_once(office: Office) -> None:
+    ann, database = office.browsers["ann"], office.house.trust.database
+    at = office.house.trust.mint.clock.now()
+    await database.commit(Unit().write(CLOSED, "no tiles were given", at, at - timedelta(hours=1), at))
+    wanted = {"resume": "accept-loss", "reason": "the door logs say so"}
+    answer = await ann.post("/api/v1/recovery/decide", json=wanted)
+    assert answer.status_code == 202
+    assert (await ann.get("/api/v1/recovery")).json()["state"] == "closed"
+    assert (await office.both(answer))["state"] == "executed"
+    opened = (await ann.get("/api/v1/recovery")).json()
+    assert (opened["state"], opened["settled_why"]) == ("accepted", "the door logs say so")
+    # A second decision finds nothing to decide, whoever approves it.
+    again = await ann.post("/api/v1/recovery/decide", json=wanted | {"resume": "revoke-unknown"})
+    assert (await office.both(again))["state"] == "failed"
+    assert (await ann.get("/api/v1/recovery")).json()["state"] == "accepted"
 
 
 async def test_what_two_others_approve_is_done_as_proposed(office: Office) -> None:

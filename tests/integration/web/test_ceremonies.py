@@ -19,6 +19,7 @@ from troth.kit.clock import FakeClock
 from troth.kit.errors import TrothError
 from troth.pki.ceremony.errors import TranscriptRefused
 from troth.pki.crl_store import CrlStore
+from troth.pki.cross_store import CrossStore
 from troth.pki.keys.algorithm import KeyAlgorithm
 from troth.pki.keys.model import KeyMetadata, KeyPurpose
 from troth.pki.lint_full import sample_spki
@@ -121,6 +122,50 @@ async def test_an_issuing_authority_is_added_only_if_the_signer_holds_its_key(ho
     assert (added.key_id, added.parent, added.state, added.trial) == ("issuing-1", "root", "planned", False)
     assert [*added.issuer_classes] == ["people"]
     assert added.x509 == x509.load_der_x509_certificate(made)
+
+
+async def test_an_authority_that_certifies_authorities_is_added_with_its_key_offline(
+    house: House, office: Office
+) -> None:
+    spki = sample_spki("p384")
+    document = office.intermediate(pem(spki, "PUBLIC KEY"), hashlib.sha256(spki).hexdigest(), "policy")
+    document["certificate"] |= {"path_length": 1, "issuer_classes": ["open", "people"]}
+    held = office.hold(office.plan("policy.yaml", fitted(office, document)))
+    told = payload(held.directory, "certificate.der", slug="policy")
+    preview, _ = await house.services.approvals.preview("ceremony.import", told, house.admin)
+    assert "Adds the issuing authority policy for open, people, its key offline" in preview.lines
+    await house.services.approvals.submit("ceremony.import", told, house.admin)
+    catalogue = house.trust.mint.catalogue
+    await catalogue.refresh()
+    added = catalogue.authority("policy")
+    assert (added.key_id, added.parent, added.state, added.ocsp_url) == (None, "root", "active", None)
+    assert catalogue.issuer_for("tls-server").slug != "policy"  # it issues nothing here
+
+
+async def test_a_cross_certificate_of_an_authority_that_is_here_is_offered_as_a_second_way_up(
+    house: House, office: Office
+) -> None:
+    mint = house.trust.mint
+    issuing = mint.catalogue.authority("issuing")
+    (office.directory / "issuing.pem").write_bytes(issuing.x509.public_bytes(Encoding.PEM))
+    document = office.document(
+        "cross-certificate",
+        "cross",
+        key={},
+        inputs={"issuer": "root/certificate.pem", "certificate": "issuing.pem"},
+        certificate={
+            "path_length": 0,
+            "ca_issuers_url": "http://pki.test/ca/root.cer",
+            "crl_url": "http://pki.test/crl/root.crl",
+        },
+    )
+    held = office.hold(office.plan("cross.yaml", fitted(office, document)))
+    told = payload(held.directory, "certificate.der")
+    preview, _ = await house.services.approvals.preview("ceremony.import", told, house.admin)
+    assert "Offers a second way up from issuing, by root" in preview.lines
+    await house.services.approvals.submit("ceremony.import", told, house.admin)
+    crosses = await CrossStore(house.trust.database).all()
+    assert [(one.authority, one.issuer) for one in crosses] == [("issuing", "root")]
 
 
 @pytest.mark.parametrize("change", ["transcript", "result", "made", "session_key"])

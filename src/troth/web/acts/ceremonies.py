@@ -1,4 +1,8 @@
-"""Taking in what an offline ceremony has made."""
+"""Taking in what an offline ceremony has made.
+
+An issuing authority is added if this signer holds its key; one that may have authorities below it also without, for
+its key may stay offline as a root's does. A cross-certificate for an authority that is here is offered from now on.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +28,7 @@ from troth.pki.ceremony.errors import NOT_IMPORTED, TranscriptRefused
 from troth.pki.ceremony.plan import Ceremony
 from troth.pki.ceremony.record import Brought, certificate_of, issuer_of, read_brought, recorded
 from troth.pki.crl_import import import_crl
+from troth.pki.cross import CrossCertificate, add_cross, read_cross
 from troth.pki.keys.model import KeyMetadata
 from troth.store.pool import Database
 from troth.store.unit import Unit
@@ -71,10 +76,18 @@ class CeremonyImport:
             lines.append(
                 f"Publishes a CRL of {authority.slug} with {len(crl)} entries, good until {crl.next_update_utc}"
             )
+        elif brought.kind is Ceremony.CROSS_CERTIFICATE:
+            cross = self._cross(brought)
+            lines.append(
+                "Is recorded alone: nobody here has its subject and key"
+                if cross is None
+                else f"Offers a second way up from {cross.authority}, by {cross.issuer}"
+            )
         elif added and authority is not None:
             classes = ", ".join(authority.issuer_classes)
             planned = ", planned: it issues nothing until it is activated" if authority.state == "planned" else ""
-            about = f"{authority.slug}{f' for {classes}' if classes else ''}{planned}"
+            offline = ", its key offline" if authority.kind == "issuing" and authority.key_id is None else ""
+            about = f"{authority.slug}{f' for {classes}' if classes else ''}{planned}{offline}"
             lines.append(f"Adds the {authority.kind} authority {about}")
         state: Json = {
             "authorities": sorted(self._catalogue.authorities),
@@ -92,6 +105,9 @@ class CeremonyImport:
         unit = Unit()
         if authority is not None and added:
             add_authority(unit, authority, actor=actor)
+        cross = self._cross(brought) if brought.kind is Ceremony.CROSS_CERTIFICATE else None
+        if cross is not None:
+            add_cross(unit, cross, actor=actor)
         unit.record(recorded(brought, actor, slug))
         await self._database.commit(unit.absorb(order.unit))
         await self._catalogue.refresh()
@@ -118,27 +134,39 @@ class CeremonyImport:
             raise TranscriptRefused(NOT_IMPORTED, "name the new authority with --slug: lower-case, digits and hyphens")
         certificate = certificate_of(brought, parent)
         base = await base_url(self._database)
+        key_id = None if parent is None else await self._key_id(brought.made, certificate)
         return Authority(
             slug=slug,
             name=str(certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)[0].value),
             kind="root" if parent is None else "issuing",
             parent=None if parent is None else parent.slug,
             certificate=brought.made,
-            key_id=None if parent is None else await self._key_id(brought.made),
+            key_id=key_id,
             # An issuer that nobody trusts yet must not take over by being the newest: somebody activates it.
-            state="active" if parent is None else "planned",
+            state="active" if key_id is None else "planned",
             trial=False,
             ca_issuers_url=f"{base}/ca/{slug}.cer",
-            ocsp_url=None if parent is None else f"{base}/ocsp/{slug}",
+            ocsp_url=None if key_id is None else f"{base}/ocsp/{slug}",
             crl_url=f"{base}/crl/{slug}.crl",
             created_at=self._clock.now(),
             issuer_classes=brought.result.issuer_classes,
         )
 
-    async def _key_id(self, certificate: bytes) -> str:
+    def _cross(self, brought: Brought) -> CrossCertificate | None:
+        """A second way up for an authority that is here; None if its subject is somebody else's."""
+        known = self._catalogue.authorities
+        made = x509.load_der_x509_certificate(brought.made)
+        if not any(one.x509.subject == made.subject for one in known.values()):
+            return None
+        return read_cross(brought.made, known, self._clock.now())
+
+    async def _key_id(self, made: bytes, certificate: x509.Certificate) -> str | None:
+        """The signer's key; None for one that is elsewhere and may be."""
         for key in [] if self._keys is None else await self._keys.list_keys():
-            if key.certificate == certificate:
+            if key.certificate == made:
                 return key.key_id
+        if certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.path_length != 0:
+            return None  # a policy authority: it certifies authorities, in ceremonies, and its key never comes here
         raise TranscriptRefused(NOT_IMPORTED, "no key of this signer is bound to the certificate")
 
 

@@ -28,6 +28,7 @@ from troth.web.acts.enforcement import StagedApproval, Unfreeze
 from troth.web.acts.feeds import FeedResume, FeedSecret
 from troth.web.acts.judged import ApproverAdd, ApproverNumber, ApproverRemove, KeyAttach, KeyGenerate
 from troth.web.acts.keys import BlockKey
+from troth.web.acts.recovery import RecoveryDecide
 from troth.web.acts.rollovers import CrossAdd, RolloverAct
 from troth.web.judging import JudgeSigner, SignerJudging
 
@@ -74,6 +75,7 @@ def approvals_of(
             for what in ("start", "advance", "attest", "back_out")
         },
         "authority.crls": CrlCut(database, catalogue),
+        "recovery.decide": RecoveryDecide(database, clock),
         "ceremony.import": CeremonyImport(database, clock, catalogue, keys),
         **(more or {}),
     }

@@ -9,7 +9,8 @@ from litestar.params import JSONBody
 from msgspec import Meta, Struct
 
 from troth.access.roles import Permission
-from troth.web.guard import asker, needs
+from troth.web.asking import ask
+from troth.web.guard import needs
 from troth.web.health import RecoveryView
 from troth.web.render import Req, services_of
 
@@ -31,7 +32,8 @@ async def recovery(request: Req) -> RecoveryView:
       status_code=200)  # fmt: skip
 async def decide(request: Req, data: JSONBody[DecideCommand]) -> RecoveryView:
     """Open the fence. `revoke-unknown`: OCSP says revoked of every unknown serial number of the interval."""
-    return await services_of(request).recovery.decide(asker(request), data.resume, data.reason)
+    await ask(request, "recovery.decide", {"resume": data.resume, "reason": data.reason})
+    return await services_of(request).recovery.state()
 
 
 HANDLERS = (recovery, decide)

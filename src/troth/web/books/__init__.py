@@ -113,7 +113,7 @@ def build(rooms: Rooms) -> AdminServices:
         anchors=Anchors(database, clock),
         health=HealthChecks(database, clock, authorities, rooms.interlock, approvals, rooms.backup, rooms.keys),
         inspections=Inspections(database, clock, rooms.catalogue),
-        recovery=Recovery(database, clock),
+        recovery=Recovery(database),
         live=Live(Stream(database, clock), LedgerStore(database), rooms.ending),
         owner_uid=rooms.owner_uid,
     )
