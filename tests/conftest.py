@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from hypothesis import HealthCheck, settings
+
+# The same examples on every run, and no clocks: a machine that is busy is no defect. `make fuzz` looks further.
+settings.register_profile("steady", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("steady")
+
 pytest_plugins = [
     "tests.support.clocks",
     "tests.support.databases",

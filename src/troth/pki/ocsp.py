@@ -110,13 +110,17 @@ def _cert_id(encoded: bytes) -> CertId:
     reader = der.Reader(encoded).enter(der.SEQUENCE)
     algorithm = reader.enter(der.SEQUENCE)
     oid = der.read_oid(algorithm.read(der.OID))
+    # The answer repeats these octets under our signature: what is no CertID to a strict reader goes no further.
     if not algorithm.empty:
-        algorithm.whole()
+        parameters = algorithm.whole()
+        if oid in _HASHES and parameters != der.NULL_VALUE:
+            raise der.DerError("a hash has no parameters (RFC 5754, 2)")
     algorithm.close()
     name_hash, key_hash = reader.read(der.OCTET_STRING), reader.read(der.OCTET_STRING)
     serial = reader.read(der.INTEGER)
     reader.close()
-    if not 1 <= len(serial) <= 21:
+    der.read_integer(serial)
+    if len(serial) > 21:
         raise der.DerError("serial number of more than 20 octets")
     return CertId(encoded, _HASHES.get(oid, ""), name_hash, key_hash, serial)
 

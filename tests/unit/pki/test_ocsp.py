@@ -225,6 +225,23 @@ def test_too_many_and_too_long_are_malformed() -> None:
             ocsp.parse_request(bad)
 
 
+@pytest.mark.parametrize("parameters", [b"\x05\x01\x00", b"\x02\x01\x01", b"\x05\x00\x05\x00"])
+def test_a_cert_id_that_a_strict_reader_would_refuse_in_the_answer_is_malformed(parameters: bytes) -> None:
+    cert_id = ocsp.parse_request(ocsp.build_request(SERIAL, ISSUER)).cert_ids[0]
+    fields = der.Reader(cert_id.encoded).enter(der.SEQUENCE)
+    sha256 = fields.enter(der.SEQUENCE).whole()
+    rest = [fields.whole() for _ in range(3)]
+
+    def request(algorithm: bytes, serial: bytes) -> bytes:
+        made = der.sequence(der.sequence(algorithm), *rest[:2], der.tlv(der.INTEGER, serial))
+        return der.sequence(der.sequence(der.sequence(der.sequence(made))))
+
+    assert ocsp.parse_request(request(sha256 + der.NULL_VALUE, SERIAL)).cert_ids[0].serial == SERIAL
+    for body in (request(sha256 + parameters, SERIAL), request(sha256, b"\x00\x01"), request(sha256, b"")):
+        with pytest.raises(OcspMalformed):
+            ocsp.parse_request(body)
+
+
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read_or_malformed(data: bytes) -> None:
     try:
