@@ -26,6 +26,8 @@ _ECDSA: dict[str, tuple[str, hashes.SHA256 | hashes.SHA384 | hashes.SHA512]] = {
     "secp384r1": ("1.2.840.10045.4.3.3", hashes.SHA384()),
     "secp521r1": ("1.2.840.10045.4.3.4", hashes.SHA512()),
 }
+#: Made once: a leaf costs little more than its signature.
+_SCHEMES = {curve: ec.ECDSA(digest) for curve, (_, digest) in _ECDSA.items()}
 _RSA_SHA256 = der.sequence(der.oid("1.2.840.113549.1.1.11"), der.NULL_VALUE)
 _ED25519 = der.sequence(der.oid("1.3.101.112"))
 
@@ -100,7 +102,7 @@ def verifies(key: PublicKey, signature: bytes, data: bytes) -> bool:
 def sign_with(key: PrivateKey, data: bytes) -> bytes:
     """Sign ``data`` with a key held in this process: OCSP responder keys only; authority keys live in the signer."""
     if isinstance(key, ec.EllipticCurvePrivateKey):
-        return key.sign(data, ec.ECDSA(_ECDSA[key.curve.name][1]))
+        return key.sign(data, _SCHEMES[key.curve.name])
     if isinstance(key, rsa.RSAPrivateKey):
         return key.sign(data, padding.PKCS1v15(), hashes.SHA256())
     return key.sign(data)

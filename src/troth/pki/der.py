@@ -37,7 +37,10 @@ class DerError(ValueError):
 
 def tlv(tag: int, content: bytes) -> bytes:
     """One element with the shortest definite length (X.690, 10.1)."""
-    return header(tag, len(content)) + content
+    size = len(content)
+    if size < 0x80:  # nearly every element: a call less for each
+        return bytes((tag, size)) + content
+    return header(tag, size) + content
 
 
 def header(tag: int, size: int) -> bytes:
