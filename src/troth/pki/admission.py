@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -24,6 +23,7 @@ from troth.pki.authorities import Authority
 from troth.pki.errors import AUTHORITY_CERTIFICATE, AUTHORITY_EXISTS, AUTHORITY_UNCHAINED, AuthorityRefused, KeyRefused
 from troth.pki.issuer_classes import IssuerClasses
 from troth.pki.keycheck import check_key
+from troth.pki.reading import value_of
 
 #: A chain that is longer than this is no chain that anybody builds.
 MAX_CHAIN = 8
@@ -35,7 +35,6 @@ _BROKEN = frozenset(
         SignatureAlgorithmOID.ECDSA_WITH_SHA1,
     }
 )
-_E = TypeVar("_E", bound=x509.ExtensionType)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +62,11 @@ def read_authority(certificate: bytes, now: datetime) -> x509.Certificate:
     """``certificate`` (DER), if it is an authority's and in force. Raises AuthorityRefused."""
     try:
         parsed = x509.load_der_x509_certificate(certificate)
-        constraints, usage = extension(parsed, x509.BasicConstraints), extension(parsed, x509.KeyUsage)
-        identifier = extension(parsed, x509.SubjectKeyIdentifier)
+        constraints, usage = (
+            value_of(parsed.extensions, x509.BasicConstraints),
+            value_of(parsed.extensions, x509.KeyUsage),
+        )
+        identifier = value_of(parsed.extensions, x509.SubjectKeyIdentifier)
         key = parsed.public_key()
         if not isinstance(key, algorithms.PublicKey):
             raise _refused("its key is of a kind that Troth does not know")
@@ -127,23 +129,15 @@ def admit(
         slug = f"{candidate.slug}-{'root' if parent is None else f'ca{place + 1}'}"
         if slug in here:
             raise AuthorityRefused(AUTHORITY_EXISTS, f"an authority is named {slug}")
-        above = _authority(slug, parsed, der, parent, (), None, base, now)
+        above = authority_from(slug, parsed, der, parent, (), None, base, now)
         here[slug] = above
         added.append(above)
     parent = _parent(subject, here.values())
-    made = _authority(
+    made = authority_from(
         candidate.slug, subject, candidate.certificate, parent, candidate.issuer_classes, candidate.key_id, base, now
     )
     _check_path(made, here)
     return (*added, made)
-
-
-def extension(certificate: x509.Certificate, kind: type[_E]) -> _E | None:
-    """An extension's value, or None."""
-    try:
-        return certificate.extensions.get_extension_for_class(kind).value
-    except x509.ExtensionNotFound:
-        return None
 
 
 def common_name(certificate: x509.Certificate) -> str:
@@ -152,7 +146,7 @@ def common_name(certificate: x509.Certificate) -> str:
     return str(found[0].value) if found else certificate.subject.rfc4514_string()
 
 
-def _authority(
+def authority_from(
     slug: str,
     parsed: x509.Certificate,
     der: bytes,
@@ -162,6 +156,13 @@ def _authority(
     base: str,
     now: datetime,
 ) -> Authority:
+    """An authority that was certified elsewhere. One whose key is here is ``planned``: an issuer that nobody trusts yet
+    must not take over by being the newest. One without (a root, a policy authority) signs nothing here.
+
+    Args:
+        parsed: of ``der``.
+        base: as for :func:`admit`.
+    """
     issuing = key_id is not None
     return Authority(
         slug=slug,
@@ -192,7 +193,7 @@ def _check_path(made: Authority, here: Mapping[str, Authority]) -> None:
     current, below = made, 0
     while current.parent is not None:
         parent = here[current.parent]
-        limit = extension(parent.x509, x509.BasicConstraints)
+        limit = value_of(parent.x509.extensions, x509.BasicConstraints)
         if limit is not None and limit.path_length is not None and limit.path_length < below:
             raise _refused(f"{parent.slug} allows {limit.path_length} authorities below it")
         if current.x509.not_valid_after_utc > parent.not_after:

@@ -65,7 +65,7 @@ def crl_findings(crl: bytes, expected: CrlExpected | None = None, *, pkilint_ent
         return [Finding("FATAL", "crl.unparsable", str(error))]
     if any(one.code == "crl.entry.shape" for one in found):
         return found
-    return found + _pkilint(_shortened(crl, pkilint_entries))
+    return found + pkilint_findings(_shortened(crl, pkilint_entries))
 
 
 def sample(runs: Sequence[bytes], entries: int) -> bytes:
@@ -273,7 +273,8 @@ def _linter() -> tuple[Any, Any]:
     return loader, validators
 
 
-def _pkilint(crl: bytes) -> list[Finding]:
+def pkilint_findings(crl: bytes) -> list[Finding]:
+    """What pkilint alone says of a DER CRL, of every entry."""
     loader, validators = _linter()
     try:
         document = loader.load_crl(crl, "crl")

@@ -13,11 +13,12 @@ from datetime import datetime
 from cryptography import x509
 
 from troth.audit.event import Event
-from troth.pki.admission import extension, issued_by, read_authority
+from troth.pki.admission import issued_by, read_authority
 from troth.pki.algorithms import PublicKey, spki_of
 from troth.pki.authorities import Authority, chain_of, find
 from troth.pki.cross_store import ADD_CROSS, CrossCertificate, CrossStore
 from troth.pki.errors import AUTHORITY_CERTIFICATE, AUTHORITY_EXISTS, AUTHORITY_UNCHAINED, AuthorityRefused
+from troth.pki.reading import value_of
 from troth.store.unit import Unit
 
 __all__ = ["CrossCertificate", "CrossStore", "add_cross", "chains_of", "preferred", "read_cross"]
@@ -39,15 +40,15 @@ def read_cross(certificate: bytes, known: Mapping[str, Authority], now: datetime
     issuer = next((one for one in known.values() if one.slug != subject.slug and issued_by(parsed, one.x509)), None)
     if issuer is None:
         raise AuthorityRefused(AUTHORITY_UNCHAINED, f"nobody known here has issued {parsed.issuer.rfc4514_string()}")
-    own = extension(subject.x509, x509.SubjectKeyIdentifier)
-    told = extension(parsed, x509.SubjectKeyIdentifier)
+    own = value_of(subject.x509.extensions, x509.SubjectKeyIdentifier)
+    told = value_of(parsed.extensions, x509.SubjectKeyIdentifier)
     if own is None or told is None or own.digest != told.digest:
         # Certificates below name the key by it (RFC 5280, 4.2.1.1): with another one no path is found.
         raise AuthorityRefused(AUTHORITY_CERTIFICATE, f"its subject key identifier is not that of {subject.slug}")
     # What it leads to: a root's issuing authorities, and it is one authority more on their way up itself.
     below = 1 if subject.kind == "root" else 0
     for one, allows in ((parsed, below), (issuer.x509, below + 1)):
-        limit = extension(one, x509.BasicConstraints)
+        limit = value_of(one.extensions, x509.BasicConstraints)
         if limit is not None and limit.path_length is not None and limit.path_length < allows:
             name = one.subject.rfc4514_string()
             raise AuthorityRefused(AUTHORITY_CERTIFICATE, f"{name} allows {limit.path_length} authorities below it")

@@ -24,12 +24,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from troth.kit.clock import Clock, to_seconds
 from troth.kit.ids import new_id
-from troth.pki.admission import common_name, extension, issued_by
+from troth.pki.admission import common_name, issued_by
 from troth.pki.authorities import Authority
 from troth.pki.crl_der import crl_entry
 from troth.pki.errors import IMPORT_REFUSED, CrlRefused
 from troth.pki.events import certificate_event
 from troth.pki.model import Status
+from troth.pki.reading import value_of
 from troth.pki.revocation import CERTIFICATE_HOLD
 from troth.pki.serial import SerialNumber
 from troth.pki.status_store import ADD_CAUSE
@@ -264,7 +265,7 @@ def _take(
 
 def _names(certificate: x509.Certificate) -> list[list[str]]:
     try:
-        found = extension(certificate, x509.SubjectAlternativeName)
+        found = value_of(certificate.extensions, x509.SubjectAlternativeName)
     except ValueError:
         return []
     return [[_KINDS[type(one)], str(one.value)] for one in found or () if type(one) in _KINDS]

@@ -17,10 +17,10 @@ from cryptography.x509.oid import AuthorityInformationAccessOID, NameOID
 from troth.pki import der
 from troth.pki.algorithms import PublicKey, algorithm_identifier, spki_of
 from troth.pki.ceremony.errors import PLAN_REFUSED, PlanRefused
-from troth.pki.ceremony.inputs import extension_of
 from troth.pki.ceremony.plan import CertificatePlan, NameConstraints, Subject, utc
 from troth.pki.errors import NameRefused
 from troth.pki.names import canonical_dns
+from troth.pki.reading import value_of
 from troth.pki.serial import SerialNumber
 from troth.pki.template import subject_key_identifier
 
@@ -97,7 +97,7 @@ def certificate_der(tbs: bytes, issuer_key: PublicKey, signature: bytes) -> byte
 
 def key_id_of(certificate: x509.Certificate) -> bytes | None:
     """A certificate's own subject key identifier."""
-    found = extension_of(certificate, x509.SubjectKeyIdentifier)
+    found = value_of(certificate.extensions, x509.SubjectKeyIdentifier)
     return None if found is None else found.digest
 
 

@@ -75,14 +75,6 @@ def public_key_of(certificate: x509.Certificate, name: str) -> PublicKey:
     return key
 
 
-def extension_of(certificate: x509.Certificate, kind: type[_T]) -> _T | None:
-    """An extension's value, or None."""
-    try:
-        return certificate.extensions.get_extension_for_class(kind).value  # type: ignore[type-var]
-    except x509.ExtensionNotFound:
-        return None
-
-
 def _certificate(content: bytes, name: str) -> x509.Certificate:
     pem = b"-----BEGIN" in content[:4096]
     load = x509.load_pem_x509_certificate if pem else x509.load_der_x509_certificate

@@ -13,13 +13,13 @@ from troth.pki import der
 from troth.pki.algorithms import PublicKey, algorithm_identifier, dummy_signature
 from troth.pki.ceremony.certificates import certificate_der, key_id_of
 from troth.pki.ceremony.errors import LINT, CeremonyFailed
-from troth.pki.ceremony.inputs import extension_of
+from troth.pki.crl_lint import pkilint_findings
 from troth.pki.errors import LintRefused
-from troth.pki.lint_full import lint_full
+from troth.pki.lint_full import STOPPING, lint_full
+from troth.pki.reading import value_of
 from troth.pki.signer.certificate_rules import TbsFields, read_tbs
 from troth.pki.signer.errors import SignerRefused
 
-_STOPPING = frozenset({"FATAL", "ERROR", "WARNING", "NOTICE"})
 _CRITICAL = (x509.BasicConstraints, x509.KeyUsage, x509.NameConstraints)
 
 
@@ -51,34 +51,8 @@ def lint_crl_tbs(tbs: bytes, issuer_key: PublicKey) -> None:
 
 
 def lint_crl(encoded: bytes) -> None:
-    """Lint a whole CRL with pkilint. Raises CeremonyFailed. Imported here: only a ceremony pays for it."""
-    from pkilint import loader, pkix
-    from pkilint.pkix import crl as rules
-    from pkilint.pkix import extension, name
-
-    validators = rules.create_pkix_crl_validator_container(
-        [
-            pkix.create_attribute_decoder(name.ATTRIBUTE_TYPE_MAPPINGS),
-            pkix.create_extension_decoder(extension.EXTENSION_MAPPINGS),
-        ],
-        [
-            rules.create_issuer_validator_container([]),
-            rules.create_validity_validator_container([]),
-            rules.create_extensions_validator_container([]),
-        ],
-    )
-    try:
-        document = loader.load_crl(encoded, "crl")
-    except ValueError as error:
-        raise CeremonyFailed(LINT, "the CRL cannot be parsed") from error
-    codes = sorted(
-        {
-            description.finding.code
-            for result in validators.validate(document.root)
-            for description in result.finding_descriptions
-            if str(description.finding.severity) in _STOPPING
-        }
-    )
+    """Lint a whole CRL with pkilint. Raises CeremonyFailed."""
+    codes = sorted({finding.code for finding in pkilint_findings(encoded) if finding.severity in STOPPING})
     if codes:
         raise CeremonyFailed(LINT, "; ".join(codes), findings=codes)
 
@@ -88,9 +62,9 @@ def _own_rules(
 ) -> list[str]:
     above = fields.subject if issuer is None else read_tbs(issuer.tbs_certificate_bytes).subject
     above_key = key_id_of(certificate if issuer is None else issuer)
-    authority = extension_of(certificate, x509.AuthorityKeyIdentifier)
-    usage = extension_of(certificate, x509.KeyUsage)
-    constraints = extension_of(certificate, x509.BasicConstraints)
+    authority = value_of(certificate.extensions, x509.AuthorityKeyIdentifier)
+    usage = value_of(certificate.extensions, x509.KeyUsage)
+    constraints = value_of(certificate.extensions, x509.BasicConstraints)
     critical = {type(one.value): one.critical for one in certificate.extensions}
     rules = {
         "own.issuer_name": fields.issuer == above,

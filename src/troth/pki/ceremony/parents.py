@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from troth.pki.ceremony.errors import PARENT, PlanRefused
-from troth.pki.ceremony.inputs import extension_of
+from troth.pki.reading import value_of
 
 _ANY_POLICY = "2.5.29.32.0"
 _Name: TypeAlias = x509.GeneralName
@@ -20,8 +20,8 @@ _Name: TypeAlias = x509.GeneralName
 
 def check_issuer(issuer: x509.Certificate, *, signs_crls: bool = False) -> None:
     """Raise PlanRefused unless ``issuer`` is an authority's certificate that may sign such a thing."""
-    constraints = extension_of(issuer, x509.BasicConstraints)
-    usage = extension_of(issuer, x509.KeyUsage)
+    constraints = value_of(issuer.extensions, x509.BasicConstraints)
+    usage = value_of(issuer.extensions, x509.KeyUsage)
     if constraints is None or not constraints.ca:
         raise _refused("the issuer's certificate is not an authority's")
     if usage is None or not (usage.crl_sign if signs_crls else usage.key_cert_sign):
@@ -49,7 +49,7 @@ def check_below(issuer: x509.Certificate, child: x509.Certificate) -> None:
 
 
 def _path_length(issuer: x509.Certificate, child: x509.Certificate) -> None:
-    above, below = extension_of(issuer, x509.BasicConstraints), extension_of(child, x509.BasicConstraints)
+    above, below = value_of(issuer.extensions, x509.BasicConstraints), value_of(child.extensions, x509.BasicConstraints)
     if above is None or above.path_length is None:
         return
     if above.path_length == 0:
@@ -59,7 +59,10 @@ def _path_length(issuer: x509.Certificate, child: x509.Certificate) -> None:
 
 
 def _policies(issuer: x509.Certificate, child: x509.Certificate) -> None:
-    above, below = extension_of(issuer, x509.CertificatePolicies), extension_of(child, x509.CertificatePolicies)
+    above, below = (
+        value_of(issuer.extensions, x509.CertificatePolicies),
+        value_of(child.extensions, x509.CertificatePolicies),
+    )
     if above is None or below is None:
         return
     known = {policy.policy_identifier.dotted_string for policy in above}
@@ -69,7 +72,7 @@ def _policies(issuer: x509.Certificate, child: x509.Certificate) -> None:
 
 
 def _usages(issuer: x509.Certificate, child: x509.Certificate) -> None:
-    above, below = extension_of(issuer, x509.ExtendedKeyUsage), extension_of(child, x509.ExtendedKeyUsage)
+    above, below = value_of(issuer.extensions, x509.ExtendedKeyUsage), value_of(child.extensions, x509.ExtendedKeyUsage)
     if above is None or ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE in above:
         return
     if below is None or set(below) - set(above):
@@ -77,7 +80,7 @@ def _usages(issuer: x509.Certificate, child: x509.Certificate) -> None:
 
 
 def _names(issuer: x509.Certificate, child: x509.Certificate) -> None:
-    above, below = extension_of(issuer, x509.NameConstraints), extension_of(child, x509.NameConstraints)
+    above, below = value_of(issuer.extensions, x509.NameConstraints), value_of(child.extensions, x509.NameConstraints)
     if above is None or below is None:
         return  # without constraints of its own it has its issuer's: path validation carries them down
     permitted = above.permitted_subtrees or []

@@ -20,10 +20,10 @@ from troth.audit.event import Event
 from troth.pki import algorithms
 from troth.pki.authorities import Authority
 from troth.pki.ceremony.errors import DRY_RUN, NOT_IMPORTED, TRANSCRIPT, TranscriptRefused
-from troth.pki.ceremony.inputs import extension_of
 from troth.pki.ceremony.plan import Ceremony
 from troth.pki.ceremony.results import RESULT_FILE, Result
 from troth.pki.ceremony.transcript import Proved, prove
+from troth.pki.reading import value_of
 
 #: What a ceremony makes → the file with it; the others are recorded alone.
 MADE: Mapping[str, str] = {
@@ -91,7 +91,7 @@ def certificate_of(brought: Brought, issuer: Authority | None) -> x509.Certifica
         algorithms.verify(key, found.signature, found.tbs_certificate_bytes)
     except (ValueError, InvalidSignature) as error:
         raise TranscriptRefused(NOT_IMPORTED, "it is not of its issuer") from error
-    constraints = extension_of(found, x509.BasicConstraints)
+    constraints = value_of(found.extensions, x509.BasicConstraints)
     if constraints is None or not constraints.ca:
         raise TranscriptRefused(NOT_IMPORTED, "it is no authority's certificate")
     return found

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from troth.pki.keys.algorithm import MLDSA, KeyAlgorithm
-from troth.pki.keys.backend import Made
+from troth.pki.keys.backend import Made, expect
 from troth.pki.keys.errors import (
     CUSTODIAN_ANSWER,
     CUSTODIAN_BUSY,
@@ -105,7 +105,7 @@ class AwsKms:
         if state.get("KeyState") != "Enabled":
             raise KeyUnavailable(KEY_GONE, f"{handle['arn']} is {state.get('KeyState')}")
         answer = self._ask("get_public_key", KeyId=handle["arn"])
-        _expect(_same(answer, handle), "KMS answered about another key")
+        expect(_same(answer, handle), "KMS answered about another key")
         return bytes(answer["PublicKey"])
 
     def sign(self, handle: Mapping[str, str], algorithm: KeyAlgorithm, content: bytes, *, digested: bool) -> bytes:
@@ -117,8 +117,8 @@ class AwsKms:
         answer = self._ask(
             "sign", KeyId=handle["arn"], Message=content, MessageType=kind, SigningAlgorithm=wanted
         )  # fmt: skip
-        _expect(_same(answer, handle), "KMS signed with another key")
-        _expect(answer.get("SigningAlgorithm") == wanted, "KMS signed with another algorithm")
+        expect(_same(answer, handle), "KMS signed with another key")
+        expect(answer.get("SigningAlgorithm") == wanted, "KMS signed with another algorithm")
         return bytes(answer["Signature"])
 
     def close(self) -> None:
@@ -180,11 +180,6 @@ def _same(answer: Mapping[str, Any], handle: Mapping[str, str]) -> bool:
     """Whether the answer is about the key of ``handle``, which KMS names by its ARN or by the last part of it."""
     told = str(answer.get("KeyId"))
     return told in (handle["arn"], handle["arn"].rpartition("/")[2])
-
-
-def _expect(holds: bool, otherwise: str) -> None:
-    if not holds:
-        raise KeyUnavailable(CUSTODIAN_ANSWER, otherwise)
 
 
 def _trouble(response: Mapping[str, Any]) -> KeyUnavailable:

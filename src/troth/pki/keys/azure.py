@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from troth.pki.algorithms import spki_of
 from troth.pki.keys.algorithm import KeyAlgorithm
-from troth.pki.keys.backend import Made
+from troth.pki.keys.backend import Made, expect
 from troth.pki.keys.errors import (
     CUSTODIAN_ANSWER,
     CUSTODIAN_BUSY,
@@ -109,7 +109,7 @@ class AzureVault:
         found = self._ask(lambda client: client.get_key(handle["name"], handle["version"]))
         if not found.properties.enabled:
             raise KeyUnavailable(KEY_GONE, f"{handle['name']} is disabled")
-        _expect(found.properties.version == handle["version"], "Key Vault answered about another version")
+        expect(found.properties.version == handle["version"], "Key Vault answered about another version")
         return _spki(found)
 
     def sign(self, handle: Mapping[str, str], algorithm: KeyAlgorithm, content: bytes, *, digested: bool) -> bytes:
@@ -128,13 +128,13 @@ class AzureVault:
 
         answer = self._ask(act)
         told = str(answer.key_id or "")
-        _expect(told.endswith(f"/keys/{handle['name']}/{handle['version']}"), "Key Vault signed with another key")
+        expect(told.endswith(f"/keys/{handle['name']}/{handle['version']}"), "Key Vault signed with another key")
         signature = bytes(answer.signature)
         if algorithm not in (KeyAlgorithm.P256, KeyAlgorithm.P384):
             return signature
         # r ‖ s, each of the curve's length (RFC 7518, 3.4).
         half = 32 if algorithm is KeyAlgorithm.P256 else 48
-        _expect(len(signature) == 2 * half, "Key Vault made an ECDSA signature of the wrong length")
+        expect(len(signature) == 2 * half, "Key Vault made an ECDSA signature of the wrong length")
         return encode_dss_signature(int.from_bytes(signature[:half], "big"), int.from_bytes(signature[half:], "big"))
 
     def close(self) -> None:
@@ -201,11 +201,6 @@ def _spki(found: Any) -> bytes:
         return spki_of(numbers.public_key())
     except (ValueError, TypeError, KeyError) as error:
         raise KeyUnavailable(CUSTODIAN_ANSWER, "Key Vault shows a public key that cannot be read") from error
-
-
-def _expect(holds: bool, otherwise: str) -> None:
-    if not holds:
-        raise KeyUnavailable(CUSTODIAN_ANSWER, otherwise)
 
 
 def _trouble(error: Exception, timeout: float) -> KeyUnavailable | None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from troth.pki.keys.algorithm import KeyAlgorithm
+from troth.pki.keys.errors import CUSTODIAN_ANSWER, KeyUnavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,3 +80,9 @@ class Adopting(Protocol):
     def find(self, label: str) -> Made:
         """The one key of that label, as it is held there. Raises KeyUnavailable."""
         ...
+
+
+def expect(holds: bool, otherwise: str) -> None:
+    """Raise KeyUnavailable, saying ``otherwise``, for an answer that is not to what was asked."""
+    if not holds:
+        raise KeyUnavailable(CUSTODIAN_ANSWER, otherwise)

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from troth.pki.algorithms import MldsaPublicKey, PublicKey, spki_of
 from troth.pki.keys.algorithm import MLDSA, KeyAlgorithm
-from troth.pki.keys.backend import Made
+from troth.pki.keys.backend import Made, expect
 from troth.pki.keys.crc import crc32c
 from troth.pki.keys.errors import (
     CUSTODIAN_ANSWER,
@@ -128,8 +128,8 @@ class GoogleKms:
         if algorithm in _PQ:
             request["public_key_format"] = "NIST_PQC"
         answer = self._ask("get_public_key", request)
-        _expect(answer.name == name, "Google KMS answered about another key")
-        _expect(answer.algorithm.name == algorithm, f"the key is of {answer.algorithm.name}, not {algorithm}")
+        expect(answer.name == name, "Google KMS answered about another key")
+        expect(answer.algorithm.name == algorithm, f"the key is of {answer.algorithm.name}, not {algorithm}")
         try:
             if algorithm in _PQ:
                 content = bytes(answer.public_key.data)
@@ -150,8 +150,8 @@ class GoogleKms:
             "asymmetric_sign",
             {"name": handle["version"], "digest": {field: content}, "digest_crc32c": crc32c(content)},
         )
-        _expect(answer.name == handle["version"], "Google KMS signed with another key")
-        _expect(bool(answer.verified_digest_crc32c), "the digest did not reach Google KMS whole")
+        expect(answer.name == handle["version"], "Google KMS signed with another key")
+        expect(bool(answer.verified_digest_crc32c), "the digest did not reach Google KMS whole")
         signature = bytes(answer.signature)
         _checked(signature, answer.signature_crc32c)
         return signature
@@ -208,15 +208,10 @@ class GoogleKms:
             raise trouble from error
 
 
-def _expect(holds: bool, otherwise: str) -> None:
-    if not holds:
-        raise KeyUnavailable(CUSTODIAN_ANSWER, otherwise)
-
-
 def _checked(content: bytes, checksum: Any) -> None:
     """Raise KeyUnavailable unless ``checksum`` (an integer, or a message that wraps one) is the content's CRC32C."""
     value = getattr(checksum, "value", checksum)
-    _expect(value is not None and int(value) == crc32c(content), "the answer did not arrive whole (CRC32C)")
+    expect(value is not None and int(value) == crc32c(content), "the answer did not arrive whole (CRC32C)")
 
 
 def _trouble(error: Exception, timeout: float) -> KeyUnavailable | None:

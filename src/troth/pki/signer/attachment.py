@@ -10,7 +10,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
 from troth.pki.issuer_classes import issuer_classes
 from troth.pki.keys.model import IssuingLimits
-from troth.pki.signer.certificate_rules import extension_value, read_tbs, value_of
+from troth.pki.reading import value_of
+from troth.pki.signer.certificate_rules import extension_value, read_tbs
 from troth.pki.signer.class_rules import bounds_of
 from troth.pki.signer.errors import AUTHORITY_CERTIFICATE, SignerRefused
 from troth.pki.signer.name_constraints import read_constraints

@@ -296,14 +296,6 @@ def _check_extension_set(values: _Values, ca: bool, *, responder: bool) -> None:
         raise SignerRefused(LIMIT_EXTENSION, "ocsp-nocheck belongs in a responder's certificate")
 
 
-def value_of(extensions: x509.Extensions, kind: type[_T]) -> _T | None:
-    """The extension's value, or None."""
-    try:
-        return extensions.get_extension_for_class(kind).value
-    except x509.ExtensionNotFound:
-        return None
-
-
 def extension_value(tbs: bytes, oid: x509.ObjectIdentifier) -> bytes | None:
     """The octets of an extension's value in a TBSCertificate as they stand, or None. Raises SignerRefused."""
     wanted = der.oid(oid.dotted_string)

@@ -23,7 +23,8 @@ from troth.pki.crl_der import CrlFrame, split_tbs
 from troth.pki.keys.algorithm import KeyAlgorithm
 from troth.pki.keys.files import write_private
 from troth.pki.keys.model import IssuingLimits
-from troth.pki.signer.certificate_rules import MAX_AHEAD, value_of
+from troth.pki.reading import value_of
+from troth.pki.signer.certificate_rules import MAX_AHEAD
 from troth.pki.signer.errors import (
     CRL_NUMBER,
     LIMIT_ALGORITHM,

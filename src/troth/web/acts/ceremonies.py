@@ -21,6 +21,7 @@ from troth.access.model import Principal
 from troth.access.roles import Permission
 from troth.kit.canonical import Json
 from troth.kit.clock import Clock
+from troth.pki.admission import authority_from
 from troth.pki.authorities import Authority
 from troth.pki.authority_store import AuthorityStore
 from troth.pki.catalogue import Catalogue, add_authority
@@ -135,21 +136,8 @@ class CeremonyImport:
         certificate = certificate_of(brought, parent)
         base = await base_url(self._database)
         key_id = None if parent is None else await self._key_id(brought.made, certificate)
-        return Authority(
-            slug=slug,
-            name=str(certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)[0].value),
-            kind="root" if parent is None else "issuing",
-            parent=None if parent is None else parent.slug,
-            certificate=brought.made,
-            key_id=key_id,
-            # An issuer that nobody trusts yet must not take over by being the newest: somebody activates it.
-            state="active" if key_id is None else "planned",
-            trial=False,
-            ca_issuers_url=f"{base}/ca/{slug}.cer",
-            ocsp_url=None if key_id is None else f"{base}/ocsp/{slug}",
-            crl_url=f"{base}/crl/{slug}.crl",
-            created_at=self._clock.now(),
-            issuer_classes=brought.result.issuer_classes,
+        return authority_from(
+            slug, certificate, brought.made, parent, brought.result.issuer_classes, key_id, base, self._clock.now()
         )
 
     def _cross(self, brought: Brought) -> CrossCertificate | None:
