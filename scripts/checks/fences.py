@@ -19,7 +19,7 @@ FENCES: dict[str, frozenset[str]] = {
     "urllib3": frozenset({"kit/http.py"}),
     "aiohttp": frozenset({"kit/http.py"}),
     # Tokens and key services: each behind its custodian, in the signer alone. Their SDKs bring HTTP of their own.
-    "pkcs11": frozenset({"pki/keys/pkcs11_library.py", "pki/keys/pkcs11_token.py"}),
+    "pkcs11": frozenset({"pki/keys/pkcs11_library.py", "pki/keys/pkcs11_token.py", "agent/keys/pkcs11.py"}),
     "boto3": frozenset(),
     "botocore": frozenset({"pki/keys/aws.py"}),
     "google": frozenset({"pki/keys/gcp.py"}),

@@ -1,0 +1,129 @@
+"""Files that are there whole or not at all.
+
+A file is written beside its place, given its owner and mode, synced and renamed; then its directory is synced. A crash
+or a full disk at any step leaves the old one. What a cut-short write left beside is taken away by the next one.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from troth.agent.errors import DISK, AgentError
+
+#: Nothing the agent reads back is longer; what is longer was not written by it.
+MAX_READ = 4 * 1024 * 1024
+
+
+def write(path: Path, data: bytes, *, mode: int = 0o600, uid: int = -1, gid: int = -1) -> None:
+    """Put ``data`` at ``path``, durably, in one step; ``-1`` leaves owner or group as they come. Raises AgentError."""
+    beside = _beside(path)
+    with _told(path):
+        beside.unlink(missing_ok=True)
+        # O_EXCL and O_NOFOLLOW: in a directory that others may write, nobody chooses where these bytes go.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(beside, flags, 0o600)
+        try:
+            try:
+                _write_all(descriptor, data)
+                if (uid, gid) != (-1, -1):
+                    os.fchown(descriptor, uid, gid)
+                os.fchmod(descriptor, mode)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            beside.rename(path)
+        except OSError:
+            beside.unlink(missing_ok=True)
+            raise
+        sync_directory(path.parent)
+
+
+def point(link: Path, target: str) -> None:
+    """Make the symbolic link ``link`` lead to ``target``, durably, in one step. Raises AgentError."""
+    beside = _beside(link)
+    with _told(link):
+        beside.unlink(missing_ok=True)
+        try:
+            beside.symlink_to(target)
+            beside.rename(link)
+        except OSError:
+            beside.unlink(missing_ok=True)
+            raise
+        sync_directory(link.parent)
+
+
+def make_directory(path: Path, mode: int = 0o700) -> None:
+    """Have the directory ``path``, with its parents; ``mode`` is of a directory that is new. Raises AgentError."""
+    with _told(path):
+        if path.is_dir():
+            return
+        make_directory(path.parent, mode)
+        try:
+            path.mkdir(mode=mode)
+        except FileExistsError:
+            if not path.is_dir():
+                raise
+        else:
+            path.chmod(mode)  # whatever the umask said
+            sync_directory(path.parent)
+
+
+def read(path: Path) -> bytes | None:
+    """What is at ``path``; None if nothing is. Raises AgentError for what is no file, or too long."""
+    with _told(path):
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except FileNotFoundError:
+            return None
+        with os.fdopen(descriptor, "rb") as opened:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise AgentError(DISK, f"{path} is no file")
+            data = opened.read(MAX_READ + 1)
+    if len(data) > MAX_READ:
+        raise AgentError(DISK, f"{path} has more than {MAX_READ} octets")
+    return data
+
+
+def read_link(path: Path) -> str | None:
+    """Where the symbolic link ``path`` leads; None if nothing is there or it is no link."""
+    try:
+        return os.readlink(path)
+    except OSError:
+        return None
+
+
+def remove(path: Path) -> None:
+    """Have no file ``path``. Raises AgentError."""
+    with _told(path):
+        path.unlink(missing_ok=True)
+
+
+def sync_directory(path: Path) -> None:
+    """What was renamed, made or removed in ``path`` stays so after a power cut."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.troth-new")
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise AgentError(DISK, f"{path}: {error.strerror or error}", errno=error.errno or 0) from error
