@@ -152,9 +152,9 @@ class Trust:
 @pytest.fixture
 async def trust(mint: Mint) -> Trust:
     """Desk, orders and feeds on a fresh database with a working mint; no feed and no subject yet."""
+    from troth.kit.sealing import SecretBox
     from troth.trust.enforce import Enforcer
     from troth.trust.feed_desk import FeedDesk
-    from troth.trust.feeds import SecretBox
     from troth.trust.orders import Orders
     from troth.trust.signal_desk import SignalDesk
 
@@ -167,5 +167,5 @@ async def trust(mint: Mint) -> Trust:
         enforcer,
         SignalDesk(database, clock, enforcer),
         Orders(database, clock, enforcer),
-        FeedDesk(database, clock, SecretBox(b"k" * 32)),
+        FeedDesk(database, clock, SecretBox(b"k" * 32, purpose="feed")),
     )

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from troth.assembly.context import RoleContext
+from troth.kit.sealing import SecretBox
 from troth.store.pool import Database
 from troth.trust.caps import Cap
 from troth.trust.enforce import Enforcer
 from troth.trust.feed_desk import FeedDesk
-from troth.trust.feeds import SecretBox
 from troth.trust.orders import Orders
 from troth.trust.policy_service import PolicyService
 from troth.trust.signal_desk import SignalDesk
@@ -32,7 +32,7 @@ def trust_of(context: RoleContext, database: Database) -> Trust:
     settings, clock = context.config.trust, context.clock
     enforcer = Enforcer()
     cap = Cap(settings.cap_percent, settings.cap_subjects, timedelta(seconds=settings.cap_window_seconds))
-    box = SecretBox.at(context.layout.secrets / "feeds.secret")
+    box = SecretBox.at(context.layout.secrets / "feeds.secret", purpose="feed")
     return Trust(
         enforcer=enforcer,
         feeds=FeedDesk(database, clock, box, default_cap=cap),

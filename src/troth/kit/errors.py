@@ -77,3 +77,9 @@ INTERNAL = reason(
     fix="Look up the correlation id in the log; the entry there has the detail.",
     status=500,
 )
+SEAL_BROKEN = reason(
+    "seal.broken",
+    "a sealed secret does not open",
+    fix="The key files in `secrets/` and the database belong together: restore both from one backup.",
+    status=500,
+)

@@ -16,12 +16,13 @@ import msgspec
 from troth.audit.event import Event
 from troth.kit.canonical import Json
 from troth.kit.clock import Clock
+from troth.kit.sealing import SecretBox
 from troth.store.pool import Database
 from troth.store.unit import Reader, Unit
 from troth.trust import feed_store
 from troth.trust.caps import Cap
 from troth.trust.feed_store import LOCK_FEED, Sealed
-from troth.trust.feeds import Feed, FeedDefinition, SecretBox, in_force, is_feed_name, new_webhook_secret, shown
+from troth.trust.feeds import Feed, FeedDefinition, in_force, is_feed_name, new_webhook_secret, shown
 from troth.trust.signal_errors import FEED_UNKNOWN, FeedUnknown
 
 #: How long the former secret stays good when the secret is changed.

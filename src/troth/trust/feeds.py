@@ -7,19 +7,15 @@ shown once, and kept sealed: an HMAC needs the secret itself, so a hash would no
 from __future__ import annotations
 
 import base64
-import os
 import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
 import yaml
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from troth.trust.caps import Cap
 from troth.trust.model import Kind, Subject
@@ -191,46 +187,3 @@ def new_webhook_secret() -> bytes:
 def shown(secret: bytes) -> str:
     """A webhook secret as its sender is given it: ``whsec_`` and base64."""
     return SECRET_PREFIX + base64.b64encode(secret).decode()
-
-
-class SecretBox:
-    """Seals webhook secrets with AES-256-GCM; the feed's name is bound in, so that rows cannot be swapped."""
-
-    def __init__(self, key: bytes) -> None:
-        self._aead = AESGCM(key)
-
-    @classmethod
-    def at(cls, path: Path) -> SecretBox:
-        """The box whose 32-byte key is kept at ``path`` (0600); the key is made on first use."""
-        if not path.exists():
-            draft = path.with_name(f".{path.name}.{os.getpid()}")
-            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as file:
-                file.write(secrets.token_bytes(32))
-                file.flush()
-                os.fsync(file.fileno())
-            try:
-                # Unlike a rename, a link never replaces the key that another process has just made.
-                os.link(draft, path)
-            except FileExistsError:
-                pass
-            finally:
-                draft.unlink()
-        return cls(path.read_bytes())
-
-    def seal(self, feed: str, secret: bytes) -> bytes:
-        """``secret`` sealed for ``feed``: 12 bytes of nonce, ciphertext, tag."""
-        nonce = secrets.token_bytes(12)
-        return nonce + self._aead.encrypt(nonce, secret, _bound(feed))
-
-    def open(self, feed: str, sealed: bytes) -> bytes:
-        """The secret. Raises FeedInvalid if the key is another one or the row was changed."""
-        try:
-            return self._aead.decrypt(sealed[:12], sealed[12:], _bound(feed))
-        except (InvalidTag, ValueError) as error:
-            raise FeedInvalid(
-                FEED_INVALID, f"the secret of feed {feed!r} does not open with this installation's key", feed=feed
-            ) from error
-
-
-def _bound(feed: str) -> bytes:
-    return b"troth feed secret\0" + feed.encode()

@@ -30,6 +30,7 @@ from troth.audit.verify import verify_export
 from troth.client.errors import JoseError
 from troth.client.jose import VerifyingKey, b64url_decode
 from troth.connect.webhook import body as webhook
+from troth.enroll.acme.binding import read_binding
 from troth.enroll.acme.flattened import Flattened
 from troth.enroll.acme.identifiers import read_identifiers
 from troth.kit.errors import TrothError
@@ -167,6 +168,10 @@ PARSERS: dict[str, tuple[Callable[[bytes], object], Refusals, Callable[[], list[
         lambda: [b'{"kty":"EC","crv":"P-256","x":"AQ","y":"AQ"}', b'{"kty":"RSA","n":"AQAB","e":"AQAB"}'],
     ),
     "jws": (Flattened.parse, (TrothError,), lambda: [b'{"protected":"e30","payload":"","signature":"AA"}']),
+    "account binding": (
+        from_json(lambda one: read_binding(one, url="https://a", key=_account_key())), (TrothError,),
+        lambda: [b'{"protected":"e30","payload":"e30","signature":"AA"}'],
+    ),
     "identifiers": (
         from_json(read_identifiers), (TrothError,), lambda: [b'[{"type":"dns","value":"a.example"}]'],
     ),
@@ -200,6 +205,11 @@ def ocsp_request() -> bytes:
     """A request for one certificate."""
     certificate = golden_lint.certificate(base=golden_lint.CA, subject=golden_lint.name(cn="Golden CA"))
     return ocsp.build_request(b"\x01" * 16, x509.load_der_x509_certificate(certificate), nonce=b"n" * 16)
+
+
+@lru_cache(maxsize=1)
+def _account_key() -> VerifyingKey:
+    return VerifyingKey.from_public_key(ec.derive_private_key(golden_lint._SECRET, ec.SECP256R1()).public_key())
 
 
 def mutated(seed: bytes, changes: int, number: int) -> bytes:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import stat
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
 from tests.support.clocks import START
 from troth.kit.ids import new_id
 from troth.trust.caps import Cap
-from troth.trust.feeds import FeedDefinition, SecretBox, in_force, parse_feeds, shown
+from troth.trust.feeds import FeedDefinition, in_force, parse_feeds, shown
 from troth.trust.model import Kind, Subject
 from troth.trust.signal_errors import FeedInvalid, SignalError
 from troth.trust.signals import KINDS, Effect, Whom, signal
@@ -75,26 +73,6 @@ def test_the_cap_is_the_greater_of_the_two() -> None:
     assert Cap().allowed(499) == 10
     assert Cap().allowed(10_000) == 200
     assert Cap(percent=0, subjects=0).allowed(10_000) == 0
-
-
-def test_a_sealed_secret_opens_for_its_own_feed_and_key_only() -> None:
-    box = SecretBox(b"k" * 32)
-    sealed = box.seal("edr", b"s" * 32)
-    assert box.open("edr", sealed) == b"s" * 32
-    assert b"s" * 8 not in sealed
-    for other, feed, data in [
-        (box, "mdm", sealed), (SecretBox(b"x" * 32), "edr", sealed), (box, "edr", sealed[:-1]), (box, "edr", b""),
-    ]:  # fmt: skip
-        with pytest.raises(FeedInvalid):
-            other.open(feed, data)
-
-
-def test_the_boxs_key_is_made_once_and_readable_by_its_owner_alone(tmp_path: Path) -> None:
-    path = tmp_path / "feeds.secret"
-    sealed = SecretBox.at(path).seal("edr", b"s")
-    assert SecretBox.at(path).open("edr", sealed) == b"s"
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert [one.name for one in tmp_path.iterdir()] == ["feeds.secret"]
 
 
 def test_a_secret_is_shown_as_standard_webhooks_says() -> None:
