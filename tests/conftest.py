@@ -16,6 +16,7 @@ pytest_plugins = [
     "tests.support.mint",
     "tests.support.programs",
     "tests.support.webroot",
+    "tests.support.workloads",
     "tests.support.signals",
     "tests.support.running",
     "tests.support.dashboard",

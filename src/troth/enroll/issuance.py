@@ -29,10 +29,11 @@ from troth.pki.profile import KeyAssurance
 from troth.pki.rendering import Rendered, render
 from troth.store.pool import Database
 from troth.store.unit import Unit
-from troth.trust.decide import Given, Judge, Question, Verdict
+from troth.trust.decide import Given, Judge, Question, Verdict, subject_key
 from troth.trust.enforce import QUARANTINE_PROFILES
-from troth.trust.errors import Retryable
+from troth.trust.errors import STANDING_CHANGED, Retryable, StandingChanged
 from troth.trust.model import Moment, Outcome, Subject
+from troth.trust.store import STANDING_UNCHANGED
 from troth.trust.subjects import Subjects
 
 #: How often a decision is made anew because a subject's standing moved under it.
@@ -53,6 +54,8 @@ class Ask:
         origin: the door, remembered with a workload that is made for a name.
         refs: further references for the decision's ledger event: ``order:<id>``.
         subject: the subject, where the door knows it; else it is found by the names.
+        carrier: who asks for the subject and stands behind it: the node that a workload runs on. The certificate is
+            bound to its standing too, which must not change meanwhile.
         actor: who asks, for the ledger: ``acme:<account id>``, ``admin:alice``.
         lifetime: the longest wanted; None leaves it to profile and decision.
         not_after: the exact end wanted; profile and decision may only shorten it.
@@ -69,6 +72,7 @@ class Ask:
     origin: str = "acme"
     refs: tuple[str, ...] = ()
     subject: Subject | None = None
+    carrier: Subject | None = None
     common_name: str | None = None
     lifetime: timedelta | None = None
     not_after: datetime | None = None
@@ -111,7 +115,7 @@ class Issuance:
                 rendered = await self._rendered(ask, question, verdict)
                 return await self._gate.issue(
                     self._request(ask, verdict, rendered),
-                    with_reserve=verdict.bind(with_reserve(), actor=ask.actor, refs=ask.refs),
+                    with_reserve=verdict.bind(_carried(ask, with_reserve()), actor=ask.actor, refs=ask.refs),
                     with_store=with_store,
                 )
             except Retryable:
@@ -181,6 +185,8 @@ class Issuance:
     def _request(self, ask: Ask, verdict: Verdict, rendered: Rendered) -> IssuanceRequest:
         lifetimes = [limit for limit in (ask.lifetime, verdict.obligations.lifetime) if limit is not None]
         bindings = [Binding(subject_id, role) for subject_id, role in verdict.bindings]
+        if ask.carrier is not None:
+            bindings.append(Binding(ask.carrier.id, "carrier"))
         return IssuanceRequest(
             request_id=ask.request_id,
             # The profile that was decided on, not the one asked for: it may belong to another class.
@@ -206,6 +212,17 @@ def permits(verdict: Verdict) -> bool:
     if verdict.outcome is not Outcome.QUARANTINE:
         return verdict.permits
     return verdict.profile in QUARANTINE_PROFILES
+
+
+def _carried(ask: Ask, unit: Unit) -> Unit:
+    """``unit`` with a guard on the carrier's standing, which is what it was when the door looked at it."""
+    carrier = ask.carrier
+    if carrier is None:
+        return unit
+    changed = StandingChanged(STANDING_CHANGED, f"the standing of {carrier.name} changed meanwhile")
+    return unit.guard(
+        STANDING_UNCHANGED, carrier.id, carrier.standing_version, refuse=changed, key=subject_key(carrier)
+    )
 
 
 def operator_request_id() -> str:

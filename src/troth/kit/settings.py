@@ -216,6 +216,20 @@ class AcmeSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     website_url: Annotated[str, Meta(description="Page about this server, shown in the directory.")] = ""
 
 
+class WorkloadSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What agents may ask with their own certificates: SVIDs for workloads (SPIFFE), and to hand in reports."""
+
+    agent_profiles: Annotated[
+        tuple[str, ...], Meta(description="Profiles whose certificates are an agent's. Never one that workloads hold.")
+    ] = ("device-identity", "client-device", "mutual-tls")
+    svid_seconds: Annotated[
+        int, Meta(ge=120, le=86_400, description="No SVID that an agent asks for is longer.", extra={"unit": "seconds"})
+    ] = 900
+    requests_per_minute: Annotated[
+        int, Meta(ge=1, le=100_000, description="What each agent may ask in a minute, of each web process.")
+    ] = 120
+
+
 class OcspSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """OCSP answers (RFC 6960)."""
 
@@ -348,6 +362,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     processes: ProcessSettings = field(default_factory=ProcessSettings)
     signer: SignerSettings = field(default_factory=SignerSettings)
     acme: AcmeSettings = field(default_factory=AcmeSettings)
+    workload: WorkloadSettings = field(default_factory=WorkloadSettings)
     ocsp: OcspSettings = field(default_factory=OcspSettings)
     crl: CrlSettings = field(default_factory=CrlSettings)
     trust: TrustSettings = field(default_factory=TrustSettings)

@@ -19,7 +19,7 @@ Status: TypeAlias = Literal["good", "held", "revoked"]
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """One subject that a certificate speaks for. ``role`` is ``subject`` or ``owner``."""
+    """One subject that a certificate speaks for. ``role`` is ``subject``, ``owner`` or ``carrier``."""
 
     subject_id: UUID
     role: str = "subject"

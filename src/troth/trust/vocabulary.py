@@ -75,6 +75,12 @@ VOCABULARY: Mapping[str, Attribute] = {
         key_assurance=(Type.STRING, "where the key lives: attested, mdm-asserted (its manager says so) or unproven"),
         hardware_serial=(Type.STRING, "serial number of the hardware that attested, in hexadecimal"),
         permanent_identifier=(Type.STRING, "permanent identifier that the attestation vouches for"),
+        node=(Type.STRING, "the host whose agent asks for a workload, by its own certificate"),
+        node_kind=(Type.STRING, "what that host is in the directory: device or workload"),
+        node_groups=(Type.STRINGS, "groups that host is in"),
+        node_standing=(Type.STRING, "that host's standing"),
+        node_attested=(Type.BOOL, "hardware vouched for the key of that host's certificate"),
+        selectors=(Type.STRINGS, "what that host's agent saw of the process: unix:uid:1000, systemd:shop.service"),
     ),
     **_words(
         "certificate",
@@ -118,6 +124,7 @@ VOCABULARY: Mapping[str, Attribute] = {
         name=(Type.STRING, "the workload's name"),
         environment=(Type.STRING, "production, staging …"),
         trust_domain=(Type.STRING, "SPIFFE trust domain: corp.example"),
+        nodes=(Type.STRINGS, "hosts, or groups of hosts, whose agents may ask for it"),
         groups=(Type.STRINGS, "groups the workload is in"),
     ),
     **_words(

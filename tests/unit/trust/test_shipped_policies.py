@@ -28,6 +28,8 @@ ALICE = {"subject.kind": "user", "user.enabled": True}
 LAPTOP = {"subject.kind": "device", "device.managed": True, "user.enabled": True, "posture.compliant": True,
           "risk.score": 5}  # fmt: skip
 SHOP = {"subject.kind": "workload", "workload.trust_domain": "corp.example"}
+NODE = {"evidence.node": "node-1", "evidence.node_groups": ["racks"], "evidence.node_standing": "trusted",
+        "workload.nodes": ["node-1"]}  # fmt: skip
 ALLOW, RESTRICT, QUARANTINE, DENY = Outcome.ALLOW, Outcome.RESTRICT, Outcome.QUARANTINE, Outcome.DENY
 
 
@@ -94,6 +96,12 @@ def test_nobody_distrusted_is_let_through(name: str) -> None:
         ("spiffe-workload", {**SHOP, **OPERATOR}, ALLOW),
         ("spiffe-workload", {**SHOP, **_without(ATTESTED, "evidence.operator")}, ALLOW),
         ("spiffe-workload", {**SHOP, **ACME}, DENY),
+        ("spiffe-workload", {**SHOP, **NODE}, ALLOW),
+        ("spiffe-workload", {**SHOP, **NODE, "workload.nodes": ["racks"]}, ALLOW),
+        ("spiffe-workload", {**SHOP, **NODE, "workload.nodes": ["node-2"]}, DENY),
+        ("spiffe-workload", {**SHOP, **_without(NODE, "workload.nodes")}, DENY),
+        ("spiffe-workload", {**SHOP, **NODE, "evidence.node_standing": "restricted"}, DENY),
+        ("spiffe-workload", {**SHOP, **NODE, "user.enabled": False}, DENY),
         ("spiffe-workload", {**_without(SHOP, "workload.trust_domain"), **OPERATOR}, DENY),
         ("spiffe-workload", {**SHOP, **OPERATOR, "user.enabled": False}, DENY),
     ],

@@ -14,6 +14,7 @@ from troth.assembly.errors import NOT_PREPARED, AssemblyError
 from troth.assembly.mint import Mint, mint_of
 from troth.assembly.roles.common import LIVEZ, database_of, internal_error
 from troth.assembly.trust import Trust, trust_of
+from troth.assembly.workload import node_desk, workload_door
 from troth.connect.webhook.routes import WebhookDoor
 from troth.enroll.compromise import CompromiseDoor
 from troth.enroll.issuance import Issuance
@@ -59,6 +60,7 @@ def _public(context: RoleContext, database: Database, mint: Mint, trust: Trust, 
     tolerance = timedelta(seconds=context.config.signals.tolerance_seconds)
     webhook = WebhookDoor(trust.feeds, trust.signals, context.clock, tolerance=tolerance)
 
+    workload = workload_door(context, database, mint, issuance, node_desk(context, database))
     compromise = CompromiseDoor(BlockedKeys(database, context.clock), context.clock)
 
     def refusal(request: Request, status: int, detail: str) -> Response:
@@ -70,7 +72,11 @@ def _public(context: RoleContext, database: Database, mint: Mint, trust: Trust, 
             return acme.failed(request, error)
         return await internal_error(request, error)
 
-    return Lane([*acme.routes(), *webhook.routes(), *compromise.routes(), LIVEZ], on_error=on_error, refusal=refusal)
+    return Lane(
+        [*acme.routes(), *webhook.routes(), *workload.routes(), *compromise.routes(), LIVEZ],
+        on_error=on_error,
+        refusal=refusal,
+    )
 
 
 async def _identity(context: RoleContext) -> ServerTls:
