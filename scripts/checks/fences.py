@@ -37,6 +37,7 @@ FENCES: dict[str, frozenset[str]] = {
     "structlog": frozenset({"kit"}),
     "cel": frozenset({"trust"}),
     "pkilint": frozenset({"pki"}),
+    "h2": frozenset({"agent/spiffe/http2.py"}),
     "pyrage": frozenset({"pki", "ops"}),
     "argon2": frozenset({"access"}),
     "shamir_mnemonic": frozenset({"pki/ceremony/shares.py"}),
