@@ -29,13 +29,14 @@ from troth.client.csr import certificate_request
 from troth.client.jose import SigningKey
 from troth.client.transport import HttpAnswer, Transport
 from troth.enroll.acme.accounts import AccountDesk, AccountRules
+from troth.enroll.acme.directories import Directory
 from troth.enroll.acme.finalize import Finalizer
 from troth.enroll.acme.jwk import AccountKeys
 from troth.enroll.acme.nonce import NonceMap
 from troth.enroll.acme.orders import VALIDATE_JOB, OrderDesk, OrderRules
 from troth.enroll.acme.results import Results
 from troth.enroll.acme.revoke import RevocationDesk
-from troth.enroll.acme.routes import AcmeDoor, Desks, Directory
+from troth.enroll.acme.routes import AcmeDoor, Desks
 from troth.enroll.acme.store import AcmeStore
 from troth.enroll.acme.validate.validator import build_validator
 from troth.enroll.acme.validation import ValidationJobs
@@ -112,6 +113,11 @@ class Door:
     web_root: ChallengeWebRoot
     dns: DnsServer
     clients: list[AcmeClient] = field(default_factory=list)
+
+    def reopen(self, desks: Desks | None = None, *directories: Directory, **more: Any) -> None:
+        """Another door in this one's place, with the same nonces; clients made from now on speak to it."""
+        self.desks = desks or self.desks
+        self.acme, self.lane = opened(self.desks, self.nonces, *directories, **more)
 
     def directory(self, profile: str = "tls-server") -> str:
         """The directory's URL."""
@@ -283,7 +289,7 @@ async def door(
     issuance = Issuance(database, Subjects(subject_store), judge, mint.gate, mint.catalogue)
     settings = AcmeSettings(http_port=web_root.port, resolver=dns.address, timeout_seconds=5)
     orders = OrderDesk(database, clock, OrderRules())
-    keys, nonces = AccountKeys(), NonceMap(tmp_path / "nonces.map", clock=clock)
+    nonces = NonceMap(tmp_path / "nonces.map", clock=clock)
     desks = Desks(
         accounts=AccountDesk(database, clock, AccountRules()),
         orders=orders,
@@ -294,8 +300,16 @@ async def door(
         certificates=CertificateStore(database),
         catalogue=mint.catalogue,
     )
-    directories = {name: Directory(name, f"directory {name}") for name in DIRECTORIES}
-    acme = AcmeDoor(BASE, directories, desks, nonces, keys)
+    acme, lane = opened(desks, nonces)
+    jobs = ValidationJobs(database, orders, build_validator(settings, own_listeners=[]), clock)
+    yield Door(mint, lane, acme, nonces, jobs, desks, policies, cache, web_root, dns)
+    nonces.close()
+
+
+def opened(desks: Desks, nonces: NonceMap, *directories: Directory, **more: Any) -> tuple[AcmeDoor, Lane]:
+    """A door with these directories (else :data:`DIRECTORIES`), and the lane that it answers on."""
+    named = {one.name: one for one in directories or [Directory(name, (name,)) for name in DIRECTORIES]}
+    acme = AcmeDoor(BASE, named, desks, nonces, AccountKeys(), **more)
 
     async def on_error(request: Any, error: Exception) -> Any:
         return acme.failed(request, error)
@@ -303,7 +317,4 @@ async def door(
     def refusal(request: Any, status: int, detail: str) -> Any:
         return (acme.refusal if request.path.startswith("/acme/") else plain_refusal)(request, status, detail)
 
-    lane = Lane(acme.routes(), on_error=on_error, refusal=refusal)
-    jobs = ValidationJobs(database, orders, build_validator(settings, own_listeners=[]), clock)
-    yield Door(mint, lane, acme, nonces, jobs, desks, policies, cache, web_root, dns)
-    nonces.close()
+    return acme, Lane(acme.routes(), on_error=on_error, refusal=refusal)

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import timedelta
 
 from troth.assembly.context import RoleContext
 from troth.assembly.mint import Mint
 from troth.enroll.acme.accounts import AccountDesk, AccountRules
+from troth.enroll.acme.directories import Directory
 from troth.enroll.acme.finalize import Finalizer
 from troth.enroll.acme.jwk import AccountKeys
 from troth.enroll.acme.nonce import NonceMap
 from troth.enroll.acme.orders import OrderDesk, OrderRules
 from troth.enroll.acme.results import Results
 from troth.enroll.acme.revoke import RevocationDesk
-from troth.enroll.acme.routes import AcmeDoor, Desks, Directory
+from troth.enroll.acme.routes import AcmeDoor, Desks
 from troth.enroll.acme.store import AcmeStore
 from troth.enroll.acme.validate.network import listener
 from troth.enroll.acme.validate.validator import build_validator
 from troth.enroll.acme.validation import ValidationJobs
 from troth.enroll.issuance import Issuance
 from troth.kit.settings import AcmeSettings
-from troth.pki.catalogue import AppliedProfile
 from troth.store.pool import Database
-
-#: Profiles that have an ACME directory of their own: those whose names ACME can prove.
-DIRECTORIES = ("tls-server",)
 
 
 def acme_door(context: RoleContext, database: Database, mint: Mint, issuance: Issuance) -> AcmeDoor:
@@ -46,7 +42,7 @@ def acme_door(context: RoleContext, database: Database, mint: Mint, issuance: Is
     meta = {"termsOfService": settings.terms_url, "website": settings.website_url}
     return AcmeDoor(
         context.state.public_url,
-        directories(mint.catalogue.profiles),
+        directories(settings),
         desks,
         NonceMap(context.layout.nonces, clock=clock),
         keys,
@@ -54,10 +50,11 @@ def acme_door(context: RoleContext, database: Database, mint: Mint, issuance: Is
     )
 
 
-def directories(profiles: Mapping[str, AppliedProfile]) -> dict[str, Directory]:
-    """The directories that the applied profiles give."""
+def directories(settings: AcmeSettings) -> dict[str, Directory]:
+    """The directories, from the settings."""
     return {
-        name: Directory(name, applied.profile.description) for name, applied in profiles.items() if name in DIRECTORIES
+        name: Directory(name, one.profiles, one.requires, one.challenges, one.identifiers)
+        for name, one in settings.directories.items()
     }
 
 

@@ -13,7 +13,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """The one JSON object of ``troth up --output json``.
 
     Attributes:
-        acme_directories: profile → directory URL.
+        acme_directories: name → URL, as the configuration has them.
         root_certificate: path of the root's PEM file, to be trusted by clients.
         admin_token_file: path of the first administrator's bootstrap token; gone once it has been used.
     """
@@ -38,7 +38,7 @@ def summarize(start: Start) -> Summary:
         https_url=state.public_url,
         http_url=state.public_http_url,
         admin_url=state.admin_url,
-        acme_directories={"tls-server": f"{state.public_url}/acme/tls-server/directory"},
+        acme_directories={name: f"{state.public_url}/acme/{name}/directory" for name in start.config.acme.directories},
         root_certificate=str(layout.root_certificate),
         admin_token_file=str(layout.admin_token),
         data_dir=str(layout.root),
@@ -53,7 +53,7 @@ def _log_in(summary: Summary) -> str:
 def render(summary: Summary) -> str:
     """The summary in words."""
     rows = [
-        ("ACME", summary.acme_directories.get("tls-server", summary.https_url)),
+        *(("ACME" if not place else "", url) for place, url in enumerate(summary.acme_directories.values())),
         ("OCSP and CRL", summary.http_url),
         ("Dashboard", summary.admin_url),
         ("Root certificate", summary.root_certificate),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 from cyclopts import App
 
 from troth.assembly.layout import Layout, default_data_dir
@@ -94,4 +95,4 @@ def _as_json(sections: tuple[Section, ...]) -> str:
 
 
 def _plain(value: object) -> object:
-    return list(value) if isinstance(value, tuple) else value
+    return msgspec.to_builtins(value)

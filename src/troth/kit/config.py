@@ -19,7 +19,7 @@ import msgspec
 from msgspec import inspect as shape
 
 from troth.kit.errors import TrothError, reason
-from troth.kit.settings import Config, CustodianSettings
+from troth.kit.settings import AcmeDirectory, Config, CustodianSettings
 
 FILE_NAME = "troth.toml"
 ENV_PREFIX = "TROTH__"
@@ -113,16 +113,17 @@ def describe() -> tuple[Section, ...]:
 
 
 def describe_tables() -> tuple[Section, ...]:
-    """The kinds of table that a named table may be, as sections of the reference: ``signer.custodians.NAME``."""
-    kinds = get_args(CustodianSettings)
+    """What named tables hold, as sections of the reference: ``signer.custodians.NAME``, ``acme.directories.NAME``."""
+    tables = [("acme.directories.NAME", AcmeDirectory)]
+    tables += [("signer.custodians.NAME", kind) for kind in get_args(CustodianSettings)]
     return tuple(
         Section(
-            "signer.custodians.NAME",
+            name,
             " ".join((kind.__doc__ or "").split()),
-            tuple(_setting("signer.custodians.NAME", key) for key in msgspec.structs.fields(kind)),
-            kind=str(kind.__struct_config__.tag),
+            tuple(_setting(name, key) for key in msgspec.structs.fields(kind)),
+            kind=str(kind.__struct_config__.tag or ""),
         )
-        for kind in kinds
+        for name, kind in tables
     )
 
 

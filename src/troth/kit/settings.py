@@ -172,9 +172,38 @@ class SignerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ] = ()
 
 
+class AcmeDirectory(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One ACME directory, `https://…/acme/NAME/directory`: what it offers, and to whom."""
+
+    profiles: Annotated[
+        tuple[str, ...],
+        Meta(
+            min_length=1,
+            description="Profiles that an order may name (`meta.profiles`); the first is taken where it names none.",
+        ),
+    ]
+    requires: Annotated[Literal["nothing"], Meta(description="What a newcomer must bring to get an account.")] = (
+        "nothing"
+    )
+    challenges: Annotated[
+        tuple[Literal["http-01", "dns-01", "tls-alpn-01"], ...],
+        Meta(min_length=1, description="Proofs offered, in the order in which clients see them."),
+    ] = ("http-01", "dns-01", "tls-alpn-01")
+    identifiers: Annotated[
+        tuple[Literal["dns", "ip"], ...], Meta(min_length=1, description="Types of identifier that may be asked for.")
+    ] = ("dns", "ip")
+
+
 class AcmeSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The ACME server (RFC 8555) and how it validates control of a name."""
 
+    directories: Annotated[
+        dict[Annotated[str, Meta(pattern=r"\A[a-z0-9][a-z0-9-]{0,31}\Z")], AcmeDirectory],
+        Meta(
+            description="Directories by name, one table each: `[acme.directories.NAME]`, below. The shipped one is "
+            "`tls-server`, with the profile of that name; the first table takes its place."
+        ),
+    ] = field(default_factory=lambda: {"tls-server": AcmeDirectory(profiles=("tls-server",))})
     http_port: Annotated[Port, Meta(description="Port that http-01 connects to.")] = 80
     tls_alpn_port: Annotated[Port, Meta(description="Port that tls-alpn-01 connects to.")] = 443
     resolver: Annotated[

@@ -57,7 +57,7 @@ class AccountDesk:
     async def register(self, key: VerifyingKey, payload: dict[str, Any], urls: Urls) -> tuple[Account, bool]:
         """The account of ``key`` and whether it was made now. Raises AcmeProblem."""
         thumbprint = key.thumbprint
-        known = await self._store.account_by_key(urls.profile, thumbprint)
+        known = await self._store.account_by_key(urls.name, thumbprint)
         if known is not None:
             return self._usable(known), False
         if payload.get("onlyReturnExisting") is True:
@@ -67,7 +67,7 @@ class AccountDesk:
             raise AcmeProblem(errors.TERMS_REQUIRED, headers=(link,), members={"instance": self._rules.terms_url})
         account = Account(
             id=new_id(),
-            profile=urls.profile,
+            directory=urls.name,
             thumbprint=thumbprint,
             jwk=encode_jwk(key),
             status="valid",
@@ -79,20 +79,20 @@ class AccountDesk:
             store.ADD_ACCOUNT,
             thumbprint,
             account.id,
-            account.profile,
+            account.directory,
             account.jwk,
             json.dumps(account.contact),
             account.terms_agreed,
             account.created_at,
             refuse=_Taken(),
-            key=("acme_account", account.profile, thumbprint),
+            key=("acme_account", account.directory, thumbprint),
         )
         unit.guard(NOT_BLOCKED, hashlib.sha256(key.spki()).digest(), refuse=AcmeProblem(errors.JWS_KEY, _BLOCKED))
-        unit.record(_event("created", account, {"profile": account.profile, "thumbprint": thumbprint}))
+        unit.record(_event("created", account, {"directory": account.directory, "thumbprint": thumbprint}))
         try:
             await self._database.commit(unit)
         except _Taken:
-            known = await self._store.account_by_key(urls.profile, thumbprint)
+            known = await self._store.account_by_key(urls.name, thumbprint)
             if known is None:
                 raise
             return self._usable(known), False
@@ -121,14 +121,14 @@ class AccountDesk:
     async def change_key(self, account: Account, key: VerifyingKey, urls: Urls) -> Account:
         """Put ``key`` in the place of the account's key; the account's URL stays (section 7.3.5)."""
         thumbprint = key.thumbprint
-        await self._refuse_taken(account.profile, thumbprint, urls)
+        await self._refuse_taken(account.directory, thumbprint, urls)
         unit = self._changing(account)
         unit.guard(
             store.KEY_FREE,
-            account.profile,
+            account.directory,
             thumbprint,
             refuse=_Taken(),
-            key=("acme_account", account.profile, thumbprint),
+            key=("acme_account", account.directory, thumbprint),
         )
         unit.guard(NOT_BLOCKED, hashlib.sha256(key.spki()).digest(), refuse=AcmeProblem(errors.JWS_KEY, _BLOCKED))
         jwk = encode_jwk(key)
@@ -140,13 +140,13 @@ class AccountDesk:
             raise
         except Exception:
             # The guard's word, or the unique index's where another process was faster: both mean a holder.
-            await self._refuse_taken(account.profile, thumbprint, urls)
+            await self._refuse_taken(account.directory, thumbprint, urls)
             raise
         return replace(account, thumbprint=thumbprint, jwk=jwk)
 
-    async def _refuse_taken(self, profile: str, thumbprint: str, urls: Urls) -> None:
+    async def _refuse_taken(self, directory: str, thumbprint: str, urls: Urls) -> None:
         """Section 7.3.5: 409, with the URL of the account that has the key."""
-        holder = await self._store.account_by_key(profile, thumbprint)
+        holder = await self._store.account_by_key(directory, thumbprint)
         if holder is not None:
             location = urls.account(holder.id).encode()
             raise AcmeProblem(errors.ACCOUNT_KEY_IN_USE, headers=((b"location", location),))

@@ -74,7 +74,7 @@ class Finalizer:
             )
             unit.guard(store.ACCOUNT_VALID, account.id, refuse=AcmeProblem(errors.ACCOUNT_INACTIVE))
             # Section 11.1: a key that signs ACME requests must not be certified as well.
-            unit.guard(store.KEY_FREE, order.profile, thumbprint, refuse=AcmeProblem(errors.BAD_CSR, _ACCOUNT_KEY))
+            unit.guard(store.KEY_FREE, account.directory, thumbprint, refuse=AcmeProblem(errors.BAD_CSR, _ACCOUNT_KEY))
             return unit.write(store.ORDER_PROCESSING, order.id, attempt, digest)
 
         def stored(certificate: IssuedCertificate) -> Unit:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from troth.client.jose import b64url_encode
@@ -17,9 +18,16 @@ from troth.pki.names import canonical_dns, canonical_ip
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)\Z", re.IGNORECASE | re.ASCII)
 _SHORTEST = timedelta(minutes=2)
 
+_BY_DNS = frozenset({DNS_01})
+#: Which challenges can prove which type of identifier.
+_FIT = {"dns": frozenset({HTTP_01, DNS_01, TLS_ALPN_01}), "ip": frozenset({HTTP_01, TLS_ALPN_01})}
 
-def read_identifiers(value: object, most: int = 100) -> tuple[Identifier, ...]:
-    """The identifiers of newOrder: canonical, sorted, without doubles. Raises AcmeProblem per failing identifier."""
+
+def read_identifiers(value: object, most: int = 100, kinds: Sequence[str] = ("dns", "ip")) -> tuple[Identifier, ...]:
+    """The identifiers of newOrder: canonical, sorted, without doubles. Raises AcmeProblem per failing identifier.
+
+    ``kinds`` are the types that the directory takes.
+    """
     if not isinstance(value, list) or not value:
         raise AcmeProblem(errors.MALFORMED, "identifiers is not a list with at least one entry")
     if len(value) > most:
@@ -36,7 +44,9 @@ def read_identifiers(value: object, most: int = 100) -> tuple[Identifier, ...]:
         kind, text = item["type"], item["value"]
         identifier = Identifier(kind[:40], text[:255])
         try:
-            if kind == "dns":
+            if kind not in kinds:
+                problems.append(AcmeProblem(errors.IDENTIFIER_UNSUPPORTED, identifier=identifier))
+            elif kind == "dns":
                 found.add(Identifier("dns", canonical_dns(text)))
             elif kind == "ip":
                 canonical = canonical_ip(text)
@@ -74,12 +84,15 @@ def read_not_after(value: object, now: datetime, latest: datetime) -> datetime |
     return moment
 
 
-def offered_challenges(kind: str, *, wildcard: bool) -> tuple[Challenge, ...]:
-    """The challenges for an identifier: DNS alone for wildcards (RFC 8555, 8.4), never DNS for addresses (RFC 8738)."""
-    if wildcard:
-        kinds: tuple[str, ...] = (DNS_01,)
-    elif kind == "ip":
-        kinds = (HTTP_01, TLS_ALPN_01)
-    else:
-        kinds = (HTTP_01, DNS_01, TLS_ALPN_01)
-    return tuple(Challenge(name, b64url_encode(secrets.token_bytes(32))) for name in kinds)
+def offered_challenges(name: Identifier, offered: Sequence[str]) -> tuple[Challenge, ...]:
+    """The challenges for an identifier (``*.`` included), of those that the directory offers, in its order.
+
+    DNS alone for wildcards (RFC 8555, 8.4), never DNS for addresses (RFC 8738). Raises AcmeProblem where none is left:
+    nobody could ever prove it.
+    """
+    fit = _BY_DNS if name.value.startswith("*.") else _FIT[name.type]
+    kinds = [kind for kind in offered if kind in fit]
+    if not kinds:
+        detail = f"no proof that this directory takes can show control of {name.value!r}"
+        raise AcmeProblem(errors.IDENTIFIER_REJECTED, detail, identifier=name)
+    return tuple(Challenge(kind, b64url_encode(secrets.token_bytes(32))) for kind in kinds)

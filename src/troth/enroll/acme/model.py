@@ -22,10 +22,10 @@ HTTP_01, DNS_01, TLS_ALPN_01 = "http-01", "dns-01", "tls-alpn-01"
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A key that may ask. ``profile`` is the directory it was made in: an account is good there and nowhere else."""
+    """A key that may ask. ``directory`` is the one it was made in: an account is good there and nowhere else."""
 
     id: UUID
-    profile: str
+    directory: str
     thumbprint: str
     jwk: bytes
     status: AccountStatus

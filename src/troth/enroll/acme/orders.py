@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -11,12 +11,14 @@ from uuid import UUID
 
 from troth.audit.event import Event
 from troth.enroll.acme import errors, store
+from troth.enroll.acme.directories import Directory
 from troth.enroll.acme.identifiers import offered_challenges, read_identifiers, read_not_after
 from troth.enroll.acme.model import Account, Authorization, Challenge, Order
 from troth.enroll.acme.problems import AcmeProblem, Identifier
 from troth.enroll.acme.store import AcmeStore, encode_challenge, encode_challenges
 from troth.kit.clock import Clock, to_seconds
 from troth.kit.ids import new_id
+from troth.pki.catalogue import Catalogue
 from troth.store.jobs import JOBS_CHANNEL, Job, enqueue
 from troth.store.pool import Database
 from troth.store.unit import Unit
@@ -51,28 +53,28 @@ class OrderDesk:
         self._clock = clock
         self._rules = rules
 
-    async def place(self, account: Account, payload: dict[str, Any], *, longest: timedelta) -> Order:
+    async def place(
+        self, account: Account, payload: dict[str, Any], directory: Directory, catalogue: Catalogue
+    ) -> Order:
         """A new order with one authorization per identifier.
 
         A name that the account has proved lately needs no new proof: its authorization is born valid, and expires
-        when that proof does. ``longest`` is how far ahead the profile's certificates can end.
+        when that proof does.
 
         Raises AcmeProblem, with subproblems per identifier.
         """
-        identifiers = read_identifiers(payload.get("identifiers"), self._rules.max_names)
-        profile = payload.get("profile")
-        if profile is not None and profile != account.profile:
-            raise AcmeProblem(errors.PROFILE_UNKNOWN, f"this directory issues the profile {account.profile!r} only")
+        identifiers = read_identifiers(payload.get("identifiers"), self._rules.max_names, directory.identifiers)
+        profile = directory.profile(payload.get("profile"), catalogue)
         if payload.get("notBefore") is not None:
             raise AcmeProblem(errors.MALFORMED, "notBefore cannot be chosen here")
         now = self._clock.now()
         order = Order(
             id=new_id(),
             account_id=account.id,
-            profile=account.profile,
+            profile=profile,
             status="pending",
             identifiers=identifiers,
-            not_after=read_not_after(payload.get("notAfter"), now, now + longest),
+            not_after=read_not_after(payload.get("notAfter"), now, now + directory.longest(profile, catalogue)),
             expires=to_seconds(now + self._rules.order_lifetime),
             error=None,
             attempt=0,
@@ -81,15 +83,18 @@ class OrderDesk:
         )
         held = await self._store.held(account.id, [name.value for name in identifiers], now)
         try:
-            return await self._place(account, order, held)
+            return await self._place(account, order, directory, held)
         except _Moved:
             # A proof was given up between look and commit: every name is proved anew.
-            return await self._place(account, order, {})
+            return await self._place(account, order, directory, {})
 
-    async def _place(self, account: Account, order: Order, held: dict[str, Authorization]) -> Order:
+    async def _place(
+        self, account: Account, order: Order, directory: Directory, held: dict[str, Authorization]
+    ) -> Order:
         proofs = [held.get(name.value) for name in order.identifiers]
         authorizations = tuple(
-            _new_authorization(order, name, proof) for name, proof in zip(order.identifiers, proofs, strict=True)
+            _new_authorization(order, name, proof, directory.challenges)
+            for name, proof in zip(order.identifiers, proofs, strict=True)
         )
         if all(authz.status == "valid" for authz in authorizations):
             # Like an order that becomes ready later, it lasts no longer than the proofs it stands on.
@@ -236,7 +241,9 @@ class _Moved(Exception):
     """The authorization was decided, or given up, meanwhile."""
 
 
-def _new_authorization(order: Order, name: Identifier, held: Authorization | None) -> Authorization:
+def _new_authorization(
+    order: Order, name: Identifier, held: Authorization | None, offered: Sequence[str]
+) -> Authorization:
     wildcard = name.value.startswith("*.")
     return Authorization(
         id=new_id(),
@@ -246,7 +253,7 @@ def _new_authorization(order: Order, name: Identifier, held: Authorization | Non
         wildcard=wildcard,
         status="pending" if held is None else "valid",
         expires=order.expires if held is None else held.expires,
-        challenges=offered_challenges(name.type, wildcard=wildcard) if held is None else held.challenges,
+        challenges=offered_challenges(name, offered) if held is None else held.challenges,
     )
 
 

@@ -18,9 +18,9 @@ ADD_ACCOUNT = Claim(
     "acme_add_account",
     """WITH i AS (SELECT * FROM unnest($1::int[], $2::text[], $3::uuid[], $4::text[], $5::bytea[], $6::jsonb[],
                   $7::boolean[], $8::timestamptz[])
-                  AS i(n, thumbprint, id, profile, jwk, contact, terms_agreed, created_at)),
-            w AS (INSERT INTO acme_account (id, profile, thumbprint, jwk, status, contact, terms_agreed, created_at)
-                  SELECT id, profile, thumbprint, jwk, 'valid', contact, terms_agreed, created_at FROM i
+                  AS i(n, thumbprint, id, directory, jwk, contact, terms_agreed, created_at)),
+            w AS (INSERT INTO acme_account (id, directory, thumbprint, jwk, status, contact, terms_agreed, created_at)
+                  SELECT id, directory, thumbprint, jwk, 'valid', contact, terms_agreed, created_at FROM i
                   ON CONFLICT DO NOTHING RETURNING id)
        SELECT i.n FROM i JOIN w USING (id)""",
     ("text", "uuid", "text", "bytea", "jsonb", "boolean", "timestamptz"),
@@ -43,8 +43,9 @@ ACCOUNT_KEY_IS = Guard(
 )
 KEY_FREE = Guard(
     "acme_key_free",
-    """SELECT i.n FROM unnest($1::int[], $2::text[], $3::text[]) AS i(n, profile, thumbprint)
-       WHERE NOT EXISTS (SELECT 1 FROM acme_account a WHERE a.profile = i.profile AND a.thumbprint = i.thumbprint)""",
+    """SELECT i.n FROM unnest($1::int[], $2::text[], $3::text[]) AS i(n, directory, thumbprint)
+       WHERE NOT EXISTS (
+           SELECT 1 FROM acme_account a WHERE a.directory = i.directory AND a.thumbprint = i.thumbprint)""",
     ("text", "text"),
     rank=21,
 )
@@ -205,14 +206,14 @@ ORDER_READY_AGAIN = Write(
     ("uuid",),
 )
 
-_A = """a.id AS a_id, a.profile AS a_profile, a.thumbprint AS a_thumbprint, a.jwk AS a_jwk, a.status AS a_status,
+_A = """a.id AS a_id, a.directory AS a_directory, a.thumbprint AS a_thumbprint, a.jwk AS a_jwk, a.status AS a_status,
     a.contact AS a_contact, a.terms_agreed AS a_terms_agreed, a.created_at AS a_created_at"""
 _O = """o.id, o.account_id, o.profile, o.status, o.identifiers, o.not_after, o.expires, o.error, o.attempt,
     o.csr_sha256, o.certificate_id,
     ARRAY(SELECT z.id FROM acme_authz z WHERE z.order_id = o.id ORDER BY z.id) AS authorizations"""
 _Z = "z.id, z.order_id, z.account_id, z.type, z.value, z.wildcard, z.status, z.expires, z.challenges"
 _ACCOUNT_BY_ID = f"SELECT {_A} FROM acme_account a WHERE a.id = $1"
-_ACCOUNT_BY_KEY = f"SELECT {_A} FROM acme_account a WHERE a.profile = $1 AND a.thumbprint = $2"
+_ACCOUNT_BY_KEY = f"SELECT {_A} FROM acme_account a WHERE a.directory = $1 AND a.thumbprint = $2"
 _ACCOUNTS_BY_KEY = f"SELECT {_A} FROM acme_account a WHERE a.thumbprint = $1 AND a.status = 'valid' ORDER BY a.id"
 _VALID_ACCOUNTS = f"""SELECT {_A} FROM acme_account a WHERE a.status = 'valid' AND ($1::uuid IS NULL OR a.id > $1)
     ORDER BY a.id LIMIT $2"""
@@ -266,9 +267,9 @@ class AcmeStore:
         """The account, in whatever state."""
         return _account(await self._reader.fetchrow(_ACCOUNT_BY_ID, account))
 
-    async def account_by_key(self, profile: str, thumbprint: str) -> Account | None:
+    async def account_by_key(self, directory: str, thumbprint: str) -> Account | None:
         """The account of a key in a directory."""
-        return _account(await self._reader.fetchrow(_ACCOUNT_BY_KEY, profile, thumbprint))
+        return _account(await self._reader.fetchrow(_ACCOUNT_BY_KEY, directory, thumbprint))
 
     async def accounts_by_key(self, thumbprint: str) -> list[Account]:
         """The valid accounts of a key, in whatever directory."""
@@ -345,7 +346,7 @@ def _account(row: Row | None) -> Account | None:
         return None
     return Account(
         row["a_id"],
-        row["a_profile"],
+        row["a_directory"],
         row["a_thumbprint"],
         bytes(row["a_jwk"]),
         row["a_status"],

@@ -1,4 +1,8 @@
-"""The URLs of one directory, always from the configured public URL and never from a Host header."""
+"""The URLs of one directory, always from the configured public URL and never from a Host header.
+
+All resources of a directory hang under one root, ``https://host:port/acme/NAME``, or under one that holds the secret
+of an enrolment, ``https://host:port/acme/NAME/e/SECRET``: whatever the root is, every URL told to a client carries it.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +12,27 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True)
 class Urls:
-    """URLs of the directory of ``profile`` under ``base`` (``https://host:port``, no slash at the end)."""
+    """URLs of the directory called ``name``.
 
-    base: str
-    profile: str
+    Attributes:
+        root: what they all start with, without a slash at the end.
+        name: the directory, as the configuration calls it.
+        secret: of the enrolment that ``root`` belongs to, as the path has it; empty for the open root.
+    """
+
+    root: str
+    name: str
+    secret: str = ""
+
+    @classmethod
+    def of(cls, base: str, name: str, secret: str = "") -> Urls:
+        """Under ``base``, the public URL without a slash at the end."""
+        root = f"{base}/acme/{name}"
+        return cls(f"{root}/e/{secret}" if secret else root, name, secret)
 
     def at(self, path: str) -> str:
-        """The URL of ``path`` below the directory's root."""
-        return f"{self.base}/acme/{self.profile}/{path}"
+        """The URL of ``path`` below the root."""
+        return f"{self.root}/{path}"
 
     @property
     def directory(self) -> str:

@@ -39,8 +39,8 @@ async def test_a_second_chain_is_linked_and_fetched_by_clients(door: Door) -> No
     with pytest.raises(AcmeError) as caught:
         await stranger.post(links[0])
     assert caught.value.status in (401, 403)
-    preferring = replace(door.desks, preferred_chain="Test Root")
-    door.acme._desks = preferring  # the setting, as the assembly hands it over
+    door.reopen(replace(door.desks, preferred_chain="Test Root"))  # the setting, as the assembly hands it over
+    client = await door.client(key=client.key)
     assert (await client.post(order.certificate)).body == second.body
     assert cross.certificate != root.public_bytes(DER)
 

@@ -1,0 +1,277 @@
+"""The envelope of the ACME door: what all its resources have in common.
+
+A request is opened here (its directory found, its signature checked), handed to a piece of work as a :class:`Case`,
+and what comes of it is answered here. Every answer carries a fresh nonce and the index link (RFC 8555, sections 6.5
+and 7.1), errors included. ``account_routes``, ``order_routes`` and ``certificate_routes`` hold the work; ``routes``
+puts them together.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+from uuid import UUID
+
+import msgspec
+
+from troth.enroll.acme import errors
+from troth.enroll.acme.directories import Directory
+from troth.enroll.acme.jwk import AccountKeys
+from troth.enroll.acme.jws import MAX_BODY, SignedBy, SignedRequest, open_request
+from troth.enroll.acme.model import Account
+from troth.enroll.acme.nonce import NonceMap
+from troth.enroll.acme.problems import AcmeProblem, as_problem, render
+from troth.enroll.acme.store import AcmeStore
+from troth.enroll.acme.urls import Urls
+from troth.kit.ids import parse_id
+from troth.kit.lane import Handler, Request, Response, Route
+from troth.kit.log import get_logger
+
+log = get_logger("acme")
+
+Signed: TypeAlias = "SignedRequest[Account]"
+#: Reads an account, and the object that the request's path names, whoever's it is.
+Look: TypeAlias = Callable[[UUID, UUID], Awaitable["tuple[Account | None, Any]"]]
+
+JSON = (b"content-type", b"application/json")
+NO_STORE = (b"cache-control", b"no-store")
+CORS = (
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-expose-headers", b"Link, Replay-Nonce, Location, Retry-After"),
+)
+A_SECOND = (b"retry-after", b"1")
+NO_ID = UUID(int=0)
+
+#: A secret in a path as Troth makes them; nothing else of a stranger's text may come into a header.
+_SECRET = re.compile(r"[A-Za-z0-9_-]{1,128}\Z", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """Where the resources of all directories hang.
+
+    Attributes:
+        pattern: of the root; its first parameter names the directory.
+        own: how many parameters are the root's; those behind them are the resource's own (:attr:`Case.params`).
+    """
+
+    pattern: str
+    own: int
+
+
+#: The open root of a directory.
+OPEN = Mount("/acme/{}", 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One authenticated request.
+
+    Attributes:
+        directory: the directory it came to.
+        params: what the path's placeholders matched below the root: ``order/{}`` has one, under whichever root.
+        found: what the path names, read together with the account and *not yet* held against it; None if there is
+            no such thing, or the route names none.
+    """
+
+    request: Request
+    directory: Directory
+    urls: Urls
+    params: tuple[str, ...]
+    signed: Signed
+    found: Any
+
+    @property
+    def account(self) -> Account:
+        """The account that signed. Raises AcmeProblem if the request was signed by a bare key."""
+        if self.signed.account is None:
+            raise AcmeProblem(errors.JWS_MALFORMED, "this resource takes requests signed with kid")
+        return self.signed.account
+
+
+Work: TypeAlias = Callable[[Case], Awaitable[Response]]
+#: Reads a resource that needs no signature.
+Read: TypeAlias = Callable[[Request, Urls, Directory, "tuple[str, ...]"], Awaitable[Response]]
+
+
+class Envelope:
+    """See the module.
+
+    Args:
+        base: the public URL, ``https://host:port`` without a slash at the end.
+        directories: by name; a path that names none is answered 404.
+        mounts: the roots under which every resource can be had.
+    """
+
+    def __init__(
+        self,
+        base: str,
+        directories: Mapping[str, Directory],
+        store: AcmeStore,
+        nonces: NonceMap,
+        keys: AccountKeys,
+        *,
+        mounts: Sequence[Mount] = (OPEN,),
+    ) -> None:
+        self.base = base
+        self.directories = directories
+        self.keys = keys
+        self._store = store
+        self._nonces = nonces
+        self._mounts = tuple(mounts)
+        self._secrets = any(mount.own > 1 for mount in mounts)
+
+    # --- routes ------------------------------------------------------------------------------------------------
+
+    def post(
+        self, path: str, work: Work, signed_by: SignedBy = "kid", *, look: Look | None = None, max_body: int = MAX_BODY
+    ) -> list[Route]:
+        """The resource at ``path``, under every root. Public: each message carries its own authentication."""
+
+        def route(mount: Mount) -> Route:
+            async def handler(request: Request) -> Response:
+                return await self._signed(request, mount, work, signed_by, look, max_body)
+
+            return Route(f"{mount.pattern}/{path}", {"POST": handler}, permission="public", max_body=max_body)
+
+        return [route(mount) for mount in self._mounts]
+
+    def get(self, path: str, read: Read) -> list[Route]:
+        """A resource that is read by plain GET and by nothing else (RFC 9773, 4.1)."""
+        return [
+            Route(f"{mount.pattern}/{path}", {"GET": handler, "HEAD": handler}, permission="public")
+            for mount, handler in ((mount, self._reading(mount, read)) for mount in self._mounts)
+        ]
+
+    def get_or_post(self, path: str, read: Read) -> list[Route]:
+        """A resource that may be read by plain GET and must be readable by POST-as-GET too (RFC 8555, 6.3)."""
+
+        def route(mount: Mount) -> Route:
+            get = self._reading(mount, read)
+
+            async def work(case: Case) -> Response:
+                if not case.signed.is_post_as_get:
+                    raise AcmeProblem(errors.MALFORMED, "this resource is only read: POST-as-GET has an empty payload")
+                answer = await get(case.request)
+                return replace(answer, headers=(*answer.headers, *self.common(case.request))) if answer.body else answer
+
+            async def post(request: Request) -> Response:
+                return await self._signed(request, mount, work, "kid", None, MAX_BODY)
+
+            methods = {"GET": get, "HEAD": get, "POST": post}
+            return Route(f"{mount.pattern}/{path}", methods, permission="public", max_body=MAX_BODY)
+
+        return [route(mount) for mount in self._mounts]
+
+    def _reading(self, mount: Mount, read: Read) -> Handler:
+        async def handler(request: Request) -> Response:
+            urls = self.urls(request)
+            return await read(request, urls, self.directories[urls.name], request.params[mount.own :])
+
+        return handler
+
+    # --- opening a request -------------------------------------------------------------------------------------
+
+    def urls(self, request: Request) -> Urls:
+        """The URLs of the directory that the request came to. Raises AcmeProblem if there is none."""
+        urls = self._named(request.path)
+        if urls is None:
+            raise AcmeProblem(errors.NOT_FOUND, "there is no such directory")
+        return urls
+
+    def _named(self, path: str) -> Urls | None:
+        # Only what this door made itself goes into a header: a path is a stranger's text, and may hold line ends.
+        parts = path.split("/", 5)
+        if len(parts) < 4 or parts[1] != "acme" or parts[2] not in self.directories:
+            return None
+        if self._secrets and parts[3] == "e":
+            if len(parts) < 6 or not _SECRET.match(parts[4]):
+                return None
+            return Urls.of(self.base, parts[2], parts[4])
+        return Urls.of(self.base, parts[2])
+
+    async def _signed(
+        self, request: Request, mount: Mount, work: Work, signed_by: SignedBy, look: Look | None, max_body: int
+    ) -> Response:
+        urls, params = self.urls(request), request.params[mount.own :]
+        found: Any = None
+
+        async def find_account(rest: str) -> Account | None:
+            nonlocal found
+            identifier = parse_id(rest)
+            if identifier is None:
+                return None
+            if look is None:
+                account = await self._store.account(identifier)
+            else:
+                # A segment that is no id names nothing.
+                account, found = await look(identifier, parse_id(params[0]) or NO_ID)
+            return account if account is not None and account.directory == urls.name else None
+
+        signed = await open_request(
+            request.body,
+            content_type=request.headers.get("content-type"),
+            url=f"{self.base}{_as_requested(request)}",
+            signed_by=signed_by,
+            account_prefix=urls.account_prefix,
+            find_account=find_account,
+            keys=self.keys,
+            nonces=self._nonces,
+            max_body=max_body,
+        )
+        return await work(Case(request, self.directories[urls.name], urls, params, signed, found))
+
+    # --- what every answer has in common -----------------------------------------------------------------------
+
+    def common(self, request: Request) -> tuple[tuple[bytes, bytes], ...]:
+        """Headers of every answer to ``request``: a nonce, the index, and leave to read them in a browser."""
+        nonce, urls = (b"replay-nonce", self._nonces.issue().encode()), self._named(request.path)
+        if urls is None:
+            return (nonce, *CORS)
+        return (nonce, (b"link", f'<{urls.directory}>;rel="index"'.encode()), *CORS)
+
+    def answer(
+        self, case: Case, status: int, value: Any, *headers: tuple[bytes, bytes], location: str | None = None
+    ) -> Response:
+        """``value`` as JSON: compact and on one line, since acme.sh reads it with regular expressions."""
+        where = ((b"location", location.encode()),) if location is not None else ()
+        common = self.common(case.request)
+        return Response(status, msgspec.json.encode(value), (JSON, NO_STORE, *where, *headers, *common))
+
+    def refusal(self, request: Request, status: int, detail: str) -> Response:
+        """The lane's 404, 405 and 413 in ACME's words."""
+        reasons = {404: errors.NOT_FOUND, 405: errors.METHOD, 413: errors.TOO_LARGE}
+        return self.failed(request, AcmeProblem(reasons[status], detail))
+
+    def failed(self, request: Request, error: Exception) -> Response:
+        """Any exception as a problem document."""
+        problem = as_problem(error)
+        if problem.status >= 500:
+            log.error("acme.failed", path=_shown(request.path), exc_info=error)
+        elif problem.type.endswith("badNonce"):
+            log.debug("acme.bad_nonce", path=_shown(request.path))
+        else:
+            log.info("acme.refused", path=_shown(request.path), reason=problem.reason.code, detail=problem.detail)
+        extra = ((b"retry-after", b"5"),) if problem.status == 503 else ()
+        return render(problem, *self.common(request), *extra)
+
+
+def identifier_of(segment: str) -> UUID:
+    """The id that a segment of a path is. Raises AcmeProblem (404) if it is none."""
+    identifier = parse_id(segment)
+    if identifier is None:
+        raise AcmeProblem(errors.NOT_FOUND, "there is no such resource")
+    return identifier
+
+
+def _as_requested(request: Request) -> str:
+    """Path and query as the client wrote them: that is the URL which it has signed (RFC 8555, 6.4)."""
+    path = request.raw_path.decode("latin-1")
+    return f"{path}?{request.query.decode('latin-1')}" if request.query else path
+
+
+def _shown(path: str) -> str:
+    """``path`` without the secret that it may hold."""
+    return re.sub(r"^(/acme/[^/]*/e/)[^/]*", r"\1…", path)

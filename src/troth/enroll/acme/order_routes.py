@@ -1,0 +1,97 @@
+"""Orders, authorizations and challenges over HTTP (RFC 8555, sections 7.4 and 7.5)."""
+
+from __future__ import annotations
+
+from troth.enroll.acme import errors
+from troth.enroll.acme.door import A_SECOND, Case, Envelope
+from troth.enroll.acme.finalize import Finalizer
+from troth.enroll.acme.model import Order
+from troth.enroll.acme.orders import OrderDesk
+from troth.enroll.acme.problems import AcmeProblem
+from troth.enroll.acme.results import Results
+from troth.enroll.acme.store import AcmeStore
+from troth.enroll.acme.views import authz_view, challenge_view, order_view
+from troth.kit.lane import Response, Route
+from troth.pki.catalogue import Catalogue
+
+
+class OrderRoutes:
+    """newOrder, the order and its finalize, authorizations and their challenges."""
+
+    def __init__(
+        self,
+        envelope: Envelope,
+        orders: OrderDesk,
+        finalizer: Finalizer,
+        results: Results,
+        store: AcmeStore,
+        catalogue: Catalogue,
+    ) -> None:
+        self._envelope = envelope
+        self._orders = orders
+        self._finalizer = finalizer
+        self._results = results
+        self._store = store
+        self._catalogue = catalogue
+
+    def routes(self) -> list[Route]:
+        """Their routes."""
+        post, store = self._envelope.post, self._store
+        return [
+            *post("new-order", self._new_order),
+            *post("order/{}", self._order, look=store.account_and_order),
+            *post("order/{}/finalize", self._finalize, look=store.account_and_order),
+            *post("authz/{}", self._authz, look=store.account_and_authorization),
+            *post("chall/{}/{}", self._challenge, look=store.account_and_authorization),
+        ]
+
+    async def _new_order(self, case: Case) -> Response:
+        order = await self._orders.place(case.account, case.signed.json(), case.directory, self._catalogue)
+        return self._envelope.answer(case, 201, order_view(order, case.urls), location=case.urls.order(order.id))
+
+    async def _order(self, case: Case) -> Response:
+        order = self._orders.order(case.account, case.found)
+        return self._order_answer(case, await self._finalizer.recovered(order))
+
+    async def _finalize(self, case: Case) -> Response:
+        order = self._orders.order(case.account, case.found)
+        if order.status == "ready":
+            case.directory.still(order.profile, self._catalogue)  # the operator may have thought better of it
+        order = await self._finalizer.finalize(case.account, order, case.signed.json(), client=case.request.client)
+        return self._order_answer(case, order)
+
+    def _order_answer(self, case: Case, order: Order) -> Response:
+        waiting = (A_SECOND,) if order.status == "processing" else ()
+        # acme.sh and mod_md look for the order's Location here too, where RFC 8555 asks for none.
+        where = case.urls.order(order.id)
+        return self._envelope.answer(case, 200, order_view(order, case.urls), *waiting, location=where)
+
+    async def _authz(self, case: Case) -> Response:
+        account = case.account
+        authz = self._orders.authorization(account, case.found)
+        if not case.signed.is_post_as_get:
+            if case.signed.json().get("status") != "deactivated":
+                raise AcmeProblem(errors.MALFORMED, "an authorization can only be deactivated")
+            authz = await self._orders.deactivate(account, authz)
+        # Said only where a try has failed and the next is due: a first validation takes milliseconds, and a client
+        # that is told a second waits it out.
+        failing = authz.status == "pending" and any(challenge.error for challenge in authz.challenges)
+        waiting = (A_SECOND,) if failing else ()
+        return self._envelope.answer(case, 200, authz_view(authz, case.urls), *waiting)
+
+    async def _challenge(self, case: Case) -> Response:
+        account, urls, kind = case.account, case.urls, case.params[1]
+        authz = self._orders.authorization(account, case.found)
+        if not case.signed.is_post_as_get:
+            case.signed.json()  # a response object, empty for these types (erratum 5729); members are ignored
+            authz = await self._orders.answer(account, authz, kind)
+            authz = await self._results.of(authz)
+        challenge = authz.challenge(kind)
+        if challenge is None:
+            raise AcmeProblem(errors.NOT_FOUND, "there is no such challenge")
+        # python-acme raises without the "up" link.
+        up = (b"link", f'<{urls.authz(authz.id)}>;rel="up"'.encode())
+        # lego polls every five seconds unless this answer says otherwise.
+        waiting = (A_SECOND,) if challenge.status == "processing" else ()
+        view, where = challenge_view(authz, challenge, urls), urls.challenge(authz.id, kind)
+        return self._envelope.answer(case, 200, view, up, *waiting, location=where)
