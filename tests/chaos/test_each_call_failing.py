@@ -30,9 +30,10 @@ from troth.audit.store import LedgerStore
 from troth.audit.verify import verify_store
 from troth.client.acme import AcmeClient
 from troth.client.jose import SigningKey
+from troth.kit.acme_settings import AcmeSettings
 from troth.kit.clock import SystemClock
 from troth.kit.errors import TrothError
-from troth.kit.settings import AcmeSettings, Config
+from troth.kit.settings import Config
 from troth.store.pool import Database
 from troth.trust.policy_service import PolicyService
 

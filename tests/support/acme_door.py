@@ -41,8 +41,8 @@ from troth.enroll.acme.store import AcmeStore
 from troth.enroll.acme.validate.validator import build_validator
 from troth.enroll.acme.validation import ValidationJobs
 from troth.enroll.issuance import Issuance
+from troth.kit.acme_settings import AcmeSettings
 from troth.kit.lane import Lane, plain_refusal
-from troth.kit.settings import AcmeSettings
 from troth.pki.store import CertificateStore
 from troth.store.jobs import JobQueue
 from troth.trust.decide import Judge

@@ -20,7 +20,7 @@ from troth.enroll.acme.validate.network import listener
 from troth.enroll.acme.validate.validator import build_validator
 from troth.enroll.acme.validation import ValidationJobs
 from troth.enroll.issuance import Issuance
-from troth.kit.settings import AcmeSettings
+from troth.kit.acme_settings import AcmeSettings
 from troth.store.pool import Database
 
 

@@ -18,8 +18,9 @@ from urllib.parse import urlsplit, urlunsplit
 import msgspec
 from msgspec import inspect as shape
 
+from troth.kit.acme_settings import AcmeDirectory
 from troth.kit.errors import TrothError, reason
-from troth.kit.settings import AcmeDirectory, Config, CustodianSettings
+from troth.kit.settings import Config, CustodianSettings
 
 FILE_NAME = "troth.toml"
 ENV_PREFIX = "TROTH__"

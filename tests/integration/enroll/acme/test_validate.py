@@ -28,7 +28,7 @@ from troth.enroll.acme.validate.outcome import Challenge, Invalid, NotShown, Val
 from troth.enroll.acme.validate.resolver import DnsResolver, SystemResolver
 from troth.enroll.acme.validate.tlsalpn01 import check_certificate
 from troth.enroll.acme.validate.validator import ValidationSettings, Validator, build_validator
-from troth.kit.settings import AcmeSettings
+from troth.kit.acme_settings import AcmeSettings
 
 TOKEN = "tok_en-0123456789abcdef"
 KEY_AUTHORIZATION = TOKEN + "." + "A" * 43

@@ -14,7 +14,7 @@ from troth.enroll.acme.validate.network import Address, NetworkPolicy, networks
 from troth.enroll.acme.validate.outcome import Challenge, Invalid, Log, NotShown, Valid
 from troth.enroll.acme.validate.resolver import DnsResolver, Resolver, SystemResolver
 from troth.enroll.acme.validate.tlsalpn01 import validate_tlsalpn01
-from troth.kit.settings import AcmeSettings
+from troth.kit.acme_settings import AcmeSettings
 
 #: Challenge types by identifier type, in the order in which they are offered. A wildcard takes dns-01 only
 #: (RFC 8555 leaves it to the server, but neither http-01 nor tls-alpn-01 shows control of a whole domain).

@@ -1,0 +1,82 @@
+"""Settings of the ACME server: the section ``[acme]`` and its tables. See ``settings``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, field
+
+Port = Annotated[int, Meta(ge=1, le=65535)]
+
+
+class AcmeDirectory(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One ACME directory, `https://…/acme/NAME/directory`: what it offers, and to whom."""
+
+    profiles: Annotated[
+        tuple[str, ...],
+        Meta(
+            min_length=1,
+            description="Profiles that an order may name (`meta.profiles`); the first is taken where it names none.",
+        ),
+    ]
+    requires: Annotated[Literal["nothing"], Meta(description="What a newcomer must bring to get an account.")] = (
+        "nothing"
+    )
+    challenges: Annotated[
+        tuple[Literal["http-01", "dns-01", "tls-alpn-01"], ...],
+        Meta(min_length=1, description="Proofs offered, in the order in which clients see them."),
+    ] = ("http-01", "dns-01", "tls-alpn-01")
+    identifiers: Annotated[
+        tuple[Literal["dns", "ip"], ...], Meta(min_length=1, description="Types of identifier that may be asked for.")
+    ] = ("dns", "ip")
+
+
+class AcmeSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The ACME server (RFC 8555) and how it validates control of a name."""
+
+    directories: Annotated[
+        dict[Annotated[str, Meta(pattern=r"\A[a-z0-9][a-z0-9-]{0,31}\Z")], AcmeDirectory],
+        Meta(
+            description="Directories by name, one table each: `[acme.directories.NAME]`, below. The shipped one is "
+            "`tls-server`, with the profile of that name; the first table takes its place."
+        ),
+    ] = field(default_factory=lambda: {"tls-server": AcmeDirectory(profiles=("tls-server",))})
+    http_port: Annotated[Port, Meta(description="Port that http-01 connects to.")] = 80
+    tls_alpn_port: Annotated[Port, Meta(description="Port that tls-alpn-01 connects to.")] = 443
+    resolver: Annotated[
+        str, Meta(description="DNS server for all validation, `ADDRESS` or `ADDRESS:PORT`. Empty: the system's.")
+    ] = ""
+    attempts: Annotated[int, Meta(ge=1, le=20, description="Tries of one challenge before it is invalid.")] = 4
+    retry_seconds: Annotated[
+        int, Meta(ge=1, le=3600, description="Pause before the second try; it doubles.", extra={"unit": "seconds"})
+    ] = 2
+    timeout_seconds: Annotated[
+        int, Meta(ge=1, le=120, description="Longest time for one try.", extra={"unit": "seconds"})
+    ] = 10
+    order_lifetime_seconds: Annotated[
+        int, Meta(ge=60, description="A pending order expires after this.", extra={"unit": "seconds"})
+    ] = 7 * 86_400
+    authorization_lifetime_seconds: Annotated[
+        int,
+        Meta(ge=60, description="A proof of control may be used again for this long.", extra={"unit": "seconds"}),
+    ] = 8 * 3600
+    max_names: Annotated[int, Meta(ge=1, le=1000, description="Identifiers that one order may hold.")] = 100
+    preferred_chain: Annotated[
+        str,
+        Meta(
+            description="Chain that clients are given first: the one whose last certificate was issued by this common "
+            "name. Empty: that of the authority's own root. The others are offered as alternates."
+        ),
+    ] = ""
+    contact_required: Annotated[bool, Meta(description="Refuse accounts without a contact address.")] = False
+    contact_domains: Annotated[
+        tuple[str, ...], Meta(description="Domains that contact addresses may lie in. Empty: any.")
+    ] = ()
+    refuse_link_local: Annotated[
+        bool, Meta(description="Never connect to 169.254.0.0/16 or fe80::/10 (cloud metadata lives there).")
+    ] = True
+    denied_networks: Annotated[
+        tuple[str, ...], Meta(description="Further networks that validation never connects to, `10.9.0.0/16`.")
+    ] = ()
+    terms_url: Annotated[str, Meta(description="Terms of service that accounts must agree to. Empty: none.")] = ""
+    website_url: Annotated[str, Meta(description="Page about this server, shown in the directory.")] = ""
