@@ -19,6 +19,7 @@ pytest_plugins = [
     "tests.support.workloads",
     "tests.support.signals",
     "tests.support.running",
+    "tests.support.software_tpm",
     "tests.support.dashboard",
     "tests.support.consumers",
     "tests.support.active_directory",

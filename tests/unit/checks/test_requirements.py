@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[3]
-LOCKS = [ROOT / "requirements" / name for name in ("run.txt", "dev.txt")]
+LOCKS = [ROOT / "requirements" / name for name in ("run.txt", "dev.txt", "tpm.txt")]
 
 #: What a program under Apache-2.0 can be shipped with. LGPL, GPL, AGPL and SSPL are not among them.
 FREE = re.compile(
@@ -33,7 +33,7 @@ def test_the_project_declares_the_packages_that_are_locked() -> None:
     assert declared == named(ROOT / "requirements" / "run.in")
 
 
-@pytest.mark.parametrize("name", ["run", "dev"])
+@pytest.mark.parametrize("name", ["run", "dev", "tpm"])
 def test_everything_asked_for_is_locked(name: str) -> None:
     assert named(ROOT / "requirements" / f"{name}.in") <= named(ROOT / "requirements" / f"{name}.txt")
 
@@ -49,14 +49,15 @@ def test_every_pin_is_exact_and_hashed_and_names_no_place(lock: Path) -> None:
     assert not re.search(r"://|--index-url|--find-links| @ ", text)
 
 
-def test_both_locks_pin_the_same_versions() -> None:
+def test_all_locks_pin_the_same_versions() -> None:
     pinned: list[dict[str, str]] = [
         dict(re.findall(r"^([a-z0-9.-]+)==(\S+)", lock.read_text(), re.M)) for lock in LOCKS
     ]
-    run, dev = pinned
-    assert {name: dev[name] for name in run.keys() & dev.keys()} == {
-        name: run[name] for name in run.keys() & dev.keys()
-    }
+    _, dev, _ = pinned
+    for lock in pinned:
+        assert {name: dev[name] for name in lock.keys() & dev.keys()} == {
+            name: lock[name] for name in lock.keys() & dev.keys()
+        }
 
 
 def test_everything_shipped_is_free_to_ship() -> None:
