@@ -6,6 +6,7 @@ fed what is nothing at all, and what was sound until something in it was changed
 
 from __future__ import annotations
 
+import json
 import os
 import random
 from collections.abc import Callable
@@ -33,6 +34,7 @@ from troth.connect.webhook import body as webhook
 from troth.enroll.acme.binding import read_binding
 from troth.enroll.acme.flattened import Flattened
 from troth.enroll.acme.identifiers import read_identifiers
+from troth.enroll.tpm import structures
 from troth.kit.errors import TrothError
 from troth.pki import der, ocsp
 from troth.pki.attributes import parse_attributes
@@ -162,6 +164,9 @@ PARSERS: dict[str, tuple[Callable[[bytes], object], Refusals, Callable[[], list[
         decode_request, (msgspec.MsgspecError, UnicodeDecodeError), lambda: [frame(Health(1, b"x" * 32))[4:]],
     ),
     "signer acts": (acts.decode, (TrothError,), lambda: [b'profile.apply\n{"document":"a"}', b'key.attach\n{}']),
+    "tpm public": (structures.read_public, (TrothError,), lambda: tpm("pubArea")),
+    "tpm attest": (structures.read_attest, (TrothError,), lambda: tpm("certInfo")),
+    "tpm signature": (structures.read_signature, (TrothError,), lambda: [tpm("sig")[0]]),
     "base64url": (b64url_decode, (JoseError,), lambda: [b"AQAB", b"_-8"]),
     "jwk": (
         from_json(VerifyingKey.from_jwk), (JoseError,),
@@ -192,6 +197,12 @@ PARSERS: dict[str, tuple[Callable[[bytes], object], Refusals, Callable[[], list[
     "checkpoint": (text(CheckpointText.parse), (TrothError,), lambda: documents(_CHECKPOINT)),
     "ledger export": (export, (TrothError,), lambda: [b'{"troth_ledger_export":1}\n{"index":0}\n', b"{}\n{}\n"]),
 }  # fmt: skip
+
+
+def tpm(name: str) -> list[bytes]:
+    """One structure of each of the TPMs among the vectors."""
+    vectors = json.loads(Path(__file__).parents[2].joinpath("vectors/tpm/structures.json").read_text())
+    return [bytes.fromhex(one[name]) for one in vectors.values()]
 
 
 def _ignoring(parse: Callable[..., object], *values: str) -> object:

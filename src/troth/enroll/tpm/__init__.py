@@ -1,0 +1,8 @@
+"""The attestation CA: it certifies attestation keys of TPMs that are known here (TCG, Trusted Platform Module 2.0).
+
+A TPM proves with its attestation key (AK) that another key lives in it. That proof is worth what the AK's certificate
+is worth, and this room makes such certificates: the endorsement key (EK) says which TPM it is, the creation attestation
+says what kind of key the AK is, and a secret that only this TPM can open, and only for this AK, joins the two.
+
+``structures`` reads the TPM's own encodings and ``wire`` is the ground under it; both know nothing of the rest.
+"""

@@ -1,0 +1,20 @@
+"""Why a TPM's evidence is not taken: the reason codes of the attestation CA."""
+
+from __future__ import annotations
+
+from troth.kit.errors import TrothError, reason
+
+STRUCTURE = reason(
+    "tpm.structure.malformed",
+    "a structure of the TPM cannot be read",
+    fix="Send the bytes as the TPM returned them (TPM 2.0 Library, Part 2), without a size field before them unless "
+    "the documentation asks for one, and with nothing after them.",
+)
+
+
+class TpmRefused(TrothError):
+    """The evidence is not taken; the detail says what was expected and what came."""
+
+
+class TpmMalformed(TpmRefused):
+    """Bytes that are no such structure."""
