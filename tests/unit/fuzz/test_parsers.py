@@ -34,7 +34,18 @@ from troth.connect.webhook import body as webhook
 from troth.enroll.acme.binding import read_binding
 from troth.enroll.acme.flattened import Flattened
 from troth.enroll.acme.identifiers import read_identifiers
+from troth.enroll.attest import cbor
+from troth.enroll.attest.anchors import read_roots, shipped_roots
+from troth.enroll.attest.android import DESCRIPTION
+from troth.enroll.attest.android_description import as_json, read_description
+from troth.enroll.attest.examine import examine
+from troth.enroll.attest.leaf import extensions
+from troth.enroll.attest.model import Known
+from troth.enroll.attest.statement import read_any
+from troth.enroll.attest.statuses import read_statuses
+from troth.enroll.attest.told import attestation_report
 from troth.enroll.tpm import structures
+from troth.kit.canonical import canonical_json
 from troth.kit.errors import TrothError
 from troth.pki import der, ocsp
 from troth.pki.attributes import parse_attributes
@@ -54,6 +65,7 @@ from troth.trust.grammar import parse_policy
 
 EXAMPLES = int(os.environ.get("TROTH_FUZZ_EXAMPLES", "60"))
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
+_VECTORS = Path(__file__).parents[2] / "vectors" / "attest"
 _POLICIES = Path(golden_lint.__file__).resolve().parents[1] / "src/troth/trust/policies"
 
 
@@ -129,6 +141,25 @@ def documents(*texts: str) -> list[bytes]:
     return [one.encode() for one in texts]
 
 
+def attestation(data: bytes) -> None:
+    """A statement, with every check that can be made of it."""
+    statement = read_any(data)
+    known = Known(at=NOW, key_authorization="a.b", identifiers=frozenset({("permanent-identifier", "x")}))
+    canonical_json(attestation_report(examine(statement, known, shipped_roots())))
+
+
+def attestations() -> list[bytes]:
+    """Statements of real and of simulated devices."""
+    swtpm = msgspec.json.decode((_VECTORS / "swtpm/cases.json").read_bytes())["cases"]["ok_base"]["attObj"]
+    yubikey = [
+        (_VECTORS / "yubikey-piv/25515003" / name).read_bytes()
+        for name in ("Slot9CAttestation.pem", "SlotF9Intermediate.pem")
+    ]
+    phone = (_VECTORS / "android-keyattestation/testdata/tegu/sdk36/TEE_EC_2026_ROOT.pem").read_bytes()
+    mac = (_VECTORS / "nanoca-apple/apple_mda_leaf.pem").read_bytes()
+    return [b64url_decode(swtpm), swtpm.encode(), b"".join(yubikey), phone, mac]
+
+
 _SIGNAL = (
     b'{"kind":"edr.contained","subject":{"kind":"device","name":"laptop-1"},"observed_at":"2026-06-01T00:00:00Z",'
     b'"severity":"high"}'
@@ -195,6 +226,19 @@ PARSERS: dict[str, tuple[Callable[[bytes], object], Refusals, Callable[[], list[
     "sid text": (text(canonical_sid), (ValueError,), lambda: documents("S-1-5-21-1-2-3-500")),
     "note key": (text(NoteKey.parse), (TrothError,), lambda: documents(_NOTE_KEY)),
     "checkpoint": (text(CheckpointText.parse), (TrothError,), lambda: documents(_CHECKPOINT)),
+    "attestation": (attestation, (TrothError,), attestations),
+    "cbor": (cbor.decode, (cbor.CborError,), lambda: [b"\xa2\x61a\x82\x01\xf5\x61b\x5f\x41c\xff"]),
+    "android description": (
+        lambda data: as_json(read_description(data)), (der.DerError,), lambda: [android_description()],
+    ),
+    "android statuses": (
+        lambda data: read_statuses(data, NOW), (TrothError,),
+        lambda: [b'{"entries":{"2c8cdddf":{"status":"REVOKED","reason":"KEY_COMPROMISE"}}}'],
+    ),
+    "attestation roots": (
+        lambda data: read_roots(data, origin="x", at=NOW), (TrothError,),
+        lambda: [(_VECTORS / "swtpm/attestation-ca.pem").read_bytes()],
+    ),
     "ledger export": (export, (TrothError,), lambda: [b'{"troth_ledger_export":1}\n{"index":0}\n', b"{}\n{}\n"]),
 }  # fmt: skip
 
@@ -221,6 +265,11 @@ def ocsp_request() -> bytes:
 @lru_cache(maxsize=1)
 def _account_key() -> VerifyingKey:
     return VerifyingKey.from_public_key(ec.derive_private_key(golden_lint._SECRET, ec.SECP256R1()).public_key())
+
+
+def android_description() -> bytes:
+    """The description of a phone's key."""
+    return extensions(read_any(attestations()[3]).leaf)[DESCRIPTION]
 
 
 def mutated(seed: bytes, changes: int, number: int) -> bytes:
