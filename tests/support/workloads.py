@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -16,6 +16,7 @@ from tests.support.mint import Mint
 
 if TYPE_CHECKING:
     from troth.client.jose import SigningKey
+    from troth.client.transport import Transport
     from troth.enroll.acme.nonce import NonceMap
     from troth.enroll.workload.node import NodeDesk
     from troth.kit.lane import Lane
@@ -141,6 +142,34 @@ class Workloads:
         found = await self.subjects.find(Kind(kind), name)
         assert found is not None
         await self.orders.hold_by_person(found.id, person="alice", reason="a look")
+
+    def transport(self) -> Transport:
+        """The client's transport with the lane in the place of a network."""
+        from urllib.parse import urlsplit
+
+        from troth.client.transport import HttpAnswer, Transport
+
+        lane = self.lane
+
+        class Straight(Transport):
+            async def request(
+                self, method: str, url: str, *, body: bytes = b"", headers: Mapping[str, str] | None = None
+            ) -> HttpAnswer:
+                sent: list[Any] = []
+
+                async def receive() -> dict[str, Any]:
+                    return {"type": "http.request", "body": body, "more_body": False}
+
+                async def send(message: Any) -> None:
+                    sent.append(message)
+
+                named = [(name.lower().encode(), value.encode()) for name, value in (headers or {}).items()]
+                path = urlsplit(url).path
+                await lane({"type": "http", "method": method, "path": path, "headers": named}, receive, send)
+                said = {name.decode(): (value.decode(),) for name, value in sent[0]["headers"]}
+                return HttpAnswer(sent[0]["status"], said, sent[1]["body"], url)
+
+        return Straight()
 
 
 @pytest.fixture

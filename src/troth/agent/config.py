@@ -35,6 +35,7 @@ from troth.agent.settings import (
     ProveTls,
     WebRoot,
 )
+from troth.agent.spiffe import settings as spiffe
 
 __all__ = ["DEFAULT_PATH", "AgentConfig", "Identifier", "identifiers", "issuer_of", "load", "parse", "troubles"]
 
@@ -125,6 +126,8 @@ def _contradictions(config: AgentConfig) -> Iterator[str]:
             yield f"{where}.directory is no https URL"
         if bool(issuer.eab_key_id) != bool(issuer.eab_key_file):
             yield f"{where}: eab_key_id and eab_key_file go together"
+    if config.spiffe is not None:
+        yield from spiffe.contradictions(config.spiffe, config.issuer, config.certificate)
     paths: dict[str, str] = {}
     for name, certificate in config.certificate.items():
         where = f"certificate.{name}"

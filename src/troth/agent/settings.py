@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from troth.agent.keys.model import KeyType
+from troth.agent.spiffe.settings import SpiffeSettings
 
 Seconds: TypeAlias = Annotated[int, Meta(ge=1, le=86400)]
 Port: TypeAlias = Annotated[int, Meta(ge=1, le=65535)]
@@ -206,3 +207,4 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     agent: AgentSettings = AgentSettings()
     issuer: dict[str, IssuerSettings] = {}
     certificate: dict[str, CertificateSettings] = {}
+    spiffe: SpiffeSettings | None = None

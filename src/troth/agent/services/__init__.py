@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from troth.agent.config import AgentConfig
+from troth.agent.spiffe import service as spiffe
 from troth.client.transport import Transport
 from troth.kit.clock import Clock
 
@@ -55,7 +56,7 @@ class Host:
 Builder = Callable[[Host], Service | None]
 
 #: Every service there is.
-BUILDERS: tuple[Builder, ...] = ()
+BUILDERS: tuple[Builder, ...] = (spiffe.build,)
 
 
 def build_services(host: Host) -> list[Service]:

@@ -110,7 +110,7 @@ class SvidDesk:
 
         Raises WorkloadRefused, IssuanceRefused, or what csr, profile and gate raise.
         """
-        asked = _read(node.payload, SvidRequest)
+        asked = read_request(node.payload, SvidRequest)
         if not all(map(_PRINTABLE.match, (asked.workload, *asked.selectors))):
             raise WorkloadRefused(REQUEST_MALFORMED, "names and selectors are printable ASCII")
         request = parse_csr(_octets(asked.csr))
@@ -152,7 +152,7 @@ class SvidDesk:
         An SVID of another node counts as not in force: nobody can probe what is not theirs.
         """
         ended: list[str] = []
-        for digest in _read(node.payload, StandingRequest).certificates:
+        for digest in read_request(node.payload, StandingRequest).certificates:
             found = await self._certificates.by_sha256(bytes.fromhex(digest))
             good = found is not None and found.status == "good" and found.not_after > self._clock.now()
             if found is None or not good or found.actor != f"node:{node.subject.id}":
@@ -178,7 +178,8 @@ def evidence_of(node: Node, selectors: Sequence[str]) -> dict[str, str | bool | 
     }
 
 
-def _read(payload: bytes, kind: type[_Payload]) -> _Payload:
+def read_request(payload: bytes, kind: type[_Payload]) -> _Payload:
+    """What was signed, as ``kind``. Raises WorkloadRefused."""
     try:
         return msgspec.json.decode(payload, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

@@ -1,0 +1,18 @@
+"""Why a door of the server stays shut."""
+
+from __future__ import annotations
+
+from troth.kit.errors import reason
+
+SERVER = reason(
+    "agent.server",
+    "the server did not give what the agent asked for",
+    fix="The message has the server's own code; docs/reason-codes.md tells what to do about it.",
+    status=502,
+)
+IDENTITY = reason(
+    "agent.identity",
+    "the agent's own certificate is not there, or its key cannot sign",
+    fix="Name a certificate of this file whose key lies in a file, and see in `troth agent status` whether it was got.",
+    status=503,
+)
