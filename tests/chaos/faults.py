@@ -20,10 +20,14 @@ from typing import Any, NamedTuple, NoReturn, Protocol, TypeVar
 import asyncpg
 import pytest
 
+from troth.store.reads import SharedReads
+from troth.store.wire import Ask, Outcome, Wire
+
 T = TypeVar("T")
 Work = Callable[[], Awaitable[T]]
 
 _connect, _create_pool = asyncpg.connect, asyncpg.create_pool
+_exchange, _shared_fetch = Wire.exchange, SharedReads.fetch
 
 #: Set in the task that walks and in what it starts: what a process does beside the walk is not counted.
 _walking: contextvars.ContextVar[bool] = contextvars.ContextVar("walking", default=False)
@@ -107,6 +111,7 @@ class Faults:
         self._buried = asyncio.Event()
         self._connections: list[Watched] = []
         self._counts: Counter[tuple[str, str]] = Counter()
+        self._looked_up: Counter[str] = Counter()
         self._walk: asyncio.Task[Any] | None = None
 
     def enter(self, stage: str) -> None:
@@ -188,7 +193,47 @@ class Faults:
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(asyncpg, "connect", opened)
             patched.setattr(asyncpg, "create_pool", pooled)
+            patched.setattr(Wire, "exchange", self._exchanged())
+            patched.setattr(SharedReads, "fetch", self._looking_up())
             yield
+
+    def _looking_up(self) -> Callable[..., Awaitable[Any]]:
+        """Look-ups travel in a task that serves everyone: whose they are is noted where they are asked for."""
+
+        async def fetch(reads: SharedReads, sql: str, *values: Any) -> Any:
+            if _walking.get():
+                self._looked_up[f"{sql}{values!r}"] += 1
+            return await _shared_fetch(reads, sql, *values)
+
+        return fetch
+
+    def _exchanged(self) -> Callable[[Wire, list[Ask]], Awaitable[Outcome]]:
+        """Each statement of an exchange is a call; what fails in one is what the server would have failed in."""
+
+        async def exchange(wire: Wire, asks: list[Ask]) -> Outcome:
+            async def all_of_it() -> Outcome:
+                return await _exchange(wire, asks)
+
+            work: Work[Outcome] = all_of_it
+            for place, ask in reversed(list(enumerate(asks))):
+                text = re.sub(r"\s+", " ", ask.sql).strip()
+                asked = f"{ask.sql}{tuple(ask.values)!r}"
+                counts = text != "ROLLBACK" and (wire._connection.writes or self._looked_up[asked] > 0)
+                self._looked_up[asked] -= self._looked_up[asked] > 0
+                work = _nested(self, text, work, _OfExchange(wire, place), counts=counts)
+            try:
+                return await work()
+            except _FailsAt as fails:
+                return await _exchange(wire, [*asks[: fails.place], Ask(_RAISING.format(state=fails.state))])
+
+        return exchange
+
+
+def _nested(faults: Faults, text: str, inner: Work[T], harm: Harm, *, counts: bool) -> Work[T]:
+    async def met() -> T:
+        return await faults.meet(text, inner, harm, counts=counts)
+
+    return met
 
 
 class Watched(asyncpg.Connection):
@@ -223,6 +268,41 @@ class Watched(asyncpg.Connection):
         return await self.faults.meet(text, work, _OfStatement(self, text), counts=counts)
 
 
+_RAISING = "DO $$ BEGIN RAISE EXCEPTION 'chaos' USING ERRCODE = '{state}'; END $$"
+
+
+class _FailsAt(Exception):
+    """The statement at ``place`` of an exchange is to fail."""
+
+    def __init__(self, place: int, state: str) -> None:
+        super().__init__(place, state)
+        self.place = place
+        self.state = state
+
+
+class _OfExchange:
+    """Errors of PostgreSQL in the midst of an exchange."""
+
+    in_vain = False
+
+    def __init__(self, wire: Wire, place: int) -> None:
+        self._wire = wire
+        self._place = place
+
+    async def refuse(self) -> NoReturn:
+        raise _FailsAt(self._place, "XX000")
+
+    async def conflict(self) -> NoReturn:
+        raise _FailsAt(self._place, "40001")
+
+    async def cut(self) -> None:
+        await end(self._wire._connection)
+
+    def lost(self) -> Exception:
+        self._wire.close()
+        return ConnectionResetError("connection was closed in the middle of operation")
+
+
 class _OfStatement:
     """Errors of PostgreSQL, raised by PostgreSQL."""
 
@@ -247,7 +327,7 @@ class _OfStatement:
     async def _fail(self, state: str) -> NoReturn:
         send = super(Watched, self._connection).execute
         try:
-            await send(f"DO $$ BEGIN RAISE EXCEPTION 'chaos' USING ERRCODE = '{state}'; END $$")
+            await send(_RAISING.format(state=state))
         except asyncpg.PostgresError:
             if self._text == "COMMIT":  # a commit that fails has ended its transaction
                 await send("ROLLBACK")

@@ -34,7 +34,7 @@ def acme_door(context: RoleContext, database: Database, mint: Mint, issuance: Is
         finalizer=Finalizer(database, clock, issuance),
         revocations=RevocationDesk(database, clock),
         results=Results(database),
-        store=AcmeStore(database),
+        store=AcmeStore(database.lookups),
         certificates=mint.certificates,
         catalogue=mint.catalogue,
         preferred_chain=settings.preferred_chain,

@@ -69,7 +69,7 @@ async def mint_of(context: RoleContext, database: Database, instance: Instance) 
     skew = timedelta(seconds=context.config.audit.max_clock_skew_seconds)
     clocks = ClockGuard(database, context.clock, max_skew=skew)
     interlock = FenceInterlock(clocks, database, context.clock)
-    subject_store = SubjectStore(database)
+    subject_store = SubjectStore(database.lookups)
     async with SignerClient(context.signer_socket, context.role, context.layout.secrets) as signer:
         mint = Mint(
             catalogue=catalogue,
@@ -78,7 +78,7 @@ async def mint_of(context: RoleContext, database: Database, instance: Instance) 
             interlock=interlock,
             gate=Gate(database, signer, catalogue, interlock, context.clock, instance=instance.id),
             own_gate=Gate(database, signer, catalogue, clocks, context.clock, instance=instance.id),
-            certificates=CertificateStore(database),
+            certificates=CertificateStore(database.lookups),
             policies=policies,
             judge=Judge(policies, [StoredFacts(subject_store)], context.clock),
             subjects=Subjects(subject_store),

@@ -7,7 +7,8 @@ whole transaction is rolled back and run again without that unit (:class:`Again`
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +16,7 @@ import asyncpg
 
 from troth.store.statement import Claim, Guard, Statement, Write
 from troth.store.unit import Check, Unit
+from troth.store.wire import Ask
 
 
 class Again(Exception):
@@ -95,6 +97,40 @@ async def _check(
             else:
                 refused.setdefault(ordinal, check.refusal)
     return held_any
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All statements of a batch, to be asked in one exchange in the hope that nobody is refused.
+
+    Attributes:
+        asks: guards, claims, writes and ledger events, in the order in which :func:`run` asks them.
+        wanted: how many rows each of the first asks, the guards and claims, returns if every unit may go on.
+    """
+
+    asks: list[Ask]
+    wanted: list[int]
+
+    def holds(self, rows: Sequence[Sequence[Any]]) -> bool:
+        """Whether the answers say that every unit may go on."""
+        return all(len(found) == wanted for found, wanted in zip(rows, self.wanted, strict=False))
+
+
+def plan(units: list[Unit], at: datetime) -> Plan | None:
+    """The statements of ``units``; None if some have steps, which have to see rows first."""
+    if any(unit.steps for unit in units):
+        return None
+    asks: list[Ask] = []
+    wanted: list[int] = []
+    for kind in (Guard, Claim):
+        checks = [(c.statement, c.values) for unit in units for c in unit.checks if isinstance(c.statement, kind)]
+        for statement, rows in _grouped(checks):
+            asks.append(Ask(statement.sql, [list(range(len(rows))), *_columns(statement, rows)]))
+            wanted.append(len(rows))
+    items: list[tuple[Statement, Any]] = [item for unit in units for item in unit.writes]
+    items += [event.inbox_row(unit=unit.id, at=at) for unit in units for event in unit.events]
+    asks += [Ask(statement.sql, _columns(statement, rows)) for statement, rows in _grouped(items)]
+    return Plan(asks, wanted)
 
 
 def has_events(units: Iterable[Unit]) -> bool:

@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Hashable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import asyncpg
 
 from troth.kit.clock import Clock
 from troth.kit.log import get_logger
-from troth.store import batch
-from troth.store.errors import COMMIT_UNKNOWN, TOO_OLD, UNAVAILABLE, CommitUnknown, StoreError, Unavailable
-from troth.store.unit import Row, Unit
+from troth.store.commits import Commits
+from troth.store.errors import TOO_OLD, UNAVAILABLE, StoreError, Unavailable
+from troth.store.failures import CONFLICTS, CONNECT_ERRORS, RETRIES, back_off
+from troth.store.reads import SharedReads
+from troth.store.unit import Reader, Row, Unit
+from troth.store.wire import Wire
 
 log = get_logger("store")
 
@@ -31,27 +31,8 @@ INBOX_CHANNEL = "troth_inbox"
 #: Every statement finds its rows by an index. On tables that are empty still, the planner prefers to read them whole,
 #: and a prepared statement keeps that plan until the first ANALYZE, however many rows there are by then.
 _PLANNER = {"enable_seqscan": "off"}
-_MAX_BATCH = 128
-_RETRIES = 5
-_CONNECT_ERRORS = (
-    OSError,
-    asyncpg.InterfaceError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,  # the server is shutting down, starting up, or has ended our connection
-    asyncpg.InsufficientResourcesError,  # no room on its disk, no memory, no connection left
-    asyncpg.PostgresSystemError,  # its disk fails
-)
-_CONFLICTS = (
-    asyncpg.SerializationError,
-    asyncpg.DeadlockDetectedError,
-    asyncpg.LockNotAvailableError,
-)
-
-
-@dataclass(slots=True)
-class _Waiting:
-    unit: Unit
-    done: asyncio.Future[None]
+#: Look-ups by key have one good plan whatever is looked up: making it anew each time costs more than the look-up.
+_ONE_PLAN = {"plan_cache_mode": "force_generic_plan"}
 
 
 async def _no_reset(_connection: Any) -> None:
@@ -64,10 +45,6 @@ class Database:
     def __init__(self, pool: Any, url: str, clock: Clock) -> None:
         self._pool = pool
         self._url = url
-        self._clock = clock
-        self._waiting: deque[_Waiting] = deque()
-        self._wake = asyncio.Event()
-        self._lane: Any = None
         self._callbacks: dict[str, list[Callable[[], None]]] = {}
         self._listener: Any = None
         self._listen_again = asyncio.Event()
@@ -75,7 +52,8 @@ class Database:
         self._renotify: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
-        self._writer = asyncio.create_task(self._write_forever())
+        self._commits = Commits(url, _PLANNER, clock, lambda: self.wake(INBOX_CHANNEL))
+        self._lookups = SharedReads(self._open_lookups, self)
 
     @classmethod
     async def open(cls, url: str, *, clock: Clock, max_connections: int = 8) -> Database:
@@ -89,7 +67,7 @@ class Database:
                 command_timeout=30,
                 server_settings={"application_name": "troth", "lock_timeout": "5s", **_PLANNER},
             )
-        except (*_CONNECT_ERRORS, TimeoutError) as error:
+        except (*CONNECT_ERRORS, TimeoutError) as error:
             raise Unavailable(UNAVAILABLE, f"cannot connect: {error}") from error
         version = await pool.fetchval("SELECT current_setting('server_version_num')::int")
         if version < 150000:
@@ -100,8 +78,8 @@ class Database:
     async def close(self) -> None:
         """Write what waits, then disconnect."""
         self._closing = True
-        self._wake.set()
-        await self._writer
+        await self._commits.close()
+        await self._lookups.close()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -114,6 +92,15 @@ class Database:
             self._pool.terminate()
 
     # --- reads -------------------------------------------------------------------------------------------------
+
+    @property
+    def lookups(self) -> Reader:
+        """Reads that share round trips with others': for short look-ups by key where requests are many."""
+        return self._lookups
+
+    async def _open_lookups(self) -> Wire:
+        settings = {"application_name": "troth-lookups", "lock_timeout": "5s", **_PLANNER, **_ONE_PLAN}
+        return await Wire.open(self._url, server_settings=settings)
 
     async def fetch(self, sql: str, *values: Any) -> list[Row]:
         """All rows. Raises Unavailable when the database does not answer."""
@@ -129,16 +116,16 @@ class Database:
         return await self._read("fetchval", sql, values)
 
     async def _read(self, method: str, sql: str, values: tuple[Any, ...]) -> Any:
-        for attempt in range(_RETRIES):
+        for attempt in range(RETRIES):
             try:
                 return await getattr(self._pool, method)(sql, *values)
-            except _CONFLICTS:
-                await asyncio.sleep(_back_off(attempt))
-            except (*_CONNECT_ERRORS, TimeoutError) as error:
+            except CONFLICTS:
+                await asyncio.sleep(back_off(attempt))
+            except (*CONNECT_ERRORS, TimeoutError) as error:
                 if attempt >= 1:
                     raise Unavailable(UNAVAILABLE, str(error)) from error
                 # The pool may have handed out a connection that died with the server's restart.
-                await asyncio.sleep(_back_off(attempt))
+                await asyncio.sleep(back_off(attempt))
         raise Unavailable(UNAVAILABLE, "conflicting transactions did not clear")
 
     @contextlib.asynccontextmanager
@@ -150,7 +137,7 @@ class Database:
         try:
             async with self._pool.acquire() as connection, connection.transaction():
                 yield connection
-        except (*_CONNECT_ERRORS, asyncpg.PostgresError, TimeoutError) as error:
+        except (*CONNECT_ERRORS, asyncpg.PostgresError, TimeoutError) as error:
             raise Unavailable(UNAVAILABLE, str(error)) from error
 
     # --- commits -----------------------------------------------------------------------------------------------
@@ -161,136 +148,7 @@ class Database:
         Raises the refusal of the guard or claim that did not hold, what a step raised, Unavailable (nothing was
         written), or CommitUnknown.
         """
-        if self._closing:
-            raise Unavailable(UNAVAILABLE, "this process is stopping")
-        waiting = _Waiting(unit, asyncio.get_running_loop().create_future())
-        self._waiting.append(waiting)
-        self._wake.set()
-        await waiting.done
-
-    def _take(self) -> list[_Waiting]:
-        """The next batch: in order of arrival, no two units with a common key."""
-        taken: list[_Waiting] = []
-        keys: set[Hashable] = set()
-        later: list[_Waiting] = []
-        while self._waiting and len(taken) < _MAX_BATCH:
-            waiting = self._waiting.popleft()
-            if waiting.done.cancelled():
-                continue
-            if keys.isdisjoint(waiting.unit.keys):
-                taken.append(waiting)
-            else:
-                later.append(waiting)
-            # A later unit's keys are blocked too: units on one key stay in the order of their arrival.
-            keys |= waiting.unit.keys
-        self._waiting.extendleft(reversed(later))
-        return taken
-
-    async def _write_forever(self) -> None:
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            while batch_ := self._take():
-                try:
-                    await self._write(batch_)
-                except Exception as error:  # the writer must outlive any surprise, and say so to those who wait
-                    log.exception("store.writer_failed")
-                    for waiting in batch_:
-                        _fail(waiting, error)
-            if self._closing and not self._waiting:
-                await self._drop_lane()
-                return
-
-    async def _write(self, waiting: list[_Waiting]) -> None:
-        """Commit a batch; a statement that fails is found by running its units singly."""
-        try:
-            await self._try(waiting)
-        except asyncpg.PostgresError as error:
-            if isinstance(error, _CONNECT_ERRORS):
-                raise
-            if len(waiting) == 1:
-                _fail(waiting[0], error)
-                return
-            log.warning("store.batch_split", units=len(waiting), error=type(error).__name__)
-            for one in waiting:
-                if not one.done.done():
-                    await self._write([one])
-
-    async def _try(self, waiting: list[_Waiting]) -> None:
-        waiting = [one for one in waiting if not one.done.done()]
-        for attempt in range(_RETRIES):
-            try:
-                refused = await self._transaction([one.unit for one in waiting])
-            except batch.Again as again:
-                for ordinal, refusal in again.refused.items():
-                    _fail(waiting[ordinal], refusal)
-                rest = [one for ordinal, one in enumerate(waiting) if ordinal not in again.refused]
-                if rest:
-                    await self._try(rest)
-                return
-            except _CONFLICTS:
-                if attempt == _RETRIES - 1:
-                    raise
-                await asyncio.sleep(_back_off(attempt))
-                continue
-            except StoreError as error:
-                for one in waiting:
-                    _fail(one, error)
-                return
-            for ordinal, one in enumerate(waiting):
-                if ordinal in refused:
-                    _fail(one, refused[ordinal])
-                elif not one.done.done():
-                    one.done.set_result(None)
-            if batch.has_events(one.unit for one in waiting):
-                self.wake(INBOX_CHANNEL)
-            return
-
-    async def _transaction(self, units: list[Unit]) -> dict[int, Exception]:
-        connection = await self._connection()
-        transaction = connection.transaction()
-        committing = False
-        try:
-            await transaction.start()
-            refused = await batch.run(connection, units, self._clock.now())
-            if len(refused) == len(units):
-                await transaction.rollback()
-                return refused
-            committing = True
-            await transaction.commit()
-        except (*_CONNECT_ERRORS, TimeoutError) as error:
-            await self._drop_lane()
-            if committing:
-                raise CommitUnknown(COMMIT_UNKNOWN, str(error)) from error
-            raise Unavailable(UNAVAILABLE, str(error)) from error
-        except BaseException:
-            if not committing:
-                try:
-                    await transaction.rollback()
-                except (*_CONNECT_ERRORS, asyncpg.PostgresError):
-                    await self._drop_lane()
-            raise
-        return refused
-
-    async def _connection(self) -> Any:
-        if self._lane is None or self._lane.is_closed():
-            try:
-                self._lane = await asyncpg.connect(
-                    self._url,
-                    command_timeout=30,
-                    server_settings={"application_name": "troth-writer", "lock_timeout": "2s", **_PLANNER},
-                )
-            except (*_CONNECT_ERRORS, TimeoutError) as error:
-                raise Unavailable(UNAVAILABLE, f"cannot connect: {error}") from error
-        return self._lane
-
-    async def _drop_lane(self) -> None:
-        lane, self._lane = self._lane, None
-        if lane is not None and not lane.is_closed():
-            try:
-                await lane.close(timeout=1)
-            except (*_CONNECT_ERRORS, asyncpg.PostgresError, TimeoutError):
-                lane.terminate()
+        await self._commits.commit(unit)
 
     # --- wake-ups ----------------------------------------------------------------------------------------------
 
@@ -314,7 +172,7 @@ class Database:
                 await self._pool.execute("SELECT pg_notify($1, '')", channel)
                 if channel not in self._renotify:
                     return
-        except (*_CONNECT_ERRORS, asyncpg.PostgresError, TimeoutError):
+        except (*CONNECT_ERRORS, asyncpg.PostgresError, TimeoutError):
             log.warning("store.notify_failed", channel=channel)
         finally:
             self._notifying.discard(channel)
@@ -351,21 +209,10 @@ class Database:
                         self._heard(connection, 0, channel, "")
                     attempt = 0
                     await self._listen_again.wait()
-            except (*_CONNECT_ERRORS, asyncpg.PostgresError, TimeoutError):
+            except (*CONNECT_ERRORS, asyncpg.PostgresError, TimeoutError):
                 attempt += 1
-            await asyncio.sleep(_back_off(attempt))
+            await asyncio.sleep(back_off(attempt))
 
     def _heard(self, _connection: Any, _pid: int, channel: str, _payload: object) -> None:
         for callback in self._callbacks.get(channel, ()):
             callback()
-
-
-def _fail(waiting: _Waiting, error: Exception) -> None:
-    if not waiting.done.done():
-        waiting.done.set_exception(error)
-
-
-def _back_off(attempt: int) -> float:
-    """Seconds to wait before try ``attempt`` + 1: jittered, doubling from about 10 ms to a second."""
-    ceiling: float = min(1.0, 0.01 * 2.0**attempt)
-    return ceiling * (0.5 + random.random())  # noqa: S311 -- jitter, not a secret

@@ -18,7 +18,8 @@ import asyncpg
 from troth.kit.ids import new_id
 from troth.store.statement import Claim, Guard, Write
 
-Row: TypeAlias = "asyncpg.Record"
+#: By column name; from shared reads it is a plain dictionary, so nothing may ask for columns by number.
+Row: TypeAlias = "asyncpg.Record | dict[str, Any]"
 
 
 class Reader(Protocol):

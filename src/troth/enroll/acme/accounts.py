@@ -51,7 +51,7 @@ class AccountDesk:
     def __init__(self, database: Database, clock: Clock, rules: AccountRules) -> None:
         self._rules = rules
         self._database = database
-        self._store = store.AcmeStore(database)
+        self._store = store.AcmeStore(database.lookups)
         self._clock = clock
 
     async def register(self, key: VerifyingKey, payload: dict[str, Any], urls: Urls) -> tuple[Account, bool]:

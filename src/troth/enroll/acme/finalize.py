@@ -50,8 +50,8 @@ class Finalizer:
 
     def __init__(self, database: Database, clock: Clock, issuance: Issuance) -> None:
         self._database = database
-        self._store = AcmeStore(database)
-        self._certificates = CertificateStore(database)
+        self._store = AcmeStore(database.lookups)
+        self._certificates = CertificateStore(database.lookups)
         self._clock = clock
         self._issuance = issuance
 

@@ -49,7 +49,7 @@ class OrderDesk:
 
     def __init__(self, database: Database, clock: Clock, rules: OrderRules) -> None:
         self._database = database
-        self._store = AcmeStore(database)
+        self._store = AcmeStore(database.lookups)
         self._clock = clock
         self._rules = rules
 

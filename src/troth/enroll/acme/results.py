@@ -35,7 +35,7 @@ class Results:
 
     def __init__(self, database: Database, *, patience: float = 0.3) -> None:
         self._database = database
-        self._store = AcmeStore(database)
+        self._store = AcmeStore(database.lookups)
         self._patience = patience
         self._waiting: dict[UUID, asyncio.Future[Authorization]] = {}
         self._wake = asyncio.Event()

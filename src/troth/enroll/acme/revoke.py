@@ -31,7 +31,7 @@ class RevocationDesk:
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
-        self._store = AcmeStore(database)
+        self._store = AcmeStore(database.lookups)
         self._certificates = CertificateStore(database)
         self._clock = clock
 

@@ -44,7 +44,7 @@ class ValidationJobs:
         self._retry_after = retry_after
         self._keys = AccountKeys()
         self._database = database
-        self._store = AcmeStore(database)
+        self._store = AcmeStore(database.lookups)
         self._desk = desk
         self._validator = validator
         self._clock = clock

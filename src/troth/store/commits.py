@@ -1,0 +1,257 @@
+"""Commits shared by everyone who is waiting.
+
+A batch is tried in the cheap way first: all its statements in one exchange, as if no unit were refused, then COMMIT.
+If a guard or claim did not hold, or a statement failed, that transaction is rolled back, and the batch runs again
+in the careful way (``batch.run``), a statement at a time, which finds out whose fault it was. Units with steps take
+the careful way at once. What is committed is the same: the same statements in the same order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+
+from troth.kit.clock import Clock
+from troth.kit.log import get_logger
+from troth.store import batch
+from troth.store.errors import COMMIT_UNKNOWN, UNAVAILABLE, CommitUnknown, StoreError, Unavailable
+from troth.store.failures import CONFLICTS, CONNECT_ERRORS, RETRIES, back_off
+from troth.store.unit import Unit
+from troth.store.wire import Ask, Unsupported, Wire
+
+log = get_logger("store")
+
+_MAX_BATCH = 128
+_BEGIN, _COMMIT, _ROLLBACK = Ask("BEGIN"), Ask("COMMIT"), Ask("ROLLBACK")
+_BROKEN = (*CONNECT_ERRORS, TimeoutError)
+
+
+@dataclass(slots=True)
+class _Waiting:
+    unit: Unit
+    done: asyncio.Future[None]
+
+
+class Commits:
+    """The writer of a :class:`~troth.store.pool.Database`.
+
+    Args:
+        url: the database.
+        settings: of its connections.
+        recorded: called after a commit that may have written ledger events.
+    """
+
+    def __init__(self, url: str, settings: dict[str, str], clock: Clock, recorded: Callable[[], None]) -> None:
+        self._url = url
+        self._settings = settings
+        self._clock = clock
+        self._recorded = recorded
+        self._waiting: deque[_Waiting] = deque()
+        self._wake = asyncio.Event()
+        self._lane: Any = None
+        self._wire: Wire | None = None
+        self._closing = False
+        self._writer = asyncio.create_task(self._write_forever())
+
+    async def commit(self, unit: Unit) -> None:
+        """See :meth:`troth.store.pool.Database.commit`."""
+        if self._closing:
+            raise Unavailable(UNAVAILABLE, "this process is stopping")
+        waiting = _Waiting(unit, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
+        self._wake.set()
+        await waiting.done
+
+    async def close(self) -> None:
+        """Write what waits, then disconnect."""
+        self._closing = True
+        self._wake.set()
+        await self._writer
+
+    def _take(self) -> list[_Waiting]:
+        """The next batch: in order of arrival, no two units with a common key."""
+        taken: list[_Waiting] = []
+        keys: set[Hashable] = set()
+        later: list[_Waiting] = []
+        while self._waiting and len(taken) < _MAX_BATCH:
+            waiting = self._waiting.popleft()
+            if waiting.done.cancelled():
+                continue
+            if keys.isdisjoint(waiting.unit.keys):
+                taken.append(waiting)
+            else:
+                later.append(waiting)
+            # A later unit's keys are blocked too: units on one key stay in the order of their arrival.
+            keys |= waiting.unit.keys
+        self._waiting.extendleft(reversed(later))
+        return taken
+
+    async def _write_forever(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while batch_ := self._take():
+                try:
+                    await self._write(batch_)
+                except Exception as error:  # the writer must outlive any surprise, and say so to those who wait
+                    log.exception("store.writer_failed")
+                    self._drop_wire()
+                    for waiting in batch_:
+                        _fail(waiting, error)
+            if self._closing and not self._waiting:
+                self._drop_wire()
+                await self._drop_lane()
+                return
+
+    async def _write(self, waiting: list[_Waiting]) -> None:
+        """Commit a batch; a statement that fails is found by running its units singly."""
+        try:
+            if not await self._try_together(waiting):
+                await self._try(waiting)
+        except asyncpg.PostgresError as error:
+            if isinstance(error, CONNECT_ERRORS):
+                raise
+            if len(waiting) == 1:
+                _fail(waiting[0], error)
+                return
+            log.warning("store.batch_split", units=len(waiting), error=type(error).__name__)
+            for one in waiting:
+                if not one.done.done():
+                    await self._write([one])
+
+    # --- the cheap way -----------------------------------------------------------------------------------------
+
+    async def _try_together(self, waiting: list[_Waiting]) -> bool:
+        """Whether the batch was settled; if not, nothing was written."""
+        units = [one.unit for one in waiting]
+        plan = batch.plan(units, self._clock.now())
+        if plan is None:
+            return False
+        committing = False
+        try:
+            if self._wire is None or self._wire.closed:
+                self._wire = await self._open_wire()
+            outcome = await self._wire.exchange([_BEGIN, *plan.asks])
+            if outcome.error is not None or not plan.holds(outcome.rows[1:]):
+                await self._wire.exchange([_ROLLBACK])
+                return False
+            committing = True
+            outcome = await self._wire.exchange([_COMMIT])
+            if outcome.error is not None:
+                raise outcome.error
+            if outcome.tags != ["COMMIT"]:
+                return False  # the transaction had failed, which PostgreSQL tells by a tag alone
+        except Unsupported:
+            return False
+        except _BROKEN as error:
+            self._drop_wire()
+            failure = CommitUnknown(COMMIT_UNKNOWN, str(error)) if committing else Unavailable(UNAVAILABLE, str(error))
+            failure.__cause__ = error
+            for one in waiting:
+                _fail(one, failure)
+            return True
+        except asyncpg.PostgresError:
+            return False  # a commit that was refused is undone
+        for one in waiting:
+            if not one.done.done():
+                one.done.set_result(None)
+        if batch.has_events(units):
+            self._recorded()
+        return True
+
+    async def _open_wire(self) -> Wire:
+        settings = {"application_name": "troth-writer", "lock_timeout": "2s", **self._settings}
+        return await Wire.open(self._url, server_settings={**settings, "plan_cache_mode": "force_generic_plan"})
+
+    def _drop_wire(self) -> None:
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            wire.close()
+
+    # --- the careful way ---------------------------------------------------------------------------------------
+
+    async def _try(self, waiting: list[_Waiting]) -> None:
+        waiting = [one for one in waiting if not one.done.done()]
+        for attempt in range(RETRIES):
+            try:
+                refused = await self._transaction([one.unit for one in waiting])
+            except batch.Again as again:
+                for ordinal, refusal in again.refused.items():
+                    _fail(waiting[ordinal], refusal)
+                rest = [one for ordinal, one in enumerate(waiting) if ordinal not in again.refused]
+                if rest:
+                    await self._try(rest)
+                return
+            except CONFLICTS:
+                if attempt == RETRIES - 1:
+                    raise
+                await asyncio.sleep(back_off(attempt))
+                continue
+            except StoreError as error:
+                for one in waiting:
+                    _fail(one, error)
+                return
+            for ordinal, one in enumerate(waiting):
+                if ordinal in refused:
+                    _fail(one, refused[ordinal])
+                elif not one.done.done():
+                    one.done.set_result(None)
+            if batch.has_events(one.unit for one in waiting):
+                self._recorded()
+            return
+
+    async def _transaction(self, units: list[Unit]) -> dict[int, Exception]:
+        connection = await self._connection()
+        transaction = connection.transaction()
+        committing = False
+        try:
+            await transaction.start()
+            refused = await batch.run(connection, units, self._clock.now())
+            if len(refused) == len(units):
+                await transaction.rollback()
+                return refused
+            committing = True
+            await transaction.commit()
+        except _BROKEN as error:
+            await self._drop_lane()
+            if committing:
+                raise CommitUnknown(COMMIT_UNKNOWN, str(error)) from error
+            raise Unavailable(UNAVAILABLE, str(error)) from error
+        except BaseException:
+            if not committing:
+                try:
+                    await transaction.rollback()
+                except (*CONNECT_ERRORS, asyncpg.PostgresError):
+                    await self._drop_lane()
+            raise
+        return refused
+
+    async def _connection(self) -> Any:
+        if self._lane is None or self._lane.is_closed():
+            try:
+                self._lane = await asyncpg.connect(
+                    self._url,
+                    command_timeout=30,
+                    server_settings={"application_name": "troth-writer", "lock_timeout": "2s", **self._settings},
+                )
+            except _BROKEN as error:
+                raise Unavailable(UNAVAILABLE, f"cannot connect: {error}") from error
+        return self._lane
+
+    async def _drop_lane(self) -> None:
+        lane, self._lane = self._lane, None
+        if lane is not None and not lane.is_closed():
+            try:
+                await lane.close(timeout=1)
+            except (*_BROKEN, asyncpg.PostgresError):
+                lane.terminate()
+
+
+def _fail(waiting: _Waiting, error: Exception) -> None:
+    if not waiting.done.done():
+        waiting.done.set_exception(error)
