@@ -24,11 +24,14 @@ from tests.support.dashboard import House, sequencing
 from troth.kit.clock import FakeClock
 from troth.web.peercred import PeerCredProtocol
 
+#: Three hours ago: the browser tells relative times by its own clock, so the fleet's past must be near. The same for
+#: all tests of a process, so that they share what is made ready for that time.
+_BEGIN = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=3)
+
 
 @pytest.fixture
 def clock() -> FakeClock:
-    """Three hours ago: the browser tells relative times by its own clock, so the fleet's past must be near."""
-    return FakeClock(datetime.now(UTC).replace(microsecond=0) - timedelta(hours=3))
+    return FakeClock(_BEGIN)
 
 
 def _identity(directory: Path) -> tuple[Path, Path]:

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
-from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Page, expect
 
 from tests.browser.conftest import Site
+from tests.browser.looking import Looker
 from tests.support.dashboard import PASSWORD
 from troth.access.approvals.rule import REGULATED
 from troth.access.passkeys import RelyingParty
 from troth.access.roles import Role
 
 pytestmark = pytest.mark.browser
-
-SCREENS = {"desktop": {"width": 1280, "height": 900}, "phone": {"width": 390, "height": 844}}
 
 
 @pytest.fixture
@@ -108,15 +104,9 @@ async def test_two_persons_approve_with_passkeys_what_a_third_proposes(at_its_ad
     assert site.complaints == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("screen", list(SCREENS))
-async def test_the_pages_of_approvals_fit_and_are_accessible(
-    at_its_address: Site, tmp_path: Path, screen: str, scheme: Literal["light", "dark"]
-) -> None:
-    site, house, size = at_its_address, at_its_address.house, SCREENS[screen]
-    where = Path(os.environ.get("TROTH_SCREENSHOTS", tmp_path / "screenshots"))
-    where.mkdir(parents=True, exist_ok=True)
-    page = await enter(site, "ann", Role.ADMINISTRATOR, viewport=size, color_scheme=scheme)
+async def test_the_pages_of_approvals_fit_and_are_accessible(at_its_address: Site) -> None:
+    site, house, looker = at_its_address, at_its_address.house, Looker()
+    page = await enter(site, "ann", Role.ADMINISTRATOR)
     for name in ("ben", "cat"):
         await house.account(Role.APPROVER, name)
     accounts = {one.name: one for one in await house.access.accounts.list()}
@@ -135,7 +125,6 @@ async def test_the_pages_of_approvals_fit_and_are_accessible(
     gone = await approvals.submit("enforcement.unfreeze", {}, house.admin, propose=True)
     assert gone.proposal is not None
     await approvals.proposals.reject(gone.proposal.id, _principal(accounts["ben"]), why="not during the drill")
-    problems = []
     for name, path in {
         "approvals": "/approvals",
         "approval-mine": f"/approvals/{mine.proposal.id}",
@@ -143,16 +132,8 @@ async def test_the_pages_of_approvals_fit_and_are_accessible(
         "approval-rejected": f"/approvals/{gone.proposal.id}",
         "account": "/account",
     }.items():
-        await page.goto(path)
-        await page.screenshot(path=where / f"{name}-{screen}-{scheme}.png", full_page=True)
-        if await page.evaluate("document.documentElement.scrollWidth") > size["width"]:
-            problems.append(f"{name} is wider than the screen")
-        found = await Axe().run(page)
-        problems += [
-            f"{name}: {one['id']}: {[node['html'][:160] for node in one['nodes'][:3]]}"
-            for one in found.response["violations"]
-        ]
-    assert not problems, "\n".join(problems)
+        await looker.look(page, name, path)
+    looker.nothing_is_wrong()
     assert site.complaints == []
 
 

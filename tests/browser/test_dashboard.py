@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
-from typing import Literal
 
 import pytest
-from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Page, expect
 
 from tests.browser.conftest import Site
+from tests.browser.looking import Looker
 from tests.support.dashboard import PASSWORD
 from troth.access.roles import Role
 
@@ -26,13 +24,6 @@ async def log_in(site: Site, page: Page, role: Role = Role.ADMINISTRATOR, *, nam
     await page.get_by_label("Password").fill(PASSWORD)
     await page.get_by_role("button", name="Log in", exact=True).click()
     await expect(page.get_by_role("heading", name="Overview")).to_be_visible()
-
-
-def shots(tmp_path: Path) -> Path:
-    """Where screenshots go: a directory of the test, or TROTH_SCREENSHOTS for a person to look at."""
-    directory = Path(os.environ.get("TROTH_SCREENSHOTS", tmp_path / "screenshots"))
-    directory.mkdir(parents=True, exist_ok=True)
-    return directory
 
 
 async def pages_of(site: Site) -> dict[str, str]:
@@ -65,37 +56,16 @@ async def pages_of(site: Site) -> dict[str, str]:
     }
 
 
-SCREENS = {"desktop": {"width": 1280, "height": 900}, "phone": {"width": 390, "height": 844}}
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("screen", list(SCREENS))
-async def test_every_page_fits_is_accessible_and_makes_no_noise(
-    site: Site, tmp_path: Path, screen: str, scheme: Literal["light", "dark"]
-) -> None:
-    pages = await pages_of(site)
-    where, size = shots(tmp_path), SCREENS[screen]
-    problems: list[str] = []
-
-    async def look(page: Page, name: str, path: str) -> None:
-        await page.goto(path)
-        await page.screenshot(path=where / f"{name}-{screen}-{scheme}.png", full_page=True)
-        if await page.evaluate("document.documentElement.scrollWidth") > size["width"]:
-            problems.append(f"{name} is wider than the screen")
-        found = await Axe().run(page)
-        problems.extend(
-            f"{name}: {one['id']}: {[node['html'][:160] for node in one['nodes'][:3]]}"
-            for one in found.response["violations"]
-        )
-
-    page = await site.open(viewport=size, color_scheme=scheme)
-    await look(page, "setup", "/setup")
+async def test_every_page_fits_is_accessible_and_makes_no_noise(site: Site) -> None:
+    pages, looker = await pages_of(site), Looker()
+    page = await site.open()
+    await looker.look(page, "setup", "/setup")
     await log_in(site, page)
     for name, path in pages.items():
-        await look(page, name, path)
-    stranger = await site.open(viewport=size, color_scheme=scheme)
-    await look(stranger, "login", "/login")
-    assert not problems, "\n".join(problems)
+        await looker.look(page, name, path)
+    stranger = await site.open()
+    await looker.look(stranger, "login", "/login")
+    looker.nothing_is_wrong()
     # The browser itself tells of the page that does not exist; nothing else may be said.
     assert [line for line in site.complaints if "/no-such-page" not in line] == []
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
-from pathlib import Path
-from typing import Literal
 
 import pytest
-from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Page, expect
 
 from tests.browser.conftest import Site
-from tests.browser.test_approvals import SCREENS, approve, at_its_address, enter
+from tests.browser.looking import Looker
+from tests.browser.test_approvals import approve, at_its_address, enter
 from tests.support.judging import confirm
 from troth.access.roles import Role
 from troth.pki.keys.model import KeyPurpose
@@ -57,39 +54,21 @@ async def test_two_persons_are_pinned_and_then_have_the_signer_make_a_key(at_its
     assert site.complaints == []
 
 
-@pytest.mark.parametrize(("screen", "scheme"), [("desktop", "light"), ("phone", "dark")])
-async def test_the_pages_of_keys_and_approvers_fit_and_are_accessible(
-    at_its_address: Site, tmp_path: Path, screen: str, scheme: Literal["light", "dark"]
-) -> None:
-    site, house, size = at_its_address, at_its_address.house, SCREENS[screen]
-    where = Path(os.environ.get("TROTH_SCREENSHOTS", tmp_path / "screenshots"))
-    where.mkdir(parents=True, exist_ok=True)
-    ann = await enter(site, "ann", Role.ADMINISTRATOR, viewport=size, color_scheme=scheme)
+async def test_the_pages_of_keys_and_approvers_fit_and_are_accessible(at_its_address: Site) -> None:
+    site, house, looker = at_its_address, at_its_address.house, Looker()
+    ann = await enter(site, "ann", Role.ADMINISTRATOR)
     ben = await enter(site, "ben", Role.APPROVER)
     cat = await enter(site, "cat", Role.APPROVER)
     founding = await propose_a_passkey(ann, "blue key")
-    pages, problems = {"approver-founding": f"/approvals/{founding}", "approvers-none": "/approvers"}, []
-
-    async def look(name: str, path: str) -> None:
-        await ann.goto(path)
-        await ann.screenshot(path=where / f"{name}-{screen}-{scheme}.png", full_page=True)
-        if await ann.evaluate("document.documentElement.scrollWidth") > size["width"]:
-            problems.append(f"{name} is wider than the screen")
-        found = await Axe().run(ann)
-        problems.extend(
-            f"{name}: {one['id']}: {[node['html'][:160] for node in one['nodes'][:3]]}"
-            for one in found.response["violations"]
-        )
-
-    for name, path in pages.items():
-        await look(name, path)
+    await looker.look(ann, "approver-founding", f"/approvals/{founding}")
+    await looker.look(ann, "approvers-none", "/approvers")
     assert (await confirm(house, founding)).status_code == 200
     assert (await confirm(house, await propose_a_passkey(ben, "phone"))).status_code == 200
     third = await propose_a_passkey(cat, "grey key")
-    await look("approver-third", f"/approvals/{third}")
-    await look("approvers", "/approvers")
-    await look("keys", "/keys")
+    await looker.look(ann, "approver-third", f"/approvals/{third}")
+    await looker.look(ann, "approvers", "/approvers")
+    await looker.look(ann, "keys", "/keys")
     await ann.get_by_role("button", name="Have the key issuing-1 sign now").click()
     await expect(ann.get_by_text("signs, and the signature verifies")).to_be_visible()
-    assert not problems, "\n".join(problems)
+    looker.nothing_is_wrong()
     assert site.complaints == []

@@ -46,7 +46,6 @@ from troth.kit.clock import SystemClock
 from troth.kit.lane import Asgi, Lane, Request, Response
 from troth.kit.settings import Config
 from troth.pki.burn import Burner
-from troth.pki.profile import parse_profile
 from troth.pki.signer.errors import LOST, UNAVAILABLE, SignerLost, SignerUnavailable
 from troth.store.jobs import JobQueue
 from troth.store.lease import Lease
@@ -55,7 +54,7 @@ from troth.trust.grammar import parse_policy
 
 BASE = "https://troth.test"
 
-_profile, _policy = cache(parse_profile), cache(parse_policy)
+_policy = cache(parse_policy)
 
 
 class WitnessedSigner:
@@ -230,7 +229,6 @@ async def house(ground: Ground) -> AsyncIterator[House]:
     with pytest.MonkeyPatch.context() as patched, ground.faults.watching():
         patched.setattr("troth.assembly.mint.SignerClient", lambda *_: ground.signer)
         # Reading YAML is most of what a start costs, and the same text gives the same thing.
-        patched.setattr("troth.pki.catalogue.parse_profile", _profile)
         patched.setattr("troth.trust.policy_cache.parse_policy", _policy)
         # No worker runs beside: an answer that is held back until the validation is done would be held in vain.
         patched.setattr("troth.assembly.acme.Results", lambda database: Results(database, patience=0))

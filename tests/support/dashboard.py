@@ -24,6 +24,8 @@ from tests.support.judging import DeskInProcess
 from tests.support.signals import Trust
 
 if TYPE_CHECKING:
+    from litestar import Litestar
+
     from troth.access.model import Principal
     from troth.access.roles import Role
     from troth.access.service import Access
@@ -236,8 +238,16 @@ class KeysInMemory:
         return None
 
 
+@pytest.fixture(scope="session")
+def litestar() -> Litestar:
+    """All the routes, made once; each house stands behind them in its turn."""
+    from troth.web.app import make_litestar
+
+    return make_litestar()
+
+
 @pytest.fixture
-async def house(trust: Trust, tmp_path: Path) -> AsyncIterator[House]:
+async def house(trust: Trust, tmp_path: Path, litestar: Litestar) -> AsyncIterator[House]:
     """The admin application over real rooms, with the shipped policies in force and one administrator."""
     from troth.access.passkeys import RelyingParty
     from troth.access.passwords import Passwords
@@ -277,7 +287,8 @@ async def house(trust: Trust, tmp_path: Path) -> AsyncIterator[House]:
             judge=signer,
         )
     )  # fmt: skip
-    made = House(trust, access, services, make_admin_app(services, hosts={HOST}), admin, notary, notary_key, signer)
+    app = make_admin_app(services, hosts={HOST}, litestar=litestar)
+    made = House(trust, access, services, app, admin, notary, notary_key, signer)
     yield made
     for browser in made.browsers.values():
         await browser.aclose()

@@ -45,6 +45,12 @@ def migrated_template(postgres: PostgresServer) -> str:
 
 
 @pytest.fixture
+def template(request: pytest.FixtureRequest, migrated_template: str) -> str:
+    """What this test's database is a copy of: with a ``mint`` the work of making one is done in it already."""
+    return request.getfixturevalue("minted").template if "mint" in request.fixturenames else migrated_template
+
+
+@pytest.fixture
 def empty_database_url(postgres: PostgresServer) -> Iterator[str]:
     """The URL of a database with nothing in it."""
     name = f"empty_{next(_numbers)}"
@@ -54,10 +60,11 @@ def empty_database_url(postgres: PostgresServer) -> Iterator[str]:
 
 
 @pytest.fixture
-def database_url(postgres: PostgresServer, migrated_template: str) -> Iterator[str]:
+def database_url(postgres: PostgresServer, template: str) -> Iterator[str]:
     """The URL of a fresh, migrated database that is this test's alone."""
     name = f"test_{next(_numbers)}"
-    run_apart(postgres.execute(f"CREATE DATABASE {name} TEMPLATE {migrated_template}"))
+    # Copying files takes a third of the time that writing every block to the log does, as is PostgreSQL's default.
+    run_apart(postgres.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy"))
     yield postgres.url(name)
     run_apart(postgres.execute(f"DROP DATABASE {name} WITH (FORCE)"))
 

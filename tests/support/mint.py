@@ -17,7 +17,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from troth.kit.clock import FakeClock
+from tests.support.postgres import PostgresServer, run_apart
+from troth.kit.clock import Clock, FakeClock
 from troth.kit.ids import new_id
 
 if TYPE_CHECKING:
@@ -164,67 +165,88 @@ class Mint:
 PROFILES = ("tls-server", "client-device", "quarantine", "ocsp-responder", "troth-service")
 
 
+@dataclass(frozen=True)
+class Minted:
+    """A database in which a mint has been made, and what is not in it: its keys."""
+
+    template: str
+    root_key: ec.EllipticCurvePrivateKey
+    issuing_key: ec.EllipticCurvePrivateKey
+
+    @classmethod
+    def named(cls, template: str) -> Minted:
+        """With fresh keys; :func:`make_mint` does the rest."""
+        return cls(template, ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1()))
+
+
+@pytest.fixture(scope="session")
+def mints_made() -> dict[datetime, Minted]:
+    """One for each time at which a test began."""
+    return {}
+
+
 @pytest.fixture
-async def mint(database: Database, clock: FakeClock) -> Mint:
-    """A root, an issuing authority named ``issuing``, the shipped profiles and a gate, on a fresh database."""
+def minted(
+    clock: Clock, postgres: PostgresServer, migrated_template: str, mints_made: dict[datetime, Minted]
+) -> Minted:
+    """A database to copy, in which the clock stands where this test's does: linting profiles takes a while."""
+    at = clock.now()
+    if at not in mints_made:
+        made = Minted.named(f"minted_{len(mints_made)}")
+        run_apart(postgres.execute(f"CREATE DATABASE {made.template} TEMPLATE {migrated_template} STRATEGY file_copy"))
+        run_apart(make_mint(postgres.url(made.template), made, clock))
+        mints_made[at] = made
+    return mints_made[at]
+
+
+async def make_mint(url: str, made: Minted, clock: Clock) -> None:
+    """Two authorities, of which ``issuing`` is served by the key in memory, and the profiles."""
     from troth.pki.authorities import Authority
     from troth.pki.catalogue import Catalogue, add_authority
-    from troth.pki.gate import Gate
     from troth.pki.profile import shipped_profiles
+    from troth.store.pool import Database
     from troth.store.unit import Unit
 
+    now, der, base = clock.now(), serialization.Encoding.DER, "http://pki.test"
+    root = ca_certificate(made.root_key, "Test Root", now)
+    issuer = ca_certificate(made.issuing_key, "Test Issuing", now, (root, made.root_key))
+    authorities = (
+        Authority(
+            "root", "Test Root", "root", None, root.public_bytes(der), None, "active", True,
+            None, None, f"{base}/crl/root.crl", now,
+        ),
+        Authority(
+            "issuing", "Test Issuing", "issuing", "root", issuer.public_bytes(der), "issuing-key", "active", True,
+            f"{base}/ca/issuing.cer", f"{base}/ocsp/issuing", f"{base}/crl/issuing.crl", now,
+        ),
+    )  # fmt: skip
+    database = await Database.open(url, clock=clock)
+    try:
+        unit = Unit()
+        for authority in authorities:
+            add_authority(unit, authority, actor="test:mint")
+        await database.commit(unit)
+        catalogue = Catalogue(database, clock)
+        for name in PROFILES:
+            await catalogue.apply_profile(shipped_profiles()[name], actor="test:mint")
+    finally:
+        await database.close()
+
+
+@pytest.fixture
+async def mint(minted: Minted, database: Database, clock: FakeClock) -> Mint:
+    """A root, an issuing authority named ``issuing``, the shipped profiles and a gate, on a fresh database."""
+    from troth.pki.catalogue import Catalogue
+    from troth.pki.gate import Gate
+
     signer = MemorySigner()
-    root_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    signer.keys["issuing-key"] = key
-    root = ca_certificate(root_key, "Test Root", clock.now())
-    issuer = ca_certificate(key, "Test Issuing", clock.now(), (root, root_key))
-    der = serialization.Encoding.DER
-    base = "http://pki.test"
-    unit = Unit()
-    add_authority(
-        unit,
-        Authority(
-            "root",
-            "Test Root",
-            "root",
-            None,
-            root.public_bytes(der),
-            None,
-            "active",
-            True,
-            None,
-            None,
-            f"{base}/crl/root.crl",
-            clock.now(),
-        ),
-        actor="test:mint",
-    )
-    add_authority(
-        unit,
-        Authority(
-            "issuing",
-            "Test Issuing",
-            "issuing",
-            "root",
-            issuer.public_bytes(der),
-            "issuing-key",
-            "active",
-            True,
-            f"{base}/ca/issuing.cer",
-            f"{base}/ocsp/issuing",
-            f"{base}/crl/issuing.crl",
-            clock.now(),
-        ),
-        actor="test:mint",
-    )
-    await database.commit(unit)
+    signer.keys["issuing-key"] = minted.issuing_key
     catalogue = Catalogue(database, clock)
-    for name in PROFILES:
-        await catalogue.apply_profile(shipped_profiles()[name], actor="test:mint")
-    interlock = OpenInterlock()
-    instance = new_id()
+    await catalogue.refresh()
+    interlock, instance = OpenInterlock(), new_id()
     gate = Gate(database, signer, catalogue, interlock, clock, instance=instance)
-    return Mint(database, clock, signer, interlock, catalogue, gate, root, root_key, issuer, instance)
+    root, issuer = catalogue.authority("root").x509, catalogue.authority("issuing").x509
+    return Mint(database, clock, signer, interlock, catalogue, gate, root, minted.root_key, issuer, instance)
 
 
 def sha256(data: bytes) -> bytes:

@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 
 from troth.audit.event import Event
 from troth.kit.clock import Clock
@@ -33,6 +34,9 @@ from troth.pki.profile import Profile, parse_profile
 from troth.pki.template import Template, compile_template
 from troth.store.pool import Database
 from troth.store.unit import Unit
+
+#: Most of a refresh would be reading YAML again that has not changed.
+_read = lru_cache(maxsize=256)(parse_profile)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,7 @@ class Catalogue:
         store = AuthorityStore(self._database)
         authorities = {authority.slug: authority for authority in await store.authorities()}
         profiles = {
-            name: AppliedProfile(parse_profile(document), version, document, applied_at, actor)
+            name: AppliedProfile(_read(document), version, document, applied_at, actor)
             for name, version, _, document, applied_at, actor in await store.profiles()
         }
         self._copy = _Copy(authorities, profiles, tuple(await CrossStore(self._database).all()))

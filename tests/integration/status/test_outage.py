@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.integration.status.conftest import Client, StatusHouse
+from tests.support.mint import Minted, make_mint
 from tests.support.postgres import PostgresServer, run_apart
 from troth.kit.clock import SystemClock
 from troth.store.migrate import migrate
@@ -21,8 +22,15 @@ def clock() -> SystemClock:
 
 
 @pytest.fixture
-async def database(durable_postgres: PostgresServer, clock: SystemClock) -> AsyncIterator[Database]:
+def minted(durable_postgres: PostgresServer, clock: SystemClock) -> Minted:
     run_apart(migrate(durable_postgres.url()))
+    made = Minted.named("postgres")
+    run_apart(make_mint(durable_postgres.url(), made, clock))
+    return made
+
+
+@pytest.fixture
+async def database(durable_postgres: PostgresServer, minted: Minted, clock: SystemClock) -> AsyncIterator[Database]:
     opened = await Database.open(durable_postgres.url(), clock=clock)
     yield opened
     await opened.close()

@@ -13,7 +13,6 @@ from litestar.routes import HTTPRoute
 
 from tests.support.dashboard import Browser, House
 from troth.access.roles import ROLES, Permission, Role
-from troth.web.app import make_litestar
 
 #: The only doors before the log-in.
 PUBLIC = {
@@ -47,8 +46,8 @@ def doors(app: Litestar) -> Iterator[Door]:
 
 
 @pytest.fixture
-def everything(house: House) -> list[Door]:
-    found = list(doors(make_litestar(house.services)))
+def everything(litestar: Litestar) -> list[Door]:
+    found = list(doors(litestar))
     assert len(found) > 60
     return found
 
