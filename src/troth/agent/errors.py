@@ -37,6 +37,18 @@ KEY_STAYS = reason(
     "the private key cannot leave the place where it is held",
     fix="Install `key` (a reference for OpenSSL's provider), or hold the key in a file.",
 )
+ATTESTATION_MISSING = reason(
+    "agent.attestation.missing",
+    "the TPM's attestation key is not certified yet",
+    fix="Let the agent enrol it: name the attestation CA's URL, and register the TPM there (troth tpm register).",
+    status=404,
+)
+ATTESTATION_REFUSED = reason(
+    "agent.attestation.refused",
+    "the attestation CA gave no certificate",
+    fix="The message has its answer; its log and ledger say why. The agent tries again later.",
+    status=503,
+)
 
 
 class AgentError(TrothError):
