@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from cryptography import x509
@@ -23,6 +24,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tests.support.programs import find_program, missing
+
+if TYPE_CHECKING:
+    from troth.agent.keys.tpm.device import Tpm
 
 
 @dataclass(frozen=True)
@@ -137,3 +141,10 @@ def software_tpm() -> Iterator[SoftwareTpm]:
         finally:
             process.terminate()
             process.wait(10)
+
+
+def tpm_of(software: SoftwareTpm) -> Tpm:
+    """The agent's connection to it."""
+    from troth.agent.keys.tpm.device import Tpm
+
+    return Tpm(software.tcti)

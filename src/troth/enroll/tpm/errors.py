@@ -10,6 +10,38 @@ STRUCTURE = reason(
     fix="Send the bytes as the TPM returned them (TPM 2.0 Library, Part 2), without a size field before them unless "
     "the documentation asks for one, and with nothing after them.",
 )
+SIGNATURE = reason(
+    "tpm.signature.wrong",
+    "a signature of the TPM does not verify",
+    fix="Send the attestation with the signature that the TPM returned for it, by the key that is named.",
+    status=403,
+)
+ENDORSEMENT_KEY = reason(
+    "tpm.endorsement.key",
+    "the endorsement key is of no kind that a TPM has",
+    fix="Send the public half of the endorsement key that the TPM makes from a template of the TCG.",
+)
+ENDORSEMENT_CERTIFICATE = reason(
+    "tpm.endorsement.certificate",
+    "nobody who is believed vouches for the endorsement key's certificate",
+    fix="Add the maker's root or issuing authority (troth anchor add --purpose 2.23.133.8.1), or register the "
+    "endorsement key (troth tpm register).",
+    status=403,
+)
+ATTESTATION_KEY = reason(
+    "tpm.attestation_key.unfit",
+    "the key is no attestation key",
+    fix="Create it in the TPM as a restricted signing key that never leaves: fixedTPM, fixedParent, "
+    "sensitiveDataOrigin, restricted, sign.",
+    status=403,
+)
+CREATION = reason(
+    "tpm.creation.wrong",
+    "the attestation of the key's creation does not fit the key",
+    fix="Have the key certify its own creation (TPM2_CertifyCreation) and send creation data, attestation and "
+    "signature unchanged.",
+    status=403,
+)
 
 
 class TpmRefused(TrothError):
