@@ -222,6 +222,24 @@ RATE_LIMITED = reason(
     status=429,
 )
 
+FAILING = reason(
+    "acme.failing",
+    "validation for this name has failed too often in a row",
+    fix="Mend what the challenge's error says, and wait as long as Retry-After says.",
+    status=429,
+)
+PAUSED = reason(
+    "acme.paused",
+    "validation for this name never succeeds, and is paused",
+    fix="Mend the cause, then open the link in the problem and let the client try again.",
+    status=429,
+)
+LINK_INVALID = reason(
+    "acme.unpause.link",
+    "the link does not set anything going again",
+    fix="Take the link from the client's latest refusal; an operator can do it too, with `troth account unpause`.",
+)
+
 # The server itself.
 NONCE_MAP_UNUSABLE = reason(
     "acme.nonce.map_unusable",

@@ -58,6 +58,10 @@ ACME_TYPES: dict[str, tuple[str, int | None]] = {
     "acme.validation.incorrect": ("incorrectResponse", None),
     "acme.validation.target": ("connection", None),
     "acme.rate_limited": ("rateLimited", None),
+    "acme.failing": ("rateLimited", None),
+    "acme.paused": ("rateLimited", None),
+    "acme.unpause": ("malformed", None),
+    "enroll.enrolment": ("unauthorized", 403),
     "acme.nonce": ("serverInternal", None),
     # What failed below while a request of the client's was in order: nothing for it to mend, but to try again.
     "trust.standing.changed": ("serverInternal", 503),

@@ -42,6 +42,7 @@ BY_REFERENCE: Mapping[str, ByReference] = {
     "decision": ByReference("decision", "id"),
     "blocked_key": ByReference("key", "spki_sha256", hexadecimal=True),
     "acme_account": ByReference("account", "id"),
+    "enrolment": ByReference("enrolment", "id"),
 }
 
 #: Small tables that are shipped whole when they have changed.
@@ -77,6 +78,8 @@ LEDGER: tuple[str, ...] = ("ledger_event", "ledger_subject", "ledger_head", "led
 NOT_REBUILT: Mapping[str, str] = {
     "acme_order": "a client whose order is gone makes a new one; its certificate is in `certificate`",
     "acme_authz": "proofs of control are made anew",
+    "acme_meter": "limits are refilled within hours by themselves",
+    "acme_failing": "clients that never succeed are paused again when they go on",
     "approval_turn": "a lock without content",
     "crl": "numbers come from the ledger's events, bodies are signed anew from `certificate`",
     "crl_issue": "numbers come from the ledger's events, bodies are signed anew from `certificate`",

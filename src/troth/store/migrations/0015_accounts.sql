@@ -39,13 +39,15 @@ CREATE TABLE acme_meter (
 );
 CREATE INDEX acme_meter_full_at ON acme_meter (full_at);
 
--- Failures in a row, of one account for one name. A success deletes the row.
+-- Failures in a row, of one account for one name: from the free ones on each makes it wait longer, and at last it is
+-- paused until a person says otherwise. A success deletes the row.
 CREATE TABLE acme_failing (
     account_id uuid NOT NULL,
     type text NOT NULL,
     value text NOT NULL,
     failures int NOT NULL,
     last_at timestamptz NOT NULL,
+    retry_at timestamptz NOT NULL,
     paused_at timestamptz,
     PRIMARY KEY (account_id, type, value)
 );
