@@ -20,6 +20,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.support.dns import DnsServer
+from tests.support.enrolling import EnrollingDesks, enrolling_for
 from tests.support.mint import Mint
 from tests.support.webroot import ChallengeWebRoot
 from troth.client.acme import AcmeClient
@@ -112,11 +113,13 @@ class Door:
     cache: PolicyCache
     web_root: ChallengeWebRoot
     dns: DnsServer
+    enrolling: EnrollingDesks
     clients: list[AcmeClient] = field(default_factory=list)
 
     def reopen(self, desks: Desks | None = None, *directories: Directory, **more: Any) -> None:
         """Another door in this one's place, with the same nonces; clients made from now on speak to it."""
         self.desks = desks or self.desks
+        more.setdefault("secrets", self.enrolling.enrolments)
         self.acme, self.lane = opened(self.desks, self.nonces, *directories, **more)
 
     def directory(self, profile: str = "tls-server") -> str:
@@ -287,22 +290,23 @@ async def door(
     subject_store = SubjectStore(database)
     judge = Judge(cache, [StoredFacts(subject_store)], clock)
     issuance = Issuance(database, Subjects(subject_store), judge, mint.gate, mint.catalogue)
+    enrolling = enrolling_for(database, clock)
     settings = AcmeSettings(http_port=web_root.port, resolver=dns.address, timeout_seconds=5)
-    orders = OrderDesk(database, clock, OrderRules())
+    orders = OrderDesk(database, clock, OrderRules(), enrolling.admission)
     nonces = NonceMap(tmp_path / "nonces.map", clock=clock)
     desks = Desks(
-        accounts=AccountDesk(database, clock, AccountRules()),
+        accounts=AccountDesk(database, clock, AccountRules(), enrolling.enrolments, enrolling.meters),
         orders=orders,
-        finalizer=Finalizer(database, clock, issuance),
+        finalizer=Finalizer(database, clock, issuance, enrolling.admission),
         revocations=RevocationDesk(database, clock),
         results=Results(database, patience=0),
         store=AcmeStore(database),
         certificates=CertificateStore(database),
         catalogue=mint.catalogue,
     )
-    acme, lane = opened(desks, nonces)
+    acme, lane = opened(desks, nonces, secrets=enrolling.enrolments)
     jobs = ValidationJobs(database, orders, build_validator(settings, own_listeners=[]), clock)
-    yield Door(mint, lane, acme, nonces, jobs, desks, policies, cache, web_root, dns)
+    yield Door(mint, lane, acme, nonces, jobs, desks, policies, cache, web_root, dns, enrolling)
     nonces.close()
 
 

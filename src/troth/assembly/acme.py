@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from troth.assembly.context import RoleContext
+from troth.assembly.enrolling import Enrolling, enrolling_of
 from troth.assembly.mint import Mint
 from troth.enroll.acme.accounts import AccountDesk, AccountRules
 from troth.enroll.acme.directories import Directory
@@ -24,14 +25,16 @@ from troth.kit.acme_settings import AcmeSettings
 from troth.store.pool import Database
 
 
-def acme_door(context: RoleContext, database: Database, mint: Mint, issuance: Issuance) -> AcmeDoor:
+def acme_door(
+    context: RoleContext, database: Database, mint: Mint, issuance: Issuance, enrolling: Enrolling
+) -> AcmeDoor:
     """The door, for a web process."""
     settings, clock = context.config.acme, context.clock
     keys = AccountKeys()
     desks = Desks(
-        accounts=AccountDesk(database, clock, account_rules(settings)),
-        orders=OrderDesk(database, clock, order_rules(settings)),
-        finalizer=Finalizer(database, clock, issuance),
+        accounts=AccountDesk(database, clock, account_rules(settings), enrolling.enrolments, enrolling.meters),
+        orders=OrderDesk(database, clock, order_rules(settings), enrolling.admission),
+        finalizer=Finalizer(database, clock, issuance, enrolling.admission),
         revocations=RevocationDesk(database, clock),
         results=Results(database),
         store=AcmeStore(database.lookups),
@@ -47,6 +50,7 @@ def acme_door(context: RoleContext, database: Database, mint: Mint, issuance: Is
         NonceMap(context.layout.nonces, clock=clock),
         keys,
         meta={name: value for name, value in meta.items() if value},
+        secrets=enrolling.enrolments,
     )
 
 
@@ -65,7 +69,7 @@ def validation_jobs(context: RoleContext, database: Database) -> ValidationJobs:
     validator = build_validator(settings, own_listeners=own)
     return ValidationJobs(
         database,
-        OrderDesk(database, context.clock, order_rules(settings)),
+        OrderDesk(database, context.clock, order_rules(settings), enrolling_of(context, database).admission),
         validator,
         context.clock,
         attempts=settings.attempts,

@@ -19,9 +19,13 @@ class AcmeDirectory(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             description="Profiles that an order may name (`meta.profiles`); the first is taken where it names none.",
         ),
     ]
-    requires: Annotated[Literal["nothing"], Meta(description="What a newcomer must bring to get an account.")] = (
-        "nothing"
-    )
+    requires: Annotated[
+        Literal["nothing", "external-account", "enrolment"],
+        Meta(
+            description="What a newcomer must bring to get an account: `external-account`, a key id and an HMAC key "
+            "that an operator gave out; `enrolment`, the secret directory URL of an enrolment, and nothing else."
+        ),
+    ] = "nothing"
     challenges: Annotated[
         tuple[Literal["http-01", "dns-01", "tls-alpn-01"], ...],
         Meta(min_length=1, description="Proofs offered, in the order in which clients see them."),

@@ -12,6 +12,7 @@ from typing import Annotated, Literal, TypeAlias
 from msgspec import Meta, Struct, field
 
 from troth.kit.acme_settings import AcmeSettings
+from troth.kit.limit_settings import LimitSettings
 
 Count = Annotated[int, Meta(ge=0)]
 
@@ -319,6 +320,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     processes: ProcessSettings = field(default_factory=ProcessSettings)
     signer: SignerSettings = field(default_factory=SignerSettings)
     acme: AcmeSettings = field(default_factory=AcmeSettings)
+    limits: LimitSettings = field(default_factory=LimitSettings)
     workload: WorkloadSettings = field(default_factory=WorkloadSettings)
     ocsp: OcspSettings = field(default_factory=OcspSettings)
     crl: CrlSettings = field(default_factory=CrlSettings)

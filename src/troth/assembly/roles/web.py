@@ -10,12 +10,14 @@ from datetime import timedelta
 from troth.assembly.acme import acme_door
 from troth.assembly.admin import admin_app
 from troth.assembly.context import RoleContext
+from troth.assembly.enrolling import Enrolling, enrolling_of
 from troth.assembly.errors import NOT_PREPARED, AssemblyError
 from troth.assembly.mint import Mint, mint_of
 from troth.assembly.roles.common import LIVEZ, database_of, internal_error
 from troth.assembly.trust import Trust, trust_of
 from troth.assembly.workload import node_desk, workload_door
 from troth.connect.webhook.routes import WebhookDoor
+from troth.enroll.acme.unpause import UnpauseDoor
 from troth.enroll.compromise import CompromiseDoor
 from troth.enroll.issuance import Issuance
 from troth.kit.lane import Asgi, Lane, Request, Response, plain_refusal
@@ -39,9 +41,12 @@ async def run(context: RoleContext) -> None:
         mint = await stack.enter_async_context(mint_of(context, database, instance))
         trust = trust_of(context, database)
         issuance = Issuance(database, mint.subjects, mint.judge, mint.gate, mint.catalogue)
+        enrolling = enrolling_of(context, database)
+        stack.push_async_callback(enrolling.meters.close)
         admin = await admin_app(context, database, mint, trust, issuance)
+        public = _public(context, database, mint, trust, issuance, enrolling)
         listenings = [
-            Listening(app=_public(context, database, mint, trust, issuance), sockets=context.sockets["https"], tls=tls),
+            Listening(app=public, sockets=context.sockets["https"], tls=tls),
             Listening(app=admin, sockets=context.sockets["admin"], tls=tls, lifespan=True),
             Listening(app=admin, sockets=context.sockets["admin_socket"]),
         ]
@@ -54,9 +59,11 @@ async def run(context: RoleContext) -> None:
                 await renewing
 
 
-def _public(context: RoleContext, database: Database, mint: Mint, trust: Trust, issuance: Issuance) -> Asgi:
+def _public(
+    context: RoleContext, database: Database, mint: Mint, trust: Trust, issuance: Issuance, enrolling: Enrolling
+) -> Asgi:
     """The https listener: the doors whose messages authenticate themselves."""
-    acme = acme_door(context, database, mint, issuance)
+    acme = acme_door(context, database, mint, issuance, enrolling)
     tolerance = timedelta(seconds=context.config.signals.tolerance_seconds)
     webhook = WebhookDoor(trust.feeds, trust.signals, context.clock, tolerance=tolerance)
 
@@ -73,7 +80,14 @@ def _public(context: RoleContext, database: Database, mint: Mint, trust: Trust, 
         return await internal_error(request, error)
 
     return Lane(
-        [*acme.routes(), *webhook.routes(), *workload.routes(), *compromise.routes(), LIVEZ],
+        [
+            *UnpauseDoor(enrolling.pausing).routes(),
+            *acme.routes(),
+            *webhook.routes(),
+            *workload.routes(),
+            *compromise.routes(),
+            LIVEZ,
+        ],
         on_error=on_error,
         refusal=refusal,
     )

@@ -33,8 +33,13 @@ class AccountRoutes:
         ]
 
     async def _new_account(self, case: Case) -> Response:
-        account, made = await self._accounts.register(case.signed.key, case.signed.json(), case.urls)
+        payload = case.signed.json()
+        account, made = await self._accounts.register(
+            case.signed.key, payload, case.urls, case.directory, enrolment=case.enrolment, client=case.request.client
+        )
         view = account_view(account, case.urls)
+        if made and "externalAccountBinding" in payload:
+            view["externalAccountBinding"] = payload["externalAccountBinding"]
         return self._envelope.answer(case, 201 if made else 200, view, location=case.urls.account(account.id))
 
     async def _account(self, case: Case) -> Response:

@@ -9,14 +9,15 @@ puts them together.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 from uuid import UUID
 
 import msgspec
 
 from troth.enroll.acme import errors
+from troth.enroll.acme.accounts import belongs
 from troth.enroll.acme.directories import Directory
 from troth.enroll.acme.jwk import AccountKeys
 from troth.enroll.acme.jws import MAX_BODY, SignedBy, SignedRequest, open_request
@@ -25,6 +26,7 @@ from troth.enroll.acme.nonce import NonceMap
 from troth.enroll.acme.problems import AcmeProblem, as_problem, render
 from troth.enroll.acme.store import AcmeStore
 from troth.enroll.acme.urls import Urls
+from troth.enroll.credentials.model import Enrolment
 from troth.kit.ids import parse_id
 from troth.kit.lane import Handler, Request, Response, Route
 from troth.kit.log import get_logger
@@ -61,8 +63,17 @@ class Mount:
     own: int
 
 
-#: The open root of a directory.
+#: The open root of a directory, and that of an enrolment whose secret is in the path.
 OPEN = Mount("/acme/{}", 1)
+ENROLLED = Mount("/acme/{}/e/{}", 2)
+
+
+class Secrets(Protocol):
+    """Who knows the secrets in paths: :class:`troth.enroll.credentials.service.Enrolments`."""
+
+    async def of_secret(self, secret: str) -> Enrolment | None:
+        """The enrolment whose directory has ``secret`` in its path, unless it is revoked."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +85,7 @@ class Case:
         params: what the path's placeholders matched below the root: ``order/{}`` has one, under whichever root.
         found: what the path names, read together with the account and *not yet* held against it; None if there is
             no such thing, or the route names none.
+        enrolment: whose secret the path holds; None under the open root.
     """
 
     request: Request
@@ -82,6 +94,7 @@ class Case:
     params: tuple[str, ...]
     signed: Signed
     found: Any
+    enrolment: Enrolment | None = None
 
     @property
     def account(self) -> Account:
@@ -102,7 +115,7 @@ class Envelope:
     Args:
         base: the public URL, ``https://host:port`` without a slash at the end.
         directories: by name; a path that names none is answered 404.
-        mounts: the roots under which every resource can be had.
+        secrets: of enrolments, each of which is one more root; None: there is the open root alone.
     """
 
     def __init__(
@@ -113,15 +126,15 @@ class Envelope:
         nonces: NonceMap,
         keys: AccountKeys,
         *,
-        mounts: Sequence[Mount] = (OPEN,),
+        secrets: Secrets | None = None,
     ) -> None:
         self.base = base
         self.directories = directories
         self.keys = keys
         self._store = store
         self._nonces = nonces
-        self._mounts = tuple(mounts)
-        self._secrets = any(mount.own > 1 for mount in mounts)
+        self._mounts = (OPEN,) if secrets is None else (OPEN, ENROLLED)
+        self._secrets = secrets
 
     # --- routes ------------------------------------------------------------------------------------------------
 
@@ -168,6 +181,7 @@ class Envelope:
     def _reading(self, mount: Mount, read: Read) -> Handler:
         async def handler(request: Request) -> Response:
             urls = self.urls(request)
+            await self._enrolment(urls)
             return await read(request, urls, self.directories[urls.name], request.params[mount.own :])
 
         return handler
@@ -186,7 +200,7 @@ class Envelope:
         parts = path.split("/", 5)
         if len(parts) < 4 or parts[1] != "acme" or parts[2] not in self.directories:
             return None
-        if self._secrets and parts[3] == "e":
+        if self._secrets is not None and parts[3] == "e":
             if len(parts) < 6 or not _SECRET.match(parts[4]):
                 return None
             return Urls.of(self.base, parts[2], parts[4])
@@ -196,6 +210,8 @@ class Envelope:
         self, request: Request, mount: Mount, work: Work, signed_by: SignedBy, look: Look | None, max_body: int
     ) -> Response:
         urls, params = self.urls(request), request.params[mount.own :]
+        enrolment = await self._enrolment(urls)
+        root = None if enrolment is None else enrolment.id
         found: Any = None
 
         async def find_account(rest: str) -> Account | None:
@@ -208,7 +224,9 @@ class Envelope:
             else:
                 # A segment that is no id names nothing.
                 account, found = await look(identifier, parse_id(params[0]) or NO_ID)
-            return account if account is not None and account.directory == urls.name else None
+            if account is None or account.directory != urls.name or not belongs(account, root):
+                return None
+            return account
 
         signed = await open_request(
             request.body,
@@ -221,7 +239,16 @@ class Envelope:
             nonces=self._nonces,
             max_body=max_body,
         )
-        return await work(Case(request, self.directories[urls.name], urls, params, signed, found))
+        return await work(Case(request, self.directories[urls.name], urls, params, signed, found, enrolment))
+
+    async def _enrolment(self, urls: Urls) -> Enrolment | None:
+        """The enrolment whose secret the path holds. Raises AcmeProblem (404) if there is none: as for no directory."""
+        if not urls.secret or self._secrets is None:
+            return None
+        found = await self._secrets.of_secret(urls.secret)
+        if found is None or not found.opens(urls.name):
+            raise AcmeProblem(errors.NOT_FOUND, "there is no such directory")
+        return found
 
     # --- what every answer has in common -----------------------------------------------------------------------
 
@@ -253,7 +280,9 @@ class Envelope:
         elif problem.type.endswith("badNonce"):
             log.debug("acme.bad_nonce", path=_shown(request.path))
         else:
-            log.info("acme.refused", path=_shown(request.path), reason=problem.reason.code, detail=problem.detail)
+            log.info(
+                "acme.refused", path=_shown(request.path), reason=problem.reason.code, detail=_shown(problem.detail)
+            )
         extra = ((b"retry-after", b"5"),) if problem.status == 503 else ()
         return render(problem, *self.common(request), *extra)
 
@@ -272,6 +301,6 @@ def _as_requested(request: Request) -> str:
     return f"{path}?{request.query.decode('latin-1')}" if request.query else path
 
 
-def _shown(path: str) -> str:
-    """``path`` without the secret that it may hold."""
-    return re.sub(r"^(/acme/[^/]*/e/)[^/]*", r"\1…", path)
+def _shown(text: str) -> str:
+    """``text``, a path or a refusal that names a URL, without the secret that it may hold."""
+    return re.sub(r"(/acme/[^/\s]*/e/)[^/\s]*", r"\1…", text)

@@ -167,6 +167,12 @@ PROFILE_UNKNOWN = reason(
     "there is no such certificate profile here",
     fix="Choose a profile from the directory's meta.profiles.",
 )
+PROFILE_FORBIDDEN = reason(
+    "acme.profile.forbidden",
+    "this account may not order that profile",
+    fix="Order another profile of the directory, or ask the operator for an enrolment that allows it.",
+    status=403,
+)
 ALREADY_REPLACED = reason(
     "acme.order.already_replaced",
     "the certificate named in replaces has been replaced",

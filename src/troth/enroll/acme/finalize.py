@@ -15,6 +15,8 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from troth.client.jose import VerifyingKey, b64url_decode
 from troth.enroll.acme import errors, store
+from troth.enroll.acme.account_store import ACCOUNT_VALID, KEY_FREE
+from troth.enroll.acme.admission import Admission
 from troth.enroll.acme.model import Account, Order
 from troth.enroll.acme.problems import AcmeProblem
 from troth.enroll.acme.store import AcmeStore
@@ -48,7 +50,8 @@ _TAKEN = (REQUEST_RESERVED, REQUEST_REUSED, REQUEST_BURNT)
 class Finalizer:
     """Turns ready orders into certificates."""
 
-    def __init__(self, database: Database, clock: Clock, issuance: Issuance) -> None:
+    def __init__(self, database: Database, clock: Clock, issuance: Issuance, admission: Admission) -> None:
+        self._admission = admission
         self._database = database
         self._store = AcmeStore(database.lookups)
         self._certificates = CertificateStore(database.lookups)
@@ -67,14 +70,15 @@ class Finalizer:
         if any(name.value not in proved for name in order.identifiers):
             raise AcmeProblem(errors.ORDER_NOT_READY, "an authorization of the order is not valid any more")
         attempt, thumbprint = order.attempt + 1, _thumbprint(request.key.spki)
+        subject = await self._admission.subject(account)
 
         def reserve() -> Unit:
             unit = Unit().guard(
                 store.ORDER_IS, order.id, "ready", order.attempt, refuse=_Moved(), key=("acme_order", order.id)
             )
-            unit.guard(store.ACCOUNT_VALID, account.id, refuse=AcmeProblem(errors.ACCOUNT_INACTIVE))
+            unit.guard(ACCOUNT_VALID, account.id, refuse=AcmeProblem(errors.ACCOUNT_INACTIVE))
             # Section 11.1: a key that signs ACME requests must not be certified as well.
-            unit.guard(store.KEY_FREE, account.directory, thumbprint, refuse=AcmeProblem(errors.BAD_CSR, _ACCOUNT_KEY))
+            unit.guard(KEY_FREE, account.directory, thumbprint, refuse=AcmeProblem(errors.BAD_CSR, _ACCOUNT_KEY))
             return unit.write(store.ORDER_PROCESSING, order.id, attempt, digest)
 
         def stored(certificate: IssuedCertificate) -> Unit:
@@ -92,6 +96,7 @@ class Finalizer:
                     request={"protocol": "acme", "account": str(account.id), "address": client or ""},
                     refs=(f"order:{order.id}", f"account:{account.id}"),
                     not_after=order.not_after,
+                    subject=subject,
                 ),
                 with_reserve=reserve,
                 with_store=stored,

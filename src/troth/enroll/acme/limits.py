@@ -79,6 +79,10 @@ class Meters:
         self._dirty: set[str] = set()
         self._flushing: asyncio.Task[None] | None = None
 
+    def limited(self, name: str) -> bool:
+        """Whether there is such a limit."""
+        return name in self._limits
+
     def take(self, charges: Iterable[tuple[str, str]]) -> None:
         """Spend one of each (limit, whose), or of none. Raises AcmeProblem (rateLimited) with Retry-After."""
         now, taken = self._clock.now(), []

@@ -22,7 +22,11 @@ HTTP_01, DNS_01, TLS_ALPN_01 = "http-01", "dns-01", "tls-alpn-01"
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A key that may ask. ``directory`` is the one it was made in: an account is good there and nowhere else."""
+    """A key that may ask. ``directory`` is the one it was made in: an account is good there and nowhere else.
+
+    Attributes:
+        enrolment_id, enrolment_kind: what vouched for it when it was made, if anything did.
+    """
 
     id: UUID
     directory: str
@@ -32,6 +36,8 @@ class Account:
     contact: tuple[str, ...]
     terms_agreed: bool
     created_at: datetime
+    enrolment_id: UUID | None = None
+    enrolment_kind: str | None = None
 
 
 class Challenge(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -41,6 +47,7 @@ class Challenge(msgspec.Struct, frozen=True, omit_defaults=True):
         token: at least 128 random bits, base64url; of this challenge alone.
         validated: ISO 8601, when it became valid.
         error: the problem document of the last failed try (RFC 8555 erratum 5732 allows it while processing).
+        by: what stood in the place of a proof, where there was none: ``enrolment``.
     """
 
     type: str
@@ -48,6 +55,7 @@ class Challenge(msgspec.Struct, frozen=True, omit_defaults=True):
     status: str = "pending"
     validated: str | None = None
     error: dict[str, Any] | None = None
+    by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

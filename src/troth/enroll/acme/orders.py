@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from troth.audit.event import Event
+from troth.client.jose import b64url_encode
 from troth.enroll.acme import errors, store
+from troth.enroll.acme.account_store import ACCOUNT_VALID
+from troth.enroll.acme.admission import Admission, Admitted, Failing
 from troth.enroll.acme.directories import Directory
 from troth.enroll.acme.identifiers import offered_challenges, read_identifiers, read_not_after
-from troth.enroll.acme.model import Account, Authorization, Challenge, Order
+from troth.enroll.acme.model import DNS_01, HTTP_01, Account, Authorization, Challenge, Order
 from troth.enroll.acme.problems import AcmeProblem, Identifier
 from troth.enroll.acme.store import AcmeStore, encode_challenge, encode_challenges
+from troth.enroll.acme.views import rfc3339
 from troth.kit.clock import Clock, to_seconds
 from troth.kit.ids import new_id
 from troth.pki.catalogue import Catalogue
@@ -47,7 +52,8 @@ class OrderRules:
 class OrderDesk:
     """What can be done with orders and authorizations, but for issuing (``finalize``)."""
 
-    def __init__(self, database: Database, clock: Clock, rules: OrderRules) -> None:
+    def __init__(self, database: Database, clock: Clock, rules: OrderRules, admission: Admission) -> None:
+        self._admission = admission
         self._database = database
         self._store = AcmeStore(database.lookups)
         self._clock = clock
@@ -59,7 +65,7 @@ class OrderDesk:
         """A new order with one authorization per identifier.
 
         A name that the account has proved lately needs no new proof: its authorization is born valid, and expires
-        when that proof does.
+        when that proof does. Nor does one that the account's enrolment vouches for.
 
         Raises AcmeProblem, with subproblems per identifier.
         """
@@ -81,28 +87,42 @@ class OrderDesk:
             csr_sha256=None,
             certificate_id=None,
         )
-        held = await self._store.held(account.id, [name.value for name in identifiers], now)
+        admitted = await self._admission.admit(account, identifiers, profile)
+        asked = [name.value for name in identifiers if name not in admitted.vouched]
+        held = await self._store.held(account.id, asked, now) if asked else {}
         try:
-            return await self._place(account, order, directory, held)
-        except _Moved:
-            # A proof was given up between look and commit: every name is proved anew.
-            return await self._place(account, order, directory, {})
+            try:
+                return await self._place(account, order, directory, admitted, held)
+            except _Moved:
+                # A proof was given up between look and commit: every name is proved anew.
+                return await self._place(account, order, directory, admitted, {})
+        except Failing:
+            raise await self._admission.problem(account, identifiers) from None
 
     async def _place(
-        self, account: Account, order: Order, directory: Directory, held: dict[str, Authorization]
+        self,
+        account: Account,
+        order: Order,
+        directory: Directory,
+        admitted: Admitted,
+        held: dict[str, Authorization],
     ) -> Order:
         proofs = [held.get(name.value) for name in order.identifiers]
         authorizations = tuple(
-            _new_authorization(order, name, proof, directory.challenges)
+            _vouched_for(order, name, self._clock.now())
+            if name in admitted.vouched
+            else _new_authorization(order, name, proof, directory.challenges)
             for name, proof in zip(order.identifiers, proofs, strict=True)
         )
         if all(authz.status == "valid" for authz in authorizations):
             # Like an order that becomes ready later, it lasts no longer than the proofs it stands on.
             order = replace(order, status="ready", expires=min(order.expires, *(a.expires for a in authorizations)))
-        unit = Unit().guard(store.ACCOUNT_VALID, account.id, refuse=AcmeProblem(errors.ACCOUNT_INACTIVE))
+        unit = Unit().guard(ACCOUNT_VALID, account.id, refuse=AcmeProblem(errors.ACCOUNT_INACTIVE))
         for proof in proofs:
             if proof is not None:
                 unit.guard(store.AUTHZ_IS, proof.id, "valid", refuse=_Moved())
+        unproved = [name for name, a in zip(order.identifiers, authorizations, strict=True) if a.status != "valid"]
+        self._admission.guard(unit, account, admitted, unproved)
         encoded = json.dumps([[name.type, name.value] for name in order.identifiers])
         unit.write(
             store.ADD_ORDER,
@@ -223,6 +243,8 @@ class OrderDesk:
         if status != "pending":
             unit.write(store.SETTLE_ORDER, authz.order_id, json.dumps(challenge.error) if challenge.error else None)
             unit.record(_event(f"acme.authorization.{status}", "system:validator", authz, data))
+            name = Identifier(authz.identifier.type, authz.name)
+            self._admission.settled(unit, authz.account_id, name, valid=status == "valid")
         try:
             await self._database.commit(with_job(unit))
         except _Moved:
@@ -254,6 +276,28 @@ def _new_authorization(
         status="pending" if held is None else "valid",
         expires=order.expires if held is None else held.expires,
         challenges=offered_challenges(name, offered) if held is None else held.challenges,
+    )
+
+
+def _vouched_for(order: Order, name: Identifier, now: datetime) -> Authorization:
+    """An authorization on the word of the account's enrolment.
+
+    Clients want to see the challenge that proved it (section 7.1.4; acme.sh refuses a wildcard without one), so one is
+    shown, of the type that fits most; ``by`` remembers that nobody answered it.
+    """
+    wildcard = name.value.startswith("*.")
+    kind = DNS_01 if name.type == "dns" else HTTP_01
+    challenge = Challenge(kind, b64url_encode(secrets.token_bytes(16)), "valid", rfc3339(now), by="enrolment")
+    value = name.value[2:] if wildcard else name.value
+    return Authorization(
+        id=new_id(),
+        order_id=order.id,
+        account_id=order.account_id,
+        identifier=Identifier(name.type, value),
+        wildcard=wildcard,
+        status="valid",
+        expires=order.expires,
+        challenges=(challenge,),
     )
 
 

@@ -50,6 +50,7 @@ ACME_TYPES: dict[str, tuple[str, int | None]] = {
     "acme.order.already_replaced": ("alreadyReplaced", None),
     "acme.csr.refused": ("badCSR", None),
     "acme.profile.unknown": ("invalidProfile", None),
+    "acme.profile.forbidden": ("unauthorized", None),
     "acme.revocation.already_revoked": ("alreadyRevoked", None),
     "acme.revocation.reason": ("badRevocationReason", None),
     "acme.validation.connection": ("connection", None),

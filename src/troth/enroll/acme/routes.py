@@ -6,8 +6,9 @@ Here they are put together, with what needs no signature: the directory itself a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -15,7 +16,7 @@ from troth.enroll.acme.account_routes import AccountRoutes
 from troth.enroll.acme.accounts import AccountDesk
 from troth.enroll.acme.certificate_routes import CertificateRoutes
 from troth.enroll.acme.directories import Directory
-from troth.enroll.acme.door import CORS, JSON, NO_STORE, OPEN, Envelope, Mount
+from troth.enroll.acme.door import CORS, JSON, NO_STORE, Envelope, Secrets
 from troth.enroll.acme.finalize import Finalizer
 from troth.enroll.acme.jwk import AccountKeys
 from troth.enroll.acme.nonce import NonceMap
@@ -52,7 +53,7 @@ class AcmeDoor:
         base: the public URL, ``https://host:port`` without a slash at the end.
         directories: by name; a path that names none is answered 404.
         meta: further members of every directory's ``meta`` (``termsOfService``, ``website``).
-        mounts: the roots under which every resource can be had.
+        secrets: of enrolments; see :class:`~troth.enroll.acme.door.Envelope`.
     """
 
     def __init__(
@@ -64,9 +65,9 @@ class AcmeDoor:
         keys: AccountKeys,
         *,
         meta: Mapping[str, str] | None = None,
-        mounts: Sequence[Mount] = (OPEN,),
+        secrets: Secrets | None = None,
     ) -> None:
-        envelope = Envelope(base, directories, desks.store, nonces, keys, mounts=mounts)
+        envelope = Envelope(base, directories, desks.store, nonces, keys, secrets=secrets)
         self._envelope = envelope
         self._catalogue = desks.catalogue
         self._meta = dict(meta or {})
@@ -91,7 +92,7 @@ class AcmeDoor:
     async def _directory(
         self, _request: Request, urls: Urls, directory: Directory, _params: tuple[str, ...]
     ) -> Response:
-        value = {
+        value: dict[str, Any] = {
             "newNonce": urls.at("new-nonce"),
             "newAccount": urls.at("new-account"),
             "newOrder": urls.at("new-order"),
@@ -99,6 +100,8 @@ class AcmeDoor:
             "keyChange": urls.at("key-change"),
             "meta": {**self._meta, "profiles": directory.offered(self._catalogue)},
         }
+        if directory.requires == "external-account" and not urls.secret:
+            value["meta"]["externalAccountRequired"] = True
         return Response(200, msgspec.json.encode(value), (JSON, NO_STORE, *CORS))
 
     async def _new_nonce(

@@ -9,70 +9,12 @@ from uuid import UUID
 
 import msgspec
 
+from troth.enroll.acme.account_store import ACCOUNT_COLUMNS, AccountStore, account_of
 from troth.enroll.acme.model import Account, Authorization, Challenge, Order
 from troth.enroll.acme.problems import Identifier
-from troth.store.statement import Claim, Guard, Write
-from troth.store.unit import Reader, Row
+from troth.store.statement import Guard, Write
+from troth.store.unit import Row
 
-ADD_ACCOUNT = Claim(
-    "acme_add_account",
-    """WITH i AS (SELECT * FROM unnest($1::int[], $2::text[], $3::uuid[], $4::text[], $5::bytea[], $6::jsonb[],
-                  $7::boolean[], $8::timestamptz[])
-                  AS i(n, thumbprint, id, directory, jwk, contact, terms_agreed, created_at)),
-            w AS (INSERT INTO acme_account (id, directory, thumbprint, jwk, status, contact, terms_agreed, created_at)
-                  SELECT id, directory, thumbprint, jwk, 'valid', contact, terms_agreed, created_at FROM i
-                  ON CONFLICT DO NOTHING RETURNING id)
-       SELECT i.n FROM i JOIN w USING (id)""",
-    ("text", "uuid", "text", "bytea", "jsonb", "boolean", "timestamptz"),
-)
-ACCOUNT_VALID = Guard(
-    "acme_account_valid",
-    """SELECT i.n FROM unnest($1::int[], $2::uuid[]) AS i(n, id)
-       JOIN acme_account a ON a.id = i.id AND a.status = 'valid' ORDER BY a.id FOR SHARE OF a""",
-    ("uuid",),
-    rank=20,
-)
-#: For changes of the account itself: still valid, and still under the key that signed the request.
-ACCOUNT_KEY_IS = Guard(
-    "acme_account_key_is",
-    """SELECT i.n FROM unnest($1::int[], $2::uuid[], $3::text[]) AS i(n, id, thumbprint)
-       JOIN acme_account a ON a.id = i.id AND a.status = 'valid' AND a.thumbprint = i.thumbprint
-       ORDER BY a.id FOR UPDATE OF a""",
-    ("uuid", "text"),
-    rank=20,
-)
-KEY_FREE = Guard(
-    "acme_key_free",
-    """SELECT i.n FROM unnest($1::int[], $2::text[], $3::text[]) AS i(n, directory, thumbprint)
-       WHERE NOT EXISTS (
-           SELECT 1 FROM acme_account a WHERE a.directory = i.directory AND a.thumbprint = i.thumbprint)""",
-    ("text", "text"),
-    rank=21,
-)
-SET_KEY = Write(
-    "acme_set_key",
-    """UPDATE acme_account SET thumbprint = i.thumbprint, jwk = i.jwk
-       FROM unnest($1::uuid[], $2::text[], $3::bytea[]) AS i(id, thumbprint, jwk) WHERE acme_account.id = i.id""",
-    ("uuid", "text", "bytea"),
-)
-SET_CONTACT = Write(
-    "acme_set_contact",
-    """UPDATE acme_account SET contact = i.contact
-       FROM unnest($1::uuid[], $2::jsonb[]) AS i(id, contact) WHERE acme_account.id = i.id""",
-    ("uuid", "jsonb"),
-)
-DEACTIVATE_ACCOUNT = Write(
-    "acme_deactivate_account",
-    "UPDATE acme_account SET status = 'deactivated' FROM unnest($1::uuid[]) AS i(id) WHERE acme_account.id = i.id",
-    ("uuid",),
-)
-#: The server's own word (RFC 8555, 7.1.2), where 'deactivated' is the client's.
-REVOKE_ACCOUNT = Write(
-    "acme_revoke_account",
-    """UPDATE acme_account SET status = 'revoked' FROM unnest($1::uuid[]) AS i(id)
-       WHERE acme_account.id = i.id AND acme_account.status = 'valid'""",
-    ("uuid",),
-)
 CANCEL_ORDERS = Write(
     "acme_cancel_orders",
     """UPDATE acme_order o SET status = 'invalid' FROM unnest($1::uuid[]) AS i(id)
@@ -206,27 +148,25 @@ ORDER_READY_AGAIN = Write(
     ("uuid",),
 )
 
-_A = """a.id AS a_id, a.directory AS a_directory, a.thumbprint AS a_thumbprint, a.jwk AS a_jwk, a.status AS a_status,
-    a.contact AS a_contact, a.terms_agreed AS a_terms_agreed, a.created_at AS a_created_at"""
 _O = """o.id, o.account_id, o.profile, o.status, o.identifiers, o.not_after, o.expires, o.error, o.attempt,
     o.csr_sha256, o.certificate_id,
     ARRAY(SELECT z.id FROM acme_authz z WHERE z.order_id = o.id ORDER BY z.id) AS authorizations"""
 _Z = "z.id, z.order_id, z.account_id, z.type, z.value, z.wildcard, z.status, z.expires, z.challenges"
-_ACCOUNT_BY_ID = f"SELECT {_A} FROM acme_account a WHERE a.id = $1"
-_ACCOUNT_BY_KEY = f"SELECT {_A} FROM acme_account a WHERE a.directory = $1 AND a.thumbprint = $2"
-_ACCOUNTS_BY_KEY = f"SELECT {_A} FROM acme_account a WHERE a.thumbprint = $1 AND a.status = 'valid' ORDER BY a.id"
-_VALID_ACCOUNTS = f"""SELECT {_A} FROM acme_account a WHERE a.status = 'valid' AND ($1::uuid IS NULL OR a.id > $1)
-    ORDER BY a.id LIMIT $2"""
 _ORDER_BY_ID = f"SELECT {_O} FROM acme_order o WHERE o.id = $1"
 _ORDER_BY_CERTIFICATE = f"SELECT {_O} FROM acme_order o WHERE o.certificate_id = $1"
 _AUTHZ = f"SELECT {_Z} FROM acme_authz z WHERE z.id = $1"
 _AUTHZ_AND_ITS_ACCOUNT = f"""
-SELECT {_A}, {_Z} FROM acme_authz z JOIN acme_account a ON a.id = z.account_id WHERE z.id = $1"""
+SELECT {ACCOUNT_COLUMNS}, {_Z} FROM acme_authz z JOIN acme_account a ON a.id = z.account_id WHERE z.id = $1"""
 # A request names its account and one object; both are read at once, since most of a request's time is round trips.
-_ACCOUNT_AND_AUTHZ = f"SELECT {_A}, {_Z} FROM acme_account a LEFT JOIN acme_authz z ON z.id = $2 WHERE a.id = $1"
-_ACCOUNT_AND_ORDER = f"SELECT {_A}, {_O} FROM acme_account a LEFT JOIN acme_order o ON o.id = $2 WHERE a.id = $1"
+_ACCOUNT_AND_AUTHZ = (
+    f"SELECT {ACCOUNT_COLUMNS}, {_Z} FROM acme_account a LEFT JOIN acme_authz z ON z.id = $2 WHERE a.id = $1"
+)
+_ACCOUNT_AND_ORDER = (
+    f"SELECT {ACCOUNT_COLUMNS}, {_O} FROM acme_account a LEFT JOIN acme_order o ON o.id = $2 WHERE a.id = $1"
+)
 _ACCOUNT_AND_ORDERER = f"""
-SELECT {_A}, o.account_id FROM acme_account a LEFT JOIN acme_order o ON o.certificate_id = $2 WHERE a.id = $1"""
+SELECT {ACCOUNT_COLUMNS}, o.account_id FROM acme_account a
+    LEFT JOIN acme_order o ON o.certificate_id = $2 WHERE a.id = $1"""
 _ORDERS_OF = """
 SELECT id FROM acme_order WHERE account_id = $1 AND id > $2
     AND status <> 'invalid' AND (status NOT IN ('pending', 'ready') OR expires > $3)
@@ -257,51 +197,30 @@ def encode_challenge(challenge: Challenge) -> str:
     return msgspec.json.encode(challenge).decode()
 
 
-class AcmeStore:
-    """Reads."""
-
-    def __init__(self, reader: Reader) -> None:
-        self._reader = reader
-
-    async def account(self, account: UUID) -> Account | None:
-        """The account, in whatever state."""
-        return _account(await self._reader.fetchrow(_ACCOUNT_BY_ID, account))
-
-    async def account_by_key(self, directory: str, thumbprint: str) -> Account | None:
-        """The account of a key in a directory."""
-        return _account(await self._reader.fetchrow(_ACCOUNT_BY_KEY, directory, thumbprint))
-
-    async def accounts_by_key(self, thumbprint: str) -> list[Account]:
-        """The valid accounts of a key, in whatever directory."""
-        rows = await self._reader.fetch(_ACCOUNTS_BY_KEY, thumbprint)
-        return [account for account in map(_account, rows) if account is not None]
-
-    async def valid_accounts(self, after: UUID | None, limit: int) -> list[Account]:
-        """Valid accounts in the order of their ids."""
-        rows = await self._reader.fetch(_VALID_ACCOUNTS, after, limit)
-        return [account for account in map(_account, rows) if account is not None]
+class AcmeStore(AccountStore):
+    """Reads: of accounts as well."""
 
     async def account_and_authorization(
         self, account: UUID, authz: UUID
     ) -> tuple[Account | None, Authorization | None]:
         """An account, and any authorization: whose it is, is not looked at."""
         row = await self._reader.fetchrow(_ACCOUNT_AND_AUTHZ, account, authz)
-        return _account(row), None if row is None else _authorization(row)
+        return account_of(row), None if row is None else _authorization(row)
 
     async def account_and_order(self, account: UUID, order: UUID) -> tuple[Account | None, Order | None]:
         """An account, and any order: whose it is, is not looked at."""
         row = await self._reader.fetchrow(_ACCOUNT_AND_ORDER, account, order)
-        return _account(row), None if row is None else _order(row)
+        return account_of(row), None if row is None else _order(row)
 
     async def account_and_orderer(self, account: UUID, certificate: UUID) -> tuple[Account | None, UUID | None]:
         """An account, and the id of the account that ordered a certificate."""
         row = await self._reader.fetchrow(_ACCOUNT_AND_ORDERER, account, certificate)
-        return _account(row), None if row is None else row["account_id"]
+        return account_of(row), None if row is None else row["account_id"]
 
     async def authorization_and_its_account(self, authz: UUID) -> tuple[Account, Authorization] | None:
         """An authorization with the account that it is for."""
         row = await self._reader.fetchrow(_AUTHZ_AND_ITS_ACCOUNT, authz)
-        account, found = _account(row), None if row is None else _authorization(row)
+        account, found = account_of(row), None if row is None else _authorization(row)
         return None if account is None or found is None else (account, found)
 
     async def order(self, order: UUID) -> Order | None:
@@ -317,10 +236,13 @@ class AcmeStore:
         return [row["id"] for row in await self._reader.fetch(_ORDERS_OF, account, after, now, limit)]
 
     async def proved(self, order: UUID, now: datetime) -> dict[str, str]:
-        """Names of an order whose authorization is valid at ``now``, each with the challenge type that proved it."""
+        """Names of an order whose authorization is valid at ``now``, each with what proved it.
+
+        That is the type of a challenge, or ``enrolment``.
+        """
         found = _authorizations(await self._reader.fetch(_AUTHZS_OF, order))
         return {
-            authz.name: next((one.type for one in authz.challenges if one.status == "valid"), "")
+            authz.name: next((one.by or one.type for one in authz.challenges if one.status == "valid"), "")
             for authz in found
             if authz.status == "valid" and authz.expires > now
         }
@@ -339,21 +261,6 @@ class AcmeStore:
         bases = [name.removeprefix("*.") for name in wanted]
         rows = await self._reader.fetch(_HELD, account, now, bases, [name.startswith("*.") for name in wanted])
         return {authz.name: authz for authz in _authorizations(rows)}
-
-
-def _account(row: Row | None) -> Account | None:
-    if row is None:
-        return None
-    return Account(
-        row["a_id"],
-        row["a_directory"],
-        row["a_thumbprint"],
-        bytes(row["a_jwk"]),
-        row["a_status"],
-        tuple(json.loads(row["a_contact"])),
-        row["a_terms_agreed"],
-        row["a_created_at"],
-    )
 
 
 def _order(row: Row | None) -> Order | None:

@@ -124,6 +124,10 @@ class Enrolment:
         spent = self.most_orders is not None and self.orders >= self.most_orders
         return "used" if full or spent else "valid"
 
+    def opens(self, directory: str) -> bool:
+        """Whether it opens accounts in ``directory``."""
+        return not self.directories or directory in self.directories
+
     @property
     def ref(self) -> str:
         """How the ledger names it."""

@@ -48,8 +48,8 @@ async def test_the_accounts_of_a_blocked_key_are_revoked(door: Door, hash_only: 
     await blocked(door, key, hash_only=hash_only)
     await run_holders(door)
     store = AcmeStore(door.mint.database)
-    mine = await store.account_by_key("tls-server", key.public.thumbprint)
-    theirs = await store.account_by_key("tls-server", other.public.thumbprint)
+    mine = await store.by_key("tls-server", key.public.thumbprint)
+    theirs = await store.by_key("tls-server", other.public.thumbprint)
     assert mine is not None
     assert theirs is not None
     assert (mine.status, theirs.status) == ("revoked", "valid")

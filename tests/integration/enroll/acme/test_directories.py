@@ -10,7 +10,7 @@ from tests.support.acme_door import BASE, Door, LaneTransport, Lines, csr_for
 from troth.client.acme import AcmeClient, AcmeError
 from troth.client.jose import SigningKey
 from troth.enroll.acme.directories import Directory
-from troth.enroll.acme.door import OPEN, Mount
+from troth.enroll.credentials.model import Wanted
 from troth.pki.profile import shipped_profiles
 
 SERVERS = Directory("servers", ("tls-server", "mutual-tls"), challenges=("dns-01", "http-01"), identifiers=("dns",))
@@ -82,8 +82,8 @@ async def test_types_and_proofs_are_the_directory_s(door: Door) -> None:
 
 
 async def test_the_same_resources_hang_under_a_root_with_a_secret(door: Door, logged: Lines) -> None:
-    door.reopen(None, mounts=(OPEN, Mount("/acme/{}/e/{}", 2)))
-    root = f"{BASE}/acme/tls-server/e/s3cr3t-of_one"
+    made = await door.enrolling.enrolments.create(Wanted(kind="directory", name="one", seconds=60), by="admin:alice")
+    root = f"{BASE}/acme/tls-server/e/{made.secret}"
     transport = LaneTransport(door.lane)
     client = await AcmeClient.open(f"{root}/directory", key=SigningKey.generate(), transport=transport)
     await client.register()
@@ -95,7 +95,7 @@ async def test_the_same_resources_hang_under_a_root_with_a_secret(door: Door, lo
         assert f'<{root}/directory>;rel="index"' in answer.headers["link"], answer.url
     # The secret stays out of the log, and nothing but a secret comes into a header.
     await refused(client.new_order([("dns", "*")]))
-    assert "s3cr3t" not in logged.text()
+    assert made.secret not in logged.text()
     for wrong in ("", "a%0d%0ab", "x" * 129, "é"):
         _, _, answer = await door.post(f"{BASE}/acme/tls-server/e/{wrong}/new-nonce", b"", method="HEAD")
         assert answer.status == 404
@@ -104,7 +104,6 @@ async def test_the_same_resources_hang_under_a_root_with_a_secret(door: Door, lo
 
 @pytest.mark.parametrize("path", ["/acme", "/acme/", "/acme/tls-server", "/acme/tls-server/e", "/acme/none/e/x/y", "/"])
 async def test_what_is_no_root_has_no_index(door: Door, path: str) -> None:
-    door.reopen(None, mounts=(OPEN, Mount("/acme/{}/e/{}", 2)))
     _, _, answer = await door.post(f"{BASE}{path}", b"", method="GET")
     assert answer.status == 404
     assert "none" not in str(answer.headers.get("link"))

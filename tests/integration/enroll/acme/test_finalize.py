@@ -11,6 +11,7 @@ import pytest
 from cryptography import x509
 
 from tests.support.acme_door import Door, csr_for
+from tests.support.enrolling import enrolling_for
 from troth.client.acme import AcmeClient, AcmeError
 from troth.client.acme_objects import Order
 from troth.client.jose import b64url_encode
@@ -91,7 +92,7 @@ async def test_two_processes_at_once_yield_one_certificate(door: Door, database_
     gate = Gate(second, mint.signer, catalogue, mint.interlock, mint.clock, instance=new_id())
     judge = Judge(door.cache, [], mint.clock)
     issuance = Issuance(second, Subjects(SubjectStore(second)), judge, gate, catalogue)
-    other = Finalizer(second, mint.clock, issuance)
+    other = Finalizer(second, mint.clock, issuance, enrolling_for(second, mint.clock).admission)
     account = await door.desks.store.account(_id(client.account_url))
     assert account is not None
     for number in range(10):
