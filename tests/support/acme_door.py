@@ -35,6 +35,7 @@ from troth.enroll.acme.finalize import Finalizer
 from troth.enroll.acme.jwk import AccountKeys
 from troth.enroll.acme.nonce import NonceMap
 from troth.enroll.acme.orders import VALIDATE_JOB, OrderDesk, OrderRules
+from troth.enroll.acme.renewal import Renewals
 from troth.enroll.acme.results import Results
 from troth.enroll.acme.revoke import RevocationDesk
 from troth.enroll.acme.routes import AcmeDoor, Desks
@@ -292,7 +293,8 @@ async def door(
     issuance = Issuance(database, Subjects(subject_store), judge, mint.gate, mint.catalogue)
     enrolling = enrolling_for(database, clock)
     settings = AcmeSettings(http_port=web_root.port, resolver=dns.address, timeout_seconds=5)
-    orders = OrderDesk(database, clock, OrderRules(), enrolling.admission)
+    renewals = Renewals(database, mint.catalogue, clock)
+    orders = OrderDesk(database, clock, OrderRules(), enrolling.admission, renewals)
     nonces = NonceMap(tmp_path / "nonces.map", clock=clock)
     desks = Desks(
         accounts=AccountDesk(database, clock, AccountRules(), enrolling.enrolments, enrolling.meters),
@@ -303,6 +305,7 @@ async def door(
         store=AcmeStore(database),
         certificates=CertificateStore(database),
         catalogue=mint.catalogue,
+        renewals=renewals,
     )
     acme, lane = opened(desks, nonces, secrets=enrolling.enrolments)
     jobs = ValidationJobs(database, orders, build_validator(settings, own_listeners=[]), clock)

@@ -13,6 +13,7 @@ from troth.enroll.acme.finalize import Finalizer
 from troth.enroll.acme.jwk import AccountKeys
 from troth.enroll.acme.nonce import NonceMap
 from troth.enroll.acme.orders import OrderDesk, OrderRules
+from troth.enroll.acme.renewal import Renewals
 from troth.enroll.acme.results import Results
 from troth.enroll.acme.revoke import RevocationDesk
 from troth.enroll.acme.routes import AcmeDoor, Desks
@@ -31,15 +32,17 @@ def acme_door(
     """The door, for a web process."""
     settings, clock = context.config.acme, context.clock
     keys = AccountKeys()
+    renewals = Renewals(database, mint.catalogue, clock, strict=settings.strict_replaces)
     desks = Desks(
         accounts=AccountDesk(database, clock, account_rules(settings), enrolling.enrolments, enrolling.meters),
-        orders=OrderDesk(database, clock, order_rules(settings), enrolling.admission),
+        orders=OrderDesk(database, clock, order_rules(settings), enrolling.admission, renewals),
         finalizer=Finalizer(database, clock, issuance, enrolling.admission),
         revocations=RevocationDesk(database, clock),
         results=Results(database),
         store=AcmeStore(database.lookups),
         certificates=mint.certificates,
         catalogue=mint.catalogue,
+        renewals=renewals,
         preferred_chain=settings.preferred_chain,
     )
     meta = {"termsOfService": settings.terms_url, "website": settings.website_url}

@@ -33,6 +33,7 @@ async def admin_app(context: RoleContext, database: Database, mint: Mint, trust:
         owner_uid=context.layout.root.stat().st_uid,
         ending=context.stop,
         backup=context.config.backup,
+        renewals_per_minute=context.config.acme.renewals_per_minute,
         keys=mint.signer,
         judge=mint.signer,
     )

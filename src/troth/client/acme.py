@@ -27,11 +27,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from cryptography import x509
 
 from troth.client.acme_objects import Account, Authorization, Challenge, Order, Problem
 from troth.client.acme_session import AcmeError, AcmeSession, decode, location, retry_after, sign_jws
 from troth.client.errors import ACME_TIMEOUT
 from troth.client.jose import SigningKey, b64url_decode, b64url_encode
+from troth.client.renewal import RenewalInfo, cert_id, parse_renewal_info
 from troth.client.transport import HttpAnswer
 from troth.kit.errors import TrothError
 
@@ -106,6 +108,19 @@ class AcmeClient(AcmeSession):
     async def _account(self, payload: dict[str, Any] | None) -> Account:
         answer = await self.post(self.account_url, payload)
         return msgspec.structs.replace(decode(answer, Account), url=self.account_url)
+
+    # Renewal (RFC 9773).
+
+    async def renewal_info(self, certificate: x509.Certificate) -> RenewalInfo | None:
+        """When the server would have ``certificate`` renewed; None if it does not say such things.
+
+        To say in the order that follows that it takes this certificate's place: ``new_order(replaces=cert_id(…))``.
+        """
+        if not self.directory.renewal_info:
+            return None
+        url = f"{self.directory.renewal_info.rstrip('/')}/{cert_id(certificate)}"
+        answer = await self.get(url)
+        return parse_renewal_info(answer.body, retry_after(answer))
 
     # Orders.
 

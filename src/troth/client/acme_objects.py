@@ -119,6 +119,7 @@ class Order(msgspec.Struct, frozen=True, rename={"not_before": "notBefore", "not
     not_before: str = ""
     not_after: str = ""
     profile: str = ""
+    replaces: str = ""
     error: Problem | None = None
     url: str = ""
     retry_after: float = 0.0

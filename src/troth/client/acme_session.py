@@ -88,6 +88,13 @@ class AcmeSession:
                 raise refusal
         raise refusal or AcmeError(Problem(detail="no request was made"))
 
+    async def get(self, url: str) -> HttpAnswer:
+        """A plain GET. Raises AcmeError for statuses from 400."""
+        answer = await self._transport.request("GET", url)
+        if answer.status >= 400:
+            raise _refusal(answer)
+        return answer
+
     async def _nonce(self) -> str:
         if not self._nonces:
             answer = await self._transport.request("HEAD", self.directory.new_nonce)

@@ -36,6 +36,11 @@ ACME_REFUSED = reason(
     fix="Read the problem document; Troth's own servers put a reason code in it.",
     status=502,
 )
+CERT_ID = reason(
+    "client.acme.cert_id",
+    "renewal information cannot be asked for or read with this",
+    fix="Name a certificate by base64url(authority key identifier), a dot and base64url(serial number), RFC 9773, 4.1.",
+)
 ACME_ANSWER = reason(
     "client.acme.answer",
     "the ACME server's answer is not what RFC 8555 promises",

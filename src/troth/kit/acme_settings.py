@@ -65,6 +65,21 @@ class AcmeSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         Meta(ge=60, description="A proof of control may be used again for this long.", extra={"unit": "seconds"}),
     ] = 8 * 3600
     max_names: Annotated[int, Meta(ge=1, le=1000, description="Identifiers that one order may hold.")] = 100
+    strict_replaces: Annotated[
+        bool,
+        Meta(
+            description="Refuse an order whose `replaces` names a certificate that it cannot replace (RFC 9773). "
+            "Otherwise such a name is logged and ignored: clients keep sending stale ones."
+        ),
+    ] = False
+    renewals_per_minute: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1_000_000,
+            description="Certificates that incidents, all together, may have renewed early in a minute.",
+        ),
+    ] = 600
     preferred_chain: Annotated[
         str,
         Meta(

@@ -27,6 +27,7 @@ from troth.web.api import inspecting as api_inspecting
 from troth.web.api import keys as api_keys
 from troth.web.api import profiles as api_profiles
 from troth.web.api import recovery as api_recovery
+from troth.web.api import renewals as api_renewals
 from troth.web.api import rollovers as api_rollovers
 from troth.web.api import system as api_system
 from troth.web.api import trust as api_trust
@@ -42,6 +43,7 @@ from troth.web.pages import (
     keys,
     looking,
     profiles,
+    renewals,
     rollovers,
     stream,
 )  # fmt: skip
@@ -77,6 +79,7 @@ def make_litestar() -> Litestar:
         *looking.HANDLERS, *profiles.HANDLERS, *acting.HANDLERS, *entering.HANDLERS, *account.HANDLERS,
         *stream.HANDLERS, *approving.HANDLERS,
         *inspecting.HANDLERS, *keys.HANDLERS,
+        *renewals.HANDLERS,
         *rollovers.HANDLERS,
     )  # fmt: skip
     api = Router(
@@ -86,6 +89,7 @@ def make_litestar() -> Litestar:
             *api_authorities.HANDLERS,
             *api_anchors.HANDLERS,
             *api_ceremonies.HANDLERS,
+            *api_renewals.HANDLERS,
             *api_rollovers.HANDLERS,
             *api_profiles.HANDLERS,
             *api_trust.HANDLERS,

@@ -15,6 +15,7 @@ from troth.access.approvals.service import Approvals
 from troth.access.model import Principal
 from troth.access.service import Access
 from troth.audit.event import StreamEvent
+from troth.enroll.acme.incidents import Incidents
 from troth.kit.canonical import Json
 from troth.kit.clock import Clock
 from troth.ops.rollover.service import Rollovers
@@ -343,6 +344,7 @@ class AdminServices:
     access: Access
     approvals: Approvals
     bulk: BulkRevocations
+    incidents: Incidents
     certificates: CertificateBook
     subjects: SubjectBook
     decisions: DecisionBook

@@ -70,6 +70,11 @@ LOOKS: Mapping[str, Mapping[str, Look]] = {
         "retired": Look("", "circle-pause", "done, the old one retired"),
         "backed-out": Look("warn", "circle-pause", "backed out"),
     },
+    "incident": {
+        "spreading": Look("", "hourglass", "giving turns"),
+        "running": Look("warn", "hourglass", "running"),
+        "ended": Look("", "circle-pause", "ended"),
+    },
     "crl": {
         "fresh": Look("good", "circle-check", "CRL fresh"),
         "due": Look("warn", "clock", "CRL due"),
@@ -287,6 +292,8 @@ _SENTENCES: Mapping[str, str] = {
     "rollover.advanced": "The rollover from {outgoing} to {incoming} went from {before} on to {stage}",
     "rollover.attested": "Vouched that {percent} % of trust stores know the root of {incoming}: {reason}",
     "rollover.backed_out": "Backed out of the rollover from {outgoing} to {incoming}: {reason}",
+    "renewal.incident_started": "Has certificates renewed early, {per_minute} a minute: {note}",
+    "renewal.incident_ended": "Ended an early renewal: {note}",
     "authority.state_changed": "The authority {slug} went from {before} to {state}",
     "certificate.many_ordered": "Ordered the revocation of {certificates} certificates{note}",
     "certificate.many_revoked": "Finished the revocation of {certificates} certificates",

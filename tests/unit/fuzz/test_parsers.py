@@ -30,6 +30,7 @@ from troth.audit.note import CheckpointText, NoteKey
 from troth.audit.verify import verify_export
 from troth.client.errors import JoseError
 from troth.client.jose import VerifyingKey, b64url_decode
+from troth.client.renewal import parse_cert_id, parse_renewal_info
 from troth.connect.webhook import body as webhook
 from troth.enroll.acme.binding import read_binding
 from troth.enroll.acme.flattened import Flattened
@@ -210,6 +211,14 @@ PARSERS: dict[str, tuple[Callable[[bytes], object], Refusals, Callable[[], list[
     ),
     "identifiers": (
         from_json(read_identifiers), (TrothError,), lambda: [b'[{"type":"dns","value":"a.example"}]'],
+    ),
+    "cert id": (
+        lambda data: parse_cert_id(data.decode("latin-1")), (TrothError,),
+        lambda: [b"aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE"],
+    ),
+    "renewal information": (
+        lambda data: parse_renewal_info(data, 0), (TrothError,),
+        lambda: [b'{"suggestedWindow":{"start":"2026-01-02T03:04:05Z","end":"2026-01-03T03:04:05Z"}}'],
     ),
     "webhook": (
         lambda data: webhook.read(data, feed="edr", message_id="m", now=NOW), (TrothError,), lambda: [_SIGNAL],

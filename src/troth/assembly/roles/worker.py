@@ -21,6 +21,7 @@ from troth.audit.checkpoints import Checkpointer
 from troth.audit.sequencer import Sequencer
 from troth.audit.store import LedgerStore
 from troth.enroll.acme.blocked import BlockedAccounts
+from troth.enroll.acme.incidents import SPREAD_JOB, Incidents
 from troth.enroll.acme.orders import VALIDATE_JOB
 from troth.kit.errors import TrothError
 from troth.kit.log import get_logger
@@ -105,6 +106,7 @@ async def _duties(context: RoleContext, database: Database, instance: Instance, 
 def _jobs(context: RoleContext, database: Database) -> dict[str, Handler]:
     return {
         VALIDATE_JOB: validation_jobs(context, database).run,
+        SPREAD_JOB: Incidents(database, context.clock, most=context.config.acme.renewals_per_minute).run,
         REVOKE_MANY_JOB: BulkRevocations(database, context.clock).run,
         REVOKE_JOB: KeyRevoker(database, context.clock).run,
         HOLDERS_JOB: BlockedAccounts(database).run,

@@ -180,6 +180,57 @@ ALREADY_REPLACED = reason(
     status=409,
 )
 
+REPLACES_REFUSED = reason(
+    "acme.order.replaces",
+    "the order cannot replace the certificate it names",
+    fix="Order without replaces, or from the account that ordered the certificate, with at least one of its names.",
+)
+
+# Renewal information.
+RENEWAL_MALFORMED = reason(
+    "acme.renewal.malformed",
+    "the certificate is not named as RFC 9773 names certificates",
+    fix="Name it by base64url(authority key identifier), a dot and base64url(serial number), without padding.",
+)
+RENEWAL_UNKNOWN = reason(
+    "acme.renewal.unknown",
+    "there is no such certificate here",
+    fix="Ask the server that issued the certificate.",
+    status=404,
+)
+
+# Incidents: certificates that are to be renewed early.
+INCIDENT_EMPTY = reason(
+    "acme.incident.unbounded",
+    "nothing narrows down which certificates are meant",
+    fix="Name an authority, a profile, a kind of key, times of issuance or serial numbers.",
+    status=422,
+)
+INCIDENT_VALUE = reason(
+    "acme.incident.value",
+    "a value of the incident cannot be taken",
+    fix="The detail names the value and its bounds.",
+    status=422,
+)
+INCIDENT_ROOM = reason(
+    "acme.incident.room",
+    "other incidents take up what may be renewed early in a minute",
+    fix="Choose a lower rate, end another incident, or raise acme.renewals_per_minute.",
+    status=409,
+)
+INCIDENT_UNKNOWN = reason(
+    "acme.incident.unknown",
+    "there is no such incident",
+    fix="`troth renewal list` shows them.",
+    status=404,
+)
+INCIDENT_ENDED = reason(
+    "acme.incident.ended",
+    "the incident has ended",
+    fix="Begin another one if it is still wanted.",
+    status=409,
+)
+
 # Revocation.
 ALREADY_REVOKED = reason(
     "acme.revocation.already_revoked",

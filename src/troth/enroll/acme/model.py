@@ -89,6 +89,7 @@ class Order:
         identifiers: with ``*.`` where a wildcard was asked for; sorted, without doubles.
         attempt: how often the gate was asked; part of the request id.
         csr_sha256: digest of the CSR that finalize accepted.
+        replaces: CertID of the certificate whose place it takes (RFC 9773, 5).
     """
 
     id: UUID
@@ -103,6 +104,7 @@ class Order:
     csr_sha256: bytes | None
     certificate_id: UUID | None
     authorizations: tuple[UUID, ...] = ()
+    replaces: str | None = None
 
     def request_id(self, attempt: int) -> str:
         """The gate's request id for the try numbered ``attempt``."""

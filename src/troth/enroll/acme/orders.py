@@ -19,6 +19,8 @@ from troth.enroll.acme.directories import Directory
 from troth.enroll.acme.identifiers import offered_challenges, read_identifiers, read_not_after
 from troth.enroll.acme.model import DNS_01, HTTP_01, Account, Authorization, Challenge, Order
 from troth.enroll.acme.problems import AcmeProblem, Identifier
+from troth.enroll.acme.renewal import Renewals, Replaced
+from troth.enroll.acme.renewal_store import REPLACE
 from troth.enroll.acme.store import AcmeStore, encode_challenge, encode_challenges
 from troth.enroll.acme.views import rfc3339
 from troth.kit.clock import Clock, to_seconds
@@ -52,8 +54,17 @@ class OrderRules:
 class OrderDesk:
     """What can be done with orders and authorizations, but for issuing (``finalize``)."""
 
-    def __init__(self, database: Database, clock: Clock, rules: OrderRules, admission: Admission) -> None:
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        rules: OrderRules,
+        admission: Admission,
+        renewals: Renewals | None = None,
+    ) -> None:
+        """``renewals`` judges what orders say they replace; only who takes orders needs it."""
         self._admission = admission
+        self._renewals = renewals
         self._database = database
         self._store = AcmeStore(database.lookups)
         self._clock = clock
@@ -87,15 +98,21 @@ class OrderDesk:
             csr_sha256=None,
             certificate_id=None,
         )
-        admitted = await self._admission.admit(account, identifiers, profile)
+        replaced = None
+        if self._renewals is not None:
+            replaced = await self._renewals.replaced(account, payload.get("replaces"), identifiers)
+        if replaced is not None:
+            order = replace(order, replaces=replaced.cert_id)
+        exempt = replaced is not None and replaced.exempt
+        admitted = await self._admission.admit(account, identifiers, profile, exempt=exempt)
         asked = [name.value for name in identifiers if name not in admitted.vouched]
         held = await self._store.held(account.id, asked, now) if asked else {}
         try:
             try:
-                return await self._place(account, order, directory, admitted, held)
+                return await self._place(account, order, directory, admitted, held, replaced)
             except _Moved:
                 # A proof was given up between look and commit: every name is proved anew.
-                return await self._place(account, order, directory, admitted, {})
+                return await self._place(account, order, directory, admitted, {}, replaced)
         except Failing:
             raise await self._admission.problem(account, identifiers) from None
 
@@ -106,6 +123,7 @@ class OrderDesk:
         directory: Directory,
         admitted: Admitted,
         held: dict[str, Authorization],
+        replaced: Replaced | None,
     ) -> Order:
         proofs = [held.get(name.value) for name in order.identifiers]
         authorizations = tuple(
@@ -123,6 +141,10 @@ class OrderDesk:
                 unit.guard(store.AUTHZ_IS, proof.id, "valid", refuse=_Moved())
         unproved = [name for name, a in zip(order.identifiers, authorizations, strict=True) if a.status != "valid"]
         self._admission.guard(unit, account, admitted, unproved)
+        if replaced is not None:
+            taken = AcmeProblem(errors.ALREADY_REPLACED)
+            key = ("acme_replacement", replaced.certificate_id)
+            unit.claim(REPLACE, replaced.certificate_id, order.id, self._clock.now(), refuse=taken, key=key)
         encoded = json.dumps([[name.type, name.value] for name in order.identifiers])
         unit.write(
             store.ADD_ORDER,
@@ -134,6 +156,7 @@ class OrderDesk:
             order.not_after,
             order.expires,
             self._clock.now(),
+            order.replaces,
         )
         for authz in authorizations:
             unit.write(

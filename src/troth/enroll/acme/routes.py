@@ -22,6 +22,8 @@ from troth.enroll.acme.jwk import AccountKeys
 from troth.enroll.acme.nonce import NonceMap
 from troth.enroll.acme.order_routes import OrderRoutes
 from troth.enroll.acme.orders import OrderDesk
+from troth.enroll.acme.renewal import Renewals
+from troth.enroll.acme.renewal_routes import PATH, RenewalRoutes
 from troth.enroll.acme.results import Results
 from troth.enroll.acme.revoke import RevocationDesk
 from troth.enroll.acme.store import AcmeStore
@@ -43,6 +45,7 @@ class Desks:
     store: AcmeStore
     certificates: CertificateStore
     catalogue: Catalogue
+    renewals: Renewals
     preferred_chain: str = ""
 
 
@@ -77,6 +80,7 @@ class AcmeDoor:
             CertificateRoutes(
                 envelope, desks.certificates, desks.revocations, desks.catalogue, desks.store, desks.preferred_chain
             ),
+            RenewalRoutes(envelope, desks.renewals),
         )
         self.refusal = envelope.refusal
         self.failed = envelope.failed
@@ -98,6 +102,7 @@ class AcmeDoor:
             "newOrder": urls.at("new-order"),
             "revokeCert": urls.at("revoke-cert"),
             "keyChange": urls.at("key-change"),
+            "renewalInfo": urls.at(PATH),
             "meta": {**self._meta, "profiles": directory.offered(self._catalogue)},
         }
         if directory.requires == "external-account" and not urls.secret:

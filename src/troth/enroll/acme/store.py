@@ -30,10 +30,10 @@ CANCEL_AUTHZS = Write(
 )
 ADD_ORDER = Write(
     "acme_add_order",
-    """INSERT INTO acme_order (id, account_id, profile, status, identifiers, not_after, expires, created_at)
+    """INSERT INTO acme_order (id, account_id, profile, status, identifiers, not_after, expires, created_at, replaces)
        SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::jsonb[], $6::timestamptz[],
-           $7::timestamptz[], $8::timestamptz[])""",
-    ("uuid", "uuid", "text", "text", "jsonb", "timestamptz", "timestamptz", "timestamptz"),
+           $7::timestamptz[], $8::timestamptz[], $9::text[])""",
+    ("uuid", "uuid", "text", "text", "jsonb", "timestamptz", "timestamptz", "timestamptz", "text"),
 )
 ADD_AUTHZ = Write(
     "acme_add_authz",
@@ -149,7 +149,7 @@ ORDER_READY_AGAIN = Write(
 )
 
 _O = """o.id, o.account_id, o.profile, o.status, o.identifiers, o.not_after, o.expires, o.error, o.attempt,
-    o.csr_sha256, o.certificate_id,
+    o.csr_sha256, o.certificate_id, o.replaces,
     ARRAY(SELECT z.id FROM acme_authz z WHERE z.order_id = o.id ORDER BY z.id) AS authorizations"""
 _Z = "z.id, z.order_id, z.account_id, z.type, z.value, z.wildcard, z.status, z.expires, z.challenges"
 _ORDER_BY_ID = f"SELECT {_O} FROM acme_order o WHERE o.id = $1"
@@ -279,6 +279,7 @@ def _order(row: Row | None) -> Order | None:
         csr_sha256=None if row["csr_sha256"] is None else bytes(row["csr_sha256"]),
         certificate_id=row["certificate_id"],
         authorizations=tuple(row["authorizations"]),
+        replaces=row["replaces"],
     )
 
 

@@ -36,6 +36,8 @@ def order_view(order: Order, urls: Urls) -> dict[str, Any]:
     }
     if order.not_after is not None:
         view["notAfter"] = rfc3339(order.not_after)
+    if order.replaces is not None:
+        view["replaces"] = order.replaces
     if order.error is not None:
         view["error"] = order.error
     if order.status == "valid" and order.certificate_id is not None:

@@ -66,6 +66,7 @@ WHOLE: tuple[str, ...] = (
     "proposal",
     "proposal_execution",
     "recovery_fence",
+    "renewal_incident",
     "rollover",
     "rollover_attestation",
     "trust_anchor",
@@ -77,6 +78,8 @@ LEDGER: tuple[str, ...] = ("ledger_event", "ledger_subject", "ledger_head", "led
 #: What stays as the archive has it, and why nothing is lost by that.
 NOT_REBUILT: Mapping[str, str] = {
     "acme_order": "a client whose order is gone makes a new one; its certificate is in `certificate`",
+    "acme_replacement": "what an order replaced; a client whose order is gone may replace the same certificate again",
+    "renewal_incident_item": "turns of early renewals: the incident is begun anew where it still matters",
     "acme_authz": "proofs of control are made anew",
     "acme_meter": "limits are refilled within hours by themselves",
     "acme_failing": "clients that never succeed are paused again when they go on",

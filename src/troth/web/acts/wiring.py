@@ -7,6 +7,7 @@ from troth.access.approvals.model import Executor
 from troth.access.approvals.service import Approvals
 from troth.access.approvals.store import ApprovalStore
 from troth.access.service import Access
+from troth.enroll.acme.incidents import Incidents
 from troth.kit.clock import Clock
 from troth.ops.rollover.service import Rollovers
 from troth.pki.bulk import BulkRevocations
@@ -29,6 +30,7 @@ from troth.web.acts.feeds import FeedResume, FeedSecret
 from troth.web.acts.judged import ApproverAdd, ApproverNumber, ApproverRemove, KeyAttach, KeyGenerate
 from troth.web.acts.keys import BlockKey
 from troth.web.acts.recovery import RecoveryDecide
+from troth.web.acts.renewals import RenewEarly
 from troth.web.acts.rollovers import CrossAdd, RolloverAct
 from troth.web.judging import JudgeSigner, SignerJudging
 
@@ -42,6 +44,7 @@ def approvals_of(
     feeds: FeedDesk,
     catalogue: Catalogue,
     subjects: Subjects,
+    incidents: Incidents,
     keys: KeyList | None = None,
     judge: JudgeSigner | None = None,
     more: dict[str, Executor] | None = None,
@@ -65,6 +68,7 @@ def approvals_of(
         "staged.approve": StagedApproval(database, orders),
         "certificate.revoke_many": RevokeMany(BulkRevocations(database, clock), subjects),
         "key.block": BlockKey(database, clock),
+        "renewal.early": RenewEarly(incidents),
         "authority.state": AuthorityStateChange(database, clock, catalogue),
         "authority.add": AuthorityAdd(database, clock, catalogue, keys),
         "trust_anchor.add": AnchorAdd(database, clock),

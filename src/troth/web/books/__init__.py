@@ -12,6 +12,7 @@ from troth.access.service import Access
 from troth.audit.note import NoteKey
 from troth.audit.store import LedgerStore
 from troth.audit.stream import Stream
+from troth.enroll.acme.incidents import Incidents
 from troth.enroll.issuance import Issuance
 from troth.kit.clock import Clock
 from troth.kit.settings import BackupSettings
@@ -53,6 +54,7 @@ class Rooms:
         notary_key: the public key that the ledger's checkpoints verify under.
         owner_uid: the uid that owns the data directory.
         ending: set when the process is told to end; open event streams are closed then.
+        renewals_per_minute: certificates that incidents may have renewed early in a minute.
         keys: the signer, asked who holds the authorities' keys; without it the custodian is unknown.
         judge: the signer, as the judge of acts; without it there are none that it judges.
     """
@@ -69,6 +71,7 @@ class Rooms:
     owner_uid: int
     ending: asyncio.Event | None = None
     backup: BackupSettings | None = None
+    renewals_per_minute: int = 600
     keys: KeySigner | None = None
     judge: JudgeSigner | None = None
 
@@ -76,6 +79,7 @@ class Rooms:
 def build(rooms: Rooms) -> AdminServices:
     """The admin application's services over the real rooms."""
     database, clock = rooms.database, rooms.clock
+    incidents = Incidents(database, clock, most=rooms.renewals_per_minute)
     finder = Subjects(SubjectStore(database))
     authorities = Authorities(database, clock, rooms.keys)
     documents = Documents(
@@ -89,6 +93,7 @@ def build(rooms: Rooms) -> AdminServices:
         feeds=rooms.feeds,
         catalogue=rooms.catalogue,
         subjects=finder,
+        incidents=incidents,
         keys=rooms.keys,
         judge=rooms.judge,
     )
@@ -97,6 +102,7 @@ def build(rooms: Rooms) -> AdminServices:
         access=rooms.access,
         approvals=approvals,
         bulk=BulkRevocations(database, clock),
+        incidents=incidents,
         certificates=Certificates(database, clock, finder, rooms.issuance, rooms.catalogue),
         subjects=SubjectPages(database, clock, finder),
         decisions=Decisions(database),
