@@ -100,7 +100,19 @@ class Faults:
     def __init__(self, url: str) -> None:
         self.url = url
         self.deaf = False
+        self._admin: asyncpg.Connection | None = None
         self.arm()
+
+    async def admin(self, statement: str, *values: object) -> None:
+        """Run a statement that nothing goes wrong with, on a connection that outlives all processes."""
+        if self._admin is None:
+            self._admin = await _connect(self.url)
+        await self._admin.execute(statement, *values)
+
+    async def close(self) -> None:
+        """Close that connection."""
+        if self._admin is not None:
+            await self._admin.close()
 
     def arm(self, plan: Plan | None = None) -> None:
         """A new process, in which the calls of ``plan`` go wrong, each in its way."""
@@ -339,8 +351,4 @@ async def end(connection: Watched) -> None:
     """Have the server end ``connection``, and wait until it has."""
     if connection.faults is None or connection.is_closed():
         return
-    admin = await _connect(connection.faults.url)
-    try:
-        await admin.execute("SELECT pg_terminate_backend($1, 5000)", connection.get_server_pid())
-    finally:
-        await admin.close()
+    await connection.faults.admin("SELECT pg_terminate_backend($1, 5000)", connection.get_server_pid())

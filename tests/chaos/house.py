@@ -11,12 +11,10 @@ import contextlib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -50,11 +48,8 @@ from troth.pki.signer.errors import LOST, UNAVAILABLE, SignerLost, SignerUnavail
 from troth.store.jobs import JobQueue
 from troth.store.lease import Lease
 from troth.store.pool import Database
-from troth.trust.grammar import parse_policy
 
 BASE = "https://troth.test"
-
-_policy = cache(parse_policy)
 
 
 class WitnessedSigner:
@@ -167,12 +162,8 @@ class Ground:
 
     async def let_leases_lapse(self) -> None:
         """As if three seconds had passed since the last process was there."""
-        admin = await asyncpg.connect(self.url)
-        try:
-            await admin.execute("UPDATE instance SET lease_until = now() - interval '1 second'")
-            await admin.execute("UPDATE lease SET lease_until = now() - interval '1 second'")
-        finally:
-            await admin.close()
+        await self.faults.admin("UPDATE instance SET lease_until = now() - interval '1 second'")
+        await self.faults.admin("UPDATE lease SET lease_until = now() - interval '1 second'")
 
 
 @dataclass
@@ -228,8 +219,6 @@ async def house(ground: Ground) -> AsyncIterator[House]:
     )
     with pytest.MonkeyPatch.context() as patched, ground.faults.watching():
         patched.setattr("troth.assembly.mint.SignerClient", lambda *_: ground.signer)
-        # Reading YAML is most of what a start costs, and the same text gives the same thing.
-        patched.setattr("troth.trust.policy_cache.parse_policy", _policy)
         # No worker runs beside: an answer that is held back until the validation is done would be held in vain.
         patched.setattr("troth.assembly.acme.Results", lambda database: Results(database, patience=0))
         _watch_validations(patched, ground.faults)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +141,9 @@ def quiet() -> Iterator[None]:
 
 
 @pytest.fixture
-async def walk(mint: Mint, database_url: str, tmp_path: Path, applicant: tuple[ChallengeWebRoot, DnsServer]) -> Walk:
+async def walk(
+    mint: Mint, database_url: str, tmp_path: Path, applicant: tuple[ChallengeWebRoot, DnsServer]
+) -> AsyncIterator[Walk]:
     """A ground with an account."""
     web_root, dns = applicant
     await PolicyService(mint.database, SystemClock()).apply_shipped(actor="test:chaos")
@@ -155,7 +157,8 @@ async def walk(mint: Mint, database_url: str, tmp_path: Path, applicant: tuple[C
         web_root,
     )
     await walk.register()
-    return walk
+    yield walk
+    await faults.close()
 
 
 def leaves_doubt(call: Call) -> bool:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
+from functools import lru_cache
 
 from troth.trust.cel import Condition, compile_condition
 from troth.trust.cel_nodes import ExpressionError
@@ -32,7 +33,7 @@ _OBLIGATIONS = ("lifetime", "profile", "notify", "say")
 def parse_policy(text: str, *, file: str = "policy", version: int = 0) -> Policy:
     """The policy in ``text``, compiled. Raises PolicyError with file, line and field."""
     try:
-        return replace(_policy(parse_document(text, max_bytes=MAX_BYTES), text), version=version)
+        return replace(_compiled_policy(text), version=version)
     except _BadExpression as error:
         raise PolicyError(
             POLICY_EXPRESSION, f"{file}: {error}", file=file, line=error.line, field=error.field
@@ -45,6 +46,12 @@ def parse_policy(text: str, *, file: str = "policy", version: int = 0) -> Policy
 
 class _BadExpression(DocumentError):
     """A condition that does not hold up."""
+
+
+@lru_cache(maxsize=64)
+def _compiled_policy(text: str) -> Policy:
+    """Compiled once though it is planned, applied, and taken up by what follows the stream: a policy never changes."""
+    return _policy(parse_document(text, max_bytes=MAX_BYTES), text)
 
 
 def _policy(top: Field, text: str) -> Policy:

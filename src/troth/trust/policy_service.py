@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
-from functools import lru_cache
 from importlib import resources
 
 from troth.audit.event import Event
@@ -148,13 +147,8 @@ def shipped() -> dict[str, str]:
 
 
 def _profiles(version: PolicyVersion) -> tuple[str, ...]:
-    return _governed(version.name, version.source)
-
-
-@lru_cache(maxsize=256)
-def _governed(name: str, source: str) -> tuple[str, ...]:
     try:
-        return parse_policy(source, file=name).profiles
+        return parse_policy(version.source, file=version.name, version=version.version).profiles
     except PolicyError:
         # Applied by another Troth with other words: it governs nothing here (see PolicyCache.refresh).
         return ()
