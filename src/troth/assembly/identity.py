@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
@@ -25,6 +26,7 @@ from troth.pki.keys.files import write_private
 from troth.pki.model import Binding, IssuanceRequest
 from troth.pki.names import GeneralNames, canonical_names
 from troth.pki.pem import pem, pem_chain
+from troth.pki.store import CertificateStore
 from troth.store.pool import Database
 from troth.store.unit import Unit
 from troth.trust.model import Kind, Subject
@@ -52,9 +54,14 @@ class ServiceIdentity:
         self._names = _names_of(state)
 
     async def ensure(self) -> bool:
-        """Issue a new identity if there is none, half of its life is over, or names or issuer changed."""
+        """Issue a new identity if there is none, half of its life is over, names or issuer changed, or it is revoked.
+
+        A key that somebody else has blocks the certificate (``blocked``), and clients that ask would turn away; the
+        key made here is a fresh one each time.
+        """
         issuer = self._catalogue.issuer_for(PROFILE)
-        if self._good(issuer.x509):
+        present = self._present(issuer.x509)
+        if present is not None and await self._is_good(present):
             return False
         key = ec.generate_private_key(ec.SECP256R1())
         spki = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
@@ -75,16 +82,23 @@ class ServiceIdentity:
         log.info("identity.renewed", names=[value for _, value in self._names], not_after=issued.not_after.isoformat())
         return True
 
-    def _good(self, issuer: x509.Certificate) -> bool:
+    def _present(self, issuer: x509.Certificate) -> x509.Certificate | None:
+        """The certificate in the file, if it is ours, says what it should and is young enough."""
         try:
             certificate = x509.load_pem_x509_certificate(self._path.read_bytes())
             names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
             certificate.verify_directly_issued_by(issuer)
         except Exception:  # noqa: BLE001 -- missing, damaged or foreign: whatever it is, it is made anew
-            return False
+            return None
         shown = {str(name.value) for name in names}
         begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-        return shown == {value for _, value in self._names} and self._clock.now() < _half(begins, ends)
+        fitting = shown == {value for _, value in self._names} and self._clock.now() < _half(begins, ends)
+        return certificate if fitting else None
+
+    async def _is_good(self, certificate: x509.Certificate) -> bool:
+        """Whether it is neither revoked nor held; one that the database does not know is not good."""
+        row = await CertificateStore(self._database).by_sha256(certificate.fingerprint(hashes.SHA256()))
+        return row is not None and row.status == "good"
 
     async def _subject(self) -> Subject:
         store = SubjectStore(self._database)

@@ -206,11 +206,12 @@ _WAITING = """SELECT authority, shard, count(*) AS changes, min(changed_at) AS o
     WHERE shown_in IS NULL GROUP BY authority, shard"""
 _SHOWN_SINCE = """SELECT serial, bool_or(before OR after) AS listed, max(changed_at) AS changed_at FROM crl_change
     WHERE authority = $1 AND shard = $2 AND shown_in > $3 GROUP BY serial ORDER BY serial"""
-_RESPONDER = """SELECT certificate_id, authority, key_id, certificate, not_before, not_after FROM ocsp_responder
-    WHERE authority = $1 ORDER BY not_after DESC LIMIT 1"""
-
-_RESPONDERS = """SELECT DISTINCT ON (authority) certificate_id, authority, key_id, certificate, not_before, not_after
-    FROM ocsp_responder ORDER BY authority, not_after DESC"""
+# A responder that was revoked (its key is in other hands, say) signs nothing any more: it is as if there were none.
+_SOUND_RESPONDERS = """SELECT DISTINCT ON (r.authority) r.certificate_id, r.authority, r.key_id, r.certificate,
+        r.not_before, r.not_after
+    FROM ocsp_responder r JOIN certificate c ON c.id = r.certificate_id AND c.status = 'good'"""
+_RESPONDER = f"{_SOUND_RESPONDERS} WHERE r.authority = $1 ORDER BY r.authority, r.not_after DESC"
+_RESPONDERS = f"{_SOUND_RESPONDERS} ORDER BY r.authority, r.not_after DESC"
 #: Above every serial number.
 LAST = b"\xff" * 32
 #: Chunks of one statement when a whole CRL is read.
@@ -357,7 +358,7 @@ class CrlStore:
         return [Shown(**dict(row)) for row in await self._reader.fetch(_SHOWN_SINCE, authority, shard, number)]
 
     async def responder(self, authority: str) -> Responder | None:
-        """The responder whose certificate lasts longest."""
+        """The responder whose certificate lasts longest, of those that are not revoked."""
         row = await self._reader.fetchrow(_RESPONDER, authority)
         return None if row is None else Responder(**dict(row))
 

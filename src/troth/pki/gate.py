@@ -157,14 +157,16 @@ class Gate:
     async def find(self, request: IssuanceRequest) -> IssuedCertificate | None:
         """The certificate that ``request.request_id`` yielded before, or None if the id is unused.
 
+        Who asks names a profile, a key and names; which authority signs is our choice, and a rollover moves it. A
+        request that is repeated across one gets the certificate that the retiring authority made for it.
+
         Raises GateRefused when the id is reserved, burnt, or was used for something else.
         """
         row = await CertificateStore(self._database).by_request(request.request_id)
         if row is None:
             return None
         names = canonical_names(request.names)
-        same = (row.authority, row.profile, row.spki_sha256, row.names, row.subject) == (
-            request.authority,
+        same = (row.profile, row.spki_sha256, row.names, row.subject) == (
             request.profile,
             check_spki(request.spki).sha256,
             names,

@@ -45,7 +45,7 @@ class Responders:
         return await CrlStore(self._database).responder(authority)
 
     def due(self, responder: Responder | None) -> bool:
-        """Whether there is none, or half of its life has passed."""
+        """Whether there is none that is not revoked, or half of its life has passed."""
         if responder is None:
             return True
         return self._clock.now() >= responder.not_before + (responder.not_after - responder.not_before) / 2

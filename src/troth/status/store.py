@@ -19,9 +19,11 @@ _NOT_GOOD = f"""SELECT {_COLUMNS}, id FROM certificate
     ORDER BY authority, not_after, id LIMIT $5"""
 _BY_SERIAL = f"SELECT {_COLUMNS}, state FROM certificate WHERE serial = ANY($1::bytea[])"
 
-_RESPONDERS = """SELECT DISTINCT ON (authority) certificate_id, authority, key_id, certificate, not_before, not_after
-    FROM ocsp_responder WHERE not_before <= $1 AND not_after > $1
-    ORDER BY authority, not_after DESC, certificate_id DESC"""
+_RESPONDERS = """SELECT DISTINCT ON (r.authority) r.certificate_id, r.authority, r.key_id, r.certificate,
+        r.not_before, r.not_after
+    FROM ocsp_responder r JOIN certificate c ON c.id = r.certificate_id AND c.status = 'good'
+    WHERE r.not_before <= $1 AND r.not_after > $1
+    ORDER BY r.authority, r.not_after DESC, r.certificate_id DESC"""
 _FIRST_ID = UUID(int=0)
 
 

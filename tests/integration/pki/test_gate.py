@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from tests.integration.pki.test_issuers import added
 from tests.support.mint import Mint, new_spki, sha256
 from troth.kit.errors import TrothError
 from troth.kit.ids import new_id
 from troth.pki.burn import Burner
 from troth.pki.clockguard import ClockGuard
 from troth.pki.errors import CLOCK_SKEW, ClockRefused, GateRefused, LintRefused, ProfileRefused
+from troth.pki.issuer_classes import EVERY
 from troth.pki.model import Binding, CertificateRecord, IssuedCertificate
 from troth.pki.revocation import OfCertificate, OfSubject, hold, release, revoke
 from troth.pki.store import CertificateStore
@@ -91,6 +94,18 @@ async def test_one_request_id_yields_one_certificate(mint: Mint) -> None:
     assert len(mint.signer.certified) == 1
     with pytest.raises(GateRefused) as caught:
         await mint.gate.issue(mint.request(spki=new_spki()))
+    assert caught.value.code == "pki.gate.request_reused"
+
+
+async def test_a_request_repeated_across_a_rollover_gets_the_certificate_that_it_yielded(mint: Mint) -> None:
+    request = mint.request()
+    first = await mint.gate.issue(request)
+    await added(mint, "second", *EVERY)
+    again = await mint.gate.issue(replace(request, authority="second"))
+    assert again == first
+    assert (again.authority, len(mint.signer.certified)) == ("issuing", 1)
+    with pytest.raises(GateRefused) as caught:
+        await mint.gate.issue(replace(request, authority="second", spki=new_spki()))
     assert caught.value.code == "pki.gate.request_reused"
 
 

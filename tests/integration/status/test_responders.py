@@ -70,6 +70,23 @@ async def test_a_responder_that_was_revoked_signs_nothing(house: StatusHouse, cl
     assert await client.status(issued.der) == "try_later"
 
 
+async def test_a_responder_that_was_revoked_is_replaced_at_once(house: StatusHouse, client: Client) -> None:
+    issued = await house.issue()
+    first, before = await house.responders.current("issuing"), await signer_of(client, issued.der)
+    assert first is not None
+    await house.revoke(first.certificate_id)
+    await house.effective()
+    assert await house.responders.current("issuing") is None
+    await house.responders.ensure_all()
+    second = await house.responders.current("issuing")
+    assert second is not None
+    assert second.key_id != first.key_id
+    async with asyncio.timeout(5):
+        while await client.status(issued.der) != "good":
+            await asyncio.sleep(0.02)
+    assert await signer_of(client, issued.der) != before
+
+
 async def test_a_certificate_whose_key_the_signer_does_not_hold_is_not_taken(
     house: StatusHouse, client: Client
 ) -> None:
