@@ -34,6 +34,7 @@ from troth.agent.settings import (
     ProveCommand,
     ProveTls,
     WebRoot,
+    kind_of,
 )
 from troth.agent.spiffe import settings as spiffe
 
@@ -151,7 +152,7 @@ def _contradictions_of(config: AgentConfig, certificate: CertificateSettings, wh
     asked = identifiers(certificate.names)
     if len(set(asked)) != len(asked):
         yield f"{where}.names has a name twice"
-    kind = type(certificate.challenge).__struct_config__.tag if certificate.challenge else ""
+    kind = kind_of(certificate.challenge) if certificate.challenge else ""
     for one in asked:
         if one.type == "dns" and one.value.startswith("*.") and kind not in ("", "dns-01"):
             yield f"{where}: {one.value} is proved by dns-01 alone"

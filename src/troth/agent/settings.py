@@ -208,3 +208,8 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     issuer: dict[str, IssuerSettings] = {}
     certificate: dict[str, CertificateSettings] = {}
     spiffe: SpiffeSettings | None = None
+
+
+def kind_of(table: msgspec.Struct) -> str:
+    """What a table says that it is: ``file``, ``http-01``, ``tls``."""
+    return str(table.__struct_config__.tag)

@@ -52,6 +52,7 @@ app.command("troth.cli.renewal:app", name="renewal", help="Have certificates ren
 app.command("troth.cli.rollover:app", name="rollover", help="From one issuing authority to the next, stage by stage.")
 app.command("troth.cli.ceremony:app", name="ceremony", help="Plan, hold and prove ceremonies of an offline root.")
 app.command("troth.cli.demo.command:demo", name="demo", help="Play a walk through it all with an invented fleet.")
+app.command("troth.cli.agent:app", name="agent", help="Get and keep the certificates of this host.")
 app.command("troth.cli.config:app", name="config", help="Check the configuration; print the reference.")
 app.command("troth.cli.version:version", name="version", help="Print the version.")
 

@@ -57,10 +57,14 @@ class Ocsp:
 
     async def ask(self) -> OcspAnswer:
         """The answer now. Raises OcspError, or TransportError when nobody answers."""
+        return (await self.fetch())[1]
+
+    async def fetch(self) -> tuple[bytes, OcspAnswer]:
+        """As :meth:`ask`, with the DER of the whole response, for those who hand it on (a stapling server)."""
         answer = await self._transport.request("POST", self.url, body=self._request, headers=_HEADERS)
         if answer.status != 200:
             raise OcspError(OCSP_ANSWER, f"{self.url} answered with HTTP status {answer.status}")
-        return read_answer(answer.body, self._certificate, self._issuer)
+        return answer.body, read_answer(answer.body, self._certificate, self._issuer)
 
 
 def responder_url(certificate: x509.Certificate) -> str:

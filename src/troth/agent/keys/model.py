@@ -86,3 +86,12 @@ class KeyPlace(Protocol):
     def remove(self, label: str) -> None:
         """Have no key of this label."""
         ...
+
+
+@runtime_checkable
+class HoldsCertificates(Protocol):
+    """A place that keeps certificates beside its keys, for consumers that look for them there."""
+
+    def attach(self, label: str, certificate: bytes) -> None:
+        """Have the DER ``certificate`` beside the key ``label``, and no other."""
+        ...
