@@ -74,6 +74,7 @@ class Accounts:
         if found is not None:
             return SigningKey.wrap(from_pem(found, str(place)))
         key = generate("p256")
+        disk.make_directory(self._directory)
         disk.write(place, to_pem(key))
         return SigningKey.wrap(key)
 

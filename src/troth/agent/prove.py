@@ -1,7 +1,8 @@
 """Whether a service serves the new certificate: ask it, as its clients do.
 
 The connection trusts nothing: what is compared is the certificate itself. A reload takes a moment to be felt, so the
-question is put again until it is answered rightly or the time is up.
+question is put again until it is answered rightly twice in a row (a server's old workers may answer for a moment
+beside the new ones) or the time is up.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ from troth.agent.starttls import START
 
 _BETWEEN = 0.25
 _ONE_TRY = 5.0
+_IN_A_ROW = 2
 
 
 async def prove(settings: ProveTls, leaf: bytes, names: tuple[str, ...]) -> None:
     """Return when the service shows the DER certificate ``leaf``. Raises AgentError when its time is up."""
     server_name = settings.server_name or next((name for name in names if not name.startswith("*.")), "")
-    said = "it was not asked"
+    said, rightly = "it was not asked", 0
     try:
         async with asyncio.timeout(settings.timeout):
             while True:
@@ -33,9 +35,13 @@ async def prove(settings: ProveTls, leaf: bytes, names: tuple[str, ...]) -> None
                 except (OSError, ValueError, EOFError) as error:  # ssl.SSLError is an OSError
                     said = f"{type(error).__name__}: {error}"
                 else:
-                    if served == leaf:
+                    rightly = rightly + 1 if served == leaf else 0
+                    if rightly == _IN_A_ROW:
                         return
-                    said = f"it still serves another certificate (SHA-256 {hashlib.sha256(served).hexdigest()[:16]}…)"
+                    if not rightly:
+                        said = (
+                            f"it still serves another certificate (SHA-256 {hashlib.sha256(served).hexdigest()[:16]}…)"
+                        )
                 await asyncio.sleep(_BETWEEN)
     except TimeoutError:
         raise AgentError(NOT_SERVED, f"{settings.host}:{settings.port} ({server_name or 'no name'}): {said}") from None
