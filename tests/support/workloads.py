@@ -181,6 +181,8 @@ async def workloads(mint: Mint, tmp_path: Path) -> AsyncIterator[Workloads]:
     from troth.enroll.workload.desk import SvidDesk
     from troth.enroll.workload.node import NodeDesk
     from troth.enroll.workload.routes import WorkloadDoor
+    from troth.inventory.routes import ReportDoor
+    from troth.inventory.service import Reports
     from troth.kit.lane import Lane
     from troth.pki.profile import shipped_profiles
     from troth.trust.decide import Judge
@@ -209,13 +211,14 @@ async def workloads(mint: Mint, tmp_path: Path) -> AsyncIterator[Workloads]:
     desk = SvidDesk(database, clock, issuance, mint.catalogue, longest=timedelta(minutes=15))
     door = WorkloadDoor(BASE, nodes, desk, clock, per_minute=20)
 
+    reports = ReportDoor(BASE, nodes, Reports(database, clock), clock)
+
     async def fail(request: Any, error: Exception) -> Any:
         raise error
 
-    made = Workloads(
-        mint, Lane(door.routes(), on_error=fail), nodes, nonces, subjects, Orders(database, clock, Enforcer()),
-        directory, Agent(SigningKey.generate(), b""),
-    )  # fmt: skip
+    lane = Lane([*door.routes(), *reports.routes()], on_error=fail)
+    nobody, orders = Agent(SigningKey.generate(), b""), Orders(database, clock, Enforcer())
+    made = Workloads(mint, lane, nodes, nonces, subjects, orders, directory, nobody)
     made.agent = await made.enrolled("node-1")
     yield made
     nonces.close()

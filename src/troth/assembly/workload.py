@@ -11,6 +11,8 @@ from troth.enroll.issuance import Issuance
 from troth.enroll.workload.desk import SvidDesk
 from troth.enroll.workload.node import NodeDesk
 from troth.enroll.workload.routes import WorkloadDoor
+from troth.inventory.routes import ReportDoor
+from troth.inventory.service import Reports
 from troth.store.pool import Database
 
 
@@ -19,6 +21,11 @@ def node_desk(context: RoleContext, database: Database) -> NodeDesk:
     # The map is the file's: whatever this object consumes is consumed for the ACME door as well.
     nonces = NonceMap(context.layout.nonces, clock=context.clock)
     return NodeDesk(database, context.clock, nonces, profiles=context.config.workload.agent_profiles)
+
+
+def report_door(context: RoleContext, database: Database, nodes: NodeDesk) -> ReportDoor:
+    """The door for what agents found, for a web process."""
+    return ReportDoor(context.state.public_url, nodes, Reports(database, context.clock), context.clock)
 
 
 def workload_door(

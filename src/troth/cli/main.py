@@ -37,6 +37,7 @@ app.command("troth.cli.staged:app", name="staged", help="Decide on actions that 
 app.command("troth.cli.profile:app", name="profile", help="What certificates look like.")
 app.command("troth.cli.approval:app", name="approval", help="Acts that wait for other persons' approval.")
 app.command("troth.cli.approver:app", name="approver", help="Persons whose passkeys are pinned in the signer.")
+app.command("troth.cli.inventory:app", name="inventory", help="Certificates that agents found on their hosts.")
 app.command("troth.cli.crl:app", name="crl", help="Certificate revocation lists: shards, deltas, publication.")
 app.command("troth.cli.key:app", name="key", help="Keys of the signer, and who holds them.")
 app.command("troth.cli.feed:app", name="feed", help="Sources of signals.")

@@ -41,7 +41,7 @@ _SOURCE = re.compile(r"[a-z][a-z0-9_-]{0,62}\Z")
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)\Z")
 _COMMON = frozenset({"name", "groups", "names", "owner", "protected", "posture"})
 #: Names of sources that Troth gives to what it saw itself; no file may speak as one of them.
-RESERVED_SOURCES = frozenset({"request", "evidence", "clock", "troth", "acme", "api", "door"})
+RESERVED_SOURCES = frozenset({"request", "evidence", "clock", "troth", "acme", "api", "door", "agent"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
@@ -20,6 +20,23 @@ from troth.trust.model import FeedState, Kind, Seen, Subject
 from troth.trust.store import Fact, SubjectStore
 
 log = get_logger("trust")
+
+#: The source of what a host's own agent says; ``agent:efi`` says how it knows.
+SELF_REPORTED = "agent"
+#: What an agent may say against its own host, and be believed. Nothing else that it says counts in a decision: a host
+#: in other hands says whatever helps it.
+ADVERSE: Mapping[str, bool] = {
+    "posture.disk_encrypted": False,
+    "posture.firewall": False,
+    "posture.secure_boot": False,
+    "posture.screen_lock": False,
+    "posture.os_supported": False,
+    "posture.edr_running": False,
+    "posture.reboot_required": True,
+    "posture.jailbroken": True,
+}
+#: An agent's word against its host gives way to a manager's that is newer by more than this.
+_ADVERSE_FOR = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +125,30 @@ async def gather(
 
 
 def newest(observations: Iterable[Observation]) -> dict[str, Observation]:
-    """One observation per attribute: the newest, and of two equally new the one whose source sorts first."""
+    """One observation per attribute: the newest, and of two equally new the one whose source sorts first.
+
+    A host's own agent may raise, never clear or grant: of what it says only the :data:`ADVERSE` counts, and that stands
+    against another source's better word, unless that one is newer by more than a day.
+    """
     found: dict[str, Observation] = {}
+    own: dict[str, Observation] = {}
     for one in observations:
-        best = found.get(one.path)
+        kept = own if is_self_reported(one.source) else found
+        best = kept.get(one.path)
         if best is None or (one.observed_at, best.source) > (best.observed_at, one.source):
-            found[one.path] = one
+            kept[one.path] = one
+    for path, one in own.items():
+        if path not in ADVERSE or one.value is not ADVERSE[path]:
+            continue
+        other = found.get(path)
+        if other is None or other.observed_at - one.observed_at <= _ADVERSE_FOR:
+            found[path] = one
     return found
+
+
+def is_self_reported(source: str) -> bool:
+    """Whether ``source`` is the host's own agent."""
+    return source == SELF_REPORTED or source.startswith(f"{SELF_REPORTED}:")
 
 
 def own_attributes(subject: Subject, at: datetime) -> dict[str, Seen]:

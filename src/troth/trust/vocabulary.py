@@ -137,6 +137,9 @@ VOCABULARY: Mapping[str, Attribute] = {
         os_supported=(Type.BOOL, "the operating system still gets security updates"),
         edr_running=(Type.BOOL, "the EDR sensor runs"),
         jailbroken=(Type.BOOL, "the device is jailbroken or rooted"),
+        secure_boot=(Type.BOOL, "the firmware starts signed systems only"),
+        reboot_required=(Type.BOOL, "an update is installed that counts only after a restart"),
+        updates_pending=(Type.INT, "updates that are to be had and not installed"),
     ),
     **_words("risk", score=(Type.INT, "0 (none) to 100")),
     **_words(

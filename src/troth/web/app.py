@@ -23,6 +23,7 @@ from troth.web.api import ceremonies as api_ceremonies
 from troth.web.api import certificates as api_certificates
 from troth.web.api import credentials as api_credentials
 from troth.web.api import crls as api_crls
+from troth.web.api import found as api_found
 from troth.web.api import inspecting as api_inspecting
 from troth.web.api import keys as api_keys
 from troth.web.api import profiles as api_profiles
@@ -39,6 +40,7 @@ from troth.web.pages import (
     acting,
     approving,
     entering,
+    found,
     inspecting,
     keys,
     looking,
@@ -77,7 +79,7 @@ def make_litestar() -> Litestar:
     """The application with neither services nor a door yet: all the routes, which take a third of a second to make."""
     pages: Iterable[Any] = (
         *looking.HANDLERS, *profiles.HANDLERS, *acting.HANDLERS, *entering.HANDLERS, *account.HANDLERS,
-        *stream.HANDLERS, *approving.HANDLERS,
+        *stream.HANDLERS, *found.HANDLERS, *approving.HANDLERS,
         *inspecting.HANDLERS, *keys.HANDLERS,
         *renewals.HANDLERS,
         *rollovers.HANDLERS,
@@ -88,6 +90,7 @@ def make_litestar() -> Litestar:
             *api_certificates.HANDLERS,
             *api_authorities.HANDLERS,
             *api_anchors.HANDLERS,
+            *api_found.HANDLERS,
             *api_ceremonies.HANDLERS,
             *api_renewals.HANDLERS,
             *api_rollovers.HANDLERS,

@@ -23,6 +23,7 @@ from troth.pki.bulk import BulkRevocations
 from troth.web.approval_views import ApproversView
 from troth.web.authority_views import AuthorityView
 from troth.web.books.anchors import Anchors
+from troth.web.books.found import Found
 from troth.web.crl_views import CrlView
 from troth.web.health import Health, RecoveryView
 from troth.web.inspecting import InspectionBook
@@ -359,6 +360,7 @@ class AdminServices:
     keys: KeyBook
     rollovers: Rollovers
     anchors: Anchors
+    found: Found
     health: HealthBook
     inspections: InspectionBook
     recovery: RecoveryBook

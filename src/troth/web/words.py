@@ -230,6 +230,7 @@ _SENTENCES: Mapping[str, str] = {
     "action.approved": "Approved what {feed} wanted of {who}{note}",
     "action.rejected": "Rejected what {feed} wanted of {who}{note}",
     "action.withdrawn": "{feed} took back what it wanted of {who}",
+    "inventory.reported": "The agent of {name} reported {certificates} certificates",
     "signal.accepted": "{feed} reported {kind} about {who}",
     "subject.created": "The {kind} {name} became known through {origin}",
     "subject.changed": "{who} was declared differently",

@@ -15,6 +15,7 @@ import uvicorn
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from tests.integration.web.test_found import reported
 from tests.support.dashboard import House, sequencing
 from troth.assembly.layout import Layout
 from troth.cli.main import DENIED, FAILED, NOT_FOUND, main
@@ -205,3 +206,14 @@ async def test_crls_are_listed_asked_for_and_cut(house: House, run: Run) -> None
     assert (await run("crl", "publish", issuing, "4")).code == FAILED
     events = await house.services.events.list(EventFilter(kind="crl.", ref=f"authority:{issuing}"))
     assert [event.kind for event in events.items] in ([], ["crl.wanted"])
+
+
+async def test_found_certificates_and_their_hosts_are_listed(house: House, run: Run) -> None:
+    assert "No agent has found" in (await run("inventory", "list")).out
+    assert "No agent has reported" in (await run("inventory", "hosts")).out
+    await reported(house)
+    listed = await run("inventory", "list", "--elsewhere", "--unknown-key", "--gone")
+    assert (listed.code, "with its key" in listed.out) == (0, True)
+    assert "No agent has found" in (await run("inventory", "list", "--days", "3")).out
+    hosts = await run("inventory", "hosts", "--output", "json")
+    assert json.loads(hosts.out)[0]["host"] == "node-1"

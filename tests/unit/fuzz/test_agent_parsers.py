@@ -17,6 +17,7 @@ from tests.unit.fuzz.test_parsers import EXAMPLES, mutated
 from troth.agent.spiffe import cgroups, pods
 from troth.agent.spiffe.http2 import GrpcServer, _Connection
 from troth.enroll.workload.desk import StandingRequest, SvidRequest, read_request
+from troth.inventory.model import read_certificate, read_report
 from troth.kit.errors import TrothError
 
 _POD = "0a1b2c3d-1111-2222-3333-444455556666"
@@ -33,6 +34,12 @@ PARSERS: dict[str, tuple[Callable[[bytes], object], Callable[[], list[bytes]]]] 
     "standing request": (
         lambda data: read_request(data, StandingRequest), lambda: [b'{"certificates":["' + b"0" * 64 + b'"]}'],
     ),
+    "report": (
+        read_report,
+        lambda: [b'{"agent":"a","at":"2026-03-02T09:00:00Z","certificates":["AAAA"],"cut":["x"],'
+                 b'"sightings":[{"certificate":0,"place":"/a","kind":"file"}]}'],
+    ),
+    "found certificate": (lambda data: read_certificate(data.decode("latin-1")), lambda: [b"MIIB", b"AAAA"]),
 }  # fmt: skip
 
 

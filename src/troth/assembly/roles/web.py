@@ -15,7 +15,7 @@ from troth.assembly.errors import NOT_PREPARED, AssemblyError
 from troth.assembly.mint import Mint, mint_of
 from troth.assembly.roles.common import LIVEZ, database_of, internal_error
 from troth.assembly.trust import Trust, trust_of
-from troth.assembly.workload import node_desk, workload_door
+from troth.assembly.workload import node_desk, report_door, workload_door
 from troth.connect.webhook.routes import WebhookDoor
 from troth.enroll.acme.unpause import UnpauseDoor
 from troth.enroll.compromise import CompromiseDoor
@@ -67,7 +67,9 @@ def _public(
     tolerance = timedelta(seconds=context.config.signals.tolerance_seconds)
     webhook = WebhookDoor(trust.feeds, trust.signals, context.clock, tolerance=tolerance)
 
-    workload = workload_door(context, database, mint, issuance, node_desk(context, database))
+    nodes = node_desk(context, database)
+    workload = workload_door(context, database, mint, issuance, nodes)
+    reports = report_door(context, database, nodes)
     compromise = CompromiseDoor(BlockedKeys(database, context.clock), context.clock)
 
     def refusal(request: Request, status: int, detail: str) -> Response:
@@ -85,6 +87,7 @@ def _public(
             *acme.routes(),
             *webhook.routes(),
             *workload.routes(),
+            *reports.routes(),
             *compromise.routes(),
             LIVEZ,
         ],

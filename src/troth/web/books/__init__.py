@@ -34,6 +34,7 @@ from troth.web.books.authorities import Authorities
 from troth.web.books.certificates import Certificates
 from troth.web.books.crls import Crls
 from troth.web.books.events import Events
+from troth.web.books.found import Found
 from troth.web.books.inspecting import Inspections
 from troth.web.books.keys import Keys, KeySigner
 from troth.web.books.profiles import Profiles
@@ -117,6 +118,7 @@ def build(rooms: Rooms) -> AdminServices:
         keys=Keys(rooms.keys, clock, database),
         rollovers=Rollovers(database, clock, rooms.catalogue),
         anchors=Anchors(database, clock),
+        found=Found(database, clock),
         health=HealthChecks(database, clock, authorities, rooms.interlock, approvals, rooms.backup, rooms.keys),
         inspections=Inspections(database, clock, rooms.catalogue),
         recovery=Recovery(database),
