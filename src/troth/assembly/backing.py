@@ -16,15 +16,19 @@ from troth.assembly.layout import Layout
 from troth.assembly.postgres import EmbeddedPostgres, survivors
 from troth.assembly.postgres.server import url as embedded_url
 from troth.kit.clock import Clock
-from troth.kit.settings import Config
+from troth.kit.settings import BackupSettings, Config
 from troth.ops.backup.create import Source
+from troth.ops.backup.schedule import MARK_NAME as BACKED_UP
 from troth.ops.backup.schedule import BackupDuty
 from troth.ops.backup.sealing import Seal
+from troth.ops.backup.shipping import MARK_NAME as SHIPPED
 from troth.ops.backup.shipping import Shipper, ShippingDuty
 from troth.ops.backup.target import DirectoryTarget
 from troth.pki.keys.files import ensure_secret
 from troth.store.lease import Instance
+from troth.store.marks import UNMARK
 from troth.store.pool import Database
+from troth.store.unit import Unit
 
 
 @dataclass
@@ -54,7 +58,15 @@ def backup_duties(context: RoleContext, database: Database, instance: Instance) 
     if settings.directory:
         archives = BackupDuty(source, database, context.clock, settings, instance.id)
         backing.duties.append(archives.run(context.stop))
+    backing.duties.append(_unmark(database, settings))
     return backing
+
+
+async def _unmark(database: Database, settings: BackupSettings) -> None:
+    """What is configured no longer must not be missed for ever."""
+    dropped = [(name,) for name, wanted in ((BACKED_UP, settings.directory), (SHIPPED, settings.tiles)) if not wanted]
+    if dropped:
+        await database.commit(Unit().write_all(UNMARK, dropped))
 
 
 def source_of(layout: Layout, database_url: str) -> Source:

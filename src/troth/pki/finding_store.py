@@ -65,6 +65,8 @@ _LISTED = """SELECT object, code, source, severity, detail, first_at, last_at, c
     ORDER BY last_at DESC, object, code LIMIT $4"""
 _COUNTS = """SELECT source, code, count(*) AS n FROM finding WHERE cleared_at IS NULL GROUP BY source, code
     ORDER BY source, code"""
+_SEVERITIES = """SELECT severity, code, count(*) AS n FROM finding WHERE cleared_at IS NULL GROUP BY severity, code
+    ORDER BY severity, code"""
 _PROFILES = "SELECT version, document FROM profile_version WHERE name = $1"
 
 
@@ -147,6 +149,10 @@ class FindingStore:
     async def counts(self) -> list[tuple[str, str, int]]:
         """(source, code, number) of what is open."""
         return [(row["source"], row["code"], row["n"]) for row in await self._reader.fetch(_COUNTS)]
+
+    async def severities(self) -> dict[tuple[str, str], int]:
+        """(severity, code) → number of what is open."""
+        return {(row["severity"], row["code"]): row["n"] for row in await self._reader.fetch(_SEVERITIES)}
 
     async def profile_versions(self, name: str) -> dict[int, str]:
         """Version → document of a profile."""

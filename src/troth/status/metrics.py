@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 
 from troth.pki.keys.keyring import CustodianState
 from troth.pki.model import Crl
+from troth.status.operations import Operations
 
 
 class Gauges(Protocol):
@@ -31,6 +32,10 @@ class Gauges(Protocol):
 
     def custodians(self) -> Collection[CustodianState] | None:
         """How the signer's custodians were at the last look; None while it does not answer."""
+        ...
+
+    def operations(self) -> Operations | None:
+        """Open findings, and when the duties last did their work; None while the database does not answer."""
         ...
 
     def now(self) -> datetime:
@@ -70,6 +75,7 @@ def render(source: Gauges, answers: Mapping[str, int]) -> bytes:
         metrics.append(CounterMetricFamily(f"troth_status_{name}", _HELP.get(name, name), value))
     metrics += _crl_metrics(source.crls(), source.now())
     metrics += _custodian_metrics(source.custodians())
+    metrics += _operations_metrics(source.operations(), source.now())
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Collected(metrics))
     return generate_latest(registry)
@@ -106,3 +112,24 @@ def _custodian_metrics(custodians: Collection[CustodianState] | None) -> list[Me
         keys.add_metric([one.name], one.keys)
         orphans.add_metric([one.name], len(one.orphans))
     return [answers, states, keys, orphans]
+
+
+#: Mark → name and meaning of the gauge that tells its age.
+_AGES = {
+    "backup": ("troth_backup_age_seconds", "Seconds since the newest archive on schedule was begun"),
+    "shipping": ("troth_shipping_lag_seconds", "Seconds since all that the ledger held was shipped"),
+}
+
+
+def _operations_metrics(seen: Operations | None, now: datetime) -> list[Metric]:
+    """While nothing can be seen nothing is told: a zero would say that all is well."""
+    if seen is None:
+        return []
+    findings = GaugeMetricFamily("troth_findings", "Open findings in certificates", labels=["severity", "code"])
+    for (severity, code), number in sorted(seen.findings.items()):
+        findings.add_metric([severity, code], number)
+    families: list[Metric] = [findings]
+    for mark, (name, meaning) in _AGES.items():
+        if mark in seen.marks:
+            families.append(GaugeMetricFamily(name, meaning, (now - seen.marks[mark]).total_seconds()))
+    return families

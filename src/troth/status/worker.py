@@ -19,6 +19,7 @@ from troth.pki.keys.keyring import CustodianState
 from troth.pki.model import Crl
 from troth.status.custody import CustodySource, CustodyWatch
 from troth.status.lookups import Lookups
+from troth.status.operations import Operations, OperationsWatch
 from troth.status.published import Published
 from troth.status.responders import ActiveResponders, KeyRelease
 from troth.status.routes import StatusDoor
@@ -79,6 +80,7 @@ class StatusWorker:
             validity=timedelta(seconds=settings.validity_seconds),
         )
         self._custody = CustodyWatch(custody)
+        self._operations = OperationsWatch(database)
         self._index = 0
         self._news = asyncio.Event()
         self._refreshed = asyncio.Event()
@@ -97,6 +99,7 @@ class StatusWorker:
         tasks = {
             asyncio.create_task(self._announce(started, ready)),
             asyncio.create_task(self._custody.run()),
+            asyncio.create_task(self._operations.run()),
             *watched,
         }
         try:
@@ -208,6 +211,10 @@ class StatusWorker:
     def custodians(self) -> Collection[CustodianState] | None:
         """See ``troth.status.metrics.Gauges``."""
         return self._custody.last
+
+    def operations(self) -> Operations | None:
+        """See ``troth.status.metrics.Gauges``."""
+        return self._operations.last
 
     def now(self) -> datetime:
         """See ``troth.status.metrics.Gauges``."""

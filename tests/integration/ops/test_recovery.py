@@ -21,6 +21,7 @@ from tests.support.dns import DnsServer
 from tests.support.running import RunningTroth, make_troth
 from tests.support.webroot import ChallengeWebRoot
 
+WATCHED = {"troth_backup_age_seconds", "troth_shipping_lag_seconds"}
 pytestmark = [pytest.mark.xdist_group("recovery"), pytest.mark.timeout(420)]
 
 
@@ -32,6 +33,7 @@ class Lived:
         statuses: name → what OCSP said of its certificate last.
         checkpoint: the last one that was signed, kept elsewhere.
         crl: the last CRL of the issuing authority that was published.
+        metrics: what ``/metrics`` told, by name, of what has no labels.
     """
 
     home: Path
@@ -45,6 +47,7 @@ class Lived:
     checkpoint: Path = Path()
     crl: Path = Path()
     crl_number: int = 0
+    metrics: dict[str, float] = field(default_factory=dict)
 
 
 def issue(troth: RunningTroth, home: Path, name: str) -> tuple[x509.Certificate, x509.Certificate]:
@@ -95,6 +98,13 @@ def number(crl: x509.CertificateRevocationList) -> int:
 
 def listed(crl: x509.CertificateRevocationList, leaf: x509.Certificate) -> bool:
     return crl.get_revoked_certificate_by_serial_number(leaf.serial_number) is not None
+
+
+def metrics(troth: RunningTroth) -> dict[str, float]:
+    status, body = troth.get(f"{troth.summary['http_url']}/metrics")
+    assert status == 200
+    pairs = [line.split(" ") for line in body.decode().splitlines() if not line.startswith("#") and "{" not in line]
+    return {name: float(value) for name, value in pairs}
 
 
 def until(what: Callable[[], Any], *, seconds: float = 20.0) -> Any:
@@ -158,6 +168,7 @@ def _live(one: Lived, troth: RunningTroth) -> None:
     one.crl, one.crl_number = one.home / "last.crl", number(crl)
     one.crl.write_bytes(crl.public_bytes(Encoding.DER))
     until(lambda: shipped(troth, one.tiles))
+    one.metrics = until(lambda: (told := metrics(troth)).keys() >= WATCHED and told)
     one.checkpoint = one.home / "checkpoint.txt"
     shutil.copy(one.tiles / "checkpoint", one.checkpoint)
     troth.kill()
@@ -189,6 +200,14 @@ def test_an_archive_was_made_on_schedule_and_opens(lived: tuple[Lived, RunningTr
     )  # fmt: skip
     assert json.loads(said.stdout)["ledger_size"] > 0
     assert not [name for name in json.loads(said.stdout)["files"] if name.startswith("offline-root")]
+
+
+def test_how_old_the_newest_archive_is_and_how_far_shipping_is_behind_is_told(
+    lived: tuple[Lived, RunningTroth],
+) -> None:
+    told = lived[0].metrics
+    assert 0 <= told["troth_backup_age_seconds"] < 300
+    assert 0 <= told["troth_shipping_lag_seconds"] < 60
 
 
 def test_the_statuses_before_the_loss_are_what_the_story_says(lived: tuple[Lived, RunningTroth]) -> None:

@@ -30,7 +30,9 @@ from troth.pki.model import Crl, Responder
 from troth.pki.ocsp import build_request
 from troth.pki.serial import SerialNumber, new_serial
 from troth.status.lookups import Lookups
+from troth.status.metrics import render
 from troth.status.model import Entry, Found
+from troth.status.operations import Operations
 from troth.status.responders import ActiveResponders
 from troth.status.routes import StatusDoor
 from troth.status.service import OcspService
@@ -63,6 +65,10 @@ class Numbers:
 
     def custodians(self) -> list[CustodianState]:
         return [CustodianState("pkcs11:hsm", (), 3, "sealed", "signer.sealed", "waits", orphans=("issuing-x",))]
+
+    def operations(self) -> Operations | None:
+        hour = timedelta(hours=1)
+        return Operations({("ERROR", "audit.unbound"): 2}, {"backup": MADE_UP_TO - hour, "unknown": MADE_UP_TO})
 
     def now(self) -> datetime:
         return MADE_UP_TO
@@ -267,3 +273,16 @@ def test_metrics_are_in_prometheus_text(door: Door) -> None:
     assert b'troth_custodian_state{custodian="pkcs11:hsm",state="sealed"} 1.0' in body
     assert b'troth_custodian_orphans{custodian="pkcs11:hsm"} 1.0' in body
     assert b"troth_signer_answers 1.0" in body
+
+    assert 'troth_findings{code="audit.unbound",severity="ERROR"} 2.0' in lines
+    assert "troth_backup_age_seconds 3600.0" in lines
+    assert not [line for line in lines if "shipping" in line], "nobody ships here"
+
+
+def test_while_the_database_does_not_answer_no_metric_says_that_there_are_no_findings() -> None:
+    class Away(Numbers):
+        def operations(self) -> Operations | None:
+            return None
+
+    assert b"troth_findings" not in render(Away(), {})
+    assert b"troth_findings" in render(Numbers(), {})

@@ -97,6 +97,7 @@ NOT_REBUILT: Mapping[str, str] = {
 #: What is not even in the archive.
 LEFT_OUT: Mapping[str, str] = {
     "admin_session": "people log in again",
+    "duty_mark": "how long ago a duty did its work is counted from what is done here",
     "instance": "the processes that ran are dead",
     "lease": "duties are taken anew",
     "login_attempt": "blocks end with the machine that was attacked",

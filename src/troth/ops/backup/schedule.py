@@ -16,6 +16,7 @@ from troth.ops.backup.create import Source, create
 from troth.ops.backup.keep import drop_old, kept_in
 from troth.ops.backup.sealing import Seal
 from troth.store.lease import Lease
+from troth.store.marks import MARK
 from troth.store.pool import Database
 from troth.store.unit import Unit
 
@@ -24,6 +25,8 @@ log = get_logger("ops")
 #: An archive is begun by whoever holds the lease then; it may take long, and is made twice at worst.
 _LEASE_SECONDS = 3600.0
 _LOOK_SECONDS = 30.0
+#: Under which ``/metrics`` finds how old the newest archive is.
+MARK_NAME = "backup"
 
 
 class BackupDuty:
@@ -80,4 +83,4 @@ class BackupDuty:
                 "dropped": [path.name for path in dropped],
             },
         )
-        await self._database.commit(Unit().record(event))
+        await self._database.commit(Unit().record(event).write(MARK, MARK_NAME, made.header.created_at))

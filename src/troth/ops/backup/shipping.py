@@ -6,7 +6,8 @@ cut short is made again from ``position``; what it wrote before is overwritten w
 
 Two promises hang on ``position``. *No checkpoint is signed over events that are not shipped* (``ceiling``), so what a
 restored notary extends is never shorter than what anybody has seen signed. And the shipper is a decision point: a
-hold is effective everywhere only when it is shipped, too, or this point's lease has lapsed, which ``lag`` shows.
+hold is effective everywhere only when it is shipped, too, or this point's lease has lapsed;
+``/metrics`` tells how far it is behind.
 """
 
 from __future__ import annotations
@@ -32,8 +33,10 @@ from troth.ops.backup.sealing import Seal
 from troth.ops.backup.store import SourceStore
 from troth.ops.backup.target import Target
 from troth.store.lease import Lease
+from troth.store.marks import MARK
 from troth.store.pool import Database
 from troth.store.snapshot import Snapshot, snapshot
+from troth.store.unit import Unit
 
 log = get_logger("ops")
 
@@ -43,6 +46,8 @@ _LEASE_SECONDS = 5.0
 _SIZES_KEPT = 8
 #: ``position`` is dated anew this often while nothing happens: what may be lost is counted from there.
 _SAY_EVERY = timedelta(seconds=5)
+#: Under which ``/metrics`` finds how far shipping is behind.
+MARK_NAME = "shipping"
 
 
 class Position(msgspec.Struct, frozen=True, kw_only=True):
@@ -193,16 +198,20 @@ class ShippingDuty:
         self._clock = clock
         self._lease = Lease(database, clock, "shipping", instance, seconds=_LEASE_SECONDS)
         self._instance = instance
+        self._database = database
+        self._marked_at: datetime | None = None
         self._held = False
 
     async def ceiling(self) -> int:
         """How many events a checkpoint may cover: those that are shipped."""
         return self._shipper.size if self._held else 0
 
-    def lag_seconds(self) -> float | None:
-        """How long ago everything was shipped; None before the first time, or while another process ships."""
+    async def _mark(self) -> None:
+        """Have it known when everything was last shipped. Often enough for an alarm, not for each event."""
         at = self._shipper.complete_at
-        return None if at is None or not self._held else max(0.0, (self._clock.now() - at).total_seconds())
+        if at is not None and (self._marked_at is None or at - self._marked_at >= _SAY_EVERY):
+            await self._database.commit(Unit().write(MARK, MARK_NAME, at))
+            self._marked_at = at
 
     async def _news(self) -> bool:
         # What waits first: an event that gets its index between the two questions is then seen by the second.
@@ -223,6 +232,7 @@ class ShippingDuty:
                     asked = self._clock.monotonic()
                     moved = await self._shipper.ship() if await self._news() else 0
                     await point.applied(Batch((), self._shipper.size, asked, moved < _BATCH))
+                    await self._mark()
                 failing = False
             except TrothError as error:
                 if not failing:

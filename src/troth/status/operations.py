@@ -1,0 +1,50 @@
+"""What an operator would be woken for, looked at now and then for ``/metrics``; nothing that is served waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from troth.pki.finding_store import FindingStore
+from troth.store.errors import StoreError
+from troth.store.marks import read_marks
+from troth.store.pool import Database
+
+_EVERY_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Operations:
+    """What was seen.
+
+    Attributes:
+        findings: (severity, code) → how many are open.
+        marks: duty → when it last did its work; one that nobody has is not there.
+    """
+
+    findings: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    marks: Mapping[str, datetime] = field(default_factory=dict)
+
+
+class OperationsWatch:
+    """Reads and remembers; None while the database does not answer."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._findings = FindingStore(database)
+        self.last: Operations | None = None
+
+    async def look(self) -> None:
+        """Look once."""
+        try:
+            self.last = Operations(await self._findings.severities(), await read_marks(self._database))
+        except StoreError:
+            self.last = None
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            await self.look()
+            await asyncio.sleep(_EVERY_SECONDS)
