@@ -33,6 +33,7 @@ _exchange, _shared_fetch = Wire.exchange, SharedReads.fetch
 _walking: contextvars.ContextVar[bool] = contextvars.ContextVar("walking", default=False)
 #: Commits are made by a task of the pool's own, over this connection; the only units are the walk's.
 _WRITER = "troth-writer"
+_LOOKUPS = "troth-lookups"
 _WAKE_UP = "SELECT pg_notify"
 
 
@@ -194,7 +195,8 @@ class Faults:
             if self.died.is_set():
                 raise ConnectionRefusedError("this process is dead")
             connection: Watched = await _connect(*arguments, **{**options, "connection_class": Watched})
-            connection.writes = options.get("server_settings", {}).get("application_name") == _WRITER
+            name = options.get("server_settings", {}).get("application_name")
+            connection.writes, connection.shared = name == _WRITER, name == _LOOKUPS
             connection.faults = self
             self._connections.append(connection)
             return connection
@@ -213,7 +215,10 @@ class Faults:
         """Look-ups travel in a task that serves everyone: whose they are is noted where they are asked for."""
 
         async def fetch(reads: SharedReads, sql: str, *values: Any) -> Any:
-            if _walking.get():
+            if sql.startswith(_WAKE_UP):
+                if self.deaf:
+                    raise asyncpg.InterfaceError("this wake-up gets lost")
+            elif _walking.get():
                 self._looked_up[f"{sql}{values!r}"] += 1
             return await _shared_fetch(reads, sql, *values)
 
@@ -230,8 +235,11 @@ class Faults:
             for place, ask in reversed(list(enumerate(asks))):
                 text = re.sub(r"\s+", " ", ask.sql).strip()
                 asked = f"{ask.sql}{tuple(ask.values)!r}"
-                counts = text != "ROLLBACK" and (wire._connection.writes or self._looked_up[asked] > 0)
-                self._looked_up[asked] -= self._looked_up[asked] > 0
+                if wire._connection.shared:
+                    counts = self._looked_up[asked] > 0
+                    self._looked_up[asked] -= counts
+                else:
+                    counts = text != "ROLLBACK" and (wire._connection.writes or _walking.get())
                 work = _nested(self, text, work, _OfExchange(wire, place), counts=counts)
             try:
                 return await work()
@@ -253,6 +261,7 @@ class Watched(asyncpg.Connection):
 
     faults: Faults | None = None
     writes: bool = False
+    shared: bool = False
 
     async def execute(self, query: str, *values: Any, **options: Any) -> Any:
         done = super().execute

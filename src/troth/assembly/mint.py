@@ -34,6 +34,7 @@ _PACE_SECONDS = 0.25
 
 #: First words of the events after which the catalogue, or the policies, must be read again.
 _CATALOGUED, _POLICIES = frozenset({"profile", "authority"}), frozenset({"policy"})
+_ROOMS = _CATALOGUED | _POLICIES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,8 +100,8 @@ async def _follow(context: RoleContext, database: Database, mint: Mint, start: i
     in force any more.
     """
     stale: set[str] = set()
-    async for batch in Stream(database, context.clock).follow(start, asyncio.Event()):
-        stale |= {event.kind.partition(".")[0] for event in batch.events} & (_CATALOGUED | _POLICIES)
+    async for batch in Stream(database, context.clock).follow(start, asyncio.Event(), lambda: _ROOMS):
+        stale |= {event.kind.partition(".")[0] for event in batch.events} & _ROOMS
         try:
             if stale & _CATALOGUED:
                 await mint.catalogue.refresh()

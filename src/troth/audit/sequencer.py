@@ -9,18 +9,22 @@ sooner or later whoever dies; an event that was not committed never existed.
 from __future__ import annotations
 
 import asyncio
-import json
+from datetime import datetime
 from typing import Any
 from uuid import UUID
+
+import msgspec
 
 from troth.audit import store
 from troth.audit.event import entry_hash
 from troth.audit.merkle import Frontier, leaf_hash
 from troth.kit.clock import Clock
 from troth.kit.log import get_logger
-from troth.store.errors import LEASE_LOST, LeaseLost, StoreError
+from troth.store.errors import LEASE_LOST, UNAVAILABLE, LeaseLost, StoreError, Unavailable
+from troth.store.failures import BROKEN
 from troth.store.lease import Held, Lease
 from troth.store.pool import INBOX_CHANNEL, Database
+from troth.store.wire import Ask, Wire
 
 log = get_logger("audit")
 
@@ -30,7 +34,17 @@ LEASE_NAME = "sequencer"
 
 _BATCH = 2000
 _POLL_SECONDS = 0.1
+#: Seconds between the beginnings of two moves: a busy log grows in larger steps, and a lone event waits for nothing.
+_PACE_SECONDS = 0.03
 _LEASE_SECONDS = 3.0
+
+
+class _Labels(msgspec.Struct):
+    """What of a payload stands in columns as well."""
+
+    kind: str
+    actor: str
+    subjects: list[str]
 
 
 class Sequencer:
@@ -42,6 +56,7 @@ class Sequencer:
         self._lease = Lease(database, clock, LEASE_NAME, instance, seconds=_LEASE_SECONDS)
         self._wake = asyncio.Event()
         self._partitions_ready = -1
+        self._wire: Wire | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until ``stop`` is set. A database that is away is waited for."""
@@ -55,6 +70,7 @@ class Sequencer:
                     await asyncio.sleep(_LEASE_SECONDS / 3)
                     continue
                 self._wake.clear()
+                begun = self._clock.monotonic()
                 moved = await self.move(held)
             except StoreError as error:
                 log.warning("sequencer.interrupted", error=str(error))
@@ -63,6 +79,7 @@ class Sequencer:
                 continue
             if moved < _BATCH:
                 await self._idle()
+                await asyncio.sleep(begun + _PACE_SECONDS - self._clock.monotonic())
         if held is not None:
             try:
                 await self.move(held)
@@ -81,53 +98,82 @@ class Sequencer:
         """Move one batch; returns how many events got an index. Raises LeaseLost if the duty has moved on."""
         ready = self._partitions_ready
         try:
-            async with self._database.transaction() as connection:
-                if not await store.epoch_in_force(connection, held.name, held.epoch):
-                    raise LeaseLost(LEASE_LOST, "another sequencer is at work")
-                moved = await self._move_in(connection)
-        except BaseException:
+            moved = await self._move(held)
+        except BaseException as error:
             # A partition that was made in a transaction that failed is not there: the next move makes it again.
             self._partitions_ready = ready
+            self._drop_wire()
+            if isinstance(error, BROKEN):
+                raise Unavailable(UNAVAILABLE, str(error)) from error
             raise
         if moved:
             self._database.wake(STREAM_CHANNEL)
         return moved
 
-    async def _move_in(self, connection: Any) -> int:
-        rows = await connection.fetch(store.TAKE_INBOX, _BATCH)
+    async def _move(self, held: Held) -> int:
+        """One transaction in two exchanges: look, then write and commit. What fails is undone with its connection."""
+        if self._wire is None or self._wire.closed:
+            self._wire = await self._database.open_wire("troth-sequencer")
+        epoch, rows, head = await self._exchange(
+            Ask("BEGIN"),
+            Ask(store.EPOCH, (held.name, held.epoch)),
+            Ask(store.TAKE_INBOX, (_BATCH,)),
+            Ask(store.HEAD_FOR_UPDATE),
+        )
+        if not epoch:
+            await self._exchange(Ask("ROLLBACK"))
+            raise LeaseLost(LEASE_LOST, "another sequencer is at work")
         if not rows:
+            await self._exchange(Ask("COMMIT"))
             return 0
-        rows.sort(key=lambda row: row["id"])
-        head = await connection.fetchrow(store.HEAD_FOR_UPDATE)
-        size: int = head["size"]
-        await self._prepare_partitions(connection, size + len(rows))
-        frontier = Frontier(size, [bytes(node) for node in head["frontier"]])
-        refs: list[str] = []
-        ref_indexes: list[int] = []
-        columns: tuple[list[Any], ...] = ([], [], [], [], [], [], [], [])
-        for index, row in enumerate(rows, start=size):
-            payload, salt = bytes(row["payload"]), bytes(row["salt"])
-            value = json.loads(payload)
-            leaf = leaf_hash(entry_hash(salt, payload))
-            frontier.append(leaf)
-            cells = (index, row["id"], row["recorded_at"], value["kind"], value["actor"], payload, salt, leaf)
-            for column, cell in zip(columns, cells, strict=True):
-                column.append(cell)
-            refs += value["subjects"]
-            ref_indexes += [index] * len(value["subjects"])
-        newest = max(row["recorded_at"] for row in rows)
-        if head["newest_at"] is not None:
-            newest = max(newest, head["newest_at"])
-        await connection.execute(store.APPEND, *columns)
-        if refs:
-            await connection.execute(store.APPEND_SUBJECTS, refs, ref_indexes)
-        await connection.execute(store.MOVE_HEAD, size + len(rows), frontier.nodes, frontier.root(), newest)
+        rows.sort()
+        ((size, frontier, newest_at),) = head
+        await self._exchange(*self._prepare_partitions(size + len(rows)), *_appended(rows, size, frontier, newest_at))
         return len(rows)
 
-    async def _prepare_partitions(self, connection: Any, size: int) -> None:
+    async def _exchange(self, *asks: Ask) -> list[list[Any]]:
+        """Rows of each of ``asks`` but the first. Raises what the database says."""
+        if self._wire is None:
+            raise Unavailable(UNAVAILABLE, "the connection is gone")
+        outcome = await self._wire.exchange(asks)
+        if outcome.error is not None:
+            raise outcome.error
+        return outcome.rows[1:]
+
+    def _drop_wire(self) -> None:
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            wire.close()
+
+    def _prepare_partitions(self, size: int) -> list[Ask]:
         """Have the partition that holds ``size``, and the one after it, before an index falls into it."""
         wanted = size // store.PARTITION_SIZE + 1
-        if wanted > self._partitions_ready:
-            for number in range(wanted - 1, wanted + 1):
-                await connection.execute(store.partition_ddl(number))
-            self._partitions_ready = wanted
+        if wanted <= self._partitions_ready:
+            return []
+        self._partitions_ready = wanted
+        return [Ask(store.partition_ddl(number)) for number in range(wanted - 1, wanted + 1)]
+
+
+def _appended(
+    rows: list[tuple[UUID, datetime, bytes, bytes]], size: int, nodes: list[bytes], newest_at: datetime | None
+) -> list[Ask]:
+    """The statements that give ``rows`` of the inbox their places from ``size`` on."""
+    frontier = Frontier(size, nodes)
+    refs: list[str] = []
+    ref_indexes: list[int] = []
+    columns: tuple[list[Any], ...] = ([], [], [], [], [], [], [], [])
+    for index, (identifier, recorded_at, payload, salt) in enumerate(rows, start=size):
+        value = msgspec.json.decode(payload, type=_Labels)
+        leaf = leaf_hash(entry_hash(salt, payload))
+        frontier.append(leaf)
+        cells = (index, identifier, recorded_at, value.kind, value.actor, payload, salt, leaf)
+        for column, cell in zip(columns, cells, strict=True):
+            column.append(cell)
+        refs += value.subjects
+        ref_indexes += [index] * len(value.subjects)
+    newest = max(row[1] for row in rows)
+    if newest_at is not None:
+        newest = max(newest, newest_at)
+    moved = Ask(store.MOVE_HEAD, (size + len(rows), frontier.nodes, frontier.root(), newest))
+    subjects = [Ask(store.APPEND_SUBJECTS, (refs, ref_indexes))] if refs else []
+    return [Ask(store.APPEND, columns), *subjects, moved, Ask("COMMIT")]

@@ -7,7 +7,7 @@ whoever vouches for being up to date counts its lease from there (see :class:`St
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -33,12 +33,14 @@ class Batch:
         next: the index to ask for next; everything below has been seen.
         asked_at: monotonic seconds before the poll.
         complete: whether the poll reached the end of the log.
+        rooms: first words of the kinds that ``events`` is confined to, or None.
     """
 
     events: tuple[StreamEvent, ...]
     next: int
     asked_at: float
     complete: bool
+    rooms: frozenset[str] | None = None
 
 
 class Stream:
@@ -50,8 +52,13 @@ class Stream:
         self._clock = clock
         self._poll = poll_seconds
 
-    async def follow(self, start: int, stop: asyncio.Event) -> AsyncIterator[Batch]:
+    async def follow(
+        self, start: int, stop: asyncio.Event, rooms: Callable[[], frozenset[str] | None] = lambda: None
+    ) -> AsyncIterator[Batch]:
         """Batches from index ``start`` on until ``stop`` is set; an empty one at least every poll.
+
+        ``rooms`` is asked before each poll for the first words of the kinds that matter to the follower; None: all.
+        Events are many, and each one that is read is parsed by every follower.
 
         While the database does not answer nothing is yielded: the follower's lease lapses, as it must.
         """
@@ -62,14 +69,15 @@ class Stream:
             wake.clear()
             asked = self._clock.monotonic()
             try:
-                events, following = await self._store.read_on(index, _LIMIT)
+                wanted = rooms()
+                events, following = await self._store.read_on(index, _LIMIT, wanted)
             except StoreError as error:
                 log.warning("stream.interrupted", error=str(error))
                 await asyncio.sleep(self._poll)
                 continue
             complete = following - index < _LIMIT
             index = following
-            yield Batch(tuple(events), index, asked, complete)
+            yield Batch(tuple(events), index, asked, complete, wanted)
             if complete:
                 try:
                     async with asyncio.timeout(self._poll):

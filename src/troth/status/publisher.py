@@ -42,6 +42,7 @@ log = get_logger("status")
 
 #: Events after which a CRL lists something else than before.
 _CHANGES = frozenset({"certificate.held", "certificate.released", "certificate.revoked", "certificate.burnt"})
+_ROOMS = frozenset({"certificate", "crl", "authority"})
 #: How often leases are renewed (they last four times that), and how often age is looked at.
 _BEAT_SECONDS = 2.0
 _AGE_SECONDS = 10.0
@@ -165,7 +166,7 @@ class CrlDuty:
     # --- what there is to do -----------------------------------------------------------------------------------
 
     async def _follow(self, start: int, stop: asyncio.Event) -> None:
-        async for batch in self._stream.follow(start, stop):
+        async for batch in self._stream.follow(start, stop, lambda: _ROOMS):
             self._notice(batch.events)
 
     def _notice(self, events: Iterable[StreamEvent]) -> None:

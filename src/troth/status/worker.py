@@ -38,6 +38,8 @@ _RETRY_SECONDS = 1.0
 #: A first start has its responder certified while we start; worth waiting for, but not for ever.
 _RESPONDER_PATIENCE = 5.0
 _NEWS = ("authority.", "crl.published", "ocsp.", "recovery.")
+#: What is taken from the stream: status changes, and news.
+_ROOMS = frozenset({"certificate", *(kind.partition(".")[0] for kind in _NEWS)})
 
 
 class StatusWorker:
@@ -136,7 +138,7 @@ class StatusWorker:
         return False
 
     async def _follow(self, stop: asyncio.Event, started: asyncio.Event) -> None:
-        async for batch in self._stream.follow(self._index, stop):
+        async for batch in self._stream.follow(self._index, stop, lambda: _ROOMS):
             self._table.apply(batch.events)
             self._index = batch.next
             self._notice(batch.events)

@@ -21,6 +21,8 @@ CONFLICTS = (
     asyncpg.DeadlockDetectedError,
     asyncpg.LockNotAvailableError,
 )
+#: What an exchange raises, or leaves as its error, when the database cannot serve it.
+BROKEN = (*CONNECT_ERRORS, asyncpg.PostgresError, TimeoutError)
 RETRIES = 5
 
 

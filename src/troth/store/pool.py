@@ -28,6 +28,10 @@ log = get_logger("store")
 #: Woken after a commit that wrote ledger events; the sequencer listens.
 INBOX_CHANNEL = "troth_inbox"
 
+_NOTIFY = "SELECT pg_notify($1, '')"
+#: Seconds between two wake-ups of a channel by this process: each wakes every process that listens to anything.
+_PACES = {INBOX_CHANNEL: 0.03}
+
 #: Every statement finds its rows by an index. On tables that are empty still, the planner prefers to read them whole,
 #: and a prepared statement keeps that plan until the first ANALYZE, however many rows there are by then.
 _PLANNER = {"enable_seqscan": "off"}
@@ -52,6 +56,7 @@ class Database:
         self._renotify: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
+        self._wires: list[Wire] = []
         self._commits = Commits(url, _PLANNER, clock, lambda: self.wake(INBOX_CHANNEL))
         self._lookups = SharedReads(self._open_lookups, self)
 
@@ -80,6 +85,8 @@ class Database:
         self._closing = True
         await self._commits.close()
         await self._lookups.close()
+        for wire in self._wires:
+            wire.close()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -99,8 +106,18 @@ class Database:
         return self._lookups
 
     async def _open_lookups(self) -> Wire:
-        settings = {"application_name": "troth-lookups", "lock_timeout": "5s", **_PLANNER, **_ONE_PLAN}
-        return await Wire.open(self._url, server_settings=settings)
+        return await self.open_wire("troth-lookups")
+
+    async def open_wire(self, name: str) -> Wire:
+        """A connection for exchanges of somebody's own; it is closed with this database. Raises Unavailable."""
+        settings = {"application_name": name, "lock_timeout": "5s", **_PLANNER, **_ONE_PLAN}
+        try:
+            wire = await Wire.open(self._url, server_settings=settings)
+        except (*CONNECT_ERRORS, TimeoutError) as error:
+            raise Unavailable(UNAVAILABLE, f"cannot connect: {error}") from error
+        self._wires = [one for one in self._wires if not one.closed]
+        self._wires.append(wire)
+        return wire
 
     async def fetch(self, sql: str, *values: Any) -> list[Row]:
         """All rows. Raises Unavailable when the database does not answer."""
@@ -169,10 +186,11 @@ class Database:
         try:
             while True:
                 self._renotify.discard(channel)
-                await self._pool.execute("SELECT pg_notify($1, '')", channel)
+                await self._lookups.fetch(_NOTIFY, channel)
+                await asyncio.sleep(_PACES.get(channel, 0.0))
                 if channel not in self._renotify:
                     return
-        except (*CONNECT_ERRORS, asyncpg.PostgresError, TimeoutError):
+        except (*CONNECT_ERRORS, asyncpg.PostgresError, TimeoutError, Unavailable):
             log.warning("store.notify_failed", channel=channel)
         finally:
             self._notifying.discard(channel)

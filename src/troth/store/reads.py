@@ -117,7 +117,7 @@ class SharedReads:
                     _fail(one, unsupported)
             self._again([one for one in batch if one.ask.sql != unsupported.sql])
             return
-        except (*CONNECT_ERRORS, TimeoutError) as error:
+        except (*CONNECT_ERRORS, TimeoutError, Unavailable) as error:
             self._drop()
             await self._lost(batch, error)
             return

@@ -7,7 +7,7 @@ loses its queue, is told so once, and then reads the list anew: a slow browser h
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -110,10 +110,18 @@ class Live:
         finally:
             self._subscribers.discard(subscription)
 
+    def _wanted(self) -> frozenset[str] | None:
+        """While nobody looks, only how far the log has come."""
+        return None if self._subscribers else frozenset()
+
     async def _follow(self, start: int) -> None:
-        async for batch in self._stream.follow(start, self._stop):
+        async for batch in self._stream.follow(start, self._stop, self._wanted):
+            events: Sequence[StreamEvent] = batch.events
+            if batch.rooms is not None and self._subscribers and batch.next > self.position:
+                # Whoever has just begun to look had not when the batch was read: nothing may be missing.
+                events = await self._ledger.read(self.position, batch.next - self.position)
             self.position = batch.next
-            for event in batch.events:
+            for event in events:
                 for subscriber in self._subscribers:
                     subscriber.offer(event)
             await asyncio.sleep(_PACE_SECONDS)

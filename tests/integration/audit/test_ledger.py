@@ -26,6 +26,7 @@ from troth.store.errors import LeaseLost, Unavailable
 from troth.store.lease import Held
 from troth.store.pool import Database
 from troth.store.unit import Unit
+from troth.web.live import Live
 
 
 class LocalNotary:
@@ -230,6 +231,36 @@ async def test_followers_see_each_event_once_and_in_order(ledger: Log) -> None:
     stop.set()
     await follower
     assert seen == list(range(60))
+
+
+async def test_a_follower_of_some_rooms_passes_every_index_and_is_shown_only_theirs(ledger: Log) -> None:
+    await ledger.record(1, 2)
+    await ledger.database.commit(Unit().record(Event("other.happened", "system:test", (), {})))
+    await ledger.move()
+    asked = [frozenset({"other"}), frozenset({"test"}), frozenset[str](), None]
+    for rooms in asked:
+        stop = asyncio.Event()
+        async for batch in Stream(ledger.database, SystemClock()).follow(0, stop, lambda wanted=rooms: wanted):
+            stop.set()
+            assert batch.next == 3
+            assert batch.rooms == rooms
+            kinds = {event.kind.partition(".")[0] for event in batch.events}
+            assert kinds == ({"test", "other"} if rooms is None else rooms)
+
+
+async def test_a_page_that_opens_while_events_are_read_blindly_misses_none(ledger: Log) -> None:
+    live = Live(Stream(ledger.database, SystemClock(), poll_seconds=0.02), ledger.store)
+    await live.start()
+    try:
+        with live.subscribe() as late:
+            # As if nobody had looked yet when the next batch is read.
+            live._wanted = frozenset  # type: ignore[assignment, method-assign]
+            await ledger.record(1)
+            await ledger.move()
+            assert [event.data["n"] for event in await late.take(5.0)] == [1]
+        assert live.position == 1
+    finally:
+        await live.stop()
 
 
 async def test_a_change_is_effective_once_every_live_point_has_applied_it(ledger: Log) -> None:

@@ -15,6 +15,7 @@ class Empty:
 
     def __init__(self) -> None:
         self.wake: Callable[[], None] = lambda: None
+        self.lookups = self
 
     async def listen(self, channel: str, callback: Callable[[], None]) -> None:
         self.wake = callback
