@@ -249,10 +249,12 @@ def litestar() -> Litestar:
 @pytest.fixture
 async def house(trust: Trust, tmp_path: Path, litestar: Litestar) -> AsyncIterator[House]:
     """The admin application over real rooms, with the shipped policies in force and one administrator."""
+    from tests.support.enrolling import enrolling_for
     from troth.access.passkeys import RelyingParty
     from troth.access.passwords import Passwords
     from troth.access.service import Access
     from troth.audit.note import NoteKey
+    from troth.enroll.acme.pausing import Patience
     from troth.enroll.issuance import Issuance
     from troth.trust.decide import Judge
     from troth.trust.facts import StoredFacts
@@ -278,13 +280,15 @@ async def house(trust: Trust, tmp_path: Path, litestar: Litestar) -> AsyncIterat
     assert admin is not None
     notary = ed25519.Ed25519PrivateKey.generate()
     notary_key = NoteKey("troth.test/ledger", notary.public_key().public_bytes_raw())
+    enrolling = enrolling_for(database, clock, patience=Patience())
     signer = DeskInProcess(tmp_path / "signer", clock)
     services = build(
         Rooms(
             database=database, clock=clock, access=access, issuance=issuance, catalogue=mint.catalogue,
             interlock=mint.interlock, orders=trust.orders, feeds=trust.feeds,
             notary_key=notary_key, owner_uid=os.getuid(), keys=KeysInMemory(),
-            judge=signer,
+            judge=signer, enrolments=enrolling.enrolments, pausing=enrolling.pausing,
+            directories={"tls-server": ("tls-server",)}, public_url="https://acme.test:8443",
         )
     )  # fmt: skip
     app = make_admin_app(services, hosts={HOST}, litestar=litestar)

@@ -32,6 +32,8 @@ class Permission(StrEnum):
     ENFORCEMENT_FREEZE = "enforcement.freeze"
     ACCESS_MANAGE = "access.manage"
     ACCOUNT_OWN = "account.own"
+    ENROLMENT_READ = "enrolment.read"
+    ENROLMENT_MANAGE = "enrolment.manage"
     KEY_READ = "key.read"
     KEY_MANAGE = "key.manage"
     APPROVAL_READ = "approval.read"
@@ -60,6 +62,7 @@ _LOOK = frozenset(
         Permission.FEED_READ,
         Permission.AUTHORITY_READ,
         Permission.LEDGER_READ,
+        Permission.ENROLMENT_READ,
         Permission.KEY_READ,
         Permission.ACCOUNT_OWN,
         Permission.APPROVAL_READ,
@@ -78,6 +81,7 @@ ROLES: Mapping[Role, frozenset[Permission]] = {
         Permission.CONFIGURATION_APPLY,
         Permission.STAGED_DECIDE,
         Permission.KEY_MANAGE,
+        Permission.ENROLMENT_MANAGE,
         Permission.ENFORCEMENT_FREEZE,
     },
     Role.APPROVER: _LOOK | {Permission.STAGED_DECIDE, Permission.APPROVAL_DECIDE},

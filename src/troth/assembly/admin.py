@@ -5,6 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from troth.assembly.context import RoleContext
+from troth.assembly.enrolling import Enrolling
 from troth.assembly.mint import Mint
 from troth.assembly.people import access_of
 from troth.assembly.state import State
@@ -17,7 +18,9 @@ from troth.web.app import make_admin_app
 from troth.web.books import Rooms, build
 
 
-async def admin_app(context: RoleContext, database: Database, mint: Mint, trust: Trust, issuance: Issuance) -> Asgi:
+async def admin_app(
+    context: RoleContext, database: Database, mint: Mint, trust: Trust, issuance: Issuance, enrolling: Enrolling
+) -> Asgi:
     """The application for the admin listener and the Unix socket; it wants to be told of start and end once."""
     notary = await mint.signer.notary_state()
     rooms = Rooms(
@@ -36,6 +39,10 @@ async def admin_app(context: RoleContext, database: Database, mint: Mint, trust:
         renewals_per_minute=context.config.acme.renewals_per_minute,
         keys=mint.signer,
         judge=mint.signer,
+        enrolments=enrolling.enrolments,
+        pausing=enrolling.pausing,
+        directories={name: one.profiles for name, one in context.config.acme.directories.items()},
+        public_url=context.state.public_url,
     )
     return make_admin_app(build(rooms), hosts=_hosts(context.state))
 

@@ -23,6 +23,7 @@ from troth.web.api import ceremonies as api_ceremonies
 from troth.web.api import certificates as api_certificates
 from troth.web.api import credentials as api_credentials
 from troth.web.api import crls as api_crls
+from troth.web.api import enrolments as api_enrolments
 from troth.web.api import found as api_found
 from troth.web.api import inspecting as api_inspecting
 from troth.web.api import keys as api_keys
@@ -39,6 +40,7 @@ from troth.web.pages import (
     account,
     acting,
     approving,
+    enrolments,
     entering,
     found,
     inspecting,
@@ -82,7 +84,7 @@ def make_litestar() -> Litestar:
         *stream.HANDLERS, *found.HANDLERS, *approving.HANDLERS,
         *inspecting.HANDLERS, *keys.HANDLERS,
         *renewals.HANDLERS,
-        *rollovers.HANDLERS,
+        *rollovers.HANDLERS, *enrolments.HANDLERS,
     )  # fmt: skip
     api = Router(
         "/api/v1",
@@ -104,6 +106,7 @@ def make_litestar() -> Litestar:
             *api_keys.HANDLERS,
             *api_inspecting.HANDLERS,
             *api_recovery.HANDLERS,
+            *api_enrolments.HANDLERS,
         ],
     )
     openapi = OpenAPIConfig(

@@ -46,6 +46,7 @@ NAVIGATION = (
     Area("feeds", "Feeds", "/feeds", "radio-tower"),
     Area("profiles", "Profiles", "/profiles", "pencil-line"),
     Area("policies", "Policies", "/policies", "scale"),
+    Area("enrolments", "Enrolments", "/enrolments", "key-round"),
     Area("authorities", "Authorities", "/authorities", "landmark"),
     Area("ledger", "Ledger", "/ledger", "book-lock"),
 )
@@ -58,6 +59,9 @@ DONE: Mapping[str, str] = {
     "revoked": "The certificate is revoked for good.",
     "approved": "Approved, and done.",
     "rejected": "Rejected. Nothing was changed.",
+    "enrolment_revoked": "The enrolment has ended, and the accounts that it opened are closed.",
+    "acme_closed": "The account is closed.",
+    "unpaused": "Its paused names are set going again.",
     "frozen": "Enforcement is frozen: automation changes nothing until you unfreeze it.",
     "unfrozen": "Enforcement goes on.",
     "ended": "That log-in has ended.",

@@ -23,6 +23,7 @@ from troth.pki.bulk import BulkRevocations
 from troth.web.approval_views import ApproversView
 from troth.web.authority_views import AuthorityView
 from troth.web.books.anchors import Anchors
+from troth.web.books.enrolments import AccountBook, EnrolmentBook
 from troth.web.books.found import Found
 from troth.web.crl_views import CrlView
 from troth.web.health import Health, RecoveryView
@@ -361,6 +362,8 @@ class AdminServices:
     rollovers: Rollovers
     anchors: Anchors
     found: Found
+    enrolments: EnrolmentBook
+    acme_accounts: AccountBook
     health: HealthBook
     inspections: InspectionBook
     recovery: RecoveryBook

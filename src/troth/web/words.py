@@ -12,6 +12,7 @@ from typing import Any
 
 from troth.access.approvals.model import Proposal
 from troth.audit.event import StreamEvent
+from troth.web import enrolment_words
 from troth.web.approval_views import ApprovalView, ProposalView
 from troth.web.views import EventView
 
@@ -26,6 +27,7 @@ class Look:
 
 
 LOOKS: Mapping[str, Mapping[str, Look]] = {
+    **{kind: {one: Look(*look) for one, look in looks.items()} for kind, looks in enrolment_words.LOOKS.items()},
     "status": {
         "good": Look("good", "circle-check", "good"),
         "held": Look("calm", "circle-pause", "on hold"),
@@ -218,7 +220,7 @@ _SENTENCES: Mapping[str, str] = {
     "certificate.lint_finding": "Lint found {code} in {who}",
     "certificate.audit_finding": "The audit found {code} in {who}",
     "key.blocked": "Blocked a {reason} key, {spki_sha256}",
-    "acme.account.revoked": "Revoked an ACME account: {why}",
+    **enrolment_words.SENTENCES,
     "decision.made": "{verdict}: a {profile} certificate for {who}",
     "standing.changed": "{who} went from {from} to {to}",
     "standing.mended": "Mended {name}: it stood {from}, its causes ask for {to}",
@@ -327,6 +329,7 @@ _PAGES = {
     "subject": ("subject", "/subjects/"),
     "decision": ("why", "/decisions/"),
     "proposal": ("proposal", "/approvals/"),
+    "enrolment": ("enrolment", "/enrolments/"),
 }
 
 

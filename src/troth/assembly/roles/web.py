@@ -43,7 +43,7 @@ async def run(context: RoleContext) -> None:
         issuance = Issuance(database, mint.subjects, mint.judge, mint.gate, mint.catalogue)
         enrolling = enrolling_of(context, database)
         stack.push_async_callback(enrolling.meters.close)
-        admin = await admin_app(context, database, mint, trust, issuance)
+        admin = await admin_app(context, database, mint, trust, issuance, enrolling)
         public = _public(context, database, mint, trust, issuance, enrolling)
         listenings = [
             Listening(app=public, sockets=context.sockets["https"], tls=tls),

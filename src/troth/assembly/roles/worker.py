@@ -21,6 +21,8 @@ from troth.audit.checkpoints import Checkpointer
 from troth.audit.sequencer import Sequencer
 from troth.audit.store import LedgerStore
 from troth.enroll.acme.blocked import BlockedAccounts
+from troth.enroll.acme.closing import REVOKE_JOB as CLOSE_JOB
+from troth.enroll.acme.closing import Closer
 from troth.enroll.acme.incidents import SPREAD_JOB, Incidents
 from troth.enroll.acme.orders import VALIDATE_JOB
 from troth.kit.errors import TrothError
@@ -110,6 +112,7 @@ def _jobs(context: RoleContext, database: Database) -> dict[str, Handler]:
         REVOKE_MANY_JOB: BulkRevocations(database, context.clock).run,
         REVOKE_JOB: KeyRevoker(database, context.clock).run,
         HOLDERS_JOB: BlockedAccounts(database).run,
+        CLOSE_JOB: Closer(database, context.clock).run,
     }
 
 

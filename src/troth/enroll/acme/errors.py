@@ -95,6 +95,18 @@ ACCOUNT_KEY_IN_USE = reason(
     fix="Make a new key, or use the account in the Location header.",
     status=409,
 )
+ACCOUNT_NOT_FOUND = reason(
+    "acme.account.not_found",
+    "there is no such ACME account",
+    fix="`troth account list` names those there are.",
+    status=404,
+)
+ACCOUNT_CLOSED = reason(
+    "acme.account.closed",
+    "the ACME account is closed already",
+    fix="Nothing to do.",
+    status=409,
+)
 CONTACT_INVALID = reason(
     "acme.account.contact_invalid",
     "a contact is not a single plain e-mail address",

@@ -186,6 +186,10 @@ class Pausing:
         await self._database.commit(unit)
         return len(found)
 
+    async def paused_of(self, account: UUID) -> list[Failing]:
+        """An account's paused names."""
+        return await self._store.paused_of(account, self._clock.now(), _SHOWN)
+
     async def paused(self, after: tuple[datetime, UUID, str] | None, limit: int) -> list[Failing]:
         """All that is paused, the latest first; ``after`` is the place of the last one of the page before."""
         return await self._store.paused(after, limit)

@@ -34,6 +34,8 @@ ACME_TYPES: dict[str, tuple[str, int | None]] = {
     "acme.account.unknown": ("accountDoesNotExist", None),
     "acme.account.inactive": ("unauthorized", None),
     "acme.account.foreign": ("unauthorized", None),
+    "acme.account.not_found": ("accountDoesNotExist", None),
+    "acme.account.closed": ("unauthorized", None),
     # RFC 8555, 7.3.5 gives the status (409) but no type.
     "acme.account.key_in_use": ("malformed", None),
     "acme.account.contact_invalid": ("invalidContact", None),

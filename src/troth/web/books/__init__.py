@@ -6,6 +6,7 @@ No rule is decided here. ``build`` makes them all.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from troth.access.service import Access
@@ -13,6 +14,8 @@ from troth.audit.note import NoteKey
 from troth.audit.store import LedgerStore
 from troth.audit.stream import Stream
 from troth.enroll.acme.incidents import Incidents
+from troth.enroll.acme.pausing import Pausing
+from troth.enroll.credentials.service import Enrolments
 from troth.enroll.issuance import Issuance
 from troth.kit.clock import Clock
 from troth.kit.settings import BackupSettings
@@ -33,6 +36,7 @@ from troth.web.books.approvers import ApproverDesk
 from troth.web.books.authorities import Authorities
 from troth.web.books.certificates import Certificates
 from troth.web.books.crls import Crls
+from troth.web.books.enrolments import AccountBook, EnrolmentBook
 from troth.web.books.events import Events
 from troth.web.books.found import Found
 from troth.web.books.inspecting import Inspections
@@ -58,6 +62,7 @@ class Rooms:
         renewals_per_minute: certificates that incidents may have renewed early in a minute.
         keys: the signer, asked who holds the authorities' keys; without it the custodian is unknown.
         judge: the signer, as the judge of acts; without it there are none that it judges.
+        directories: ACME directories by name, with the profiles of each; public_url: where they are.
     """
 
     database: Database
@@ -75,6 +80,10 @@ class Rooms:
     renewals_per_minute: int = 600
     keys: KeySigner | None = None
     judge: JudgeSigner | None = None
+    enrolments: Enrolments
+    pausing: Pausing
+    directories: Mapping[str, Sequence[str]]
+    public_url: str = ""
 
 
 def build(rooms: Rooms) -> AdminServices:
@@ -119,6 +128,8 @@ def build(rooms: Rooms) -> AdminServices:
         rollovers=Rollovers(database, clock, rooms.catalogue),
         anchors=Anchors(database, clock),
         found=Found(database, clock),
+        enrolments=EnrolmentBook(database, clock, rooms.enrolments, finder, rooms.directories, rooms.public_url),
+        acme_accounts=AccountBook(database, clock, rooms.pausing),
         health=HealthChecks(database, clock, authorities, rooms.interlock, approvals, rooms.backup, rooms.keys),
         inspections=Inspections(database, clock, rooms.catalogue),
         recovery=Recovery(database),

@@ -14,11 +14,13 @@ from troth.client.acme import AcmeClient, ExternalBinding
 from troth.client.acme_session import AcmeError
 from troth.client.jose import SigningKey
 from troth.enroll.acme.account_store import CLOSE_ENROLLED
+from troth.enroll.acme.closing import REVOKE_JOB, Closer
 from troth.enroll.acme.directories import Directory
 from troth.enroll.credentials.model import NameRules, Wanted
 from troth.enroll.credentials.service import Made
 from troth.kit.clock import FakeClock
 from troth.kit.ids import new_id
+from troth.store.jobs import JobQueue
 from troth.store.unit import Unit
 from troth.trust.model import Kind, Subject
 from troth.trust.subjects import add_fresh
@@ -345,3 +347,24 @@ async def test_a_bindings_mac_covers_the_outer_key(door: Door) -> None:
     stolen = {"externalAccountBinding": sent[0]["externalAccountBinding"]}
     error = await refused(client.post(url, stolen, with_key=True))
     assert error.problem.short_type == "malformed"
+
+
+async def test_a_job_revokes_what_the_accounts_of_an_enrolment_hold(door: Door) -> None:
+    client, one = await enrolled(door)
+    other = await door.client()
+    for number in range(3):
+        await door.issued(client, f"n{number}.test")
+    await door.issued(other, "other.test")
+    database, clock = door.mint.database, door.mint.clock
+    closer = Closer(database, clock)
+    assert await closer.living("enrolment", one.enrolment.id) == 3
+    await door.enrolling.enrolments.revoke(
+        one.enrolment.id, by="admin:bob", closing=[closer.enrolled_with_certificates]
+    )
+    for _ in range(3):
+        for job in await JobQueue(database, clock).claim([REVOKE_JOB], lease=timedelta(seconds=60)):
+            await closer.run(job)
+    rows = await database.fetch("SELECT status, revocation_reason FROM certificate ORDER BY id")
+    assert [(row["status"], row["revocation_reason"]) for row in rows] == [("revoked", 9)] * 3 + [("good", None)]
+    assert await closer.living("enrolment", one.enrolment.id) == 0
+    assert await door.count("job") == 0

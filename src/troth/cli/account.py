@@ -1,0 +1,106 @@
+"""``troth account``: ACME accounts, and clients that were paused."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from cyclopts import App, Parameter
+
+from troth.cli.api import Api, segment
+from troth.cli.options import Data, Output
+from troth.cli.show import as_json, facts, listed, plain, table, when
+
+app = App(name="account", help="ACME accounts.", help_format="plaintext")
+
+Reference = Annotated[str, Parameter(help="Identifier of the account: the end of its URL.")]
+
+
+@app.command(name="list")
+def list_(
+    *, directory: str = "", status: Literal["", "valid", "deactivated", "revoked"] = "",
+    enrolment: Annotated[str, Parameter(help="Only those that this enrolment has opened.")] = "",
+    cursor: str = "", limit: int = 50, data: Data = None, output: Output = "text",
+) -> int:  # fmt: skip
+    """List ACME accounts, the newest first."""
+    api = Api.at(data)
+    if enrolment:
+        page = api.get(f"/enrolments/{segment(enrolment)}/accounts", cursor=cursor, limit=limit)
+    else:
+        page = api.get("/acme/accounts", directory=directory, status=status, cursor=cursor, limit=limit)
+    rows = [
+        (one["id"], one["directory"], one["status"], when(one["created_at"]), one["enrolment_kind"], one["contact"])
+        for one in page["items"]
+    ]
+    head = ("id", "directory", "status", "since", "opened by", "contact")
+    return listed(page, output, head, rows, empty="No account.")
+
+
+@app.command
+def show(account: Reference, *, data: Data = None, output: Output = "text") -> int:
+    """Show an account with its latest orders."""
+    one = Api.at(data).get(f"/acme/accounts/{segment(account)}")
+    if output == "json":
+        return as_json(one)
+    facts(
+        [
+            ("Account", one["id"]),
+            ("Directory", one["directory"]),
+            ("Status", one["status"]),
+            ("Key", one["thumbprint"]),
+            ("Contact", one["contact"]),
+            ("Since", when(one["created_at"])),
+            ("Enrolment", one["enrolment_id"] and f"{one['enrolment_id']} ({one['enrolment_kind']})"),
+            ("Certificates", one["certificates"]),
+            *(("Paused", f"{paused['value']}: {paused['failures']} failures in a row") for paused in one["paused"]),
+        ]
+    )
+    if one["orders"]:
+        print()
+        rows = [
+            (o["status"], o["profile"], when(o["created_at"]), o["names"], o["certificate_id"]) for o in one["orders"]
+        ]
+        table(("order", "profile", "placed", "names", "certificate"), rows, empty="")
+    return 0
+
+
+@app.command
+def revoke(
+    account: Reference,
+    *,
+    certificates: Annotated[bool, Parameter(help="Revoke its certificates, too.", negative="")] = False,
+    yes: Annotated[bool, Parameter(help="Do it; without this, only say what it would hit.", negative="")] = False,
+    data: Data = None,
+    output: Output = "text",
+) -> int:
+    """Close an account for good: it is shut out on its next call."""
+    api = Api.at(data)
+    if not yes:
+        one: dict[str, Any] = api.get(f"/acme/accounts/{segment(account)}")
+        print(f"Would close the account {plain(one['id'])} in the directory {plain(one['directory'])}.")
+        living = f"{one['certificates']} living certificates"
+        print(f"Its {living} would be revoked." if certificates else f"Its {living} would stay.")
+        print("Nothing was done. Say --yes to do it.")
+        return 0
+    done = api.post(f"/acme/accounts/{segment(account)}/revoke", {"certificates": certificates})
+    if output == "json":
+        return as_json(done)
+    print(f"Closed: {plain(done['id'])}.")
+    return 0
+
+
+@app.command
+def paused(*, cursor: str = "", limit: int = 50, data: Data = None, output: Output = "text") -> int:
+    """List names whose validation never succeeds, and is paused."""
+    page = Api.at(data).get("/acme/paused", cursor=cursor, limit=limit)
+    rows = [(one["account_id"], one["value"], one["failures"], when(one["paused_at"])) for one in page["items"]]
+    return listed(page, output, ("account", "name", "failures", "paused"), rows, empty="Nobody is paused.")
+
+
+@app.command
+def unpause(account: Reference, *, data: Data = None, output: Output = "text") -> int:
+    """Let an account try its paused names again."""
+    done = Api.at(data).post(f"/acme/accounts/{segment(account)}/unpause")
+    if output == "json":
+        return as_json(done)
+    print(f"Set going again: {done['names']} names.")
+    return 0
