@@ -44,6 +44,14 @@ FACTS: Facts = {
 PROVED: GeneralNames = canonical_names(
     [("dns", "laptop-17.corp.example"), ("permanent-identifier", "1.3.6.1.4.1.32473.1/C02ZK0ABCDEF")]
 )
+#: What the attestation CA proves.
+PROVED_BY_TPM: GeneralNames = canonical_names(
+    [
+        ("directory", "tpmManufacturer=id:494E5443,tpmModel=ADL,tpmVersion=id:02580012"),
+        ("permanent-identifier", "C02ZK0ABCDEF"),
+        ("uri", "urn:ek:sha256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="),
+    ]
+)
 
 
 def template_of(profile: Profile) -> Template:
@@ -71,7 +79,8 @@ def golden(name: str) -> str:
     """The file of one shipped profile."""
     profile = parse_profile(shipped_profiles()[name])
     template = template_of(profile)
-    proved = tuple(one for one in PROVED if one[0] in profile.names.kinds)
+    proved = PROVED_BY_TPM if name == "tpm-attestation-key" else PROVED
+    proved = tuple(one for one in proved if one[0] in profile.names.kinds)
     rendered = render(profile, FACTS, proved, "laptop-17" if profile.common_name != "absent" else None)
     begin, end = template.validity(NOW)
     tbs = template.tbs(

@@ -20,6 +20,7 @@ pytest_plugins = [
     "tests.support.signals",
     "tests.support.running",
     "tests.support.software_tpm",
+    "tests.support.attestation_ca",
     "tests.support.dashboard",
     "tests.support.consumers",
     "tests.support.active_directory",

@@ -188,6 +188,20 @@ class WorkloadSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = 120
 
 
+class TpmSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The attestation CA for TPMs (docs/attestation.md)."""
+
+    require_certificate: Annotated[
+        bool, Meta(description="A registered TPM must show its maker's certificate as well, and a root vouch for it.")
+    ] = False
+    challenge_seconds: Annotated[
+        int, Meta(ge=30, le=3600, description="How long a TPM may take to open a secret.", extra={"unit": "seconds"})
+    ] = 300
+    requests_per_minute: Annotated[
+        int, Meta(ge=1, le=100_000, description="What each network may ask in a minute, of each web process.")
+    ] = 60
+
+
 class OcspSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """OCSP answers (RFC 6960)."""
 
@@ -322,6 +336,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     acme: AcmeSettings = field(default_factory=AcmeSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
     workload: WorkloadSettings = field(default_factory=WorkloadSettings)
+    tpm: TpmSettings = field(default_factory=TpmSettings)
     ocsp: OcspSettings = field(default_factory=OcspSettings)
     crl: CrlSettings = field(default_factory=CrlSettings)
     trust: TrustSettings = field(default_factory=TrustSettings)

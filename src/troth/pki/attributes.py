@@ -60,6 +60,10 @@ TYPES: Mapping[str, AttributeType] = {
     "UID": AttributeType("0.9.2342.19200300.100.1.1", 256),
     "DC": AttributeType("0.9.2342.19200300.100.1.25", 63, der.IA5_STRING),
     "emailAddress": AttributeType("1.2.840.113549.1.9.1", 255, der.IA5_STRING),
+    # Of a TPM, in the directory names of its certificates (TCG EK Credential Profile 2.5, 3.1.2).
+    "tpmManufacturer": AttributeType("2.23.133.2.1", 64),
+    "tpmModel": AttributeType("2.23.133.2.2", 64),
+    "tpmVersion": AttributeType("2.23.133.2.3", 64),
 }
 _NAMES = {attribute.oid: name for name, attribute in TYPES.items()}
 

@@ -21,6 +21,7 @@ EXTENDED_KEY_USAGES: Mapping[str, str] = {
     "documentSigning": "1.3.6.1.5.5.7.3.36",
     "pkinitClientAuth": "1.3.6.1.5.2.3.4",
     "pkinitKDC": "1.3.6.1.5.2.3.5",
+    "tpmAttestationKey": "2.23.133.8.3",
     "smartcardLogon": "1.3.6.1.4.1.311.20.2.2",
 }
 #: Good for anything (RFC 5280, 4.2.1.12): no profile may say that.

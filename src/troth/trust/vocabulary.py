@@ -74,6 +74,7 @@ VOCABULARY: Mapping[str, Attribute] = {
         possession=(Type.BOOL, "the caller proved to hold the private key"),
         key_assurance=(Type.STRING, "where the key lives: attested, mdm-asserted (its manager says so) or unproven"),
         hardware_serial=(Type.STRING, "serial number of the hardware that attested, in hexadecimal"),
+        endorsement=(Type.STRING, "who says which TPM it is: certificate (its maker, and an operator) or registered"),
         permanent_identifier=(Type.STRING, "permanent identifier that the attestation vouches for"),
         node=(Type.STRING, "the host whose agent asks for a workload, by its own certificate"),
         node_kind=(Type.STRING, "what that host is in the directory: device or workload"),

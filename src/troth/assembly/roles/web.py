@@ -14,6 +14,7 @@ from troth.assembly.enrolling import Enrolling, enrolling_of
 from troth.assembly.errors import NOT_PREPARED, AssemblyError
 from troth.assembly.mint import Mint, mint_of
 from troth.assembly.roles.common import LIVEZ, database_of, internal_error
+from troth.assembly.tpm import tpm_door
 from troth.assembly.trust import Trust, trust_of
 from troth.assembly.workload import node_desk, report_door, workload_door
 from troth.connect.webhook.routes import WebhookDoor
@@ -70,6 +71,7 @@ def _public(
     nodes = node_desk(context, database)
     workload = workload_door(context, database, mint, issuance, nodes)
     reports = report_door(context, database, nodes)
+    tpm = tpm_door(context, database, issuance)
     compromise = CompromiseDoor(BlockedKeys(database, context.clock), context.clock)
 
     def refusal(request: Request, status: int, detail: str) -> Response:
@@ -88,6 +90,7 @@ def _public(
             *webhook.routes(),
             *workload.routes(),
             *reports.routes(),
+            *tpm.routes(),
             *compromise.routes(),
             LIVEZ,
         ],

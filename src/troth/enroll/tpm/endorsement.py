@@ -7,7 +7,6 @@ added (``troth anchor add --purpose 2.23.133.8.1``); an intermediate authority i
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -112,7 +111,7 @@ def endorse(chain: Sequence[x509.Certificate], anchors: Sequence[TrustAnchor], a
     """
     leaf = chain[0]
     found = _endorsement(leaf.public_key())
-    make = _make(leaf)
+    make = make_of(leaf)
     above = _above(leaf, chain[1:])
     last = "no root for endorsement keys is known"
     roots = [(one.name, one.x509) for one in anchors if EK_PURPOSE in one.purposes]
@@ -144,8 +143,8 @@ def _above(leaf: x509.Certificate, others: Sequence[x509.Certificate]) -> list[x
     return path
 
 
-def _make(certificate: x509.Certificate) -> Make:
-    """The TPM's attributes in the subject alternative name (EK Credential Profile, 3.2.9)."""
+def make_of(certificate: x509.Certificate) -> Make:
+    """The TPM's attributes in the subject alternative name (EK Credential Profile, 3.2.9). Raises TpmRefused."""
     told: dict[str, str] = {}
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -173,8 +172,3 @@ def vendors() -> tuple[tuple[str, x509.Certificate], ...]:
             maker = item.name.partition("-")[0]
             found.append((maker, x509.load_pem_x509_certificate(item.read_bytes())))
     return tuple(found)
-
-
-def fingerprint(spki: bytes) -> bytes:
-    """What an endorsement key is known by."""
-    return hashlib.sha256(spki).digest()

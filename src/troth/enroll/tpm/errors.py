@@ -42,6 +42,40 @@ CREATION = reason(
     "signature unchanged.",
     status=403,
 )
+UNREGISTERED = reason(
+    "tpm.endorsement.unregistered",
+    "no device has a TPM with this endorsement key",
+    fix="Register it with the device it belongs to: troth tpm register --device NAME --ek SHA256.",
+    status=403,
+)
+REGISTERED = reason(
+    "tpm.endorsement.registered",
+    "the endorsement key is registered already",
+    fix="Look at it with troth tpm show; remove it first if the TPM has moved to another device.",
+    status=409,
+)
+REGISTRATION = reason(
+    "tpm.registration.malformed",
+    "the TPM cannot be registered so",
+    fix="Name a device of the directory and the endorsement key as docs/attestation.md has it.",
+)
+REQUEST = reason(
+    "tpm.request.malformed",
+    "the request to the attestation CA cannot be read",
+    fix="Send what docs/attestation.md has under TPMs: JSON, octets in base64.",
+)
+SECRET = reason(
+    "tpm.secret.wrong",
+    "no open challenge has this secret",
+    fix="Start again with a new request: a secret is good for one answer and for a few minutes.",
+    status=403,
+)
+TOO_MANY = reason(
+    "tpm.request.too_many",
+    "too many requests to the attestation CA at once",
+    fix="Wait a minute and try again.",
+    status=429,
+)
 
 
 class TpmRefused(TrothError):

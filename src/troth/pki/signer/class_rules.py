@@ -30,6 +30,8 @@ REGISTRATION_AUTHORITY = "1.3.6.1.5.5.7.3.28"
 DOCUMENT_SIGNING = "1.3.6.1.5.5.7.3.36"  # RFC 9336
 #: RFC 4556, 3.2.2 and 3.2.4: Kerberos log-on with a certificate, and the KDC that takes it.
 PKINIT_CLIENT, PKINIT_KDC = "1.3.6.1.5.2.3.4", "1.3.6.1.5.2.3.5"
+#: TCG EK Credential Profile: a TPM's attestation key, whose word makes other keys "attested".
+TPM_ATTESTATION_KEY = "2.23.133.8.3"
 SMARTCARD_LOGON = ExtendedKeyUsageOID.SMARTCARD_LOGON.dotted_string
 
 #: Kinds of names: of general names, and of otherName by its type (RFC 5280, 4.2.1.6; RFC 4043; RFC 4108; RFC 7585).
@@ -94,9 +96,18 @@ RULES: Mapping[IssuerClass, ClassRule] = {
     ),
     IssuerClass.INFRASTRUCTURE: ClassRule(
         frozenset(
-            {SERVER_AUTH, CLIENT_AUTH, IPSEC_IKE, TIME_STAMPING, PKINIT_KDC, REGISTRATION_AUTHORITY, OCSP_SIGNING}
+            {
+                SERVER_AUTH,
+                CLIENT_AUTH,
+                IPSEC_IKE,
+                TIME_STAMPING,
+                PKINIT_KDC,
+                REGISTRATION_AUTHORITY,
+                TPM_ATTESTATION_KEY,
+                OCSP_SIGNING,
+            }
         ),
-        frozenset({"dns", "ip", "uri", "directory", "kerberos"}),
+        frozenset({"dns", "ip", "uri", "directory", "kerberos", "permanent-identifier"}),
     ),
     IssuerClass.RADIUS: ClassRule(
         frozenset({SERVER_AUTH, EAP_OVER_LAN, OCSP_SIGNING}), frozenset({"dns", "nai-realm", "directory"})

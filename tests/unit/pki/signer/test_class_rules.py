@@ -160,6 +160,14 @@ def test_keys_made_here_are_certified_for_their_purpose_alone() -> None:
         assert refusal(OPEN, rules_of.SERVER_AUTH, spki=key) == "signer.limit.responder"
 
 
+def test_only_infrastructure_certifies_keys_whose_word_makes_others_attested() -> None:
+    usage = rules_of.TPM_ATTESTATION_KEY
+    names = [other_name("1.3.6.1.5.5.7.8.3"), x509.UniformResourceIdentifier("urn:ek:sha256:AAAA")]
+    assert refusal(INFRASTRUCTURE, usage, names=names) is None
+    for classes in (OPEN, PEOPLE, RADIUS):
+        assert refusal(classes, usage, names=()) == "signer.limit.extended_key_usage"
+
+
 def test_a_subordinate_authority_of_a_class_says_which_usages_it_is_for() -> None:
     bounds = Bounds(allow_ca=True, extended_key_usages=(rules_of.CLIENT_AUTH,), issuer_classes=OPEN)
     assert refusal(OPEN, ca=True, bounds=bounds) == "signer.limit.extended_key_usage"
