@@ -199,6 +199,16 @@ def make_troth(data: Path, web_root: ChallengeWebRoot, dns: DnsServer, text: str
     return troth
 
 
+#: The shipped directory, and one that gives accounts to whoever has been enrolled.
+_DIRECTORIES = """
+[acme.directories.tls-server]
+profiles = ["tls-server"]
+[acme.directories.bound]
+profiles = ["tls-server"]
+requires = "external-account"
+"""
+
+
 @pytest.fixture(scope="session")
 def applicant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ChallengeWebRoot, DnsServer]]:
     """The applicants' web server and DNS, for the whole session."""
@@ -219,7 +229,7 @@ def troth(
 ) -> Iterator[RunningTroth]:
     """A running Troth, shared by the tests of this process."""
     web_root, dns = applicant
-    running = make_troth(tmp_path_factory.mktemp("troth") / "data", web_root, dns)
+    running = make_troth(tmp_path_factory.mktemp("troth") / "data", web_root, dns, _DIRECTORIES)
     running.start()
     yield running
     if running.running:

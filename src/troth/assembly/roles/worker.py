@@ -24,7 +24,9 @@ from troth.enroll.acme.blocked import BlockedAccounts
 from troth.enroll.acme.closing import REVOKE_JOB as CLOSE_JOB
 from troth.enroll.acme.closing import Closer
 from troth.enroll.acme.incidents import SPREAD_JOB, Incidents
+from troth.enroll.acme.limit_store import LimitStore
 from troth.enroll.acme.orders import VALIDATE_JOB
+from troth.kit.clock import Clock
 from troth.kit.errors import TrothError
 from troth.kit.log import get_logger
 from troth.pki.auditor import Auditor
@@ -101,8 +103,14 @@ async def _duties(context: RoleContext, database: Database, instance: Instance, 
         _every(2.0, burner.burn_abandoned, stop, "burning"),
         _every(60.0, LintSampler(database, clock).run_once, stop, "lint of samples"),
         _every(10.0, auditor.run_once, stop, "audit of certificates"),
+        _every(60.0, _swept(database, clock), stop, "meters"),
         _every(60.0, Mender(database, clock, Enforcer()).run_once, stop, "mending"),
     ]
+
+
+def _swept(database: Database, clock: Clock) -> Callable[[], Awaitable[None]]:
+    """Forgets meters of limits that are full again."""
+    return lambda: LimitStore(database).sweep(clock.now())
 
 
 def _jobs(context: RoleContext, database: Database) -> dict[str, Handler]:
