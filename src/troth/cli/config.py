@@ -11,6 +11,7 @@ from troth.assembly.layout import Layout, default_data_dir
 from troth.cli.options import Data, Output
 from troth.kit import config as configuration
 from troth.kit.config import Section, Setting
+from troth.kit.settings import Config
 
 app = App(name="config", help="The configuration.", help_format="plaintext")
 
@@ -42,7 +43,21 @@ def check(*, data: Data = None, output: Output = "text") -> int:
     where = layout.config_file if layout.config_file.exists() else f"no {layout.config_file}"
     print(f"The configuration is good ({where}).")
     print("\n".join(["Changed from the defaults:", *changed]) if changed else "Everything is at its default.")
+    for warning in warnings(configuration.load(layout.root)):
+        print(f"Note: {warning}")
     return 0
+
+
+def warnings(config: Config) -> list[str]:
+    """What is allowed, and worth a second thought."""
+    found = [
+        f"the ACME directory {name} is open: whoever reaches it gets an account. Its certificates still need proof."
+        for name, directory in config.acme.directories.items()
+        if directory.requires == "nothing"
+    ]
+    if not config.limits.enabled:
+        found.append("no limit counts, and clients that never succeed are not paused.")
+    return found
 
 
 @app.command

@@ -79,3 +79,15 @@ def test_light_commands_do_not_import_heavy_rooms() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONPATH": source}
     )
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_config_check_names_open_directories(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "check", "--data", str(tmp_path)]) == 0
+    assert "tls-server is open" in capsys.readouterr().out
+    table = '[limits]\nenabled = false\n[acme.directories.tls-server]\nprofiles = ["tls-server"]\nrequires = "{}"\n'
+    for requires in ("external-account", "enrolment"):
+        (tmp_path / "troth.toml").write_text(table.format(requires))
+        assert main(["config", "check", "--data", str(tmp_path)]) == 0
+        told = capsys.readouterr().out
+        assert "is open" not in told
+        assert "no limit counts" in told
