@@ -11,17 +11,19 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from tests.support.dns import DnsServer
 from tests.support.programs import find_program
 from tests.support.running import RunningTroth, free_port
-from troth.agent.acme import AcmeSource
+from troth.agent.acme import AcmeSource, _listed
 from troth.agent.config import Identifier, load
 from troth.agent.keys.files import FileKeys
 from troth.agent.settings import WebRoot
@@ -29,6 +31,7 @@ from troth.agent.solvers.build import Solvers
 from troth.agent.source import Request
 from troth.agent.state import StateDirectory
 from troth.agent.supervisor import Agent
+from troth.client.renewal import cert_id
 from troth.kit.clock import SystemClock
 
 pytestmark = pytest.mark.client
@@ -201,6 +204,7 @@ def test_a_running_agent_takes_orders_survives_a_kill_and_tells_systemd(host: Ho
         said = set()
         while not said >= {"READY=1", "WATCHDOG=1", "STATUS=1 of 1 certificates are good"}:
             said.add(told.recv(4096).decode())
+        assert wait_for(lambda: host.status()["phase"] == "")
         first = host.served()
         assert "another agent holds" in host.agent("once", fails=True)
         assert "no certificate.other" in host.agent("renew", "other", fails=True)
@@ -328,3 +332,33 @@ def test_an_authority_that_is_away_is_said_to_be(host: Host) -> None:
 
     assert "client.transport" in said
     assert "absent" in said
+
+
+async def test_it_asks_when_to_renew_and_says_what_it_replaces(host: Host) -> None:
+    web_root = str(host.troth.web_root.directory)
+    host.configure(f'names = ["ari.{NAME}"]\nchallenge = {{ kind = "webroot", path = "{web_root}" }}')
+    await once(host)
+    state = StateDirectory(host.state)
+    agent = Agent(load(host.config), state, SystemClock())
+    keeper = agent.keepers["web"]
+    look = await keeper.tend()
+    assert look.leaf is not None
+    assert look.record.window is not None
+    length = look.leaf.not_valid_after_utc - look.leaf.not_valid_before_utc
+    assert look.leaf.not_valid_before_utc + length / 2 < look.record.window.start < look.record.window.end
+    assert look.renew_at is not None
+    assert look.record.window.start <= look.renew_at <= look.record.window.end
+    assert look.next > SystemClock().now() + timedelta(minutes=30)
+
+    await keeper.renew()
+    async with agent._accounts["troth"].client() as client:
+        orders = [await client.order(url) for url in await _listed(client)]
+    assert [order.replaces for order in orders] == [cert_id(look.leaf), ""]
+    # The same leaf a second time is a stale name; whatever the server makes of it, there is a certificate.
+    request = Request(
+        (Identifier("dns", f"ari.{NAME}"),), "", WebRoot(path=web_root), look.leaf.public_bytes(Encoding.PEM).decode()
+    )
+    key = FileKeys(host.home / "keys").create("one", "p256")
+    source = AcmeSource(agent._accounts["troth"], Solvers(SystemClock()))
+    assert await source.obtain(request, key, {}, lambda _: None)
+    state.close()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -79,7 +81,8 @@ class CountingSource:
     """A source whose orders lie in a directory, so that they outlive a killed process.
 
     Attributes:
-        fail: raised by the next call, if set. chain_for: what is issued in place of the right thing, if set.
+        fail: raised by the next call, if set. issued: what is issued in place of the right thing, if set.
+        ocsp: the responder that certificates name. extra: what follows the leaf.
     """
 
     directory: Path
@@ -88,6 +91,8 @@ class CountingSource:
     issued: bytes | None = None
     suggestion: Suggestion | None = None
     lifetime: timedelta = LIFETIME
+    ocsp: str = ""
+    extra: bytes = b""
     asked: list[Request] = field(default_factory=list)
 
     @property
@@ -107,8 +112,9 @@ class CountingSource:
         made = place.with_name(place.name.replace("order", "chain"))
         if not made.exists():
             names = json.loads(place.read_text())
-            chain = self.issued or root().issue(key.public_key, names, self.clock.now(), lifetime=self.lifetime)
-            made.write_bytes(chain)
+            of = (key.public_key, names, self.clock.now())
+            chain = self.issued or root().issue(*of, lifetime=self.lifetime, ocsp=self.ocsp)
+            made.write_bytes(chain + self.extra)
         return made.read_bytes()
 
     def _lost(self) -> Path | None:
@@ -131,16 +137,17 @@ class Workshop:
     settings: CertificateSettings
     source: CountingSource = field(init=False)
     chances: float = 0.5
+    transport: Callable[[], AbstractAsyncContextManager[Transport]] = Transport
 
     def __post_init__(self) -> None:
         (self.home / "source").mkdir(exist_ok=True)
         self.source = CountingSource(self.home / "source", self.clock)
         self.state = StateDirectory(self.home / "state")
-        self.keys = FileKeys(self.home / "state" / "keys")
+        self.keys: Any = FileKeys(self.home / "state" / "keys")
 
     def keeper(self, settings: CertificateSettings | None = None) -> Keeper:
         """A keeper as a fresh process has it: all it knows is on the disk."""
-        ways = Ways(self.source, self.keys, lambda: root().pem, Transport, self.clock, lambda: self.chances)
+        ways = Ways(self.source, self.keys, lambda: root().pem, self.transport, self.clock, lambda: self.chances)
         return Keeper("web", "troth", settings or self.settings, self.state, ways)
 
     @property

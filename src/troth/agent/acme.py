@@ -7,7 +7,7 @@ looked for in the account's list; an order that was finalised is waited for; onl
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -15,16 +15,20 @@ import msgspec
 from cryptography import x509
 
 from troth.agent.account import Accounts, is_unknown_account
+from troth.agent.config import DEVICE
 from troth.agent.errors import CHALLENGE, AgentError
 from troth.agent.keys.model import HeldKey
 from troth.agent.settings import ChallengeSettings
+from troth.agent.solvers.attest01 import AttestSolver
 from troth.agent.solvers.build import Solvers
-from troth.agent.solvers.model import Proof
+from troth.agent.solvers.model import Proof, Solver
 from troth.agent.source import Remember, Request, Suggestion
+from troth.agent.state import Window
 from troth.client.acme import AcmeClient, AcmeError
 from troth.client.acme_objects import Authorization, Order
 from troth.client.acme_session import decode
 from troth.client.csr import certificate_request
+from troth.client.renewal import cert_id
 from troth.kit.errors import TrothError
 from troth.kit.log import get_logger
 
@@ -40,11 +44,24 @@ class _OrderList(msgspec.Struct, frozen=True):
 
 
 class AcmeSource:
-    """See :class:`~troth.agent.source.Source`. ``wait`` seconds are given to a validation and to an issuance."""
+    """See :class:`~troth.agent.source.Source`.
 
-    def __init__(self, accounts: Accounts, solvers: Solvers, *, wait: float = 120.0) -> None:
+    Args:
+        prepare: has the key's place ready to attest; called before it is asked to.
+        wait: seconds that are given to a validation, and to an issuance.
+    """
+
+    def __init__(
+        self,
+        accounts: Accounts,
+        solvers: Solvers,
+        *,
+        prepare: Callable[[], Awaitable[None]] | None = None,
+        wait: float = 120.0,
+    ) -> None:
         self._accounts = accounts
         self._solvers = solvers
+        self._prepare = prepare or _nothing
         self._wait = wait
 
     async def obtain(self, request: Request, key: HeldKey, bookmark: Mapping[str, str], remember: Remember) -> bytes:
@@ -59,7 +76,11 @@ class AcmeSource:
             return await client.certificate(order)
 
     async def suggest(self, leaf: x509.Certificate) -> Suggestion | None:
-        return None
+        async with self._client() as client:
+            told = await client.renewal_info(leaf)
+        if told is None:
+            return None
+        return Suggestion(Window(told.start, told.end, told.explanation_url), told.retry_after)
 
     @asynccontextmanager
     async def _client(self) -> AsyncIterator[AcmeClient]:
@@ -88,9 +109,7 @@ class AcmeSource:
                 remember({"order": found.url})
                 return found
         remember({"ordering": "yes"})
-        order = await client.new_order(
-            [(one.type, one.value) for one in request.identifiers], profile=request.profile, replaces=request.replaces
-        )
+        order = await _new_order(client, request)
         remember({"order": order.url})
         return order
 
@@ -112,9 +131,12 @@ class AcmeSource:
     ) -> None:
         name = authorization.identifier.value
         offered = ", ".join(challenge.type for challenge in authorization.challenges) or "nothing"
-        if settings is None:
+        if authorization.identifier.type in DEVICE:
+            solver: Solver = AttestSolver(key, self._prepare)
+        elif settings is not None:
+            solver = self._solvers.make(settings)
+        else:
             raise AgentError(CHALLENGE, f"the server wants a proof for {name} ({offered}), and no `challenge` is set")
-        solver = self._solvers.make(settings)
         challenge = authorization.challenge(solver.challenge)
         if challenge is None:
             raise AgentError(CHALLENGE, f"for {name} the server offers {offered}, not {solver.challenge}")
@@ -127,6 +149,30 @@ class AcmeSource:
             if challenge.status == "pending":
                 await client.answer(challenge, dict(answer))
             await client.wait_authorization(authorization.url, timeout=self._wait, interval=0.2)
+
+
+async def _new_order(client: AcmeClient, request: Request) -> Order:
+    names = [(one.type, one.value) for one in request.identifiers]
+    replaces = _name_of(request.replaces) if request.replaces and client.directory.renewal_info else ""
+    try:
+        return await client.new_order(names, profile=request.profile, replaces=replaces)
+    except AcmeError as error:
+        # Whose renewal this is does not matter enough to go without one (RFC 9773, 5: a server may refuse it).
+        if not replaces or error.problem.short_type not in ("alreadyReplaced", "malformed", "unauthorized"):
+            raise
+        log.info("agent.replaces_refused", detail=error.detail)
+        return await client.new_order(names, profile=request.profile)
+
+
+def _name_of(leaf: str) -> str:
+    try:
+        return cert_id(x509.load_pem_x509_certificate(leaf.encode()))
+    except (ValueError, TrothError):
+        return ""  # without an authority key identifier it has no name
+
+
+async def _nothing() -> None:
+    return None
 
 
 def _request(key: HeldKey, request: Request) -> bytes:

@@ -28,23 +28,36 @@ from troth.agent.settings import (
     CertificateSettings,
     CommandSettings,
     DnsHook,
+    FileKeySettings,
     IssuerSettings,
     OutputSettings,
     Pkcs11KeySettings,
     ProveCommand,
     ProveTls,
+    TpmKeySettings,
     WebRoot,
     kind_of,
 )
 from troth.agent.spiffe import settings as spiffe
 
-__all__ = ["DEFAULT_PATH", "AgentConfig", "Identifier", "identifiers", "issuer_of", "load", "parse", "troubles"]
+__all__ = [
+    "DEFAULT_PATH",
+    "DEVICE",
+    "AgentConfig",
+    "Identifier",
+    "identifiers",
+    "issuer_of",
+    "load",
+    "parse",
+    "troubles",
+]
 
 DEFAULT_PATH = Path("/etc/troth/agent.toml")
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}\Z")
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\Z")
-_DEVICE = ("permanent-identifier", "hardware-module")
+#: Identifiers of a device, which its key proves.
+DEVICE = ("permanent-identifier", "hardware-module")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +112,7 @@ def issuer_of(config: AgentConfig, certificate: CertificateSettings) -> tuple[st
 
 def _identifier(name: str) -> Identifier:
     kind, colon, value = name.partition(":")
-    if colon and kind in _DEVICE:
+    if colon and kind in DEVICE:
         if not value or not value.isprintable():
             raise AgentError(CONFIG, f"{name!r} names no device")
         return Identifier(kind, value)
@@ -158,9 +171,14 @@ def _contradictions_of(config: AgentConfig, certificate: CertificateSettings, wh
             yield f"{where}: {one.value} is proved by dns-01 alone"
         if one.type == "ip" and kind == "dns-01":
             yield f"{where}: {one.value} cannot be proved by dns-01"
+    device = any(one.type in DEVICE for one in asked)
+    if device and not (isinstance(certificate.key, TpmKeySettings) and certificate.key.attestation_ca):
+        yield f'{where}: a device is proved by a key in its TPM; give key kind "tpm" with an attestation_ca'
+    if isinstance(certificate.key, TpmKeySettings) and not re.match(r"(https://.|\Z)", certificate.key.attestation_ca):
+        yield f"{where}.key.attestation_ca is no https URL"
     for output in certificate.output:
-        if output.form in ("bundle", "pkcs12") and isinstance(certificate.key, Pkcs11KeySettings):
-            yield f"{where}: the key stays in its token, so there is no {output.form}"
+        if output.form in ("bundle", "pkcs12") and not isinstance(certificate.key, FileKeySettings):
+            yield f"{where}: the key stays where it is held, so there is no {output.form}"
         if output.password_file and output.form != "pkcs12":
             yield f"{where}: password_file is for pkcs12"
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -54,7 +55,7 @@ class Ways:
     source: Source
     keys: KeyPlace
     anchors: Callable[[], bytes]
-    transport: Callable[[], Transport]
+    transport: Callable[[], AbstractAsyncContextManager[Transport]]
     clock: Clock
     chance: Callable[[], float]
 

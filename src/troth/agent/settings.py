@@ -73,7 +73,23 @@ class Pkcs11KeySettings(
     pin_file: str
 
 
-KeySettings: TypeAlias = FileKeySettings | Pkcs11KeySettings
+class TpmKeySettings(
+    msgspec.Struct, tag="tpm", tag_field="kind", frozen=True, kw_only=True, forbid_unknown_fields=True
+):
+    """The key lives in the host's TPM, which can attest it.
+
+    Attributes:
+        tcti: how tpm2-tss reaches the TPM. attestation_ca: URL of the attestation CA that certifies the TPM's
+            attestation key; needed where a device is to be proved (device-attest-01).
+    """
+
+    type: KeyType = "p256"
+    reuse: bool = False
+    tcti: str = "device:/dev/tpmrm0"
+    attestation_ca: str = ""
+
+
+KeySettings: TypeAlias = FileKeySettings | Pkcs11KeySettings | TpmKeySettings
 
 
 # --- challenges ------------------------------------------------------------------------------------------------------

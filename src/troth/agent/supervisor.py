@@ -21,11 +21,13 @@ from troth.agent.config import AgentConfig, issuer_of
 from troth.agent.control import Control
 from troth.agent.errors import UNKNOWN_NAME, AgentError
 from troth.agent.keeper import Keeper, Ways
-from troth.agent.keys.places import Places
+from troth.agent.keys.model import KeyPlace
+from troth.agent.keys.places import Places, TpmPlace
 from troth.agent.notify import Notifier
 from troth.agent.report import AgentReport, CertificateReport, metrics, report
 from troth.agent.services import Host, Service, build_services
-from troth.agent.settings import CertificateSettings
+from troth.agent.settings import CertificateSettings, IssuerSettings, TpmKeySettings
+from troth.agent.solvers.attest01 import ready_to_attest
 from troth.agent.solvers.build import Solvers
 from troth.agent.state import StateDirectory
 from troth.kit.clock import Clock
@@ -54,6 +56,7 @@ class Agent:
         self._solvers = Solvers(clock)
         self._chance = secrets.SystemRandom().random
         self._accounts: dict[str, Accounts] = {}
+        self._enrolling = asyncio.Lock()
         self.keepers = {name: self._keeper(name, settings) for name, settings in config.certificate.items()}
         self._wakes = {name: asyncio.Event() for name in config.certificate}
         self._services: list[Service] = []
@@ -62,10 +65,22 @@ class Agent:
         issuer, of = issuer_of(self.config, settings)
         if issuer not in self._accounts:
             self._accounts[issuer] = Accounts(issuer, of, self._state.root / "issuers" / issuer)
-        source = AcmeSource(self._accounts[issuer], self._solvers)
         keys = self._places.of(settings.key)
+        source = AcmeSource(self._accounts[issuer], self._solvers, prepare=self._prepare(settings, of, keys))
         ways = Ways(source, keys, lambda: anchors(of), lambda: transport(of), self._clock, self._chance)
         return Keeper(name, issuer, settings, self._state, ways)
+
+    def _prepare(
+        self, settings: CertificateSettings, of: IssuerSettings, keys: KeyPlace
+    ) -> Callable[[], Awaitable[None]]:
+        """Have the TPM's attestation key certified, where it is not or not for much longer."""
+
+        async def prepare() -> None:
+            if isinstance(keys, TpmPlace) and isinstance(settings.key, TpmKeySettings):
+                async with self._enrolling, transport(of) as carrier:
+                    await ready_to_attest(keys.keys(), settings.key.attestation_ca, carrier, self._clock)
+
+        return prepare
 
     # As a whole.
 

@@ -66,7 +66,7 @@ def unit(config: AgentConfig, config_path: Path, command: str) -> str:
     state = Path(config.agent.state)
     standard = state.parent == Path("/var/lib")
     written = {Path(path).parent for path in _written(config)} | (set() if standard else {state})
-    paths = "".join(f"ReadWritePaths=-{_quoted(str(path))}\n" for path in sorted(written))
+    paths = "".join(f"ReadWritePaths={_quoted(f'-{path}')}\n" for path in sorted(written))
     return _UNIT.format(
         command=command,
         config=_quoted(str(config_path)),
@@ -83,7 +83,7 @@ def _written(config: AgentConfig) -> list[str]:
         if certificate.staple:
             found.append(certificate.staple.path)
         if isinstance(certificate.challenge, WebRoot):
-            found.append(f"{certificate.challenge.path}/.")
+            found.append(f"{certificate.challenge.path}/.well-known")
     return found
 
 

@@ -109,9 +109,11 @@ def test_an_empty_file_asks_for_nothing() -> None:
         (
             ISSUER + WEB + "key = {kind = 'pkcs11', library = '/l', token = 't', pin_file = '/p'}\n"
             "output = [{form = 'bundle', path = '/a'}]",
-            "stays in its token",
+            "stays where it is held",
         ),
         (ISSUER + WEB + "reload = {command = []}", "length >= 1"),
+        (ISSUER + "[certificate.web]\nnames = ['permanent-identifier:A1']", "proved by a key in its TPM"),
+        (ISSUER + WEB + "key = {kind = 'tpm', attestation_ca = 'http://pki.example'}", "no https URL"),
         (ISSUER + WEB + "reload = {command = 'systemctl reload nginx'}", "array"),
         ("a = " + "[" * 5000, ""),
     ],

@@ -265,7 +265,7 @@ def _api() -> Any:
 def _token(pkcs11: Any, library: Any, label: str) -> Any:
     try:
         return library.get_token(token_label=label)
-    except pkcs11.NoSuchToken:
+    except (pkcs11.PKCS11Error, RuntimeError):
         # A token that came after the library was loaded is seen after C_Finalize and C_Initialize.
         library.reinitialize()
         return library.get_token(token_label=label)
