@@ -39,6 +39,7 @@ from troth.agent.settings import (
     kind_of,
 )
 from troth.agent.spiffe import settings as spiffe
+from troth.agent.survey import settings as survey
 
 __all__ = [
     "DEFAULT_PATH",
@@ -142,6 +143,8 @@ def _contradictions(config: AgentConfig) -> Iterator[str]:
             yield f"{where}: eab_key_id and eab_key_file go together"
     if config.spiffe is not None:
         yield from spiffe.contradictions(config.spiffe, config.issuer, config.certificate)
+    if config.survey is not None:
+        yield from survey.contradictions(config.survey, config.issuer, config.certificate)
     paths: dict[str, str] = {}
     for name, certificate in config.certificate.items():
         where = f"certificate.{name}"

@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from troth.agent.keys.model import KeyType
 from troth.agent.spiffe.settings import SpiffeSettings
+from troth.agent.survey.settings import SurveySettings
 
 Seconds: TypeAlias = Annotated[int, Meta(ge=1, le=86400)]
 Port: TypeAlias = Annotated[int, Meta(ge=1, le=65535)]
@@ -224,6 +225,7 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     issuer: dict[str, IssuerSettings] = {}
     certificate: dict[str, CertificateSettings] = {}
     spiffe: SpiffeSettings | None = None
+    survey: SurveySettings | None = None
 
 
 def kind_of(table: msgspec.Struct) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import warnings
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Literal, TypeAlias
@@ -14,6 +15,7 @@ import msgspec
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.utils import CryptographyDeprecationWarning
 from msgspec import Meta
 
 from troth.inventory.errors import REPORT_MALFORMED, ReportRefused
@@ -158,10 +160,14 @@ def read_certificate(text: str) -> FoundCertificate | None:
     if len(der) > _MAX_CERTIFICATE:
         return None
     try:
-        found = x509.load_der_x509_certificate(der)
+        with warnings.catch_warnings():
+            # Old roots have serial numbers below 1; they are recorded, not believed.
+            warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+            found = x509.load_der_x509_certificate(der)
+            serial = f"{found.serial_number:x}"
         spki = found.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         return FoundCertificate(
-            hashlib.sha256(der).digest(), der, _text(found.subject), _text(found.issuer), f"{found.serial_number:x}",
+            hashlib.sha256(der).digest(), der, _text(found.subject), _text(found.issuer), serial,
             _names(found), hashlib.sha256(spki).digest(), found.not_valid_before_utc, found.not_valid_after_utc,
         )  # fmt: skip
     except (ValueError, TypeError, OverflowError, UnsupportedAlgorithm, x509.DuplicateExtension):

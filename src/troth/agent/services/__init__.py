@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Protocol
 
 from troth.agent.config import AgentConfig
-from troth.agent.spiffe import service as spiffe
+from troth.agent.spiffe import building as spiffe
+from troth.agent.survey import building as survey
 from troth.client.transport import Transport
 from troth.kit.clock import Clock
 
@@ -56,7 +57,7 @@ class Host:
 Builder = Callable[[Host], Service | None]
 
 #: Every service there is.
-BUILDERS: tuple[Builder, ...] = (spiffe.build,)
+BUILDERS: tuple[Builder, ...] = (spiffe.build, survey.build)
 
 
 def build_services(host: Host) -> list[Service]:

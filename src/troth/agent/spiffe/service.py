@@ -22,7 +22,7 @@ from troth.agent.spiffe.settings import SpiffeSettings
 from troth.agent.spiffe.svids import Svids
 
 if TYPE_CHECKING:
-    from troth.agent.services import Host, Service
+    from troth.agent.services import Host
 
 
 class SpiffeService:
@@ -86,8 +86,3 @@ def listen(path: Path, mode: int) -> socket.socket:
     finally:
         os.umask(before)
     return made
-
-
-def build(host: Host) -> Service | None:
-    """The service, where the configuration has ``[spiffe]``."""
-    return SpiffeService(host, host.config.spiffe) if host.config.spiffe is not None else None
