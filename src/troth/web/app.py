@@ -40,6 +40,7 @@ from troth.web.guard import needs, public, require_permission
 from troth.web.pages import (
     account,
     acting,
+    admitting,
     approving,
     enrolments,
     entering,
@@ -85,7 +86,7 @@ def make_litestar() -> Litestar:
         *stream.HANDLERS, *found.HANDLERS, *approving.HANDLERS,
         *inspecting.HANDLERS, *keys.HANDLERS,
         *renewals.HANDLERS,
-        *rollovers.HANDLERS, *enrolments.HANDLERS,
+        *rollovers.HANDLERS, *enrolments.HANDLERS, *admitting.HANDLERS,
     )  # fmt: skip
     api = Router(
         "/api/v1",
