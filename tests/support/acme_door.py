@@ -19,6 +19,7 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from tests.support.attesting import roots
 from tests.support.dns import DnsServer
 from tests.support.enrolling import EnrollingDesks, enrolling_for
 from tests.support.mint import Mint
@@ -30,6 +31,9 @@ from troth.client.csr import certificate_request
 from troth.client.jose import SigningKey
 from troth.client.transport import HttpAnswer, Transport
 from troth.enroll.acme.accounts import AccountDesk, AccountRules
+from troth.enroll.acme.attested import AttestedOrders, Devices
+from troth.enroll.acme.attesting import AttestationDesk
+from troth.enroll.acme.device_admission import DeviceAdmission
 from troth.enroll.acme.directories import Directory
 from troth.enroll.acme.finalize import Finalizer
 from troth.enroll.acme.jwk import AccountKeys
@@ -42,6 +46,8 @@ from troth.enroll.acme.routes import AcmeDoor, Desks
 from troth.enroll.acme.store import AcmeStore
 from troth.enroll.acme.validate.validator import build_validator
 from troth.enroll.acme.validation import ValidationJobs
+from troth.enroll.attest.model import Root
+from troth.enroll.attest.service import Attestations
 from troth.enroll.issuance import Issuance
 from troth.kit.acme_settings import AcmeSettings
 from troth.kit.lane import Lane, plain_refusal
@@ -115,6 +121,7 @@ class Door:
     web_root: ChallengeWebRoot
     dns: DnsServer
     enrolling: EnrollingDesks
+    attestations: Attestations
     clients: list[AcmeClient] = field(default_factory=list)
 
     def reopen(self, desks: Desks | None = None, *directories: Directory, **more: Any) -> None:
@@ -277,6 +284,11 @@ def applicant_servers(tmp_path: Path) -> Iterator[tuple[ChallengeWebRoot, DnsSer
     dns.stop()
 
 
+async def makers() -> dict[str, tuple[Root, ...]]:
+    """The roots of the tests' own makers of hardware, beside the shipped ones."""
+    return roots()
+
+
 @pytest.fixture
 async def door(
     mint: Mint, tmp_path: Path, applicant_servers: tuple[ChallengeWebRoot, DnsServer]
@@ -294,22 +306,29 @@ async def door(
     enrolling = enrolling_for(database, clock)
     settings = AcmeSettings(http_port=web_root.port, resolver=dns.address, timeout_seconds=5)
     renewals = Renewals(database, mint.catalogue, clock)
-    orders = OrderDesk(database, clock, OrderRules(), enrolling.admission, renewals)
+    devices = Devices(subject_store, enrolling.enrolments)
+    attestations = Attestations(database, clock, own=makers)
+    orders = OrderDesk(
+        database, clock, OrderRules(), enrolling.admission, renewals, DeviceAdmission(database, devices, issuance)
+    )
     nonces = NonceMap(tmp_path / "nonces.map", clock=clock)
     desks = Desks(
         accounts=AccountDesk(database, clock, AccountRules(), enrolling.enrolments, enrolling.meters),
         orders=orders,
-        finalizer=Finalizer(database, clock, issuance, enrolling.admission),
+        finalizer=Finalizer(
+            database, clock, issuance, enrolling.admission, AttestedOrders(attestations.store, devices)
+        ),
         revocations=RevocationDesk(database, clock),
         results=Results(database, patience=0),
         store=AcmeStore(database),
         certificates=CertificateStore(database),
         catalogue=mint.catalogue,
         renewals=renewals,
+        attesting=AttestationDesk(database, clock, orders, attestations, devices, issuance),
     )
     acme, lane = opened(desks, nonces, secrets=enrolling.enrolments)
     jobs = ValidationJobs(database, orders, build_validator(settings, own_listeners=[]), clock)
-    yield Door(mint, lane, acme, nonces, jobs, desks, policies, cache, web_root, dns, enrolling)
+    yield Door(mint, lane, acme, nonces, jobs, desks, policies, cache, web_root, dns, enrolling, attestations)
     nonces.close()
 
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from troth.assembly.attesting import attestations_of, attesting_of
 from troth.assembly.context import RoleContext
 from troth.assembly.enrolling import Enrolling, enrolling_of
 from troth.assembly.mint import Mint
 from troth.enroll.acme.accounts import AccountDesk, AccountRules
+from troth.enroll.acme.attested import AttestedOrders, Devices
+from troth.enroll.acme.attesting import AttestationDesk
+from troth.enroll.acme.device_admission import DeviceAdmission
 from troth.enroll.acme.directories import Directory
 from troth.enroll.acme.finalize import Finalizer
 from troth.enroll.acme.jwk import AccountKeys
@@ -23,7 +27,9 @@ from troth.enroll.acme.validate.validator import build_validator
 from troth.enroll.acme.validation import ValidationJobs
 from troth.enroll.issuance import Issuance
 from troth.kit.acme_settings import AcmeSettings
+from troth.kit.attest_settings import AttestSettings, DirectoryAttestation
 from troth.store.pool import Database
+from troth.trust.store import SubjectStore
 
 
 def acme_door(
@@ -32,23 +38,30 @@ def acme_door(
     """The door, for a web process."""
     settings, clock = context.config.acme, context.clock
     keys = AccountKeys()
+    devices = Devices(SubjectStore(database), enrolling.enrolments)
+    attestations = attestations_of(context, database)
+    admission = DeviceAdmission(database, devices, issuance)
     renewals = Renewals(database, mint.catalogue, clock, strict=settings.strict_replaces)
+    orders = OrderDesk(database, clock, order_rules(settings), enrolling.admission, renewals, admission)
     desks = Desks(
         accounts=AccountDesk(database, clock, account_rules(settings), enrolling.enrolments, enrolling.meters),
-        orders=OrderDesk(database, clock, order_rules(settings), enrolling.admission, renewals),
-        finalizer=Finalizer(database, clock, issuance, enrolling.admission),
+        orders=orders,
+        finalizer=Finalizer(
+            database, clock, issuance, enrolling.admission, AttestedOrders(attestations.store, devices)
+        ),
         revocations=RevocationDesk(database, clock),
         results=Results(database),
         store=AcmeStore(database.lookups),
         certificates=mint.certificates,
         catalogue=mint.catalogue,
         renewals=renewals,
+        attesting=AttestationDesk(database, clock, orders, attestations, devices, issuance),
         preferred_chain=settings.preferred_chain,
     )
     meta = {"termsOfService": settings.terms_url, "website": settings.website_url}
     return AcmeDoor(
         context.state.public_url,
-        directories(settings),
+        directories(settings, context.config.attest),
         desks,
         NonceMap(context.layout.nonces, clock=clock),
         keys,
@@ -57,10 +70,17 @@ def acme_door(
     )
 
 
-def directories(settings: AcmeSettings) -> dict[str, Directory]:
+def directories(settings: AcmeSettings, attest: AttestSettings) -> dict[str, Directory]:
     """The directories, from the settings."""
     return {
-        name: Directory(name, one.profiles, one.requires, one.challenges, one.identifiers)
+        name: Directory(
+            name,
+            one.profiles,
+            one.requires,
+            one.challenges,
+            one.identifiers,
+            attesting_of(attest.directories.get(name, DirectoryAttestation())),
+        )
         for name, one in settings.directories.items()
     }
 

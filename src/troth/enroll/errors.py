@@ -10,6 +10,12 @@ REFUSED = reason(
     fix="`troth why` shows the decision: each condition, the value seen and what would have to change.",
     status=403,
 )
+UNDECIDED = reason(
+    "enroll.undecided",
+    "what the trust decision needs to know is not known at present",
+    fix="Try again later; `troth why` names the facts that are missing or too old, and who should report them.",
+    status=503,
+)
 TOO_MANY_PROOFS = reason(
     "enroll.key_compromise.too_many",
     "too many proofs of compromise at once",
@@ -24,3 +30,7 @@ class ProofsLimited(TrothError):
 
 class IssuanceRefused(TrothError):
     """The judge said no; ``facts`` holds ``decision_id`` and ``outcome``."""
+
+
+class Undecided(IssuanceRefused):
+    """The judge could not say: facts are missing, stale, or their source is out of reach. Nothing was refused."""

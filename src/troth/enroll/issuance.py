@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import NoReturn
 
-from troth.enroll.errors import REFUSED, IssuanceRefused
+from troth.enroll.errors import REFUSED, UNDECIDED, IssuanceRefused, Undecided
 from troth.kit.ids import new_id
 from troth.pki.catalogue import Catalogue
 from troth.pki.errors import PROFILE_REFUSES, ProfileRefused
@@ -31,10 +31,11 @@ from troth.store.pool import Database
 from troth.store.unit import Unit
 from troth.trust.decide import Given, Judge, Question, Verdict, subject_key
 from troth.trust.enforce import QUARANTINE_PROFILES
-from troth.trust.errors import STANDING_CHANGED, Retryable, StandingChanged
-from troth.trust.model import Moment, Outcome, Subject
+from troth.trust.errors import POLICY_CONDITION_UNKNOWN, STANDING_CHANGED, Retryable, StandingChanged
+from troth.trust.model import Moment, Outcome, Subject, Truth
 from troth.trust.store import STANDING_UNCHANGED
 from troth.trust.subjects import Subjects
+from troth.trust.vocabulary import FACT_ROOTS
 
 #: How often a decision is made anew because a subject's standing moved under it.
 _DECISIONS = 3
@@ -60,6 +61,7 @@ class Ask:
         lifetime: the longest wanted; None leaves it to profile and decision.
         not_after: the exact end wanted; profile and decision may only shorten it.
         key_assurance: how well the door knows where the key lives.
+        waits: facts that are not known now are no refusal: the asker is told to come again (Undecided).
     """
 
     request_id: str
@@ -78,6 +80,7 @@ class Ask:
     not_after: datetime | None = None
     moment: Moment = Moment.ISSUE
     key_assurance: KeyAssurance = "unproven"
+    waits: bool = False
 
 
 class Issuance:
@@ -175,6 +178,13 @@ class Issuance:
     async def _refuse(self, ask: Ask, verdict: Verdict, unit: Unit) -> NoReturn:
         await self._database.commit(verdict.bind(unit, actor=ask.actor, refs=ask.refs))
         decision = verdict.deciding
+        if ask.waits and undecided(verdict):
+            raise Undecided(
+                UNDECIDED,
+                f"try again later, reference {str(decision.id)[-12:]}",
+                decision_id=str(decision.id),
+                outcome=verdict.outcome.value,
+            )
         raise IssuanceRefused(
             REFUSED,
             decision.obligations.say or f"not authorized, reference {str(decision.id)[-12:]}",
@@ -223,6 +233,18 @@ def _carried(ask: Ask, unit: Unit) -> Unit:
     return unit.guard(
         STANDING_UNCHANGED, carrier.id, carrier.standing_version, refuse=changed, key=subject_key(carrier)
     )
+
+
+def undecided(verdict: Verdict) -> bool:
+    """Whether a refusing verdict rests on nothing but facts that others report and that are not known now.
+
+    What the evidence leaves out does not come by waiting; a fact may.
+    """
+    conditions = [one for one in verdict.deciding.conditions if one.result is Truth.UNKNOWN]
+    if verdict.deciding.reason != POLICY_CONDITION_UNKNOWN.code or not conditions:
+        return False
+    causes = [cause for one in conditions for cause in one.causes]
+    return all(cause.path.partition(".")[0] in FACT_ROOTS for cause in causes)
 
 
 def operator_request_id() -> str:

@@ -27,12 +27,21 @@ class AcmeDirectory(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         ),
     ] = "nothing"
     challenges: Annotated[
-        tuple[Literal["http-01", "dns-01", "tls-alpn-01"], ...],
+        tuple[Literal["http-01", "dns-01", "tls-alpn-01", "device-attest-01"], ...],
         Meta(min_length=1, description="Proofs offered, in the order in which clients see them."),
     ] = ("http-01", "dns-01", "tls-alpn-01")
     identifiers: Annotated[
-        tuple[Literal["dns", "ip"], ...], Meta(min_length=1, description="Types of identifier that may be asked for.")
+        tuple[Literal["dns", "ip", "permanent-identifier", "hardware-module"], ...],
+        Meta(min_length=1, description="Types of identifier that may be asked for."),
     ] = ("dns", "ip")
+
+
+#: Devices that are known to the directory, on their hardware's word.
+DEVICES = AcmeDirectory(
+    profiles=("device-identity", "wifi-device"),
+    challenges=("device-attest-01",),
+    identifiers=("permanent-identifier", "hardware-module"),
+)
 
 
 class AcmeSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -41,10 +50,11 @@ class AcmeSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     directories: Annotated[
         dict[Annotated[str, Meta(pattern=r"\A[a-z0-9][a-z0-9-]{0,31}\Z")], AcmeDirectory],
         Meta(
-            description="Directories by name, one table each: `[acme.directories.NAME]`, below. The shipped one is "
-            "`tls-server`, with the profile of that name; the first table takes its place."
+            description="Directories by name, one table each: `[acme.directories.NAME]`, below. The shipped ones are "
+            "`tls-server`, with the profile of that name, and `devices`, for devices that attest their keys; the first "
+            "table takes their place."
         ),
-    ] = field(default_factory=lambda: {"tls-server": AcmeDirectory(profiles=("tls-server",))})
+    ] = field(default_factory=lambda: {"tls-server": AcmeDirectory(profiles=("tls-server",)), "devices": DEVICES})
     http_port: Annotated[Port, Meta(description="Port that http-01 connects to.")] = 80
     tls_alpn_port: Annotated[Port, Meta(description="Port that tls-alpn-01 connects to.")] = 443
     resolver: Annotated[

@@ -19,6 +19,7 @@ import msgspec
 from msgspec import inspect as shape
 
 from troth.kit.acme_settings import AcmeDirectory
+from troth.kit.attest_settings import DirectoryAttestation
 from troth.kit.errors import TrothError, reason
 from troth.kit.settings import Config, CustodianSettings
 
@@ -115,7 +116,10 @@ def describe() -> tuple[Section, ...]:
 
 def describe_tables() -> tuple[Section, ...]:
     """What named tables hold, as sections of the reference: ``signer.custodians.NAME``, ``acme.directories.NAME``."""
-    tables = [("acme.directories.NAME", AcmeDirectory)]
+    tables: list[tuple[str, type[msgspec.Struct]]] = [
+        ("acme.directories.NAME", AcmeDirectory),
+        ("attest.directories.NAME", DirectoryAttestation),
+    ]
     tables += [("signer.custodians.NAME", kind) for kind in get_args(CustodianSettings)]
     return tuple(
         Section(

@@ -12,6 +12,7 @@ from typing import Annotated, Literal, TypeAlias
 from msgspec import Meta, Struct, field
 
 from troth.kit.acme_settings import AcmeSettings
+from troth.kit.attest_settings import AttestSettings
 from troth.kit.limit_settings import LimitSettings
 
 Count = Annotated[int, Meta(ge=0)]
@@ -189,7 +190,7 @@ class WorkloadSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class TpmSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The attestation CA for TPMs (docs/tpm.md)."""
+    """The attestation CA for TPMs (docs/attestation.md)."""
 
     require_certificate: Annotated[
         bool, Meta(description="A registered TPM must show its maker's certificate as well, and a root vouch for it.")
@@ -334,6 +335,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     processes: ProcessSettings = field(default_factory=ProcessSettings)
     signer: SignerSettings = field(default_factory=SignerSettings)
     acme: AcmeSettings = field(default_factory=AcmeSettings)
+    attest: AttestSettings = field(default_factory=AttestSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
     workload: WorkloadSettings = field(default_factory=WorkloadSettings)
     tpm: TpmSettings = field(default_factory=TpmSettings)

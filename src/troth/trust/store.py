@@ -78,6 +78,10 @@ WHERE s.kind = 'workload' AND s.name = ANY($2::text[]) AND s.removed_at IS NULL"
 _BY_IDS = f"{_FIELDS} {_FROM} WHERE s.id = ANY($1::uuid[])"
 _BY_KIND_AND_NAME = f"{_FIELDS} {_FROM} WHERE s.kind = $1 AND s.name = $2 AND s.removed_at IS NULL"
 _BY_NAME = f"{_FIELDS} {_FROM} WHERE s.name = $1 AND s.removed_at IS NULL ORDER BY s.kind"
+_DEVICES_KNOWN_AS = f"""{_FIELDS} {_FROM} WHERE s.kind = 'device' AND s.removed_at IS NULL
+  AND (s.name = $1 OR s.attributes ->> 'serial' = $1 OR s.attributes ->> 'udid' = $1) LIMIT 3"""
+_DEVICES_WITH_KEY = f"""{_FIELDS} {_FROM} WHERE s.kind = 'device' AND s.removed_at IS NULL
+  AND s.attributes ->> 'attestation_key' = $1 LIMIT 3"""
 _ALL_NAMED = f"""{_FIELDS} {_FROM}, unnest($1::text[], $2::text[]) AS i(kind, name)
 WHERE s.kind = i.kind AND s.name = i.name AND s.removed_at IS NULL"""
 _OF_ORIGIN = f"{_FIELDS} {_FROM} WHERE s.origin = $1 AND s.removed_at IS NULL"
@@ -153,6 +157,14 @@ class SubjectStore:
     async def named(self, name: str) -> list[Subject]:
         """All present subjects of that name, whatever their kind."""
         return [_subject(row) for row in await self._reader.fetch(_BY_NAME, name)]
+
+    async def devices_known_as(self, text: str) -> list[Subject]:
+        """Present devices whose serial number, unique device identifier or name is exactly ``text``; three at most."""
+        return [_subject(row) for row in await self._reader.fetch(_DEVICES_KNOWN_AS, text)]
+
+    async def devices_with_key(self, sha256: str) -> list[Subject]:
+        """Present devices for which this attestation key (SHA-256 in hexadecimal) is recorded; three at most."""
+        return [_subject(row) for row in await self._reader.fetch(_DEVICES_WITH_KEY, sha256)]
 
     async def all_named(self, keys: Sequence[tuple[Kind, str]]) -> dict[tuple[Kind, str], Subject]:
         """Present subjects by kind and name."""

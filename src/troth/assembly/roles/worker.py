@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any, TypeAlias
 
 from troth.assembly.acme import validation_jobs
+from troth.assembly.attesting import attestation_duties
 from troth.assembly.backing import backup_duties
 from troth.assembly.context import RoleContext
 from troth.assembly.hierarchy import ensure_documents
@@ -104,6 +105,7 @@ async def _duties(context: RoleContext, database: Database, instance: Instance, 
         _every(60.0, LintSampler(database, clock).run_once, stop, "lint of samples"),
         _every(10.0, auditor.run_once, stop, "audit of certificates"),
         _every(60.0, _swept(database, clock), stop, "meters"),
+        *(_every(seconds, work, stop, name) for seconds, work, name in attestation_duties(context, database)),
         _every(60.0, Mender(database, clock, Enforcer()).run_once, stop, "mending"),
     ]
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from troth.enroll.acme import errors
+from troth.enroll.acme.attested import USUAL, Attesting
 from troth.enroll.acme.model import DNS_01, HTTP_01, TLS_ALPN_01
 from troth.enroll.acme.problems import AcmeProblem
 from troth.pki.catalogue import Catalogue
@@ -22,6 +23,7 @@ class Directory:
         requires: what a newcomer must bring.
         challenges: types of proof offered, in the order in which clients see them.
         identifiers: types of identifier that may be asked for.
+        attesting: what it makes of device attestations, where it takes them.
     """
 
     name: str
@@ -29,6 +31,7 @@ class Directory:
     requires: str = "nothing"
     challenges: tuple[str, ...] = (HTTP_01, DNS_01, TLS_ALPN_01)
     identifiers: tuple[str, ...] = ("dns", "ip")
+    attesting: Attesting = USUAL
 
     def offered(self, catalogue: Catalogue) -> Mapping[str, str]:
         """``meta.profiles``: the profiles that can be had now, each with its description."""

@@ -17,10 +17,12 @@ from troth.client.jose import VerifyingKey, b64url_decode
 from troth.enroll.acme import errors, store
 from troth.enroll.acme.account_store import ACCOUNT_VALID, KEY_FREE
 from troth.enroll.acme.admission import Admission
+from troth.enroll.acme.attested import USUAL, AttestedOrders, Attesting
+from troth.enroll.acme.devices import DEVICE_TYPES, certified_name
 from troth.enroll.acme.model import Account, Order
 from troth.enroll.acme.problems import AcmeProblem
 from troth.enroll.acme.store import AcmeStore
-from troth.enroll.errors import IssuanceRefused
+from troth.enroll.errors import IssuanceRefused, Undecided
 from troth.enroll.issuance import Ask, Issuance
 from troth.kit.clock import Clock
 from troth.kit.errors import Reason, TrothError
@@ -50,15 +52,26 @@ _TAKEN = (REQUEST_RESERVED, REQUEST_REUSED, REQUEST_BURNT)
 class Finalizer:
     """Turns ready orders into certificates."""
 
-    def __init__(self, database: Database, clock: Clock, issuance: Issuance, admission: Admission) -> None:
+    def __init__(
+        self, database: Database, clock: Clock, issuance: Issuance, admission: Admission, attested: AttestedOrders
+    ) -> None:
         self._admission = admission
+        self._attested = attested
         self._database = database
         self._store = AcmeStore(database.lookups)
         self._certificates = CertificateStore(database.lookups)
         self._clock = clock
         self._issuance = issuance
 
-    async def finalize(self, account: Account, order: Order, payload: dict[str, Any], *, client: str | None) -> Order:
+    async def finalize(
+        self,
+        account: Account,
+        order: Order,
+        payload: dict[str, Any],
+        *,
+        client: str | None,
+        attesting: Attesting = USUAL,
+    ) -> Order:
         """The order, valid, with its certificate. Safe to repeat with the same CSR. Raises AcmeProblem."""
         der = _read_csr(payload)
         digest = hashlib.sha256(der).digest()
@@ -67,10 +80,30 @@ class Finalizer:
             return _answer_to(digest, order)
         request = _checked(der, order)
         proved = await self._store.proved(order.id, self._clock.now())
-        if any(name.value not in proved for name in order.identifiers):
+        if any(name not in proved for name in order.identifiers):
             raise AcmeProblem(errors.ORDER_NOT_READY, "an authorization of the order is not valid any more")
         attempt, thumbprint = order.attempt + 1, _thumbprint(request.key.spki)
         subject = await self._admission.subject(account)
+        device = await self._attested.of(order, attesting)
+        ask = Ask(
+            request_id=order.request_id(attempt),
+            profile=order.profile,
+            spki=request.key.spki,
+            names=_names(order),
+            actor=f"acme:{account.id}",
+            evidence={
+                "controlled_names": sorted({name.value for name in proved}),
+                "methods": sorted(set(proved.values())),
+            },
+            request={"protocol": "acme", "account": str(account.id), "address": client or ""},
+            refs=(f"order:{order.id}", f"account:{account.id}"),
+            not_after=order.not_after,
+            subject=subject,
+        )
+        if device is not None:
+            self._attested.of_account(device, subject)
+            self._attested.same_key(device, request.key.sha256)
+            ask = self._attested.asked(ask, order, device)
 
         def reserve() -> Unit:
             unit = Unit().guard(
@@ -86,18 +119,7 @@ class Finalizer:
 
         try:
             certificate = await self._issuance.issue(
-                Ask(
-                    request_id=order.request_id(attempt),
-                    profile=order.profile,
-                    spki=request.key.spki,
-                    names=_names(order),
-                    actor=f"acme:{account.id}",
-                    evidence={"controlled_names": sorted(proved), "methods": sorted(set(proved.values()))},
-                    request={"protocol": "acme", "account": str(account.id), "address": client or ""},
-                    refs=(f"order:{order.id}", f"account:{account.id}"),
-                    not_after=order.not_after,
-                    subject=subject,
-                ),
+                ask,
                 with_reserve=reserve,
                 with_store=stored,
             )
@@ -107,8 +129,13 @@ class Finalizer:
             # Another request for the same try was faster.
             present = await self._as_it_is_now(order)
             if present.status == "ready" and present.attempt > order.attempt:
-                return await self.finalize(account, present, payload, client=client)  # and has failed meanwhile
+                return await self.finalize(
+                    account, present, payload, client=client, attesting=attesting
+                )  # and has failed meanwhile
             return _answer_to(digest, present)
+        except Undecided as refusal:
+            # The order stays ready: facts that are not known now may be known soon.
+            raise AcmeProblem(refusal.reason, refusal.detail, headers=((b"retry-after", b"60"),)) from refusal
         except IssuanceRefused as refusal:
             raise AcmeProblem(errors.DECISION_REFUSED, refusal.detail) from refusal
         except (ProfileRefused, KeyRefused) as refusal:
@@ -174,7 +201,7 @@ def _read_csr(payload: dict[str, Any]) -> bytes:
 
 
 def _names(order: Order) -> GeneralNames:
-    return canonical_names((name.type, name.value) for name in order.identifiers)
+    return canonical_names(map(certified_name, order.identifiers))
 
 
 def _checked(der: bytes, order: Order) -> SigningRequest:
@@ -183,7 +210,11 @@ def _checked(der: bytes, order: Order) -> SigningRequest:
     try:
         request = parse_csr(der)
         asked = set(request.names)
-        if request.common_name is not None:
+        devices = {certified_name(name) for name in order.identifiers if name.type in DEVICE_TYPES}
+        # A device's own identifier need not stand in its request, and its subject is whatever its manager set: nothing
+        # of it is taken over (draft-ietf-acme-device-attest-09, 4).
+        asked |= devices
+        if request.common_name is not None and not devices:
             # A name may stand in the subject, in the extension, or in both (RFC 8555, 7.4).
             kind = kinds.get(request.common_name.lower(), "dns")
             asked.update(canonical_names([(kind, request.common_name.lower())]))

@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 
 from troth.client.jose import b64url_encode
 from troth.enroll.acme import errors
-from troth.enroll.acme.model import DNS_01, HTTP_01, TLS_ALPN_01, Challenge
+from troth.enroll.acme.devices import DEVICE_TYPES, one_device, read_device
+from troth.enroll.acme.model import DEVICE_ATTEST_01, DNS_01, HTTP_01, TLS_ALPN_01, Challenge
 from troth.enroll.acme.problems import AcmeProblem, Identifier, compound
 from troth.kit.clock import to_seconds
 from troth.kit.errors import TrothError
@@ -21,6 +22,7 @@ _SHORTEST = timedelta(minutes=2)
 _BY_DNS = frozenset({DNS_01})
 #: Which challenges can prove which type of identifier.
 _FIT = {"dns": frozenset({HTTP_01, DNS_01, TLS_ALPN_01}), "ip": frozenset({HTTP_01, TLS_ALPN_01})}
+_FIT |= dict.fromkeys(DEVICE_TYPES, frozenset({DEVICE_ATTEST_01}))
 
 
 def read_identifiers(value: object, most: int = 100, kinds: Sequence[str] = ("dns", "ip")) -> tuple[Identifier, ...]:
@@ -53,6 +55,8 @@ def read_identifiers(value: object, most: int = 100, kinds: Sequence[str] = ("dn
                 if canonical != text:
                     raise AcmeProblem(errors.IDENTIFIER_MALFORMED, f"write it as {canonical}", identifier=identifier)
                 found.add(Identifier("ip", canonical))
+            elif kind in DEVICE_TYPES:
+                found.add(read_device(kind, text))
             else:
                 problems.append(AcmeProblem(errors.IDENTIFIER_UNSUPPORTED, identifier=identifier))
         except AcmeProblem as problem:
@@ -61,6 +65,7 @@ def read_identifiers(value: object, most: int = 100, kinds: Sequence[str] = ("dn
             problems.append(AcmeProblem(errors.IDENTIFIER_MALFORMED, error.detail, identifier=identifier))
     if problems:
         raise compound(problems)
+    one_device(tuple(found))
     return tuple(sorted(found, key=lambda name: (name.type, name.value)))
 
 

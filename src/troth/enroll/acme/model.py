@@ -18,6 +18,8 @@ AuthzStatus: TypeAlias = Literal["pending", "valid", "invalid", "deactivated", "
 
 #: The challenge types offered, in the order in which clients see them.
 HTTP_01, DNS_01, TLS_ALPN_01 = "http-01", "dns-01", "tls-alpn-01"
+#: Of devices: draft-ietf-acme-device-attest.
+DEVICE_ATTEST_01 = "device-attest-01"
 
 
 @dataclass(frozen=True, slots=True)

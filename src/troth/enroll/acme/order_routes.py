@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from troth.enroll.acme import errors
+from troth.enroll.acme.attesting import MAX_ANSWER, AttestationDesk
 from troth.enroll.acme.door import A_SECOND, Case, Envelope
 from troth.enroll.acme.finalize import Finalizer
-from troth.enroll.acme.model import Order
+from troth.enroll.acme.model import DEVICE_ATTEST_01, Order
 from troth.enroll.acme.orders import OrderDesk
 from troth.enroll.acme.problems import AcmeProblem
 from troth.enroll.acme.results import Results
@@ -26,7 +27,9 @@ class OrderRoutes:
         results: Results,
         store: AcmeStore,
         catalogue: Catalogue,
+        attesting: AttestationDesk,
     ) -> None:
+        self._attesting = attesting
         self._envelope = envelope
         self._orders = orders
         self._finalizer = finalizer
@@ -42,7 +45,7 @@ class OrderRoutes:
             *post("order/{}", self._order, look=store.account_and_order),
             *post("order/{}/finalize", self._finalize, look=store.account_and_order),
             *post("authz/{}", self._authz, look=store.account_and_authorization),
-            *post("chall/{}/{}", self._challenge, look=store.account_and_authorization),
+            *post("chall/{}/{}", self._challenge, look=store.account_and_authorization, max_body=MAX_ANSWER),
         ]
 
     async def _new_order(self, case: Case) -> Response:
@@ -57,7 +60,13 @@ class OrderRoutes:
         order = self._orders.order(case.account, case.found)
         if order.status == "ready":
             case.directory.still(order.profile, self._catalogue)  # the operator may have thought better of it
-        order = await self._finalizer.finalize(case.account, order, case.signed.json(), client=case.request.client)
+        order = await self._finalizer.finalize(
+            case.account,
+            order,
+            case.signed.json(),
+            client=case.request.client,
+            attesting=case.directory.attesting,
+        )
         return self._order_answer(case, order)
 
     def _order_answer(self, case: Case, order: Order) -> Response:
@@ -83,9 +92,13 @@ class OrderRoutes:
         account, urls, kind = case.account, case.urls, case.params[1]
         authz = self._orders.authorization(account, case.found)
         if not case.signed.is_post_as_get:
-            case.signed.json()  # a response object, empty for these types (erratum 5729); members are ignored
-            authz = await self._orders.answer(account, authz, kind)
-            authz = await self._results.of(authz)
+            said = case.signed.json()  # a response object, empty for these types (erratum 5729); members are ignored
+            if kind == DEVICE_ATTEST_01:
+                thumbprint = self._envelope.keys.stored(account.jwk).thumbprint
+                authz = await self._attesting.answer(account, authz, case.directory, said, thumbprint)
+            else:
+                authz = await self._orders.answer(account, authz, kind)
+                authz = await self._results.of(authz)
         challenge = authz.challenge(kind)
         if challenge is None:
             raise AcmeProblem(errors.NOT_FOUND, "there is no such challenge")

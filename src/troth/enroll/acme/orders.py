@@ -15,6 +15,8 @@ from troth.client.jose import b64url_encode
 from troth.enroll.acme import errors, store
 from troth.enroll.acme.account_store import ACCOUNT_VALID
 from troth.enroll.acme.admission import Admission, Admitted, Failing
+from troth.enroll.acme.device_admission import DeviceAdmission
+from troth.enroll.acme.devices import DEVICE_TYPES
 from troth.enroll.acme.directories import Directory
 from troth.enroll.acme.identifiers import offered_challenges, read_identifiers, read_not_after
 from troth.enroll.acme.model import DNS_01, HTTP_01, Account, Authorization, Challenge, Order
@@ -61,14 +63,17 @@ class OrderDesk:
         rules: OrderRules,
         admission: Admission,
         renewals: Renewals | None = None,
+        devices: DeviceAdmission | None = None,
     ) -> None:
-        """``renewals`` judges what orders say they replace; only who takes orders needs it."""
+        """``renewals`` judges what orders say they replace, ``devices`` which devices may be asked for; only who takes
+        orders needs them."""
         self._admission = admission
+        self._devices = devices
         self._renewals = renewals
         self._database = database
         self._store = AcmeStore(database.lookups)
         self._clock = clock
-        self._rules = rules
+        self.rules = rules
 
     async def place(
         self, account: Account, payload: dict[str, Any], directory: Directory, catalogue: Catalogue
@@ -80,7 +85,7 @@ class OrderDesk:
 
         Raises AcmeProblem, with subproblems per identifier.
         """
-        identifiers = read_identifiers(payload.get("identifiers"), self._rules.max_names, directory.identifiers)
+        identifiers = read_identifiers(payload.get("identifiers"), self.rules.max_names, directory.identifiers)
         profile = directory.profile(payload.get("profile"), catalogue)
         if payload.get("notBefore") is not None:
             raise AcmeProblem(errors.MALFORMED, "notBefore cannot be chosen here")
@@ -92,7 +97,7 @@ class OrderDesk:
             status="pending",
             identifiers=identifiers,
             not_after=read_not_after(payload.get("notAfter"), now, now + directory.longest(profile, catalogue)),
-            expires=to_seconds(now + self._rules.order_lifetime),
+            expires=to_seconds(now + self.rules.order_lifetime),
             error=None,
             attempt=0,
             csr_sha256=None,
@@ -105,7 +110,10 @@ class OrderDesk:
             order = replace(order, replaces=replaced.cert_id)
         exempt = replaced is not None and replaced.exempt
         admitted = await self._admission.admit(account, identifiers, profile, exempt=exempt)
-        asked = [name.value for name in identifiers if name not in admitted.vouched]
+        if self._devices is not None:
+            await self._devices.admit(account, identifiers, profile, directory.attesting)
+        # A device proves itself for each order anew: its attestation is for one key.
+        asked = [name.value for name in identifiers if name not in admitted.vouched and name.type not in DEVICE_TYPES]
         held = await self._store.held(account.id, asked, now) if asked else {}
         try:
             try:
@@ -125,7 +133,7 @@ class OrderDesk:
         held: dict[str, Authorization],
         replaced: Replaced | None,
     ) -> Order:
-        proofs = [held.get(name.value) for name in order.identifiers]
+        proofs = [None if name.type in DEVICE_TYPES else held.get(name.value) for name in order.identifiers]
         authorizations = tuple(
             _vouched_for(order, name, self._clock.now())
             if name in admitted.vouched
@@ -253,15 +261,18 @@ class OrderDesk:
         data: dict[str, str],
         *,
         with_job: Callable[[Unit], Unit],
+        joined: Unit | None = None,
     ) -> None:
         """Write the result of a validation: the challenge, its authorization, its order, and the job's end with them.
 
-        ``status`` is the authorization's: ``pending`` when the validation will be tried again.
+        ``status`` is the authorization's: ``pending`` when the validation will be tried again. ``joined`` is what is
+        written beside it; its refusals are raised.
         """
         unit = self._locked(authz).guard(store.AUTHZ_PENDING, authz.id, refuse=_Moved(), key=("acme_authz", authz.id))
+        unit = unit if joined is None else unit.absorb(joined)
         expires = authz.expires
         if status == "valid":
-            expires = to_seconds(self._clock.now() + self._rules.proof_lifetime)
+            expires = to_seconds(self._clock.now() + self.rules.proof_lifetime)
         unit.write(store.SET_CHALLENGE, authz.id, status, expires, encode_challenge(challenge))
         if status != "pending":
             unit.write(store.SETTLE_ORDER, authz.order_id, json.dumps(challenge.error) if challenge.error else None)

@@ -63,6 +63,12 @@ ACME_TYPES: dict[str, tuple[str, int | None]] = {
     "acme.validation.tls": ("tls", None),
     "acme.validation.incorrect": ("incorrectResponse", None),
     "acme.validation.target": ("connection", None),
+    "attest": ("badAttestationStatement", 400),
+    "attest.revocation_unknown": ("serverInternal", 503),
+    # Said at newOrder, before there is any statement.
+    "attest.device_unknown": ("rejectedIdentifier", 403),
+    "attest.device_ambiguous": ("rejectedIdentifier", 403),
+    "enroll.undecided": ("serverInternal", 503),
     "acme.rate_limited": ("rateLimited", None),
     "acme.failing": ("rateLimited", None),
     "acme.paused": ("rateLimited", None),

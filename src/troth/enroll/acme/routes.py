@@ -14,6 +14,7 @@ import msgspec
 
 from troth.enroll.acme.account_routes import AccountRoutes
 from troth.enroll.acme.accounts import AccountDesk
+from troth.enroll.acme.attesting import AttestationDesk
 from troth.enroll.acme.certificate_routes import CertificateRoutes
 from troth.enroll.acme.directories import Directory
 from troth.enroll.acme.door import CORS, JSON, NO_STORE, Envelope, Secrets
@@ -46,6 +47,7 @@ class Desks:
     certificates: CertificateStore
     catalogue: Catalogue
     renewals: Renewals
+    attesting: AttestationDesk
     preferred_chain: str = ""
 
 
@@ -76,7 +78,15 @@ class AcmeDoor:
         self._meta = dict(meta or {})
         self._parts = (
             AccountRoutes(envelope, desks.accounts, desks.orders),
-            OrderRoutes(envelope, desks.orders, desks.finalizer, desks.results, desks.store, desks.catalogue),
+            OrderRoutes(
+                envelope,
+                desks.orders,
+                desks.finalizer,
+                desks.results,
+                desks.store,
+                desks.catalogue,
+                desks.attesting,
+            ),
             CertificateRoutes(
                 envelope, desks.certificates, desks.revocations, desks.catalogue, desks.store, desks.preferred_chain
             ),

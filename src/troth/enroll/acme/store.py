@@ -176,6 +176,7 @@ _HELD = f"""
 SELECT h.* FROM unnest($3::text[], $4::boolean[]) AS i(value, wildcard) CROSS JOIN LATERAL (
     SELECT {_Z} FROM acme_authz z
     WHERE z.account_id = $1 AND z.value = i.value AND z.wildcard = i.wildcard AND z.status = 'valid' AND z.expires > $2
+        AND z.type IN ('dns', 'ip')
     ORDER BY z.expires DESC LIMIT 1) AS h"""
 _AUTHZS_OF = f"SELECT {_Z} FROM acme_authz z WHERE z.order_id = $1"
 
@@ -235,14 +236,16 @@ class AcmeStore(AccountStore):
         """Ids of an account's orders that are not invalid, oldest first, above ``after``."""
         return [row["id"] for row in await self._reader.fetch(_ORDERS_OF, account, after, now, limit)]
 
-    async def proved(self, order: UUID, now: datetime) -> dict[str, str]:
+    async def proved(self, order: UUID, now: datetime) -> dict[Identifier, str]:
         """Names of an order whose authorization is valid at ``now``, each with what proved it.
 
         That is the type of a challenge, or ``enrolment``.
         """
         found = _authorizations(await self._reader.fetch(_AUTHZS_OF, order))
         return {
-            authz.name: next((one.by or one.type for one in authz.challenges if one.status == "valid"), "")
+            Identifier(authz.identifier.type, authz.name): next(
+                (one.by or one.type for one in authz.challenges if one.status == "valid"), ""
+            )
             for authz in found
             if authz.status == "valid" and authz.expires > now
         }

@@ -72,6 +72,37 @@ ROOT_UNREADABLE = reason(
     "a root for attestations cannot be taken",
     fix="Give one or more self-signed CA certificates as PEM, and the format for which they shall stand.",
 )
+ROOT_RACED = reason(
+    "attest.root_raced",
+    "somebody else changed the roots of this format at the same time",
+    fix="Look at what they are now, and say again what they shall be.",
+    status=409,
+)
+REPLAYED = reason(
+    "attest.replayed",
+    "this attestation was presented before",
+    fix="Make a new attestation for each challenge.",
+)
+KEY_ELSEWHERE = reason(
+    "attest.key_elsewhere",
+    "the attested key belongs to another device",
+    fix="A hardware key cannot be in two devices: look for a clone, or for a device that was recorded twice.",
+)
+DEVICE_UNKNOWN = reason(
+    "attest.device_unknown",
+    "no device of the directory is known by this identifier",
+    fix="Add the device with its serial number to the directory, or let its manager report it.",
+)
+DEVICE_AMBIGUOUS = reason(
+    "attest.device_ambiguous",
+    "several devices of the directory are known by this identifier",
+    fix="Let the directory know each serial number once.",
+)
+DEVICE_REPORTS = reason(
+    "attest.device_reports",
+    "the device says that it cannot attest",
+    fix="Look at the device's own log; the words that it sent are in the ledger.",
+)
 STATUS_UNREADABLE = reason(
     "attest.status_unreadable",
     "the status list for attestations cannot be read",

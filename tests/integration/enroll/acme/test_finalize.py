@@ -15,7 +15,9 @@ from tests.support.enrolling import enrolling_for
 from troth.client.acme import AcmeClient, AcmeError
 from troth.client.acme_objects import Order
 from troth.client.jose import b64url_encode
+from troth.enroll.acme.attested import AttestedOrders, Devices
 from troth.enroll.acme.finalize import Finalizer
+from troth.enroll.attest.store import AttestationStore
 from troth.enroll.issuance import Issuance
 from troth.kit.errors import INTERNAL, TrothError
 from troth.kit.ids import new_id
@@ -92,7 +94,9 @@ async def test_two_processes_at_once_yield_one_certificate(door: Door, database_
     gate = Gate(second, mint.signer, catalogue, mint.interlock, mint.clock, instance=new_id())
     judge = Judge(door.cache, [], mint.clock)
     issuance = Issuance(second, Subjects(SubjectStore(second)), judge, gate, catalogue)
-    other = Finalizer(second, mint.clock, issuance, enrolling_for(second, mint.clock).admission)
+    enrolling = enrolling_for(second, mint.clock)
+    attested = AttestedOrders(AttestationStore(second), Devices(SubjectStore(second), enrolling.enrolments))
+    other = Finalizer(second, mint.clock, issuance, enrolling.admission, attested)
     account = await door.desks.store.account(_id(client.account_url))
     assert account is not None
     for number in range(10):

@@ -17,7 +17,7 @@ KNOWN_TYPES = {
     "badSignatureAlgorithm", "caa", "compound", "connection", "dns", "externalAccountRequired", "incorrectResponse",
     "invalidContact", "malformed", "orderNotReady", "rateLimited", "rejectedIdentifier", "serverInternal", "tls",
     "unauthorized", "unsupportedContact", "unsupportedIdentifier", "userActionRequired", "invalidProfile",
-    "alreadyReplaced",
+    "alreadyReplaced", "badAttestationStatement",
 }  # fmt: skip
 
 

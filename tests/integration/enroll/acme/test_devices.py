@@ -1,0 +1,533 @@
+"""Devices that attest their keys: from the order to the certificate, and each way in which it ends before."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeAlias
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+
+from tests.support.acme_door import Door
+from tests.support.attesting import Key, android, apple, new_key, spki, step, tpm
+from troth.client.acme import AcmeClient, AcmeError
+from troth.client.acme_objects import Challenge, Identifier, Order
+from troth.client.csr import certificate_request
+from troth.client.jose import b64url_encode
+from troth.enroll.acme.attested import Attesting
+from troth.enroll.acme.directories import Directory
+from troth.enroll.acme.model import DEVICE_ATTEST_01
+from troth.enroll.attest.model import Rules, key_sha256
+from troth.enroll.credentials.model import NameRules, Wanted
+from troth.pki.profile import shipped_profiles
+from troth.store.unit import Unit
+from troth.trust.directory_plan import Directory as People
+from troth.trust.model import Kind
+from troth.trust.store import PUT_FACT, SubjectStore, encoded
+
+FLEET = """\
+users:
+  - {name: alice, enabled: true, email: alice@corp.example}
+  - {name: bob, enabled: true}
+devices:
+  - {name: laptop-1, owner: alice, managed: true, serial: LAB-SERIAL-1, udid: U-1}
+  - {name: laptop-2, owner: bob, managed: true, serial: LAB-SERIAL-2}
+  - {name: stray, managed: false, serial: STRAY-1}
+  - {name: unreported, serial: UNREPORTED-1}
+  - {name: twin-1, managed: true, serial: TWIN}
+  - {name: twin-2, managed: true, udid: TWIN}
+  - {name: key-1, owner: alice, managed: true, serial: "25515003"}
+  - {name: quiet, managed: true, udid: QUIET-9}
+  - {name: orphan-key, managed: true, serial: "777"}
+"""
+IDENTIFIERS = ("permanent-identifier", "hardware-module")
+SERIAL = "LAB-SERIAL-1"
+Make: TypeAlias = Callable[[Key, str], bytes]
+
+
+@dataclass
+class Fleet:
+    """A door whose directory ``devices`` takes attestations."""
+
+    door: Door
+    people: People
+
+    async def open(self, profiles: tuple[str, ...] = ("device-identity",), **attesting: Any) -> AcmeClient:
+        """A client of a directory with these rules."""
+        directory = Directory(
+            "devices",
+            profiles,
+            challenges=(DEVICE_ATTEST_01,),
+            identifiers=IDENTIFIERS,
+            attesting=Attesting(**attesting),
+        )
+        self.door.reopen(None, directory, secrets=self.door.enrolling.enrolments)
+        return await self.door.client(profile="devices")
+
+    async def order(self, client: AcmeClient, value: str = SERIAL, kind: str = IDENTIFIERS[0]) -> Order:
+        """An order for a device."""
+        return await client.new_order([(kind, value)])
+
+    async def challenge(self, client: AcmeClient, order: Order) -> Challenge:
+        """The order's one challenge."""
+        found = (await client.authorization(order.authorizations[0])).challenge(DEVICE_ATTEST_01)
+        assert found is not None
+        return found
+
+    async def attest(self, client: AcmeClient, order: Order, make: Make, key: Key) -> Challenge:
+        """Answer it with a statement."""
+        challenge = await self.challenge(client, order)
+        made = make(key, client.key_authorization(challenge.token))
+        return await client.answer(challenge, {"attObj": b64url_encode(made)})
+
+    async def certified(
+        self, client: AcmeClient, make: Make = tpm, *, key: Key | None = None, value: str = SERIAL, **order: Any
+    ) -> x509.Certificate:
+        """The whole way."""
+        key = key or new_key()
+        placed = await self.order(client, value, **order)
+        assert (await self.attest(client, placed, make, key)).status == "valid"
+        done = await client.finalize(await client.order(placed.url), certificate_request(key))
+        return x509.load_pem_x509_certificate(await client.certificate(done))
+
+    async def profile(self, name: str) -> None:
+        """Apply a shipped profile."""
+        await self.door.mint.catalogue.apply_profile(shipped_profiles()[name], actor="test")
+        await self.door.mint.catalogue.refresh()
+
+    async def rows(self) -> list[dict[str, Any]]:
+        """All statements that were judged."""
+        found = await self.door.mint.database.fetch("SELECT * FROM attestation ORDER BY id")
+        return [dict(row) for row in found]
+
+    async def report(self, device: str, **values: Any) -> None:
+        """Let the manager report facts of a device."""
+        clock, database = self.door.mint.clock, self.door.mint.database
+        subject = await SubjectStore(database).find(Kind.DEVICE, device)
+        assert subject is not None
+        unit = Unit()
+        for name, value in values.items():
+            path = f"device.{name}"
+            unit.write(PUT_FACT, subject.id, "mdm", path, encoded(value), clock.now(), clock.now())
+        await database.commit(unit)
+
+
+@pytest.fixture
+async def fleet(door: Door) -> Fleet:
+    """Devices in the directory, and the profile for their identities."""
+    people = People(door.mint.database, door.mint.clock)
+    await people.apply(await people.plan(FLEET), actor="admin:test")
+    made = Fleet(door, people)
+    await made.profile("device-identity")
+    return made
+
+
+def phone(door: Door, **changes: Any) -> Make:
+    """An Apple device whose certificate begins now."""
+    return lambda key, authorization: apple(key, authorization, begin=door.mint.clock.now(), **changes)
+
+
+def names(certificate: x509.Certificate) -> list[bytes]:
+    found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return [one.value for one in found if isinstance(one, x509.OtherName)]
+
+
+# --- the way through -------------------------------------------------------------------------------------------------
+
+
+async def test_a_tpm_gets_a_certificate_for_its_hardware_bound_key(fleet: Fleet) -> None:
+    client, key = await fleet.open(), new_key()
+    certificate = await fleet.certified(client, key=key)
+    assert certificate.subject.rfc4514_string() == "2.5.4.5=LAB-SERIAL-1,CN=laptop-1"
+    assert names(certificate) == [b"\x30\x0e\x0c\x0c" + SERIAL.encode()]
+    row = await fleet.door.mint.database.fetchrow("SELECT key_assurance, decision_id FROM certificate")
+    assert row is not None
+    assert row["key_assurance"] == "attested"
+    decided = await fleet.door.mint.database.fetchval("SELECT snapshot FROM decision WHERE id = $1", row["decision_id"])
+    told = {one["path"]: one["value"] for one in json.loads(decided)["values"] if one["path"].startswith("evidence.")}
+    (judged,) = await fleet.rows()
+    assert told["evidence.attested"] is True
+    assert told["evidence.hardware_key"] is True
+    assert told["evidence.attestation_format"] == "tpm"
+    assert told["evidence.attestation_digest"] == judged["sha256"].hex()
+    assert told["evidence.permanent_identifier"] == SERIAL
+    assert told["evidence.methods"] == ["device-attest-01"]
+    assert told["evidence.tpm_model"] == "TROTH-SIM"
+    assert (judged["attested"], judged["accepted"], judged["mode"], judged["reason"]) == (True, True, "enforce", None)
+    assert all(one["result"] == "passed" for one in json.loads(judged["report"])["checks"])
+
+
+async def test_every_format_leads_to_a_certificate(fleet: Fleet) -> None:
+    await fleet.door.attestations.put_statuses(b'{"entries":{}}', source="test", actor="test")
+    client = await fleet.open()
+    made: dict[str, Make] = {
+        "apple": phone(fleet.door, serial=SERIAL),
+        "android-key": lambda key, bound: android(key, bound, serial=SERIAL),
+        "step": lambda key, bound: step(key, bound, serial=25515003),
+    }
+    for kind, make in made.items():
+        await fleet.certified(client, make, value="25515003" if kind == "step" else SERIAL)
+    assert [row["format"] for row in await fleet.rows()] == list(made)
+
+
+async def test_a_hardware_module_is_certified_under_its_type(fleet: Fleet) -> None:
+    client = await fleet.open()
+    certificate = await fleet.certified(
+        client, phone(fleet.door, udid="U-1"), value="U-1/1.2.840.113635.100.8.9.2", kind="hardware-module"
+    )
+    assert any(one.endswith(b"\x04\x03U-1") for one in names(certificate))
+
+
+async def test_code_signing_is_issued_to_the_owner_of_an_attested_security_key(fleet: Fleet) -> None:
+    await fleet.profile("code-signing")
+    client = await fleet.open(("code-signing",), about="owner")
+    certificate = await fleet.certified(client, step, value="25515003")
+    assert certificate.subject.rfc4514_string() == "CN=alice"
+    bound = await fleet.door.mint.database.fetch("SELECT role FROM certificate_subject ORDER BY role")
+    assert "carrier" in {row["role"] for row in bound}
+    with pytest.raises(AcmeError) as refused:
+        await fleet.order(client, "777")
+    assert (refused.value.status, refused.value.problem.short_type) == (403, "unauthorized")
+
+
+async def test_privacy_mode_certifies_the_device_without_what_it_attested(fleet: Fleet) -> None:
+    """A profile that takes over no device identifiers makes the names itself."""
+    await fleet.profile("wifi-device")
+    client = await fleet.open(("wifi-device",))
+    certificate = await fleet.certified(client, phone(fleet.door, udid="QUIET-9"), value="QUIET-9")
+    assert certificate.subject.rfc4514_string() == "CN=quiet"
+    assert b"QUIET-9" not in certificate.public_bytes(serialization.Encoding.DER)
+
+
+# --- newOrder --------------------------------------------------------------------------------------------------------
+
+
+async def test_an_order_that_no_attestation_could_help_fails_at_once(fleet: Fleet) -> None:
+    client = await fleet.open()
+    for kind, value, reason in (
+        ("permanent-identifier", "UNKNOWN", "attest.device_unknown"),
+        ("permanent-identifier", "TWIN", "attest.device_ambiguous"),
+        ("permanent-identifier", "lab-serial-1", "attest.device_unknown"),
+        ("hardware-module", "UNKNOWN/1.2.3", "attest.device_unknown"),
+        ("permanent-identifier", "STRAY-1", "acme.identifier.rejected"),
+    ):
+        with pytest.raises(AcmeError) as refused:
+            await fleet.order(client, value, kind)
+        problem = refused.value.problem
+        assert (problem.short_type, problem.reason) == ("rejectedIdentifier", reason)
+        assert problem.subproblems[0].identifier == Identifier(kind, value)
+    assert await fleet.door.count("acme_order") == 0
+
+
+async def test_an_order_is_for_one_device(fleet: Fleet) -> None:
+    client = await fleet.open()
+    with pytest.raises(AcmeError) as refused:
+        await client.new_order([("permanent-identifier", SERIAL), ("permanent-identifier", "LAB-SERIAL-2")])
+    assert refused.value.problem.short_type == "rejectedIdentifier"
+
+
+async def test_other_directories_know_no_devices(fleet: Fleet) -> None:
+    fleet.door.reopen(None, Directory("tls-server", ("tls-server",)))
+    client = await fleet.door.client()
+    with pytest.raises(AcmeError) as refused:
+        await fleet.order(client)
+    assert refused.value.problem.short_type == "unsupportedIdentifier"
+
+
+# --- the challenge ---------------------------------------------------------------------------------------------------
+
+
+async def test_what_cannot_be_read_ends_the_challenge_in_every_mode(fleet: Fleet) -> None:
+    client = await fleet.open(mode="observe")
+    payloads: list[tuple[dict[str, Any], str]] = [
+        ({}, "attest.empty"),
+        ({"attObj": ""}, "attest.empty"),
+        ({"attObj": "e30"}, "attest.empty"),
+        ({"attObj": "oA"}, "attest.empty"),
+        ({"attObj": "!"}, "attest.malformed"),
+        ({"attObj": 5}, "attest.malformed"),
+        ({"attObj": "AAAA"}, "attest.malformed"),
+        ({"error": "no attestation for you"}, "attest.device_reports"),
+        ({"error": "x", "attObj": "oA"}, "attest.device_reports"),
+    ]
+    for payload, reason in payloads:
+        order = await fleet.order(client)
+        challenge = await client.answer(await fleet.challenge(client, order), payload)
+        assert challenge.error is not None
+        assert challenge.error.short_type == "badAttestationStatement"
+        assert (challenge.status, challenge.error.reason) == ("invalid", reason), payload
+        assert (await client.order(order.url)).status == "invalid"
+
+
+async def test_a_statement_that_fails_a_check_ends_the_challenge(fleet: Fleet) -> None:
+    client = await fleet.open()
+    cases: list[tuple[Make, str]] = [
+        (lambda key, _: tpm(key, "other.thumb"), "attest.binding"),
+        (lambda key, bound: tpm(key, bound, attributes=0x40070), "attest.key"),
+        (lambda key, bound: tpm(key, bound, serial="LAB-SERIAL-2"), "attest.identifier"),
+        (lambda key, bound: tpm(key, bound, serial=None), "attest.identifier"),
+        (lambda key, bound: tpm(key, bound, x5c=[]), "attest.chain"),
+        (lambda key, bound: step(key, bound), "attest.identifier"),
+    ]
+    for make, reason in cases:
+        order = await fleet.order(client)
+        challenge = await fleet.attest(client, order, make, new_key())
+        assert challenge.error is not None
+        assert (challenge.status, challenge.error.reason) == ("invalid", reason)
+        judged = (await fleet.rows())[-1]
+        assert (judged["attested"], judged["accepted"], judged["reason"]) == (False, False, reason)
+        # The device hears a reason and a reference; what was expected and what was found are the operator's.
+        assert judged["detail"].partition(":")[0] not in challenge.error.detail
+        assert str(judged["id"])[-12:] in challenge.error.detail
+        named = [one.short_type for one in challenge.error.subproblems]
+        assert named == (["rejectedIdentifier"] if reason == "attest.identifier" else [])
+        assert (await client.order(order.url)).status == "invalid"
+    assert await fleet.door.count("attested_key") == 0
+
+
+async def test_a_format_that_the_directory_does_not_take_is_refused(fleet: Fleet) -> None:
+    client = await fleet.open(formats=frozenset({"apple"}))
+    challenge = await fleet.attest(client, await fleet.order(client), tpm, new_key())
+    assert challenge.error is not None
+    assert challenge.error.reason == "attest.format"
+
+
+async def test_answering_again_shows_the_present_state(fleet: Fleet) -> None:
+    client, key = await fleet.open(), new_key()
+    order = await fleet.order(client)
+    challenge = await fleet.challenge(client, order)
+    payload = {"attObj": b64url_encode(tpm(key, client.key_authorization(challenge.token)))}
+    assert [(await client.answer(challenge, payload)).status for _ in range(3)] == ["valid"] * 3
+    assert len(await fleet.rows()) == 1
+
+
+async def test_without_a_status_list_android_waits_and_nothing_is_lost(fleet: Fleet) -> None:
+    client = await fleet.open()
+    order, key = await fleet.order(client), new_key()
+
+    def make(key: Key, bound: str) -> bytes:
+        return android(key, bound, serial=SERIAL)
+
+    with pytest.raises(AcmeError) as later:
+        await fleet.attest(client, order, make, key)
+    assert (later.value.status, later.value.problem.short_type) == (503, "serverInternal")
+    assert (await client.order(order.url)).status == "pending"
+    await fleet.door.attestations.put_statuses(b'{"entries":{}}', source="test", actor="test")
+    assert (await fleet.attest(client, order, make, key)).status == "valid"
+    fleet.door.mint.clock.advance(timedelta(hours=25))
+    with pytest.raises(AcmeError) as stale:
+        await fleet.attest(client, await fleet.order(client), make, new_key())
+    assert stale.value.status == 503
+
+
+async def test_a_body_beyond_the_usual_limit_is_taken_here_and_nowhere_else(fleet: Fleet) -> None:
+    client, key = await fleet.open(), new_key()
+    order = await fleet.order(client)
+
+    def large(key: Key, bound: str) -> bytes:
+        return tpm(key, bound, padding=b"x" * 90_000)
+
+    assert (await fleet.attest(client, order, large, key)).status == "valid"
+    status, _, _ = await fleet.door.post(order.url, b"x" * 100_000)
+    assert status == 413
+
+
+# --- replay, clones, and the one key ---------------------------------------------------------------------------------
+
+
+async def test_an_apple_certificate_is_presented_once(fleet: Fleet) -> None:
+    client, key = await fleet.open(), new_key()
+    tokens: list[bytes] = []
+
+    def remembered(key: Key, bound: str) -> bytes:
+        tokens.append(phone(fleet.door, serial=SERIAL)(key, bound))
+        return tokens[0]
+
+    await fleet.certified(client, remembered, key=key)
+    challenge = await fleet.attest(client, await fleet.order(client), remembered, key)
+    assert challenge.error is not None
+    assert challenge.error.reason == "attest.binding"  # another token; and were it the same:
+    async with fleet.door.mint.database.transaction() as connection:
+        await connection.execute("DELETE FROM attestation")
+    assert await fleet.door.count("attestation_seen") == 1
+
+
+async def test_a_key_of_one_device_is_never_another_devices(fleet: Fleet) -> None:
+    client, key = await fleet.open(), new_key()
+    await fleet.certified(client, key=key)
+    order = await fleet.order(client, "LAB-SERIAL-2")
+    challenge = await fleet.attest(client, order, lambda k, b: tpm(k, b, serial="LAB-SERIAL-2"), key)
+    assert challenge.error is not None
+    assert (challenge.status, challenge.error.reason) == ("invalid", "attest.key_elsewhere")
+    assert "attestation.clone_suspected" in await fleet.door.events()
+    again = await fleet.certified(client, key=key)  # its own device may use it as long as it likes
+    assert again.public_key().public_numbers() == key.public_key().public_numbers()  # type: ignore[union-attr]
+
+
+async def test_no_other_key_than_the_attested_one_is_certified(fleet: Fleet) -> None:
+    for mode in ("enforce", "observe"):
+        client, key = await fleet.open(mode=mode), new_key()
+        order = await fleet.order(client)
+        await fleet.attest(client, order, tpm, key)
+        with pytest.raises(AcmeError) as refused:
+            await client.finalize(await client.order(order.url), certificate_request(new_key()))
+        assert (refused.value.status, refused.value.problem.short_type) == (400, "badCSR")
+        assert (await client.order(order.url)).status == "ready"
+    assert await fleet.door.count("certificate") == 0
+
+
+async def test_each_order_is_attested_anew(fleet: Fleet) -> None:
+    client = await fleet.open()
+    await fleet.certified(client)
+    second = await fleet.order(client)
+    assert second.status == "pending"
+    assert (await fleet.challenge(client, second)).status == "pending"
+
+
+async def test_an_attested_identifier_proves_no_dns_name(fleet: Fleet) -> None:
+    await fleet.people.apply(
+        await fleet.people.plan(FLEET + "  - {name: odd, managed: true, serial: a.test}\n"), actor="admin:test"
+    )
+    directory = Directory("devices", ("device-identity", "tls-server"), identifiers=("dns", *IDENTIFIERS),
+                          challenges=("http-01", DEVICE_ATTEST_01))  # fmt: skip
+    fleet.door.reopen(None, directory)
+    client = await fleet.door.client(profile="devices")
+    await fleet.certified(client, lambda k, b: tpm(k, b, serial="a.test"), value="a.test")
+    order = await client.new_order([("dns", "a.test")], profile="tls-server")
+    assert order.status == "pending"
+
+
+# --- the judge -------------------------------------------------------------------------------------------------------
+
+
+async def test_a_device_that_is_not_ours_any_more_gets_nothing(fleet: Fleet) -> None:
+    client, key = await fleet.open(), new_key()
+    order = await fleet.order(client)
+    await fleet.attest(client, order, tpm, key)
+    without = FLEET.replace("  - {name: laptop-1, owner: alice, managed: true, serial: LAB-SERIAL-1, udid: U-1}\n", "")
+    await fleet.people.apply(await fleet.people.plan(without, prune=True), actor="admin:test")
+    with pytest.raises(AcmeError) as refused:
+        await client.finalize(await client.order(order.url), certificate_request(key))
+    assert (refused.value.status, refused.value.problem.short_type) == (403, "unauthorized")
+
+
+async def test_facts_are_judged_at_the_challenge_and_at_finalize(fleet: Fleet) -> None:
+    client, key = await fleet.open(), new_key()
+    order, other = await fleet.order(client), await fleet.order(client)
+    await fleet.attest(client, order, tpm, key)
+    await fleet.report("laptop-1", managed=False)
+    with pytest.raises(AcmeError) as refused:
+        await client.finalize(await client.order(order.url), certificate_request(key))
+    assert (refused.value.status, refused.value.problem.short_type) == (403, "unauthorized")
+    assert (await client.order(order.url)).status == "ready"
+    challenge = await fleet.attest(client, other, tpm, new_key())
+    assert challenge.error is not None
+    assert (challenge.status, challenge.error.short_type) == ("invalid", "unauthorized")
+    rows = await fleet.rows()
+    assert [(row["attested"], row["accepted"]) for row in rows] == [(True, True), (True, False)]
+    fleet.door.mint.clock.advance(timedelta(seconds=5))
+    await fleet.report("laptop-1", managed=True)
+    done = await client.finalize(await client.order(order.url), certificate_request(key))
+    assert done.status == "valid"
+
+
+async def test_what_is_not_known_now_is_neither_a_refusal_nor_a_pass(fleet: Fleet) -> None:
+    client, key = await fleet.open(), new_key()
+    order = await fleet.order(client, "UNREPORTED-1")
+
+    def make(key: Key, bound: str) -> bytes:
+        return tpm(key, bound, serial="UNREPORTED-1")
+
+    with pytest.raises(AcmeError) as later:
+        await fleet.attest(client, order, make, key)
+    assert (later.value.status, later.value.problem.short_type) == (503, "serverInternal")
+    assert later.value.problem.reason == "enroll.undecided"
+    assert (await fleet.challenge(client, order)).status == "pending"
+    await fleet.report("unreported", managed=True)
+    assert (await fleet.attest(client, order, make, key)).status == "valid"
+    done = await client.finalize(await client.order(order.url), certificate_request(key))
+    assert done.status == "valid"
+
+
+# --- observing -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["observe", "warn"])
+async def test_a_mode_that_looks_lets_pass_and_proves_nothing(fleet: Fleet, mode: str) -> None:
+    """What enforcing would have said is recorded; a policy that asks for evidence is not moved."""
+    await fleet.profile("wifi-device")
+    client, key = await fleet.open(("device-identity", "wifi-device"), mode=mode), new_key()
+
+    def weak(key: Key, bound: str) -> bytes:
+        return tpm(key, bound, attributes=0x40070)
+
+    order = await client.new_order([("permanent-identifier", SERIAL)], profile="wifi-device")
+    assert (await fleet.attest(client, order, weak, key)).status == "valid"
+    done = await client.finalize(await client.order(order.url), certificate_request(key))
+    assert done.status == "valid"
+    (judged,) = await fleet.rows()
+    assert (judged["attested"], judged["accepted"], judged["mode"]) == (False, True, mode)
+    assert judged["reason"] == "attest.key"
+    row = await fleet.door.mint.database.fetchrow("SELECT key_assurance FROM certificate")
+    assert row is not None
+    assert row["key_assurance"] == "unproven"
+    order = await client.new_order([("permanent-identifier", SERIAL)], profile="device-identity")
+    challenge = await fleet.attest(client, order, weak, new_key())
+    assert challenge.error is not None
+    assert challenge.error.short_type == "unauthorized"
+
+
+async def test_modes_may_differ_by_profile(fleet: Fleet) -> None:
+    await fleet.profile("wifi-device")
+    client = await fleet.open(
+        ("device-identity", "wifi-device"), mode="observe", modes={"wifi-device": "enforce"}, rules=Rules()
+    )
+    order = await client.new_order([("permanent-identifier", SERIAL)], profile="wifi-device")
+    challenge = await fleet.attest(client, order, lambda k, _: tpm(k, "other.x"), new_key())
+    assert challenge.status == "invalid"
+
+
+# --- whose certificate names nobody, and identifiers that are good once ----------------------------------------------
+
+
+async def test_a_recorded_attestation_key_names_its_device(fleet: Fleet) -> None:
+    ak = new_key()
+    known = FLEET.replace("serial: LAB-SERIAL-1", f"attestation_key: {key_sha256(spki(ak))}, serial: LAB-SERIAL-1")
+    await fleet.people.apply(await fleet.people.plan(known), actor="admin:test")
+    client = await fleet.open()
+    await fleet.certified(client, lambda k, b: tpm(k, b, serial=None, ak=ak))
+    challenge = await fleet.attest(
+        client, await fleet.order(client, "LAB-SERIAL-2"), lambda k, b: tpm(k, b, serial=None, ak=ak), new_key()
+    )
+    assert challenge.error is not None
+    assert challenge.error.reason == "attest.identifier"
+
+
+async def test_an_identifier_that_is_good_once_stands_for_its_device(fleet: Fleet) -> None:
+    made = await fleet.door.enrolling.enrolments.create(
+        Wanted(kind="client-identifier", name="phone", seconds=3600, rules=NameRules(devices=(SERIAL,)), most_orders=1),
+        by="admin:test",
+    )
+    client = await fleet.open()
+    certificate = await fleet.certified(client, phone(fleet.door, serial=SERIAL), value=made.secret)
+    assert names(certificate) == [b"\x30\x0e\x0c\x0c" + SERIAL.encode()]
+    assert made.secret.encode() not in certificate.public_bytes(serialization.Encoding.DER)
+    with pytest.raises(AcmeError) as used:
+        await fleet.order(client, made.secret)
+    assert used.value.status in (400, 403)
+
+
+async def test_another_device_cannot_use_an_identifier_that_is_good_once(fleet: Fleet) -> None:
+    made = await fleet.door.enrolling.enrolments.create(
+        Wanted(kind="client-identifier", name="phone", seconds=3600, rules=NameRules(devices=(SERIAL,)), most_orders=1),
+        by="admin:test",
+    )
+    client = await fleet.open()
+    order = await fleet.order(client, made.secret)
+    challenge = await fleet.attest(client, order, phone(fleet.door, serial="LAB-SERIAL-2"), new_key())
+    assert challenge.error is not None
+    assert challenge.error.reason == "attest.identifier"
