@@ -25,6 +25,10 @@ class Looker:
     async def look(self, page: Page, name: str, path: str) -> None:
         """Open ``path`` and hold against it, in each look: nothing is wider than the screen, and axe finds nothing."""
         await page.goto(path)
+        await self.see(page, name)
+
+    async def see(self, page: Page, name: str) -> None:
+        """The same of the page that is open."""
         await page.evaluate(self._axe)
         for screen, (width, height) in SCREENS.items():
             await page.set_viewport_size({"width": width, "height": height})

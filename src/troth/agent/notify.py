@@ -39,7 +39,8 @@ class Notifier:
         if not self._address:
             return
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as told:
+            told.setblocking(False)  # a manager that does not read must not stop us either
             try:
                 told.sendto(message.encode(), self._address)
             except OSError:
-                return  # a manager that cannot be told must not stop what it manages
+                return

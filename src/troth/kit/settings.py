@@ -190,7 +190,7 @@ class WorkloadSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class TpmSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The attestation CA for TPMs (docs/attestation.md)."""
+    """The attestation CA for TPMs (docs/tpm.md)."""
 
     require_certificate: Annotated[
         bool, Meta(description="A registered TPM must show its maker's certificate as well, and a root vouch for it.")

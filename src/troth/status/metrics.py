@@ -128,7 +128,11 @@ def _operations_metrics(seen: Operations | None, now: datetime) -> list[Metric]:
     findings = GaugeMetricFamily("troth_findings", "Open findings in certificates", labels=["severity", "code"])
     for (severity, code), number in sorted(seen.findings.items()):
         findings.add_metric([severity, code], number)
-    families: list[Metric] = [findings]
+    enrolments = GaugeMetricFamily("troth_enrolments", "What lets clients open accounts", labels=["kind", "status"])
+    for (kind, status), number in sorted(seen.enrolments.items()):
+        enrolments.add_metric([kind, status], number)
+    paused = GaugeMetricFamily("troth_acme_paused_names", "Names that clients never managed to prove", seen.paused)
+    families: list[Metric] = [findings, enrolments, paused]
     for mark, (name, meaning) in _AGES.items():
         if mark in seen.marks:
             families.append(GaugeMetricFamily(name, meaning, (now - seen.marks[mark]).total_seconds()))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from troth.pki.finding_store import FindingStore
+from troth.status.store import StatusReader
 from troth.store.errors import StoreError
 from troth.store.marks import read_marks
 from troth.store.pool import Database
@@ -22,10 +23,14 @@ class Operations:
     Attributes:
         findings: (severity, code) → how many are open.
         marks: duty → when it last did its work; one that nobody has is not there.
+        enrolments: (kind, status) → how many there are.
+        paused: names of ACME clients that are paused, since their validation never succeeds.
     """
 
     findings: Mapping[tuple[str, str], int] = field(default_factory=dict)
     marks: Mapping[str, datetime] = field(default_factory=dict)
+    enrolments: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    paused: int = 0
 
 
 class OperationsWatch:
@@ -34,12 +39,18 @@ class OperationsWatch:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._findings = FindingStore(database)
+        self._doors = StatusReader(database)
         self.last: Operations | None = None
 
     async def look(self) -> None:
         """Look once."""
         try:
-            self.last = Operations(await self._findings.severities(), await read_marks(self._database))
+            self.last = Operations(
+                await self._findings.severities(),
+                await read_marks(self._database),
+                await self._doors.enrolments(),
+                await self._doors.paused(),
+            )
         except StoreError:
             self.last = None
 

@@ -25,6 +25,8 @@ _RESPONDERS = """SELECT DISTINCT ON (r.authority) r.certificate_id, r.authority,
     WHERE r.not_before <= $1 AND r.not_after > $1
     ORDER BY r.authority, r.not_after DESC, r.certificate_id DESC"""
 _FIRST_ID = UUID(int=0)
+_ENROLMENTS = "SELECT kind, status, count(*) AS n FROM enrolment GROUP BY kind, status"
+_PAUSED = "SELECT count(*) FROM acme_failing WHERE paused_at IS NOT NULL"
 
 
 class StatusReader:
@@ -48,6 +50,14 @@ class StatusReader:
         """What is known of ``serials``; those that were never reserved are missing."""
         rows = await self._reader.fetch(_BY_SERIAL, list(serials))
         return {row["serial"]: Found(_entry(row), row["state"]) for row in rows}
+
+    async def enrolments(self) -> dict[tuple[str, str], int]:
+        """How many enrolments there are by (kind, status)."""
+        return {(row["kind"], row["status"]): row["n"] for row in await self._reader.fetch(_ENROLMENTS)}
+
+    async def paused(self) -> int:
+        """Names that ACME clients never managed to prove, and that are paused."""
+        return int(await self._reader.fetchval(_PAUSED))
 
     async def responders(self, now: datetime) -> list[Responder]:
         """The newest delegated responder of each authority that is in force at ``now``."""

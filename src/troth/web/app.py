@@ -32,6 +32,7 @@ from troth.web.api import recovery as api_recovery
 from troth.web.api import renewals as api_renewals
 from troth.web.api import rollovers as api_rollovers
 from troth.web.api import system as api_system
+from troth.web.api import tpms as api_tpms
 from troth.web.api import trust as api_trust
 from troth.web.door import Door
 from troth.web.errors import NotFound
@@ -39,6 +40,7 @@ from troth.web.guard import needs, public, require_permission
 from troth.web.pages import (
     account,
     acting,
+    admitting,
     approving,
     enrolments,
     entering,
@@ -84,7 +86,7 @@ def make_litestar() -> Litestar:
         *stream.HANDLERS, *found.HANDLERS, *approving.HANDLERS,
         *inspecting.HANDLERS, *keys.HANDLERS,
         *renewals.HANDLERS,
-        *rollovers.HANDLERS, *enrolments.HANDLERS,
+        *rollovers.HANDLERS, *enrolments.HANDLERS, *admitting.HANDLERS,
     )  # fmt: skip
     api = Router(
         "/api/v1",
@@ -98,6 +100,7 @@ def make_litestar() -> Litestar:
             *api_rollovers.HANDLERS,
             *api_profiles.HANDLERS,
             *api_trust.HANDLERS,
+            *api_tpms.HANDLERS,
             *api_system.HANDLERS,
             *api_approvals.HANDLERS,
             *api_approvers.HANDLERS,

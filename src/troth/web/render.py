@@ -70,6 +70,7 @@ DONE: Mapping[str, str] = {
     "enabled": "The account is enabled.",
     "account_removed": "The account is removed.",
     "person_set": "Whose account it is has been changed.",
+    "taken": "Taken in. The ledger has it.",
     "proposed": "Proposed. Nothing is done until the others have approved it here, each with a passkey.",
     "counted": "Your approval is counted.",
     "withdrawn": "Withdrawn. Nothing was changed.",

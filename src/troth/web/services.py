@@ -25,6 +25,7 @@ from troth.web.authority_views import AuthorityView
 from troth.web.books.anchors import Anchors
 from troth.web.books.enrolments import AccountBook, EnrolmentBook
 from troth.web.books.found import Found
+from troth.web.books.tpms import Tpms
 from troth.web.crl_views import CrlView
 from troth.web.health import Health, RecoveryView
 from troth.web.inspecting import InspectionBook
@@ -361,6 +362,7 @@ class AdminServices:
     keys: KeyBook
     rollovers: Rollovers
     anchors: Anchors
+    tpms: Tpms
     found: Found
     enrolments: EnrolmentBook
     acme_accounts: AccountBook

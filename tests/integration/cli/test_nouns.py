@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import uvicorn
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from tests.integration.web.test_found import reported
 from tests.support.dashboard import House, sequencing
@@ -217,3 +217,28 @@ async def test_found_certificates_and_their_hosts_are_listed(house: House, run: 
     assert "No agent has found" in (await run("inventory", "list", "--days", "3")).out
     hosts = await run("inventory", "hosts", "--output", "json")
     assert json.loads(hosts.out)[0]["host"] == "node-1"
+
+
+async def test_a_tpm_is_registered_with_its_device_listed_shown_and_forgotten(
+    run: Run, house: House, tmp_path: Path
+) -> None:
+    await house.apply("devices: [{name: laptop-17}, {name: laptop-18}]")
+    certificate = tmp_path / "ek.crt"
+    vendor = next(Path("src/troth/enroll/tpm/vendors").glob("STMicro-stm-tpm-ecc*"))
+    key = x509.load_pem_x509_certificate(vendor.read_bytes()).public_key()
+    certificate.write_bytes(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
+    said = await run("tpm", "register", "--device", "laptop-17", "--ek", str(certificate))
+    assert said.code == 0, said.err
+    digest = said.out.removeprefix("Registered: ").strip()
+    table = tmp_path / "delivery.csv"
+    table.write_text(f"device,ek,model\nlaptop-18,{'AB:' * 31}AB,SLB9672\n")
+    assert "ab" * 32 in (await run("tpm", "register", "--csv", str(table))).out
+    listed = await run("tpm", "list")
+    assert digest in listed.out
+    assert "laptop-18" in listed.out
+    assert "laptop-18" not in (await run("tpm", "list", "--device", "laptop-17")).out
+    assert "SLB9672" in (await run("tpm", "show", "ab" * 32)).out
+    gone = await run("tpm", "remove", digest, "-o", "json")
+    assert json.loads(gone.out) == {"ek_sha256": digest}
+    assert "cannot be read" in (await run("tpm", "register", "--device", "laptop-17", "--ek", "/nowhere")).err
+    assert (await run("tpm", "show", digest)).code == DENIED

@@ -5,9 +5,17 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from prometheus_client.core import CollectorRegistry
+from prometheus_client.exposition import generate_latest
 
+from tests.support.clocks import START
+from tests.support.enrolling import enrolling_for
 from tests.support.mint import Mint
+from troth.enroll.acme.limit_store import SET_FAILING
+from troth.enroll.credentials.model import Wanted
+from troth.kit.ids import new_id
 from troth.pki.finding_store import CLEAR, NOTE
+from troth.status.metrics import _Collected, _operations_metrics
 from troth.status.operations import Operations, OperationsWatch
 from troth.store.errors import UNAVAILABLE, Unavailable
 from troth.store.marks import MARK
@@ -40,3 +48,30 @@ async def test_a_database_that_is_away_is_no_news_of_no_findings(mint: Mint, mon
     monkeypatch.setattr(mint.database, "fetch", away)
     await watch.look()
     assert watch.last is None
+
+
+async def test_enrolments_and_paused_names_are_counted(mint: Mint) -> None:
+    watch = OperationsWatch(mint.database)
+    enrolments = enrolling_for(mint.database, mint.clock).enrolments
+    for _ in range(2):
+        made = await enrolments.create(Wanted(kind="external-account", name="web", seconds=60), by="admin:alice")
+    await enrolments.revoke(made.enrolment.id, by="admin:alice", closing=[])
+    now = mint.clock.now()
+    unit = Unit()
+    for name, paused in (("a.test", now), ("b.test", None)):
+        unit.write(SET_FAILING, new_id(), "dns", name, 9, now, now, paused)
+    await mint.database.commit(unit)
+    await watch.look()
+    assert watch.last is not None
+    assert watch.last.enrolments == {("external-account", "valid"): 1, ("external-account", "revoked"): 1}
+    assert watch.last.paused == 1
+    told = b"\n".join(line for line in generate(watch.last) if b"{" in line or b" " in line)
+    assert b'troth_enrolments{kind="external-account",status="revoked"} 1.0' in told
+    assert b"troth_acme_paused_names 1.0" in told
+
+
+def generate(seen: Operations) -> list[bytes]:
+    """The lines of the metrics page that tell of ``seen``."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Collected(_operations_metrics(seen, START)))
+    return generate_latest(registry).splitlines()

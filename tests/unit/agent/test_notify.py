@@ -35,6 +35,13 @@ def test_the_manager_is_told(manager: tuple[socket.socket, str]) -> None:
     assert notifier.watchdog == 15.0
 
 
+def test_a_manager_that_does_not_read_stops_nobody(manager: tuple[socket.socket, str]) -> None:
+    listening, name = manager
+    for _ in range(2000):
+        Notifier({"NOTIFY_SOCKET": name}).alive()
+    assert listening.recv(200) == b"WATCHDOG=1"
+
+
 def test_with_nobody_to_tell_nothing_happens(tmp_path: Path) -> None:
     for environ in ({}, {"NOTIFY_SOCKET": str(tmp_path / "gone")}):
         Notifier(environ).ready()

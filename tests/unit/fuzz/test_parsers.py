@@ -63,6 +63,7 @@ from troth.pki.signer.certificate_rules import read_tbs
 from troth.pki.signer.protocol import Frames, FrameTooLarge, Health, decode_request, frame
 from troth.trust.directory import parse_directory
 from troth.trust.grammar import parse_policy
+from troth.web.pages.admitting import certificates_in, crl_in
 
 EXAMPLES = int(os.environ.get("TROTH_FUZZ_EXAMPLES", "60"))
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -185,6 +186,13 @@ PARSERS: dict[str, tuple[Callable[[bytes], object], Refusals, Callable[[], list[
     "lint": (
         lint_file, (TrothError,),
         lambda: [golden_lint.certificate(), golden_lint.pem("X509 CRL", golden_lint.crl()).encode()],
+    ),
+    "certificates of a form": (
+        lambda data: certificates_in(data, "chain"), (TrothError,),
+        lambda: [golden_lint.certificate(), golden_lint.pem("CERTIFICATE", golden_lint.certificate()).encode()],
+    ),
+    "crl of a form": (
+        crl_in, (TrothError,), lambda: [golden_lint.crl(), golden_lint.pem("X509 CRL", golden_lint.crl()).encode()]
     ),
     "crl": (crl_findings, (), lambda: [golden_lint.crl(entries=golden_lint.entry(1)), golden_lint.crl()]),
     "ocsp": (ocsp.parse_request, (TrothError,), lambda: [ocsp_request()]),

@@ -57,12 +57,12 @@ REGISTERED = reason(
 REGISTRATION = reason(
     "tpm.registration.malformed",
     "the TPM cannot be registered so",
-    fix="Name a device of the directory and the endorsement key as docs/attestation.md has it.",
+    fix="Name a device of the directory and the endorsement key as docs/tpm.md has it.",
 )
 REQUEST = reason(
     "tpm.request.malformed",
     "the request to the attestation CA cannot be read",
-    fix="Send what docs/attestation.md has under TPMs: JSON, octets in base64.",
+    fix="Send what docs/tpm.md has: JSON, octets in base64.",
 )
 SECRET = reason(
     "tpm.secret.wrong",

@@ -8,6 +8,7 @@ from troth.access.approvals.service import Approvals
 from troth.access.approvals.store import ApprovalStore
 from troth.access.service import Access
 from troth.enroll.acme.incidents import Incidents
+from troth.enroll.tpm.registry import TpmRegistry
 from troth.kit.clock import Clock
 from troth.ops.rollover.service import Rollovers
 from troth.pki.bulk import BulkRevocations
@@ -32,6 +33,7 @@ from troth.web.acts.keys import BlockKey
 from troth.web.acts.recovery import RecoveryDecide
 from troth.web.acts.renewals import RenewEarly
 from troth.web.acts.rollovers import CrossAdd, RolloverAct
+from troth.web.acts.tpms import TpmRegister, TpmRemove
 from troth.web.judging import JudgeSigner, SignerJudging
 
 
@@ -73,6 +75,8 @@ def approvals_of(
         "authority.add": AuthorityAdd(database, clock, catalogue, keys),
         "trust_anchor.add": AnchorAdd(database, clock),
         "trust_anchor.remove": AnchorRemove(database),
+        "tpm.register": TpmRegister(TpmRegistry(database, clock, subjects)),
+        "tpm.remove": TpmRemove(TpmRegistry(database, clock, subjects)),
         "authority.cross": CrossAdd(database, clock, catalogue),
         **{
             f"rollover.{what}": RolloverAct(database, catalogue, Rollovers(database, clock, catalogue), what)

@@ -45,6 +45,7 @@ from troth.web.books.profiles import Profiles
 from troth.web.books.recovery import Recovery
 from troth.web.books.subjects import Decisions, SubjectPages
 from troth.web.books.system import HealthChecks
+from troth.web.books.tpms import Tpms
 from troth.web.books.trusting import Documents, Staged, Switch
 from troth.web.judging import JudgeSigner
 from troth.web.live import Live
@@ -127,6 +128,7 @@ def build(rooms: Rooms) -> AdminServices:
         keys=Keys(rooms.keys, clock, database),
         rollovers=Rollovers(database, clock, rooms.catalogue),
         anchors=Anchors(database, clock),
+        tpms=Tpms(database, clock),
         found=Found(database, clock),
         enrolments=EnrolmentBook(database, clock, rooms.enrolments, finder, rooms.directories, rooms.public_url),
         acme_accounts=AccountBook(database, clock, rooms.pausing),

@@ -155,7 +155,7 @@ async def subject(request: Req, subject_id: FromPath[UUID]) -> Response[str]:
     if found is None:
         raise NotFound("there is no such subject")
     return await page(
-        request, "subject.html", area="subjects", subject=found,
+        request, "subject.html", area="subjects", subject=found, tpms=await services.tpms.of_device(subject_id),
         certificates=(await services.certificates.search(CertificateFilter(subject=found.id, limit=20))).items,
         events=(await services.events.list(EventFilter(ref=f"subject:{found.id}", limit=30))).items,
     )  # fmt: skip

@@ -129,6 +129,8 @@ async def test_a_registered_tpm_vouches_for_a_key_of_its_own(
     assert device is not None
     assert row is not None
     assert tuple(row) == ("attested", device.id)
+    await attestation_ca.orders.hold_by_person(device.id, person="alice", reason="a look")
+    assert await mint.database.fetchval("SELECT status FROM certificate") == "held"
     (kept,) = await attestation_ca.registry.store.of_device(device.id)
     assert kept.attested_at == mint.clock.now()
 
