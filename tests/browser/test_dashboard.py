@@ -10,8 +10,10 @@ from playwright.async_api import Page, expect
 
 from tests.browser.conftest import Site
 from tests.browser.looking import Looker
+from tests.integration.web.test_enrolments import an_account
 from tests.support.dashboard import PASSWORD
 from troth.access.roles import Role
+from troth.web.enrolment_views import EnrolmentCommand
 
 pytestmark = pytest.mark.browser
 
@@ -32,6 +34,9 @@ async def pages_of(site: Site) -> dict[str, str]:
     made = await house.fleet()
     decision = await house.services.decisions.of_subject(await house.subject("laptop-05"))
     staged = await house.services.staged.list()
+    command = EnrolmentCommand(kind="external-account", name="web", suffixes=("shop.example",), vouches=True)
+    enrolment = (await house.services.enrolments.create(command, house.admin)).enrolment.id
+    account = await an_account(house)
     return {
         "overview": "/",
         "certificates": "/certificates",
@@ -47,6 +52,12 @@ async def pages_of(site: Site) -> dict[str, str]:
         "policy": "/policies/client-device",
         "profiles": "/profiles",
         "profile": "/profiles/client-device?subject=laptop-03&names=laptop-03.corp.example",
+        "enrolments": "/enrolments",
+        "enrolment": f"/enrolments/{enrolment}",
+        "end-enrolment": f"/enrolments/{enrolment}/revoke",
+        "acme-accounts": "/acme/accounts",
+        "acme-account": f"/acme/accounts/{account}",
+        "close-account": f"/acme/accounts/{account}/revoke",
         "authorities": "/authorities",
         "ledger": "/ledger",
         "account": "/account",

@@ -39,5 +39,5 @@ def enrolling_for(
     enrolments = Enrolments(database, clock, SecretBox(KEY, purpose="enrolment"))
     meters = Meters(database, clock, limits or {})
     pausing = Pausing(database, clock, patience, SecretBox(KEY, purpose="unpause"), base)
-    admission = Admission(enrolments, meters, pausing, SubjectStore(database))
+    admission = Admission(enrolments, meters, pausing, SubjectStore(database), clock)
     return EnrollingDesks(enrolments, meters, pausing, admission)

@@ -9,8 +9,8 @@ order is committed is added to its unit by :meth:`Admission.guard`.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from troth.enroll.acme import errors
@@ -19,7 +19,8 @@ from troth.enroll.acme.model import Account
 from troth.enroll.acme.pausing import Pausing
 from troth.enroll.acme.problems import AcmeProblem, Identifier, compound
 from troth.enroll.credentials.model import Enrolment
-from troth.enroll.credentials.service import Enrolments, Grant
+from troth.enroll.credentials.service import Enrolments, Grant, granted
+from troth.kit.clock import Clock
 from troth.store.unit import Unit
 from troth.trust.model import Subject
 from troth.trust.store import SubjectStore
@@ -45,7 +46,7 @@ class Admitted:
 
     grant: Grant | None
     vouched: frozenset[Identifier] = frozenset()
-    once: tuple[Enrolment, ...] = ()
+    once: Mapping[Identifier, Enrolment] = field(default_factory=dict)
 
 
 class Admission:
@@ -57,6 +58,7 @@ class Admission:
         meters: Meters,
         pausing: Pausing,
         subjects: SubjectStore,
+        clock: Clock,
         *,
         suffixes: frozenset[str] = frozenset(),
     ) -> None:
@@ -64,6 +66,7 @@ class Admission:
         self._meters = meters
         self._pausing = pausing
         self._subjects = subjects
+        self._clock = clock
         self._suffixes = suffixes
 
     # --- newOrder ----------------------------------------------------------------------------------------------
@@ -76,15 +79,13 @@ class Admission:
         ``exempt``: the order replaces a certificate in its renewal window, which no limit may stop (RFC 9773, 5).
         """
         grant = None if account.enrolment_id is None else await self._enrolments.grant(account.enrolment_id)
-        once = await self._once(names)
+        once = await self._once(account, names, profile)
         if grant is not None:
-            self._allowed(grant, names, profile, frozenset(name for name, _ in once))
+            self._allowed(grant, names, profile, once)
         if not exempt:
             self._charge(account, names)
-        if grant is None:
-            return Admitted(None, once=tuple(one for _, one in once))
-        vouched = frozenset(name for name in names if name.type in _VOUCHED) if grant.vouches else frozenset()
-        return Admitted(grant, vouched, tuple(one for _, one in once))
+        vouches = grant is not None and grant.vouches
+        return Admitted(grant, frozenset(name for name in names if vouches and name.type in _VOUCHED), once)
 
     def guard(self, unit: Unit, account: Account, admitted: Admitted, unproved: Sequence[Identifier]) -> Unit:
         """Let ``unit`` place the order only if all still holds.
@@ -93,8 +94,8 @@ class Admission:
         """
         if admitted.grant is not None:
             self._enrolments.ordering(unit, admitted.grant)
-        for one in admitted.once:
-            self._enrolments.taking(unit, one)
+        for name, enrolment in admitted.once.items():
+            self._enrolments.taking(unit, enrolment, _spent(name))
         return self._pausing.watch(unit, account.id, unproved, Failing())
 
     async def problem(self, account: Account, names: Sequence[Identifier]) -> AcmeProblem:
@@ -129,17 +130,22 @@ class Admission:
 
     # --- inside ------------------------------------------------------------------------------------------------
 
-    async def _once(self, names: Sequence[Identifier]) -> list[tuple[Identifier, Enrolment]]:
-        found = []
+    async def _once(self, account: Account, names: Sequence[Identifier], profile: str) -> dict[Identifier, Enrolment]:
+        """The one-time client identifiers among ``names``. Raises AcmeProblem for one that is no good any more."""
+        found = {}
         for name in names:
             if name.type != _PERMANENT:
                 continue
             enrolment = await self._enrolments.of_client_identifier(name.value)
-            if enrolment is not None:
-                found.append((name, enrolment))
+            if enrolment is None:
+                continue  # a device's own identifier: its attestation must show it
+            fits = enrolment.opens(account.directory) and granted(enrolment).may_order(profile)
+            if not fits or enrolment.state(self._clock.now()) != "valid":
+                raise _spent(name)
+            found[name] = enrolment
         return found
 
-    def _allowed(self, grant: Grant, names: Sequence[Identifier], profile: str, once: frozenset[Identifier]) -> None:
+    def _allowed(self, grant: Grant, names: Sequence[Identifier], profile: str, once: Collection[Identifier]) -> None:
         if not grant.may_order(profile):
             raise AcmeProblem(
                 errors.PROFILE_FORBIDDEN, f"this account's enrolment does not allow the profile {profile}"
@@ -163,3 +169,8 @@ class Admission:
             text = "\n".join(f"{name.type}:{name.value}" for name in names)
             charges.append(("duplicates", f"{account.id}:{hashlib.sha256(text.encode()).hexdigest()[:32]}"))
         self._meters.take(charges)
+
+
+def _spent(name: Identifier) -> AcmeProblem:
+    detail = "this client identifier has been used, is not good here, or is not good any more"
+    return compound([AcmeProblem(errors.IDENTIFIER_REJECTED, detail, identifier=name)])

@@ -215,19 +215,18 @@ class Enrolments:
         return unit
 
     @staticmethod
-    def ordering(unit: Unit, grant: Grant) -> Unit:
+    def ordering(unit: Unit, grant: Grant, refuse: Exception | None = None) -> Unit:
         """Let ``unit`` place one order under ``grant``, if it has one left when it is committed."""
         if grant.counts_orders:
-            used = EnrolmentRefused(ENROLMENT_USED_UP, "it has placed all its orders")
+            used = refuse or EnrolmentRefused(ENROLMENT_USED_UP, "it has placed all its orders")
             unit.guard(store.ORDER_LEFT, grant.id, refuse=used, key=("enrolment", grant.id))
             unit.write(store.COUNT, grant.id, 0, 1)
         return unit
 
-    def taking(self, unit: Unit, enrolment: Enrolment) -> Unit:
-        """Let ``unit`` use a one-time identifier up, if nobody has yet when it is committed."""
-        closed = EnrolmentRefused(ENROLMENT_CLOSED, "the client identifier is revoked or has expired")
-        unit.guard(store.ENROLMENT_VALID, enrolment.id, self._clock.now(), refuse=closed)
-        return self.ordering(unit, granted(enrolment))
+    def taking(self, unit: Unit, enrolment: Enrolment, refuse: Exception) -> Unit:
+        """Let ``unit`` use a one-time identifier up; the commit raises ``refuse`` if it cannot be used any more."""
+        unit.guard(store.ENROLMENT_VALID, enrolment.id, self._clock.now(), refuse=refuse)
+        return self.ordering(unit, granted(enrolment), refuse)
 
     def _said(self, enrolment: Enrolment) -> str:
         state = enrolment.state(self._clock.now())

@@ -86,7 +86,7 @@ async def test_it_opens_no_more_accounts_than_it_may_however_many_ask_at_once(
 
 async def test_a_one_time_identifier_is_taken_once(enrolments: Enrolments, database: Database) -> None:
     made = await enrolments.create(wanted("client-identifier", rules=NameRules(devices=("SN1",))), by="admin:alice")
-    asked = [database.commit(enrolments.taking(Unit(), made.enrolment)) for _ in range(4)]
+    asked = [database.commit(enrolments.taking(Unit(), made.enrolment, RuntimeError("taken"))) for _ in range(4)]
     ended = await asyncio.gather(*asked, return_exceptions=True)
     assert sum(one is None for one in ended) == 1
     found = await enrolments.of_client_identifier(made.secret)
