@@ -132,7 +132,10 @@ def _operations_metrics(seen: Operations | None, now: datetime) -> list[Metric]:
     for (kind, status), number in sorted(seen.enrolments.items()):
         enrolments.add_metric([kind, status], number)
     paused = GaugeMetricFamily("troth_acme_paused_names", "Names that clients never managed to prove", seen.paused)
-    families: list[Metric] = [findings, enrolments, paused]
+    tpms = GaugeMetricFamily("troth_tpms", "Registered TPMs, by whether they were ever attested", labels=["attested"])
+    for attested, number in sorted(seen.tpms.items()):
+        tpms.add_metric(["yes" if attested else "no"], number)
+    families: list[Metric] = [findings, enrolments, paused, tpms]
     for mark, (name, meaning) in _AGES.items():
         if mark in seen.marks:
             families.append(GaugeMetricFamily(name, meaning, (now - seen.marks[mark]).total_seconds()))

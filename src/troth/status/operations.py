@@ -25,12 +25,14 @@ class Operations:
         marks: duty → when it last did its work; one that nobody has is not there.
         enrolments: (kind, status) → how many there are.
         paused: names of ACME clients that are paused, since their validation never succeeds.
+        tpms: registered TPMs, by whether an attestation key of theirs was ever certified.
     """
 
     findings: Mapping[tuple[str, str], int] = field(default_factory=dict)
     marks: Mapping[str, datetime] = field(default_factory=dict)
     enrolments: Mapping[tuple[str, str], int] = field(default_factory=dict)
     paused: int = 0
+    tpms: Mapping[bool, int] = field(default_factory=dict)
 
 
 class OperationsWatch:
@@ -50,6 +52,7 @@ class OperationsWatch:
                 await read_marks(self._database),
                 await self._doors.enrolments(),
                 await self._doors.paused(),
+                await self._doors.tpms(),
             )
         except StoreError:
             self.last = None

@@ -26,6 +26,7 @@ _RESPONDERS = """SELECT DISTINCT ON (r.authority) r.certificate_id, r.authority,
     ORDER BY r.authority, r.not_after DESC, r.certificate_id DESC"""
 _FIRST_ID = UUID(int=0)
 _ENROLMENTS = "SELECT kind, status, count(*) AS n FROM enrolment GROUP BY kind, status"
+_TPMS = "SELECT attested_at IS NOT NULL AS attested, count(*) AS n FROM tpm GROUP BY 1"
 _PAUSED = "SELECT count(*) FROM acme_failing WHERE paused_at IS NOT NULL"
 
 
@@ -58,6 +59,10 @@ class StatusReader:
     async def paused(self) -> int:
         """Names that ACME clients never managed to prove, and that are paused."""
         return int(await self._reader.fetchval(_PAUSED))
+
+    async def tpms(self) -> dict[bool, int]:
+        """How many TPMs are registered, by whether an attestation key of theirs was ever certified."""
+        return {row["attested"]: row["n"] for row in await self._reader.fetch(_TPMS)}
 
     async def responders(self, now: datetime) -> list[Responder]:
         """The newest delegated responder of each authority that is in force at ``now``."""

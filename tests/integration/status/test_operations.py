@@ -13,6 +13,7 @@ from tests.support.enrolling import enrolling_for
 from tests.support.mint import Mint
 from troth.enroll.acme.limit_store import SET_FAILING
 from troth.enroll.credentials.model import Wanted
+from troth.enroll.tpm.store import ADD_TPM
 from troth.kit.ids import new_id
 from troth.pki.finding_store import CLEAR, NOTE
 from troth.status.metrics import _Collected, _operations_metrics
@@ -50,14 +51,16 @@ async def test_a_database_that_is_away_is_no_news_of_no_findings(mint: Mint, mon
     assert watch.last is None
 
 
-async def test_enrolments_and_paused_names_are_counted(mint: Mint) -> None:
+async def test_enrolments_paused_names_and_tpms_are_counted(mint: Mint) -> None:
     watch = OperationsWatch(mint.database)
     enrolments = enrolling_for(mint.database, mint.clock).enrolments
     for _ in range(2):
         made = await enrolments.create(Wanted(kind="external-account", name="web", seconds=60), by="admin:alice")
     await enrolments.revoke(made.enrolment.id, by="admin:alice", closing=[])
     now = mint.clock.now()
-    unit = Unit()
+    unit = Unit().claim(
+        ADD_TPM, bytes(32), new_id(), "a", "id:00000000", "a", "a", now, "test", refuse=AssertionError()
+    )
     for name, paused in (("a.test", now), ("b.test", None)):
         unit.write(SET_FAILING, new_id(), "dns", name, 9, now, now, paused)
     await mint.database.commit(unit)
@@ -65,9 +68,11 @@ async def test_enrolments_and_paused_names_are_counted(mint: Mint) -> None:
     assert watch.last is not None
     assert watch.last.enrolments == {("external-account", "valid"): 1, ("external-account", "revoked"): 1}
     assert watch.last.paused == 1
+    assert watch.last.tpms == {False: 1}
     told = b"\n".join(line for line in generate(watch.last) if b"{" in line or b" " in line)
     assert b'troth_enrolments{kind="external-account",status="revoked"} 1.0' in told
     assert b"troth_acme_paused_names 1.0" in told
+    assert b'troth_tpms{attested="no"} 1.0' in told
 
 
 def generate(seen: Operations) -> list[bytes]:

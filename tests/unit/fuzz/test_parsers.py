@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import random
+from base64 import b64encode
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -46,6 +47,9 @@ from troth.enroll.attest.statement import read_any
 from troth.enroll.attest.statuses import read_statuses
 from troth.enroll.attest.told import attestation_report
 from troth.enroll.tpm import structures
+from troth.enroll.tpm.endorsement import make_of, read_certificates, read_endorsement_key
+from troth.enroll.tpm.registry import endorsement_of, read_csv
+from troth.enroll.tpm.routes import read_attest_request
 from troth.kit.canonical import canonical_json
 from troth.kit.errors import TrothError
 from troth.pki import der, ocsp
@@ -207,6 +211,29 @@ PARSERS: dict[str, tuple[Callable[[bytes], object], Refusals, Callable[[], list[
     "tpm public": (structures.read_public, (TrothError,), lambda: tpm("pubArea")),
     "tpm attest": (structures.read_attest, (TrothError,), lambda: tpm("certInfo")),
     "tpm signature": (structures.read_signature, (TrothError,), lambda: [tpm("sig")[0]]),
+    "tpm creation": (
+        structures.read_creation_data, (TrothError,),
+        lambda: [b"\0\0\0\1\0\x0b\3\xff\0\0\0\0\1\0\x0b\0\2ab\0\2cd\0\1x", bytes(15)],
+    ),
+    "tpm request": (
+        read_attest_request, (TrothError,),
+        lambda: [
+            b'{"ek":"MA==","ekCerts":["MA=="],"params":{"public":"AA==","createData":"","createAttestation":"",'
+            b'"createSignature":""}}'
+        ],
+    ),
+    "endorsement": (
+        read_endorsement_key, (TrothError,),
+        lambda: [golden_lint.SPKI, golden_lint._rsa(65537, golden_lint._modulus(2048))],
+    ),
+    "registered endorsement": (
+        text(endorsement_of), (TrothError,), lambda: documents("ab" * 32, b64encode(golden_lint.SPKI).decode()),
+    ),
+    "endorsement certificate": (
+        lambda data: [make_of(one) for one in read_certificates([data])], (TrothError,),
+        lambda: [golden_lint.certificate(), golden_lint.certificate() + bytes(40)],
+    ),
+    "tpm table": (text(read_csv), (TrothError,), lambda: documents('device,ek,model\nlaptop-17,ab,"a, b"\n')),
     "base64url": (b64url_decode, (JoseError,), lambda: [b"AQAB", b"_-8"]),
     "jwk": (
         from_json(VerifyingKey.from_jwk), (JoseError,),

@@ -14,6 +14,7 @@ from functools import lru_cache
 from importlib import resources
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from troth.enroll.tpm.credential import EndorsementKey, template_of
@@ -28,6 +29,11 @@ from troth.pki.path import validate_path
 EK_PURPOSE, AK_PURPOSE = "2.23.133.8.1", "2.23.133.8.3"
 #: tcg-at-tpmManufacturer, -Model, -Version.
 _ATTRIBUTES = {"2.23.133.2.1": "manufacturer", "2.23.133.2.2": "model", "2.23.133.2.3": "version"}
+#: What the library raises for hostile certificates, by where it reads.
+_UNREADABLE = (
+    ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType,
+    x509.InvalidVersion,
+)  # fmt: skip
 MAX_CERTIFICATES, MAX_CERTIFICATE = 6, 8192
 
 
@@ -65,7 +71,7 @@ def read_endorsement_key(spki: bytes) -> Endorsement:
     """The key of a DER SubjectPublicKeyInfo. Raises TpmRefused for what is no EK, KeyRefused for a weak key (ROCA)."""
     try:
         key = algorithms.load_public(spki[:4096])
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise TpmRefused(ENDORSEMENT_KEY, "the endorsement key is no SubjectPublicKeyInfo") from error
     return _endorsement(key)
 
@@ -89,7 +95,7 @@ def read_certificates(encoded: Sequence[bytes]) -> list[x509.Certificate]:
             certificate = x509.load_der_x509_certificate(unpadded(one))
             _ = certificate.extensions, certificate.subject, certificate.issuer
             certificate.public_key()
-        except (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+        except _UNREADABLE as error:
             raise TpmRefused(ENDORSEMENT_CERTIFICATE, "a certificate of the endorsement key cannot be read") from error
         found.append(certificate)
     return found

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     PublicFormat,
@@ -113,7 +114,7 @@ class TpmRegistry:
 
     async def find(self, ek: str) -> Planned:
         """The registered TPM of an endorsement key, given as in a registration. Raises TpmRefused."""
-        digest, _ = _endorsement(ek)
+        digest, _ = endorsement_of(ek)
         found = await self.store.tpm(digest)
         if found is None:
             raise TpmRefused(UNREGISTERED, digest.hex())
@@ -132,7 +133,7 @@ class TpmRegistry:
         return found
 
     async def _planned(self, wanted: Registration, actor: str) -> Planned:
-        digest, make = _endorsement(wanted.ek)
+        digest, make = endorsement_of(wanted.ek)
         device = await self._subjects.find(wanted.device, kind=Kind.DEVICE)
         if device.kind is not Kind.DEVICE:
             raise TpmRefused(REGISTRATION, f"{wanted.device!r} is a {device.kind.value}, no device")
@@ -174,7 +175,7 @@ def read_csv(text: str) -> list[Registration]:
     return found
 
 
-def _endorsement(text: str) -> tuple[bytes, Make]:
+def endorsement_of(text: str) -> tuple[bytes, Make]:
     """(SHA-256 of the endorsement key, what its certificate says of the TPM) of any form of one. Raises TpmRefused."""
     digest = text.strip().replace(":", "").lower()
     if _SHA256.match(digest):
@@ -187,7 +188,7 @@ def _endorsement(text: str) -> tuple[bytes, Make]:
         return read_endorsement_key(spki).sha256, make
     except KeyRefused as refusal:
         raise TpmRefused(REGISTRATION, f"the endorsement key is refused: {refusal.detail}") from refusal
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise TpmRefused(
             REGISTRATION, "ek is the SHA-256 of the endorsement key, or the key or its certificate (PEM, base64 of DER)"
         ) from error

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import base64
 from binascii import Error as Base64Error
-from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, TypeVar
 
@@ -73,8 +72,6 @@ class TpmDoor:
         self._desk = desk
         self._each = Allowance(clock, per_minute)
         self._all = Allowance(clock, per_minute * _ALL)
-        #: (request, outcome) → how often, for metrics.
-        self.outcomes: Counter[tuple[str, str]] = Counter()
 
     def routes(self) -> Sequence[Route]:
         """What to put on the https lane."""
@@ -109,14 +106,12 @@ class TpmDoor:
             self._take(request.client)
             told = await act()
         except TrothError as refusal:
-            self.outcomes[name, refusal.code] += 1
             if refusal.reason.status >= 500:
                 # What failed below is the log's; the TPM's owner only has to try again.
                 log.warning("tpm.failed", code=refusal.code, request=name, exc_info=refusal)
                 return _problem(INTERNAL, "something failed inside Troth; try again later", 503)
             log.info("tpm.refused", code=refusal.code, detail=refusal.detail, request=name, client=request.client)
             return _problem(refusal.reason, refusal.detail)
-        self.outcomes[name, "ok"] += 1
         return Response(200, msgspec.json.encode(told), _headers(b"application/json"))
 
     def _take(self, client: str | None) -> None:

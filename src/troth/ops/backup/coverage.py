@@ -43,6 +43,7 @@ BY_REFERENCE: Mapping[str, ByReference] = {
     "blocked_key": ByReference("key", "spki_sha256", hexadecimal=True),
     "acme_account": ByReference("account", "id"),
     "enrolment": ByReference("enrolment", "id"),
+    "tpm": ByReference("subject", "device_id"),
 }
 
 #: Small tables that are shipped whole when they have changed.
@@ -102,6 +103,7 @@ LEFT_OUT: Mapping[str, str] = {
     "lease": "duties are taken anew",
     "login_attempt": "blocks end with the machine that was attacked",
     "passkey_challenge": "a challenge lives for minutes",
+    "tpm_challenge": "a challenge lives for minutes",
     "schema_migration": "written by the migrations themselves",
     "stream_point": "decision points announce themselves",
 }
