@@ -33,6 +33,7 @@ from troth.client.transport import HttpAnswer, Transport
 from troth.enroll.acme.accounts import AccountDesk, AccountRules
 from troth.enroll.acme.attested import AttestedOrders, Devices
 from troth.enroll.acme.attesting import AttestationDesk
+from troth.enroll.acme.caa_recheck import CaaRecheck
 from troth.enroll.acme.device_admission import DeviceAdmission
 from troth.enroll.acme.directories import Directory
 from troth.enroll.acme.finalize import Finalizer
@@ -43,6 +44,7 @@ from troth.enroll.acme.renewal import Renewals
 from troth.enroll.acme.results import Results
 from troth.enroll.acme.revoke import RevocationDesk
 from troth.enroll.acme.routes import AcmeDoor, Desks
+from troth.enroll.acme.standing import StandingProofs
 from troth.enroll.acme.store import AcmeStore
 from troth.enroll.acme.validate.validator import build_validator
 from troth.enroll.acme.validation import ValidationJobs
@@ -129,6 +131,7 @@ class Door:
         self.desks = desks or self.desks
         more.setdefault("secrets", self.enrolling.enrolments)
         self.acme, self.lane = opened(self.desks, self.nonces, *directories, **more)
+        self.jobs._directories = {one.name: one for one in directories}
 
     def directory(self, profile: str = "tls-server") -> str:
         """The directory's URL."""
@@ -305,18 +308,31 @@ async def door(
     issuance = Issuance(database, Subjects(subject_store), judge, mint.gate, mint.catalogue)
     enrolling = enrolling_for(database, clock)
     settings = AcmeSettings(http_port=web_root.port, resolver=dns.address, timeout_seconds=5)
+    validator = build_validator(settings, own_listeners=[])
     renewals = Renewals(database, mint.catalogue, clock)
+    standing = StandingProofs(validator, clock, timedelta(hours=8))
     devices = Devices(subject_store, enrolling.enrolments)
     attestations = Attestations(database, clock, own=makers)
     orders = OrderDesk(
-        database, clock, OrderRules(), enrolling.admission, renewals, DeviceAdmission(database, devices, issuance)
+        database,
+        clock,
+        OrderRules(),
+        enrolling.admission,
+        renewals,
+        DeviceAdmission(database, devices, issuance),
+        standing,
     )
     nonces = NonceMap(tmp_path / "nonces.map", clock=clock)
     desks = Desks(
         accounts=AccountDesk(database, clock, AccountRules(), enrolling.enrolments, enrolling.meters),
         orders=orders,
         finalizer=Finalizer(
-            database, clock, issuance, enrolling.admission, AttestedOrders(attestations.store, devices)
+            database,
+            clock,
+            issuance,
+            enrolling.admission,
+            AttestedOrders(attestations.store, devices),
+            CaaRecheck(validator.resolver, clock),
         ),
         revocations=RevocationDesk(database, clock),
         results=Results(database, patience=0),
@@ -327,7 +343,8 @@ async def door(
         attesting=AttestationDesk(database, clock, orders, attestations, devices, issuance),
     )
     acme, lane = opened(desks, nonces, secrets=enrolling.enrolments)
-    jobs = ValidationJobs(database, orders, build_validator(settings, own_listeners=[]), clock)
+    named = {name: Directory(name, (name,)) for name in DIRECTORIES}
+    jobs = ValidationJobs(database, orders, validator, clock, named, base=BASE)
     yield Door(mint, lane, acme, nonces, jobs, desks, policies, cache, web_root, dns, enrolling, attestations)
     nonces.close()
 

@@ -11,6 +11,7 @@ from troth.assembly.mint import Mint
 from troth.enroll.acme.accounts import AccountDesk, AccountRules
 from troth.enroll.acme.attested import AttestedOrders, Devices
 from troth.enroll.acme.attesting import AttestationDesk
+from troth.enroll.acme.caa_recheck import CaaRecheck
 from troth.enroll.acme.device_admission import DeviceAdmission
 from troth.enroll.acme.directories import Directory
 from troth.enroll.acme.finalize import Finalizer
@@ -21,9 +22,10 @@ from troth.enroll.acme.renewal import Renewals
 from troth.enroll.acme.results import Results
 from troth.enroll.acme.revoke import RevocationDesk
 from troth.enroll.acme.routes import AcmeDoor, Desks
+from troth.enroll.acme.standing import StandingProofs
 from troth.enroll.acme.store import AcmeStore
 from troth.enroll.acme.validate.network import listener
-from troth.enroll.acme.validate.validator import build_validator
+from troth.enroll.acme.validate.validator import build_validating, quick_validator
 from troth.enroll.acme.validation import ValidationJobs
 from troth.enroll.issuance import Issuance
 from troth.kit.acme_settings import AcmeSettings
@@ -41,13 +43,16 @@ def acme_door(
     devices = Devices(SubjectStore(database), enrolling.enrolments)
     attestations = attestations_of(context, database)
     admission = DeviceAdmission(database, devices, issuance)
+    lifetime = timedelta(seconds=settings.authorization_lifetime_seconds)
+    looking = quick_validator(settings)
+    standing, caa = StandingProofs(looking, clock, lifetime), CaaRecheck(looking.resolver, clock)
     renewals = Renewals(database, mint.catalogue, clock, strict=settings.strict_replaces)
-    orders = OrderDesk(database, clock, order_rules(settings), enrolling.admission, renewals, admission)
+    orders = OrderDesk(database, clock, order_rules(settings), enrolling.admission, renewals, admission, standing)
     desks = Desks(
         accounts=AccountDesk(database, clock, account_rules(settings), enrolling.enrolments, enrolling.meters),
         orders=orders,
         finalizer=Finalizer(
-            database, clock, issuance, enrolling.admission, AttestedOrders(attestations.store, devices)
+            database, clock, issuance, enrolling.admission, AttestedOrders(attestations.store, devices), caa
         ),
         revocations=RevocationDesk(database, clock),
         results=Results(database),
@@ -80,6 +85,9 @@ def directories(settings: AcmeSettings, attest: AttestSettings) -> dict[str, Dir
             one.challenges,
             one.identifiers,
             attesting_of(attest.directories.get(name, DirectoryAttestation())),
+            subdomains=one.subdomains,
+            caa=one.caa,
+            issuers=tuple(domain.lower() for domain in settings.issuer_domains),
         )
         for name, one in settings.directories.items()
     }
@@ -89,12 +97,13 @@ def validation_jobs(context: RoleContext, database: Database) -> ValidationJobs:
     """The validations, for a worker process."""
     settings = context.config.acme
     own = [one for address in context.state.listeners.values() for one in listener(address.host, address.port)]
-    validator = build_validator(settings, own_listeners=own)
     return ValidationJobs(
         database,
         OrderDesk(database, context.clock, order_rules(settings), enrolling_of(context, database).admission),
-        validator,
+        build_validating(settings, own_listeners=own),
         context.clock,
+        directories(settings, context.config.attest),
+        base=context.state.public_url,
         attempts=settings.attempts,
         retry_after=timedelta(seconds=settings.retry_seconds),
     )

@@ -27,13 +27,31 @@ class AcmeDirectory(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         ),
     ] = "nothing"
     challenges: Annotated[
-        tuple[Literal["http-01", "dns-01", "tls-alpn-01", "device-attest-01"], ...],
+        tuple[Literal["http-01", "dns-01", "tls-alpn-01", "dns-account-01", "dns-persist-01", "device-attest-01"], ...],
         Meta(min_length=1, description="Proofs offered, in the order in which clients see them."),
     ] = ("http-01", "dns-01", "tls-alpn-01")
     identifiers: Annotated[
         tuple[Literal["dns", "ip", "permanent-identifier", "hardware-module"], ...],
         Meta(min_length=1, description="Types of identifier that may be asked for."),
     ] = ("dns", "ip")
+    subdomains: Annotated[
+        bool, Meta(description="A proof of a domain may be asked to hold for the names below it (RFC 9444).")
+    ] = False
+    caa: Annotated[
+        bool,
+        Meta(description="Look at CAA records of DNS names. Needs `acme.issuer_domains`; of no use for private names."),
+    ] = False
+
+
+class AcmeVantage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One further place from which control of a name is looked at: another resolver, another address, or both."""
+
+    resolver: Annotated[
+        str, Meta(description="DNS server, `ADDRESS` or `ADDRESS:PORT`. Empty: as everywhere else.")
+    ] = ""
+    source_address: Annotated[
+        str, Meta(description="Address of this machine to connect from; its routing decides on the path. Empty: any.")
+    ] = ""
 
 
 #: Devices that are known to the directory, on their hardware's word.
@@ -60,6 +78,20 @@ class AcmeSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     resolver: Annotated[
         str, Meta(description="DNS server for all validation, `ADDRESS` or `ADDRESS:PORT`. Empty: the system's.")
     ] = ""
+    vantages: Annotated[
+        dict[Annotated[str, Meta(pattern=r"\A[a-z0-9][a-z0-9-]{0,31}\Z")], AcmeVantage],
+        Meta(description="Further vantage points by name, one table each: `[acme.vantages.NAME]`, below."),
+    ] = {}
+    quorum: Annotated[
+        int, Meta(ge=0, le=20, description="How many of the further vantage points must see what the first one saw.")
+    ] = 0
+    issuer_domains: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Domain names that stand for this server in CAA records and for dns-persist-01, lower-case; "
+            "told as `caaIdentities`."
+        ),
+    ] = ()
     attempts: Annotated[int, Meta(ge=1, le=20, description="Tries of one challenge before it is invalid.")] = 4
     retry_seconds: Annotated[
         int, Meta(ge=1, le=3600, description="Pause before the second try; it doubles.", extra={"unit": "seconds"})
@@ -74,6 +106,15 @@ class AcmeSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         int,
         Meta(ge=60, description="A proof of control may be used again for this long.", extra={"unit": "seconds"}),
     ] = 8 * 3600
+    keep_orders_days: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description="An order goes so long after it ended unfinished, or after its certificate ran out; so do "
+            "records of failed validations.",
+            extra={"unit": "days"},
+        ),
+    ] = 30
     max_names: Annotated[int, Meta(ge=1, le=1000, description="Identifiers that one order may hold.")] = 100
     strict_replaces: Annotated[
         bool,
@@ -104,6 +145,9 @@ class AcmeSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     refuse_link_local: Annotated[
         bool, Meta(description="Never connect to 169.254.0.0/16 or fe80::/10 (cloud metadata lives there).")
     ] = True
+    allowed_networks: Annotated[
+        tuple[str, ...], Meta(description="The only networks that validation connects to, `10.0.0.0/8`. Empty: any.")
+    ] = ()
     denied_networks: Annotated[
         tuple[str, ...], Meta(description="Further networks that validation never connects to, `10.9.0.0/16`.")
     ] = ()

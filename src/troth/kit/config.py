@@ -18,7 +18,7 @@ from urllib.parse import urlsplit, urlunsplit
 import msgspec
 from msgspec import inspect as shape
 
-from troth.kit.acme_settings import AcmeDirectory
+from troth.kit.acme_settings import AcmeDirectory, AcmeVantage
 from troth.kit.attest_settings import DirectoryAttestation
 from troth.kit.errors import TrothError, reason
 from troth.kit.settings import Config, CustodianSettings
@@ -119,6 +119,7 @@ def describe_tables() -> tuple[Section, ...]:
     tables: list[tuple[str, type[msgspec.Struct]]] = [
         ("acme.directories.NAME", AcmeDirectory),
         ("attest.directories.NAME", DirectoryAttestation),
+        ("acme.vantages.NAME", AcmeVantage),
     ]
     tables += [("signer.custodians.NAME", kind) for kind in get_args(CustodianSettings)]
     return tuple(

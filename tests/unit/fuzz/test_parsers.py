@@ -36,6 +36,7 @@ from troth.connect.webhook import body as webhook
 from troth.enroll.acme.binding import read_binding
 from troth.enroll.acme.flattened import Flattened
 from troth.enroll.acme.identifiers import read_identifiers
+from troth.enroll.acme.validate.issue_value import parse_issue_value
 from troth.enroll.attest import cbor
 from troth.enroll.attest.anchors import read_roots, shipped_roots
 from troth.enroll.attest.android import DESCRIPTION
@@ -255,6 +256,7 @@ PARSERS: dict[str, tuple[Callable[[bytes], object], Refusals, Callable[[], list[
         lambda data: parse_renewal_info(data, 0), (TrothError,),
         lambda: [b'{"suggestedWindow":{"start":"2026-01-02T03:04:05Z","end":"2026-01-03T03:04:05Z"}}'],
     ),
+    "issue value": (lambda data: parse_issue_value(data), (), lambda: [b"ca.example; accounturi=https://a/b; c=d"]),
     "webhook": (
         lambda data: webhook.read(data, feed="edr", message_id="m", now=NOW), (TrothError,), lambda: [_SIGNAL],
     ),

@@ -27,6 +27,7 @@ from troth.enroll.acme.closing import Closer
 from troth.enroll.acme.incidents import SPREAD_JOB, Incidents
 from troth.enroll.acme.limit_store import LimitStore
 from troth.enroll.acme.orders import VALIDATE_JOB
+from troth.enroll.acme.prune import Pruner
 from troth.kit.clock import Clock
 from troth.kit.errors import TrothError
 from troth.kit.log import get_logger
@@ -93,6 +94,7 @@ async def _duties(context: RoleContext, database: Database, instance: Instance, 
     auditor = Auditor(database, mint.catalogue, clock, decisions.known_decisions)
     # Longer than a validation can take, so that no two workers do one at once; a dead worker's are taken up after it.
     lease = timedelta(seconds=context.config.acme.timeout_seconds + 5)
+    keep_orders = timedelta(days=context.config.acme.keep_orders_days)
     backing = backup_duties(context, database, instance)
     return [
         *backing.duties,
@@ -101,6 +103,7 @@ async def _duties(context: RoleContext, database: Database, instance: Instance, 
         crl_duty.run(stop),
         # An authority that was let issue a moment ago wants a responder soon; what is not due costs one query.
         _every(10.0, own_certificates, stop, "own certificates"),
+        _every(10.0, Pruner(database, clock, keep=keep_orders).run_once, stop, "pruning of orders"),
         _every(2.0, burner.burn_abandoned, stop, "burning"),
         _every(60.0, LintSampler(database, clock).run_once, stop, "lint of samples"),
         _every(10.0, auditor.run_once, stop, "audit of certificates"),

@@ -19,11 +19,12 @@ from typing import Any
 from troth.audit.event import Event
 from troth.enroll.acme import errors
 from troth.enroll.acme.attested import ENFORCE, WARN, Attesting, Devices, Wanted, told, whom
+from troth.enroll.acme.authorizations import replace_challenge, with_challenge
 from troth.enroll.acme.device_admission import reference
 from troth.enroll.acme.devices import DEVICE_TYPES, certified_name
 from troth.enroll.acme.directories import Directory
 from troth.enroll.acme.model import DEVICE_ATTEST_01, Account, Authorization, Challenge, Order
-from troth.enroll.acme.orders import OrderDesk, replace_challenge, with_challenge
+from troth.enroll.acme.orders import OrderDesk
 from troth.enroll.acme.problems import AcmeProblem, Identifier
 from troth.enroll.acme.store import AcmeStore
 from troth.enroll.acme.views import rfc3339

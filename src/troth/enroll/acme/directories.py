@@ -24,6 +24,9 @@ class Directory:
         challenges: types of proof offered, in the order in which clients see them.
         identifiers: types of identifier that may be asked for.
         attesting: what it makes of device attestations, where it takes them.
+        subdomains: a domain's proof may be asked to hold for the names below it (RFC 9444).
+        caa: CAA records are looked at.
+        issuers: domain names that stand for this server in CAA records and for dns-persist-01.
     """
 
     name: str
@@ -32,6 +35,9 @@ class Directory:
     challenges: tuple[str, ...] = (HTTP_01, DNS_01, TLS_ALPN_01)
     identifiers: tuple[str, ...] = ("dns", "ip")
     attesting: Attesting = USUAL
+    subdomains: bool = False
+    caa: bool = False
+    issuers: tuple[str, ...] = ()
 
     def offered(self, catalogue: Catalogue) -> Mapping[str, str]:
         """``meta.profiles``: the profiles that can be had now, each with its description."""

@@ -283,6 +283,18 @@ VALIDATION_TARGET = reason(
     fix="Point the name to the server's own address; see acme.validation in the configuration for denied networks.",
 )
 
+VALIDATION_QUORUM = reason(
+    "acme.validation.quorum",
+    "too few vantage points saw what the first one saw",
+    fix="Check that the name answers alike from everywhere: split DNS, anycast and firewalls are the usual causes.",
+)
+VALIDATION_CAA = reason(
+    "acme.validation.caa",
+    "the name's CAA records do not allow this server to certify it",
+    fix="Add a CAA record with a name of this server (caaIdentities in the directory), or remove those that forbid it.",
+    status=403,
+)
+
 # Everything else.
 RATE_LIMITED = reason(
     "acme.rate_limited",

@@ -17,8 +17,11 @@ from troth.client.jose import VerifyingKey, b64url_decode
 from troth.enroll.acme import errors, store
 from troth.enroll.acme.account_store import ACCOUNT_VALID, KEY_FREE
 from troth.enroll.acme.admission import Admission
-from troth.enroll.acme.attested import USUAL, AttestedOrders, Attesting
+from troth.enroll.acme.attested import AttestedOrders
+from troth.enroll.acme.authorizations import covers
+from troth.enroll.acme.caa_recheck import CaaRecheck
 from troth.enroll.acme.devices import DEVICE_TYPES, certified_name
+from troth.enroll.acme.directories import Directory
 from troth.enroll.acme.model import Account, Order
 from troth.enroll.acme.problems import AcmeProblem
 from troth.enroll.acme.store import AcmeStore
@@ -53,8 +56,15 @@ class Finalizer:
     """Turns ready orders into certificates."""
 
     def __init__(
-        self, database: Database, clock: Clock, issuance: Issuance, admission: Admission, attested: AttestedOrders
+        self,
+        database: Database,
+        clock: Clock,
+        issuance: Issuance,
+        admission: Admission,
+        attested: AttestedOrders,
+        caa: CaaRecheck | None = None,
     ) -> None:
+        self._caa = caa
         self._admission = admission
         self._attested = attested
         self._database = database
@@ -68,11 +78,15 @@ class Finalizer:
         account: Account,
         order: Order,
         payload: dict[str, Any],
+        directory: Directory,
         *,
+        account_uri: str,
         client: str | None,
-        attesting: Attesting = USUAL,
     ) -> Order:
-        """The order, valid, with its certificate. Safe to repeat with the same CSR. Raises AcmeProblem."""
+        """The order, valid, with its certificate. Safe to repeat with the same CSR. Raises AcmeProblem.
+
+        ``account_uri``: how zones name the account (CAA).
+        """
         der = _read_csr(payload)
         digest = hashlib.sha256(der).digest()
         order = await self.recovered(order)
@@ -80,11 +94,13 @@ class Finalizer:
             return _answer_to(digest, order)
         request = _checked(der, order)
         proved = await self._store.proved(order.id, self._clock.now())
-        if any(name not in proved for name in order.identifiers):
+        if any(covers(proved, name) is None for name in order.identifiers):
             raise AcmeProblem(errors.ORDER_NOT_READY, "an authorization of the order is not valid any more")
+        if self._caa is not None:
+            await self._caa.check(order, proved, directory, account_uri)
         attempt, thumbprint = order.attempt + 1, _thumbprint(request.key.spki)
         subject = await self._admission.subject(account)
-        device = await self._attested.of(order, attesting)
+        device = await self._attested.of(order, directory.attesting)
         ask = Ask(
             request_id=order.request_id(attempt),
             profile=order.profile,
@@ -92,8 +108,8 @@ class Finalizer:
             names=_names(order),
             actor=f"acme:{account.id}",
             evidence={
-                "controlled_names": sorted({name.value for name in proved}),
-                "methods": sorted(set(proved.values())),
+                "controlled_names": sorted({name.value for name in order.identifiers}),
+                "methods": sorted({authz.method for authz in proved.values()}),
             },
             request={"protocol": "acme", "account": str(account.id), "address": client or ""},
             refs=(f"order:{order.id}", f"account:{account.id}"),
@@ -129,9 +145,9 @@ class Finalizer:
             # Another request for the same try was faster.
             present = await self._as_it_is_now(order)
             if present.status == "ready" and present.attempt > order.attempt:
-                return await self.finalize(
-                    account, present, payload, client=client, attesting=attesting
-                )  # and has failed meanwhile
+                return await self.finalize(  # and has failed meanwhile
+                    account, present, payload, directory, account_uri=account_uri, client=client
+                )
             return _answer_to(digest, present)
         except Undecided as refusal:
             # The order stays ready: facts that are not known now may be known soon.

@@ -10,8 +10,17 @@ from datetime import UTC, datetime, timedelta
 from troth.client.jose import b64url_encode
 from troth.enroll.acme import errors
 from troth.enroll.acme.devices import DEVICE_TYPES, one_device, read_device
-from troth.enroll.acme.model import DEVICE_ATTEST_01, DNS_01, HTTP_01, TLS_ALPN_01, Challenge
+from troth.enroll.acme.model import (
+    DEVICE_ATTEST_01,
+    DNS_01,
+    DNS_ACCOUNT_01,
+    DNS_PERSIST_01,
+    HTTP_01,
+    TLS_ALPN_01,
+    Challenge,
+)
 from troth.enroll.acme.problems import AcmeProblem, Identifier, compound
+from troth.enroll.acme.validate.dns_persist01 import issuers_offered
 from troth.kit.clock import to_seconds
 from troth.kit.errors import TrothError
 from troth.pki.names import canonical_dns, canonical_ip
@@ -19,9 +28,9 @@ from troth.pki.names import canonical_dns, canonical_ip
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)\Z", re.IGNORECASE | re.ASCII)
 _SHORTEST = timedelta(minutes=2)
 
-_BY_DNS = frozenset({DNS_01})
+_BY_DNS = frozenset({DNS_01, DNS_ACCOUNT_01, DNS_PERSIST_01})
 #: Which challenges can prove which type of identifier.
-_FIT = {"dns": frozenset({HTTP_01, DNS_01, TLS_ALPN_01}), "ip": frozenset({HTTP_01, TLS_ALPN_01})}
+_FIT = {"dns": frozenset({HTTP_01, TLS_ALPN_01}) | _BY_DNS, "ip": frozenset({HTTP_01, TLS_ALPN_01})}
 _FIT |= dict.fromkeys(DEVICE_TYPES, frozenset({DEVICE_ATTEST_01}))
 
 
@@ -89,15 +98,49 @@ def read_not_after(value: object, now: datetime, latest: datetime) -> datetime |
     return moment
 
 
-def offered_challenges(name: Identifier, offered: Sequence[str]) -> tuple[Challenge, ...]:
+def read_ancestors(value: object, names: Sequence[Identifier]) -> dict[Identifier, str]:
+    """The domains that newOrder offers to prove in place of names below them (``ancestorDomain``, RFC 9444, 4.1).
+
+    ``value`` are the identifiers as :func:`read_identifiers` has accepted them. Raises AcmeProblem for what is no
+    domain above the name.
+    """
+    found: dict[Identifier, str] = {}
+    for item in value if isinstance(value, list) else ():
+        domain = item.get("ancestorDomain")
+        if domain is None or item["type"] != "dns":
+            continue
+        name = Identifier("dns", canonical_dns(item["value"]))
+        try:
+            ancestor = canonical_dns(domain) if isinstance(domain, str) else ""
+        except TrothError:
+            ancestor = ""
+        base = name.value.removeprefix("*.")
+        if not ancestor or ancestor.startswith("*.") or not (base == ancestor or base.endswith(f".{ancestor}")):
+            raise AcmeProblem(errors.IDENTIFIER_MALFORMED, "ancestorDomain is no domain above it", identifier=name)
+        if name in names:
+            found[name] = ancestor
+    return found
+
+
+def offered_challenges(
+    name: Identifier, offered: Sequence[str], issuers: Sequence[str] = (), *, wide: bool = False
+) -> tuple[Challenge, ...]:
     """The challenges for an identifier (``*.`` included), of those that the directory offers, in its order.
 
-    DNS alone for wildcards (RFC 8555, 8.4), never DNS for addresses (RFC 8738). Raises AcmeProblem where none is left:
-    nobody could ever prove it.
+    ``issuers``: names of this server, without which there is no dns-persist-01. ``wide``: more than the one name is
+    to be proved. DNS alone for wildcards (RFC 8555, 8.4), never DNS for addresses (RFC 8738).
+
+    Raises AcmeProblem where none is left: nobody could ever prove it.
     """
-    fit = _BY_DNS if name.value.startswith("*.") else _FIT[name.type]
-    kinds = [kind for kind in offered if kind in fit]
+    fit = _BY_DNS if wide or name.value.startswith("*.") else _FIT[name.type]
+    kinds = [kind for kind in offered if kind in fit and (kind != DNS_PERSIST_01 or issuers)]
     if not kinds:
         detail = f"no proof that this directory takes can show control of {name.value!r}"
         raise AcmeProblem(errors.IDENTIFIER_REJECTED, detail, identifier=name)
-    return tuple(Challenge(kind, b64url_encode(secrets.token_bytes(32))) for kind in kinds)
+    return tuple(_challenge(kind, issuers) for kind in kinds)
+
+
+def _challenge(kind: str, issuers: Sequence[str]) -> Challenge:
+    if kind == DNS_PERSIST_01:
+        return Challenge(kind, "", issuers=issuers_offered(issuers))
+    return Challenge(kind, b64url_encode(secrets.token_bytes(32)))

@@ -18,6 +18,7 @@ AuthzStatus: TypeAlias = Literal["pending", "valid", "invalid", "deactivated", "
 
 #: The challenge types offered, in the order in which clients see them.
 HTTP_01, DNS_01, TLS_ALPN_01 = "http-01", "dns-01", "tls-alpn-01"
+DNS_ACCOUNT_01, DNS_PERSIST_01 = "dns-account-01", "dns-persist-01"
 #: Of devices: draft-ietf-acme-device-attest.
 DEVICE_ATTEST_01 = "device-attest-01"
 
@@ -49,6 +50,7 @@ class Challenge(msgspec.Struct, frozen=True, omit_defaults=True):
         token: at least 128 random bits, base64url; of this challenge alone.
         validated: ISO 8601, when it became valid.
         error: the problem document of the last failed try (RFC 8555 erratum 5732 allows it while processing).
+        issuers: names of this server, of which a dns-persist-01 record holds one.
         by: what stood in the place of a proof, where there was none: ``enrolment``.
     """
 
@@ -58,11 +60,12 @@ class Challenge(msgspec.Struct, frozen=True, omit_defaults=True):
     validated: str | None = None
     error: dict[str, Any] | None = None
     by: str | None = None
+    issuers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Authorization:
-    """Control over one identifier, for one order."""
+    """Control over one identifier, for one order; with ``subdomains``, over all names below it too (RFC 9444)."""
 
     id: UUID
     order_id: UUID
@@ -72,11 +75,19 @@ class Authorization:
     status: AuthzStatus
     expires: datetime
     challenges: tuple[Challenge, ...]
+    subdomains: bool = False
 
     @property
     def name(self) -> str:
         """The identifier's value as it stands in the order: with ``*.`` for a wildcard."""
         return f"*.{self.identifier.value}" if self.wildcard else self.identifier.value
+
+    @property
+    def method(self) -> str:
+        """The type of the challenge that proved it, or what stood in its place; empty if nothing did."""
+        return next(
+            (challenge.by or challenge.type for challenge in self.challenges if challenge.status == "valid"), ""
+        )
 
     def challenge(self, kind: str) -> Challenge | None:
         """The challenge of this type, if it is offered."""

@@ -49,7 +49,11 @@ class OrderRoutes:
         ]
 
     async def _new_order(self, case: Case) -> Response:
-        order = await self._orders.place(case.account, case.signed.json(), case.directory, self._catalogue)
+        account = case.account
+        account_uri = case.urls.account_uri(account.id)
+        order = await self._orders.place(
+            account, case.signed.json(), case.directory, self._catalogue, account_uri=account_uri
+        )
         return self._envelope.answer(case, 201, order_view(order, case.urls), location=case.urls.order(order.id))
 
     async def _order(self, case: Case) -> Response:
@@ -64,8 +68,9 @@ class OrderRoutes:
             case.account,
             order,
             case.signed.json(),
+            case.directory,
+            account_uri=case.urls.account_uri(case.account.id),
             client=case.request.client,
-            attesting=case.directory.attesting,
         )
         return self._order_answer(case, order)
 
@@ -97,7 +102,7 @@ class OrderRoutes:
                 thumbprint = self._envelope.keys.stored(account.jwk).thumbprint
                 authz = await self._attesting.answer(account, authz, case.directory, said, thumbprint)
             else:
-                authz = await self._orders.answer(account, authz, kind)
+                authz = await self._orders.answer(account, authz, kind, account_url=urls.account(account.id))
                 authz = await self._results.of(authz)
         challenge = authz.challenge(kind)
         if challenge is None:

@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import json
-import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from troth.audit.event import Event
-from troth.client.jose import b64url_encode
 from troth.enroll.acme import errors, store
 from troth.enroll.acme.account_store import ACCOUNT_VALID
 from troth.enroll.acme.admission import Admission, Admitted, Failing
+from troth.enroll.acme.authorizations import (
+    Proofs,
+    authorize,
+    domains_above,
+    replace_challenge,
+    unproved,
+    with_challenge,
+)
 from troth.enroll.acme.device_admission import DeviceAdmission
 from troth.enroll.acme.devices import DEVICE_TYPES
 from troth.enroll.acme.directories import Directory
-from troth.enroll.acme.identifiers import offered_challenges, read_identifiers, read_not_after
-from troth.enroll.acme.model import DNS_01, HTTP_01, Account, Authorization, Challenge, Order
+from troth.enroll.acme.identifiers import read_ancestors, read_identifiers, read_not_after
+from troth.enroll.acme.model import DNS_ACCOUNT_01, DNS_PERSIST_01, Account, Authorization, Challenge, Order
 from troth.enroll.acme.problems import AcmeProblem, Identifier
 from troth.enroll.acme.renewal import Renewals, Replaced
 from troth.enroll.acme.renewal_store import REPLACE
+from troth.enroll.acme.standing import StandingProofs, lasting
 from troth.enroll.acme.store import AcmeStore, encode_challenge, encode_challenges
-from troth.enroll.acme.views import rfc3339
+from troth.enroll.acme.validate.dns_account01 import account_label
+from troth.enroll.acme.validate.outcome import Valid
 from troth.kit.clock import Clock, to_seconds
 from troth.kit.ids import new_id
 from troth.pki.catalogue import Catalogue
@@ -64,24 +72,33 @@ class OrderDesk:
         admission: Admission,
         renewals: Renewals | None = None,
         devices: DeviceAdmission | None = None,
+        standing: StandingProofs | None = None,
     ) -> None:
-        """``renewals`` judges what orders say they replace, ``devices`` which devices may be asked for; only who takes
-        orders needs them."""
+        """Only who takes orders needs these: ``renewals`` judges what they say they replace, ``devices`` which devices
+        may be asked for, ``standing`` finds proofs for which the client has nothing to do."""
         self._admission = admission
         self._devices = devices
         self._renewals = renewals
+        self._standing = standing
         self._database = database
         self._store = AcmeStore(database.lookups)
         self._clock = clock
         self.rules = rules
 
     async def place(
-        self, account: Account, payload: dict[str, Any], directory: Directory, catalogue: Catalogue
+        self,
+        account: Account,
+        payload: dict[str, Any],
+        directory: Directory,
+        catalogue: Catalogue,
+        *,
+        account_uri: str = "",
     ) -> Order:
         """A new order with one authorization per identifier.
 
         A name that the account has proved lately needs no new proof: its authorization is born valid, and expires
-        when that proof does. Nor does one that the account's enrolment vouches for.
+        when that proof does. Nor does one that the account's enrolment vouches for. ``account_uri``: how zones name the
+        account (dns-persist-01).
 
         Raises AcmeProblem, with subproblems per identifier.
         """
@@ -112,43 +129,52 @@ class OrderDesk:
         admitted = await self._admission.admit(account, identifiers, profile, exempt=exempt)
         if self._devices is not None:
             await self._devices.admit(account, identifiers, profile, directory.attesting)
+        ancestors = read_ancestors(payload["identifiers"], identifiers) if directory.subdomains else {}
         # A device proves itself for each order anew: its attestation is for one key.
-        asked = [name.value for name in identifiers if name not in admitted.vouched and name.type not in DEVICE_TYPES]
-        held = await self._store.held(account.id, asked, now) if asked else {}
+        asked = [name for name in identifiers if name not in admitted.vouched and name.type not in DEVICE_TYPES]
+        placing = _Placing(account, directory, admitted, ancestors, replaced, account_uri)
         try:
             try:
-                return await self._place(account, order, directory, admitted, held, replaced)
+                return await self._place(order, placing, await self._proofs(account, directory, asked))
             except _Moved:
                 # A proof was given up between look and commit: every name is proved anew.
-                return await self._place(account, order, directory, admitted, {}, replaced)
+                return await self._place(order, placing, Proofs())
         except Failing:
             raise await self._admission.problem(account, identifiers) from None
 
-    async def _place(
-        self,
-        account: Account,
-        order: Order,
-        directory: Directory,
-        admitted: Admitted,
-        held: dict[str, Authorization],
-        replaced: Replaced | None,
-    ) -> Order:
-        proofs = [None if name.type in DEVICE_TYPES else held.get(name.value) for name in order.identifiers]
-        authorizations = tuple(
-            _vouched_for(order, name, self._clock.now())
-            if name in admitted.vouched
-            else _new_authorization(order, name, proof, directory.challenges)
-            for name, proof in zip(order.identifiers, proofs, strict=True)
+    async def _proofs(self, account: Account, directory: Directory, names: Sequence[Identifier]) -> Proofs:
+        """What the account has proved of ``names``, or of the domains above them."""
+        if not names:
+            return Proofs()
+        now = self._clock.now()
+        held = await self._store.held(account.id, [name.value for name in names], now)
+        if not directory.subdomains:
+            return Proofs(held)
+        above = [domain for name in names if name.type == "dns" for domain in domains_above(name.value)]
+        return Proofs(held, await self._store.held_domains(account.id, above, now))
+
+    async def _place(self, order: Order, placing: _Placing, proofs: Proofs) -> Order:
+        account, directory = placing.account, placing.directory
+        made = authorize(
+            order,
+            directory,
+            vouched=placing.admitted.vouched,
+            ancestors=placing.ancestors,
+            proofs=proofs,
+            now=self._clock.now(),
         )
+        used = {id(proof): proof for name in order.identifiers if (proof := proofs.of(name)) is not None}
+        if self._standing is not None and DNS_PERSIST_01 in directory.challenges:
+            made = await self._standing.all_of(made, directory, placing.account_uri)
+        authorizations = tuple({authz.id: authz for authz in made.values()}.values())
         if all(authz.status == "valid" for authz in authorizations):
             # Like an order that becomes ready later, it lasts no longer than the proofs it stands on.
             order = replace(order, status="ready", expires=min(order.expires, *(a.expires for a in authorizations)))
         unit = Unit().guard(ACCOUNT_VALID, account.id, refuse=AcmeProblem(errors.ACCOUNT_INACTIVE))
-        for proof in proofs:
-            if proof is not None:
-                unit.guard(store.AUTHZ_IS, proof.id, "valid", refuse=_Moved())
-        unproved = [name for name, a in zip(order.identifiers, authorizations, strict=True) if a.status != "valid"]
-        self._admission.guard(unit, account, admitted, unproved)
+        for proof in used.values():
+            unit.guard(store.AUTHZ_IS, proof.id, "valid", refuse=_Moved())
+        self._admission.guard(unit, account, placing.admitted, unproved(made))
+        replaced = placing.replaced
         if replaced is not None:
             taken = AcmeProblem(errors.ALREADY_REPLACED)
             key = ("acme_replacement", replaced.certificate_id)
@@ -178,6 +204,7 @@ class OrderDesk:
                 authz.status,
                 authz.expires,
                 encode_challenges(authz.challenges),
+                authz.subdomains,
             )
         unit.record(
             Event(
@@ -233,8 +260,13 @@ class OrderDesk:
         await self._database.commit(unit)
         return replace(authz, status="deactivated")
 
-    async def answer(self, account: Account, authz: Authorization, kind: str) -> Authorization:
-        """The client says that a challenge can be checked. Idempotent: a second call returns the present state."""
+    async def answer(
+        self, account: Account, authz: Authorization, kind: str, *, account_url: str = ""
+    ) -> Authorization:
+        """The client says that a challenge can be checked. Idempotent: a second call returns the present state.
+
+        ``account_url`` is its ``kid``, of which dns-account-01 makes a label.
+        """
         challenge = authz.challenge(kind)
         if challenge is None:
             raise AcmeProblem(errors.NOT_FOUND, "there is no such challenge")
@@ -244,7 +276,15 @@ class OrderDesk:
         unit = Unit().guard(store.AUTHZ_PENDING, authz.id, refuse=_Moved(), key=("acme_authz", authz.id))
         unit.write(store.SET_CHALLENGE, authz.id, "pending", authz.expires, encode_challenge(answered))
         enqueue(
-            unit, Job(VALIDATE_JOB, f"{authz.id}/{kind}", self._clock.now(), {"authz": str(authz.id), "type": kind})
+            unit,
+            Job(
+                VALIDATE_JOB,
+                f"{authz.id}/{kind}",
+                self._clock.now(),
+                # The label, and not the URL: that may hold the secret of an enrolment.
+                {"authz": str(authz.id), "type": kind}
+                | ({"label": account_label(account_url)} if kind == DNS_ACCOUNT_01 else {}),
+            ),
         )
         try:
             await self._database.commit(unit)
@@ -262,17 +302,18 @@ class OrderDesk:
         *,
         with_job: Callable[[Unit], Unit],
         joined: Unit | None = None,
+        proof: Valid | None = None,
     ) -> None:
         """Write the result of a validation: the challenge, its authorization, its order, and the job's end with them.
 
         ``status`` is the authorization's: ``pending`` when the validation will be tried again. ``joined`` is what is
-        written beside it; its refusals are raised.
+        written beside it; its refusals are raised. ``proof``, where it is valid, may say how long it holds.
         """
         unit = self._locked(authz).guard(store.AUTHZ_PENDING, authz.id, refuse=_Moved(), key=("acme_authz", authz.id))
         unit = unit if joined is None else unit.absorb(joined)
         expires = authz.expires
         if status == "valid":
-            expires = to_seconds(self._clock.now() + self.rules.proof_lifetime)
+            expires = lasting(self._clock.now(), self.rules.proof_lifetime, proof or Valid(()))
         unit.write(store.SET_CHALLENGE, authz.id, status, expires, encode_challenge(challenge))
         if status != "pending":
             unit.write(store.SETTLE_ORDER, authz.order_id, json.dumps(challenge.error) if challenge.error else None)
@@ -293,57 +334,20 @@ class OrderDesk:
         )
 
 
+@dataclass(frozen=True)
+class _Placing:
+    """What an order is placed with, apart from itself."""
+
+    account: Account
+    directory: Directory
+    admitted: Admitted
+    ancestors: Mapping[Identifier, str]
+    replaced: Replaced | None
+    account_uri: str
+
+
 class _Moved(Exception):
     """The authorization was decided, or given up, meanwhile."""
-
-
-def _new_authorization(
-    order: Order, name: Identifier, held: Authorization | None, offered: Sequence[str]
-) -> Authorization:
-    wildcard = name.value.startswith("*.")
-    return Authorization(
-        id=new_id(),
-        order_id=order.id,
-        account_id=order.account_id,
-        identifier=Identifier(name.type, name.value[2:] if wildcard else name.value),
-        wildcard=wildcard,
-        status="pending" if held is None else "valid",
-        expires=order.expires if held is None else held.expires,
-        challenges=offered_challenges(name, offered) if held is None else held.challenges,
-    )
-
-
-def _vouched_for(order: Order, name: Identifier, now: datetime) -> Authorization:
-    """An authorization on the word of the account's enrolment.
-
-    Clients want to see the challenge that proved it (section 7.1.4; acme.sh refuses a wildcard without one), so one is
-    shown, of the type that fits most; ``by`` remembers that nobody answered it.
-    """
-    wildcard = name.value.startswith("*.")
-    kind = DNS_01 if name.type == "dns" else HTTP_01
-    challenge = Challenge(kind, b64url_encode(secrets.token_bytes(16)), "valid", rfc3339(now), by="enrolment")
-    value = name.value[2:] if wildcard else name.value
-    return Authorization(
-        id=new_id(),
-        order_id=order.id,
-        account_id=order.account_id,
-        identifier=Identifier(name.type, value),
-        wildcard=wildcard,
-        status="valid",
-        expires=order.expires,
-        challenges=(challenge,),
-    )
-
-
-def replace_challenge(challenge: Challenge, **changes: Any) -> Challenge:
-    """``challenge`` with some members changed."""
-    members = {name: getattr(challenge, name) for name in challenge.__struct_fields__}
-    return Challenge(**{**members, **changes})
-
-
-def with_challenge(authz: Authorization, changed: Challenge) -> Authorization:
-    """``authz`` with the challenge of that type replaced."""
-    return replace(authz, challenges=tuple(changed if c.type == changed.type else c for c in authz.challenges))
 
 
 def _event(kind: str, actor: str, authz: Authorization, data: dict[str, str]) -> Event:

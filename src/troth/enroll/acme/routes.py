@@ -113,7 +113,7 @@ class AcmeDoor:
             "revokeCert": urls.at("revoke-cert"),
             "keyChange": urls.at("key-change"),
             "renewalInfo": urls.at(PATH),
-            "meta": {**self._meta, "profiles": directory.offered(self._catalogue)},
+            "meta": {**self._meta, **_meta_of(directory), "profiles": directory.offered(self._catalogue)},
         }
         if directory.requires == "external-account" and not urls.secret:
             value["meta"]["externalAccountRequired"] = True
@@ -125,3 +125,13 @@ class AcmeDoor:
         # HEAD has 200 and GET 204 (RFC 8555, 7.2).
         status = 200 if request.method == "HEAD" else 204
         return Response(status, b"", (NO_STORE, *self._envelope.common(request)))
+
+
+def _meta_of(directory: Directory) -> dict[str, object]:
+    """What ``meta`` says of one directory, beside its profiles."""
+    meta: dict[str, object] = {}
+    if directory.issuers:
+        meta["caaIdentities"] = list(directory.issuers)
+    if directory.subdomains:
+        meta["subdomainAuthAllowed"] = True
+    return meta

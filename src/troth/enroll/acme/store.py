@@ -37,10 +37,10 @@ ADD_ORDER = Write(
 )
 ADD_AUTHZ = Write(
     "acme_add_authz",
-    """INSERT INTO acme_authz (id, order_id, account_id, type, value, wildcard, status, expires, challenges)
+    """INSERT INTO acme_authz (id, order_id, account_id, type, value, wildcard, status, expires, challenges, subdomains)
        SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::boolean[], $7::text[],
-           $8::timestamptz[], $9::jsonb[])""",
-    ("uuid", "uuid", "uuid", "text", "text", "boolean", "text", "timestamptz", "jsonb"),
+           $8::timestamptz[], $9::jsonb[], $10::boolean[])""",
+    ("uuid", "uuid", "uuid", "text", "text", "boolean", "text", "timestamptz", "jsonb", "boolean"),
     rank=51,
 )
 ORDER_IS = Guard(
@@ -151,7 +151,7 @@ ORDER_READY_AGAIN = Write(
 _O = """o.id, o.account_id, o.profile, o.status, o.identifiers, o.not_after, o.expires, o.error, o.attempt,
     o.csr_sha256, o.certificate_id, o.replaces,
     ARRAY(SELECT z.id FROM acme_authz z WHERE z.order_id = o.id ORDER BY z.id) AS authorizations"""
-_Z = "z.id, z.order_id, z.account_id, z.type, z.value, z.wildcard, z.status, z.expires, z.challenges"
+_Z = "z.id, z.order_id, z.account_id, z.type, z.value, z.wildcard, z.status, z.expires, z.challenges, z.subdomains"
 _ORDER_BY_ID = f"SELECT {_O} FROM acme_order o WHERE o.id = $1"
 _ORDER_BY_CERTIFICATE = f"SELECT {_O} FROM acme_order o WHERE o.certificate_id = $1"
 _AUTHZ = f"SELECT {_Z} FROM acme_authz z WHERE z.id = $1"
@@ -177,6 +177,12 @@ SELECT h.* FROM unnest($3::text[], $4::boolean[]) AS i(value, wildcard) CROSS JO
     SELECT {_Z} FROM acme_authz z
     WHERE z.account_id = $1 AND z.value = i.value AND z.wildcard = i.wildcard AND z.status = 'valid' AND z.expires > $2
         AND z.type IN ('dns', 'ip')
+    ORDER BY z.expires DESC LIMIT 1) AS h"""
+_HELD_DOMAINS = f"""
+SELECT h.* FROM unnest($3::text[]) AS i(value) CROSS JOIN LATERAL (
+    SELECT {_Z} FROM acme_authz z
+    WHERE z.account_id = $1 AND z.value = i.value AND NOT z.wildcard AND z.status = 'valid' AND z.expires > $2
+        AND z.type = 'dns' AND z.subdomains
     ORDER BY z.expires DESC LIMIT 1) AS h"""
 _AUTHZS_OF = f"SELECT {_Z} FROM acme_authz z WHERE z.order_id = $1"
 
@@ -236,19 +242,19 @@ class AcmeStore(AccountStore):
         """Ids of an account's orders that are not invalid, oldest first, above ``after``."""
         return [row["id"] for row in await self._reader.fetch(_ORDERS_OF, account, after, now, limit)]
 
-    async def proved(self, order: UUID, now: datetime) -> dict[Identifier, str]:
-        """Names of an order whose authorization is valid at ``now``, each with what proved it.
-
-        That is the type of a challenge, or ``enrolment``.
-        """
+    async def proved(self, order: UUID, now: datetime) -> dict[Identifier, Authorization]:
+        """The order's authorizations that are valid at ``now``, by identifier (``*.`` included)."""
         found = _authorizations(await self._reader.fetch(_AUTHZS_OF, order))
         return {
-            Identifier(authz.identifier.type, authz.name): next(
-                (one.by or one.type for one in authz.challenges if one.status == "valid"), ""
-            )
-            for authz in found
+            Identifier(authz.identifier.type, authz.name): authz
+            for authz in sorted(found, key=_narrow_first)
             if authz.status == "valid" and authz.expires > now
         }
+
+    async def held_domains(self, account: UUID, domains: Iterable[str], now: datetime) -> dict[str, Authorization]:
+        """The account's valid authorizations that hold for all names below one of ``domains``."""
+        rows = await self._reader.fetch(_HELD_DOMAINS, account, now, sorted(set(domains)))
+        return {authz.identifier.value: authz for authz in _authorizations(rows)}
 
     async def authorization(self, authz: UUID) -> Authorization | None:
         """One authorization."""
@@ -298,7 +304,12 @@ def _authorization(row: Row | None) -> Authorization | None:
         row["status"],
         row["expires"],
         _challenges.decode(row["challenges"]),
+        row["subdomains"],
     )
+
+
+def _narrow_first(authz: Authorization) -> bool:
+    return authz.subdomains
 
 
 def _authorizations(rows: Iterable[Row]) -> list[Authorization]:

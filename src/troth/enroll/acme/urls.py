@@ -48,6 +48,10 @@ class Urls:
         """An account; also its ``kid``."""
         return self.at(f"acct/{account}")
 
+    def account_uri(self, account: UUID) -> str:
+        """How zones name an account (``accounturi``): its URL under the open root, for a secret belongs in no zone."""
+        return f"{self.root.removesuffix(f'/e/{self.secret}')}/acct/{account}"
+
     def orders(self, account: UUID) -> str:
         """The list of an account's orders."""
         return self.at(f"acct/{account}/orders")

@@ -59,6 +59,8 @@ def authz_view(authz: Authorization, urls: Urls) -> dict[str, Any]:
     }
     if authz.wildcard:
         view["wildcard"] = True
+    if authz.subdomains:
+        view["subdomainAuthAllowed"] = True
     return view
 
 
@@ -68,8 +70,12 @@ def challenge_view(authz: Authorization, challenge: Challenge, urls: Urls) -> di
         "type": challenge.type,
         "url": urls.challenge(authz.id, challenge.type),
         "status": challenge.status,
-        "token": challenge.token,
     }
+    if challenge.token:
+        view["token"] = challenge.token
+    if challenge.issuers:
+        view["issuer-domain-names"] = list(challenge.issuers)
+        view["accounturi"] = urls.account_uri(authz.account_id)
     if challenge.validated is not None:
         view["validated"] = challenge.validated
     if challenge.error is not None:

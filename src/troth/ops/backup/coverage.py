@@ -79,6 +79,7 @@ LEDGER: tuple[str, ...] = ("ledger_event", "ledger_subject", "ledger_head", "led
 #: What stays as the archive has it, and why nothing is lost by that.
 NOT_REBUILT: Mapping[str, str] = {
     "acme_order": "a client whose order is gone makes a new one; its certificate is in `certificate`",
+    "acme_attempt": "why validations failed; the orders they belong to are made anew",
     "acme_replacement": "what an order replaced; a client whose order is gone may replace the same certificate again",
     "renewal_incident_item": "turns of early renewals: the incident is begun anew where it still matters",
     "acme_authz": "proofs of control are made anew",

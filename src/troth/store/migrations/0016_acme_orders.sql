@@ -40,3 +40,23 @@ CREATE TABLE renewal_incident_item (
     PRIMARY KEY (certificate_id, incident_id)
 );
 CREATE INDEX renewal_incident_item_due ON renewal_incident_item (incident_id, due_at);
+
+-- A proof that holds for the names below as well (RFC 9444).
+ALTER TABLE acme_authz ADD COLUMN subdomains boolean NOT NULL DEFAULT false;
+
+-- What went wrong in validations: each failed try, and one that passed after failed ones.
+CREATE TABLE acme_attempt (
+    id uuid PRIMARY KEY,
+    authz_id uuid NOT NULL,
+    account_id uuid NOT NULL,
+    name text NOT NULL,
+    method text NOT NULL,
+    outcome text NOT NULL CHECK (outcome IN ('valid', 'again', 'invalid')),
+    reason text NOT NULL,
+    detail text NOT NULL,
+    record jsonb NOT NULL,
+    at timestamptz NOT NULL
+);
+CREATE INDEX acme_attempt_name ON acme_attempt (name, id);
+CREATE INDEX acme_attempt_account ON acme_attempt (account_id, id);
+CREATE INDEX acme_attempt_at ON acme_attempt (at);

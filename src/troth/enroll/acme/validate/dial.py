@@ -72,7 +72,12 @@ async def _first(
         try:
             async with asyncio.timeout(_CONNECT_TIMEOUT):
                 stream = await asyncio.open_connection(
-                    str(address), port, limit=_READ_LIMIT, ssl=tls, server_hostname=server_name if tls else None
+                    str(address),
+                    port,
+                    limit=_READ_LIMIT,
+                    ssl=tls,
+                    server_hostname=server_name if tls else None,
+                    local_addr=(network.source, 0) if network.source else None,
                 )
             log.add(target, str(address), "connected")
             return stream

@@ -1,4 +1,7 @@
-"""dns-01 (RFC 8555, 8.4): a TXT record at ``_acme-challenge.<name>`` holds the digest of the key authorization."""
+"""dns-01 (RFC 8555, 8.4): a TXT record at ``_acme-challenge.<name>`` holds the digest of the key authorization.
+
+dns-account-01 is the same below the account's label (``dns_account01``).
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,8 @@ async def validate_dns01(challenge: Challenge, *, resolver: Resolver, log: Log) 
 
     Any of several values may match: two orders for a name and its wildcard publish theirs side by side.
     """
-    name = f"_acme-challenge.{challenge.identifier.value}"
+    below = f"{challenge.label}." if challenge.label else ""
+    name = f"{below}_acme-challenge.{challenge.identifier.value}"
     values = await resolver.texts(name)
     expected = challenge.digest_text().encode("ascii")
     log.add(name, None, f"{len(values)} TXT record(s)")

@@ -61,12 +61,14 @@ class NetworkPolicy:
         link_local: whether link-local addresses are open after all (of them, metadata services stay closed).
         own_listeners: (address, port) of every listener of this installation; ``0.0.0.0`` and ``::`` stand for every
             address of this machine.
+        source: the address to connect from; empty: as the routing has it.
     """
 
     denied: Sequence[Network] = ()
     allowed: Sequence[Network] = ()
     own_listeners: Sequence[tuple[Address, int]] = ()
     link_local: bool = False
+    source: str = ""
 
     def check(self, address: Address, port: int) -> None:
         """Raise TargetRefused, with a sentence for the client, unless ``address`` and ``port`` are open."""

@@ -17,16 +17,35 @@ class Challenge:
     """One challenge to hold against the network.
 
     Attributes:
-        type: ``http-01``, ``dns-01`` or ``tls-alpn-01``.
+        type: ``http-01``, ``dns-01``, ``tls-alpn-01``, ``dns-account-01`` or ``dns-persist-01``.
         identifier: ``dns`` (A-labels, lower case, no ``*.``) or ``ip`` (canonical text).
         token: base64url, at least 128 bits of chance.
         key_authorization: ``token.thumbprint`` (RFC 8555, 8.1).
+        account_uri: the account's URL under the open root of its directory.
+        label: of dns-account-01, with its ``_``.
+        issuers: names under which this server is known, for dns-persist-01.
+        wildcard: ``*.`` was asked for.
+        subdomains: the proof is to hold for all names below as well (RFC 9444).
+        caa: whether CAA is to be looked at.
+        asked_at: seconds since 1970.
     """
 
     type: str
     identifier: Identifier
     token: str
     key_authorization: str
+    account_uri: str = ""
+    label: str = ""
+    issuers: tuple[str, ...] = ()
+    wildcard: bool = False
+    subdomains: bool = False
+    caa: bool = False
+    asked_at: float = 0.0
+
+    @property
+    def wide(self) -> bool:
+        """Whether more than the one name is proved."""
+        return self.wildcard or self.subdomains
 
     def digest(self) -> bytes:
         """SHA-256 of the key authorization."""
@@ -62,9 +81,10 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Valid:
-    """Control was shown."""
+    """Control was shown; ``until``: for no longer than this (seconds since 1970), where the proof itself says so."""
 
     record: tuple[Attempt, ...]
+    until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,11 @@ import dns.exception
 import dns.name
 import dns.rdatatype
 import dns.resolver
+from dns.rdtypes.ANY.CAA import CAA
 from dns.rdtypes.ANY.TXT import TXT
 
 from troth.enroll.acme.errors import VALIDATION_DNS
+from troth.enroll.acme.validate.caa import CaaRecord
 from troth.enroll.acme.validate.network import Address
 from troth.enroll.acme.validate.outcome import NotShown
 
@@ -28,8 +30,12 @@ _MAX_ADDRESSES = 16
 _QUERY_TIMEOUT = 3.0  # seconds for one server and one try
 
 
+class NoSuchName(NotShown):
+    """The name does not exist (NXDOMAIN)."""
+
+
 class Resolver(Protocol):
-    """How validation looks names up. Both raise NotShown (dns) and nothing else."""
+    """How validation looks names up. All raise NotShown (dns) and nothing else."""
 
     async def addresses(self, name: str) -> list[Address]:
         """The addresses of ``name``, IPv6 before IPv4, at least one."""
@@ -39,6 +45,19 @@ class Resolver(Protocol):
         """The TXT records of ``name``, aliases followed, the strings of each record joined; at least one."""
         ...
 
+    async def caa(self, name: str) -> list[CaaRecord]:
+        """The CAA records of ``name``, aliases followed; empty if there are none, or no such name."""
+        ...
+
+
+def caa_of(records: list[dns.rdata.Rdata]) -> list[CaaRecord]:
+    """Records as dnspython reads them."""
+    return [
+        CaaRecord(one.flags, one.tag.decode("ascii", "replace").lower(), one.value)
+        for one in records
+        if isinstance(one, CAA)
+    ]
+
 
 class DnsResolver:
     """Asks one DNS server, or those of ``/etc/resolv.conf``; never the search list, never the hosts file.
@@ -47,9 +66,11 @@ class DnsResolver:
         host: address of the server, or None for the system's.
         port: its UDP and TCP port.
         budget: seconds for one look-up, all tries included.
+        source: the address to ask from; empty: as the routing has it.
     """
 
-    def __init__(self, host: str | None = None, port: int = 53, *, budget: float = 8.0) -> None:
+    def __init__(self, host: str | None = None, port: int = 53, *, budget: float = 8.0, source: str = "") -> None:
+        self._source = source or None
         self._resolver = dns.asyncresolver.Resolver(configure=host is None)
         if host is not None:
             self._resolver.nameservers = [str(ip_address(host))]
@@ -79,12 +100,21 @@ class DnsResolver:
             raise NotShown(VALIDATION_DNS, f"there is no TXT record at {name}", retryable=True)
         return [b"".join(record.strings) for record in records if isinstance(record, TXT)]
 
+    async def caa(self, name: str) -> list[CaaRecord]:
+        """See :class:`~.caa.CaaResolver`."""
+        try:
+            return caa_of(await self._lookup(name, dns.rdatatype.CAA))
+        except NoSuchName:
+            return []
+
     async def _lookup(self, name: str, kind: dns.rdatatype.RdataType) -> list[dns.rdata.Rdata]:
         """Records of ``name``; an empty list if the name exists without any. Raises NotShown."""
         try:
             wanted = dns.name.from_text(name, dns.name.root)
             for _ in range(_MAX_ALIASES):
-                answer = await self._resolver.resolve(wanted, kind, raise_on_no_answer=False, search=False)
+                answer = await self._resolver.resolve(
+                    wanted, kind, source=self._source, raise_on_no_answer=False, search=False
+                )
                 if answer.rrset is not None:
                     return list(answer.rrset)
                 # A server that does not recurse tells only the alias; follow it here (RFC 8555, 8.4 counts on that).
@@ -92,7 +122,7 @@ class DnsResolver:
                     return []
                 wanted = answer.canonical_name
         except dns.resolver.NXDOMAIN:
-            raise NotShown(VALIDATION_DNS, f"{name} does not exist", retryable=True) from None
+            raise NoSuchName(VALIDATION_DNS, f"{name} does not exist", retryable=True) from None
         except dns.resolver.LifetimeTimeout:
             raise NotShown(VALIDATION_DNS, f"no answer in time on {name}", retryable=True) from None
         except dns.resolver.NoNameservers:
@@ -128,12 +158,19 @@ class SystemResolver:
         return (six + [address for address in found if isinstance(address, IPv4Address)])[:_MAX_ADDRESSES]
 
     async def texts(self, name: str) -> list[bytes]:
+        return await self._servers().texts(name)
+
+    def _servers(self) -> DnsResolver:
         if self._dns is None:
             try:
                 self._dns = DnsResolver()
             except dns.resolver.NoResolverConfiguration:
                 raise NotShown(VALIDATION_DNS, "this machine has no DNS resolver configured", retryable=True) from None
-        return await self._dns.texts(name)
+        return self._dns
+
+    async def caa(self, name: str) -> list[CaaRecord]:
+        """See :class:`~.caa.CaaResolver`."""
+        return await self._servers().caa(name)
 
     def close(self) -> None:
         """Let the threads end."""

@@ -5,20 +5,30 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address
+
+from msgspec import structs
 
 from troth.enroll.acme.errors import IDENTIFIER_UNSUPPORTED, VALIDATION_CONNECTION, VALIDATION_DNS
 from troth.enroll.acme.problems import AcmeProblem
+from troth.enroll.acme.validate.caa import CaaQuestion, check_caa
 from troth.enroll.acme.validate.dns01 import validate_dns01
+from troth.enroll.acme.validate.dns_persist01 import validate_persist
 from troth.enroll.acme.validate.http01 import HttpPorts, validate_http01
 from troth.enroll.acme.validate.network import Address, NetworkPolicy, networks
 from troth.enroll.acme.validate.outcome import Challenge, Invalid, Log, NotShown, Valid
+from troth.enroll.acme.validate.perspectives import Perspectives
 from troth.enroll.acme.validate.resolver import DnsResolver, Resolver, SystemResolver
 from troth.enroll.acme.validate.tlsalpn01 import validate_tlsalpn01
-from troth.kit.acme_settings import AcmeSettings
+from troth.kit.acme_settings import AcmeSettings, AcmeVantage
 
 #: Challenge types by identifier type, in the order in which they are offered. A wildcard takes dns-01 only
 #: (RFC 8555 leaves it to the server, but neither http-01 nor tls-alpn-01 shows control of a whole domain).
-METHODS = {"dns": ("http-01", "dns-01", "tls-alpn-01"), "ip": ("http-01", "tls-alpn-01")}
+METHODS = {
+    "dns": ("http-01", "dns-01", "tls-alpn-01", "dns-account-01", "dns-persist-01"),
+    "ip": ("http-01", "tls-alpn-01"),
+}
+_BY_DNS = frozenset({"dns-01", "dns-account-01", "dns-persist-01"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,23 +60,33 @@ class Validator:
     def __init__(self, settings: ValidationSettings, *, network: NetworkPolicy, resolver: Resolver) -> None:
         self._settings = settings
         self._network = network
-        self._resolver = resolver
+        self.resolver = resolver
 
     async def validate(self, challenge: Challenge) -> Valid | Invalid:
         """Hold ``challenge`` against the network. Returns within the budget; raises only CancelledError."""
         log = Log()
         try:
             async with asyncio.timeout(self._settings.budget):
-                await self._run(challenge, log)
-            return Valid(tuple(log.attempts))
+                until = await self._run(challenge, log)
+            return Valid(tuple(log.attempts), until)
         except NotShown as why:
             reason, detail, retryable = why.reason, why.detail, why.retryable
         except TimeoutError:
-            reason = VALIDATION_DNS if challenge.type == "dns-01" else VALIDATION_CONNECTION
+            reason = VALIDATION_DNS if challenge.type in _BY_DNS else VALIDATION_CONNECTION
             detail, retryable = f"no answer within {self._settings.budget:g} seconds", True
         return Invalid(AcmeProblem(reason, f"{challenge.identifier.value}: {detail}"), retryable, tuple(log.attempts))
 
-    async def _run(self, challenge: Challenge, log: Log) -> None:
+    async def _run(self, challenge: Challenge, log: Log) -> float | None:
+        until = await self._method(challenge, log)
+        if challenge.caa and challenge.identifier.type == "dns":
+            question = CaaQuestion(
+                challenge.identifier.value, challenge.wildcard, challenge.account_uri, challenge.type
+            )
+            await check_caa(question, issuers=challenge.issuers, resolver=self.resolver, log=log)
+        return until
+
+    async def _method(self, challenge: Challenge, log: Log) -> float | None:
+        """Return if the challenge is met; until when, if the proof says so. Raises NotShown."""
         settings = self._settings
         if challenge.type not in METHODS.get(challenge.identifier.type, ()):
             raise NotShown(
@@ -74,31 +94,58 @@ class Validator:
                 f"{challenge.type} cannot show control of an identifier of type {challenge.identifier.type}",
                 retryable=False,
             )
-        if challenge.type == "dns-01":
-            await validate_dns01(challenge, resolver=self._resolver, log=log)
+        if challenge.type == "dns-persist-01":
+            return await validate_persist(challenge, resolver=self.resolver, log=log, now=challenge.asked_at)
+        if challenge.type in ("dns-01", "dns-account-01"):
+            await validate_dns01(challenge, resolver=self.resolver, log=log)
         elif challenge.type == "http-01":
             ports = HttpPorts(settings.http_port, settings.https_port)
-            await validate_http01(challenge, ports=ports, resolver=self._resolver, network=self._network, log=log)
+            await validate_http01(challenge, ports=ports, resolver=self.resolver, network=self._network, log=log)
         else:
             await validate_tlsalpn01(
                 challenge,
                 port=settings.tls_alpn_port,
-                resolver=self._resolver,
+                resolver=self.resolver,
                 network=self._network,
                 log=log,
             )
+        return None
 
 
-def build_validator(settings: AcmeSettings, *, own_listeners: Sequence[tuple[Address, int]]) -> Validator:
-    """The validator that the configuration describes.
+def build_validating(settings: AcmeSettings, *, own_listeners: Sequence[tuple[Address, int]]) -> Perspectives:
+    """The validator that the configuration describes, with its vantage points. Raises ValueError as below."""
+    first = build_validator(settings, own_listeners=own_listeners)
+    vantages = {
+        name: build_validator(settings, own_listeners=own_listeners, vantage=one)
+        for name, one in settings.vantages.items()
+    }
+    if settings.quorum > len(vantages):
+        raise ValueError(f"acme.quorum asks for {settings.quorum} vantage points, and there are {len(vantages)}")
+    return Perspectives(first, vantages, settings.quorum)
+
+
+def quick_validator(settings: AcmeSettings) -> Validator:
+    """One that only looks names up, while a client waits for the answer to its request."""
+    quick = structs.replace(settings, timeout_seconds=min(2, settings.timeout_seconds))
+    return build_validator(quick, own_listeners=())
+
+
+def build_validator(
+    settings: AcmeSettings, *, own_listeners: Sequence[tuple[Address, int]], vantage: AcmeVantage | None = None
+) -> Validator:
+    """The validator that the configuration describes, here or at a vantage point.
 
     ``own_listeners`` come from :func:`~.network.listener`, one for each socket of this installation. Raises
     ValueError for a resolver or network that is no address.
     """
     resolver: Resolver
-    if settings.resolver:
-        host, port = _address_and_port(settings.resolver)
-        resolver = DnsResolver(host, port, budget=settings.timeout_seconds * 0.8)
+    server = vantage.resolver if vantage is not None and vantage.resolver else settings.resolver
+    source = vantage.source_address if vantage is not None else ""
+    if source:
+        ip_address(source)
+    if server or source:
+        host, port = _address_and_port(server) if server else (None, 53)
+        resolver = DnsResolver(host, port, budget=settings.timeout_seconds * 0.8, source=source)
     else:
         resolver = SystemResolver()
     return Validator(
@@ -109,6 +156,8 @@ def build_validator(settings: AcmeSettings, *, own_listeners: Sequence[tuple[Add
         ),
         network=NetworkPolicy(
             denied=networks(settings.denied_networks),
+            allowed=networks(settings.allowed_networks),
+            source=source,
             own_listeners=own_listeners,
             link_local=not settings.refuse_link_local,
         ),

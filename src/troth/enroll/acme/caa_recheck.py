@@ -1,0 +1,68 @@
+"""CAA once more before a certificate is made, where the last look is too old (RFC 8659, section 4; eight hours)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from troth.enroll.acme.authorizations import covers
+from troth.enroll.acme.directories import Directory
+from troth.enroll.acme.model import Authorization, Challenge, Order
+from troth.enroll.acme.problems import AcmeProblem, Identifier, compound
+from troth.enroll.acme.validate.caa import CaaQuestion, CaaResolver, check_caa
+from troth.enroll.acme.validate.outcome import Log, NotShown
+from troth.kit.clock import Clock
+
+#: What a validation looked at holds for so long.
+FRESH = timedelta(hours=8)
+_AT_ONCE = 20
+
+
+class CaaRecheck:
+    """See the module."""
+
+    def __init__(self, resolver: CaaResolver, clock: Clock) -> None:
+        self._resolver = resolver
+        self._clock = clock
+        self._slots = asyncio.Semaphore(_AT_ONCE)
+
+    async def check(
+        self, order: Order, proved: Mapping[Identifier, Authorization], directory: Directory, account_uri: str
+    ) -> None:
+        """Raise AcmeProblem (caa, or dns where it cannot be known) unless every name may be certified."""
+        if not directory.caa:
+            return
+        asked = [
+            (name, method)
+            for name in order.identifiers
+            if name.type == "dns" and (method := self._stale(name, proved)) is not None
+        ]
+        found = await asyncio.gather(*(self._one(name, how, directory, account_uri) for name, how in asked))
+        problems = [problem for problem in found if problem is not None]
+        if problems:
+            raise compound(problems)
+
+    def _stale(self, name: Identifier, proved: Mapping[Identifier, Authorization]) -> str | None:
+        """The method that proved ``name``, if CAA must be looked at again; None if that was done lately."""
+        authz = covers(proved, name)
+        done = _valid(authz) if authz is not None else None
+        if authz is None or done is None or done.by:
+            return ""  # on an enrolment's word: nothing was ever looked at
+        # A domain's proof was held against the domain's records; those of the name below may say something else.
+        if authz.name != name.value or done.validated is None:
+            return done.type
+        return None if datetime.fromisoformat(done.validated) > self._clock.now() - FRESH else done.type
+
+    async def _one(self, name: Identifier, method: str, directory: Directory, account_uri: str) -> AcmeProblem | None:
+        question = CaaQuestion(name.value.removeprefix("*."), name.value.startswith("*."), account_uri, method)
+        try:
+            async with self._slots:
+                await check_caa(question, issuers=directory.issuers, resolver=self._resolver, log=Log())
+        except NotShown as why:
+            return AcmeProblem(why.reason, why.detail, identifier=name)
+        return None
+
+
+def _valid(authz: Authorization) -> Challenge | None:
+    return next((one for one in authz.challenges if one.status == "valid"), None)

@@ -1,0 +1,76 @@
+"""Standing proofs: what dns-persist-01 finds at newOrder already, so that the client has nothing to do.
+
+The record names the account, so nothing has to be answered first. Where it is not there, or cannot be looked up within
+a moment, the authorization stays pending and shows its challenges as usual.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from troth.enroll.acme.authorizations import replace_challenge, with_challenge
+from troth.enroll.acme.directories import Directory
+from troth.enroll.acme.model import DNS_PERSIST_01, Authorization
+from troth.enroll.acme.problems import Identifier
+from troth.enroll.acme.validate.outcome import Challenge, Valid
+from troth.enroll.acme.validate.perspectives import Validating
+from troth.enroll.acme.views import rfc3339
+from troth.kit.clock import Clock, to_seconds
+
+_AT_ONCE = 20
+
+
+class StandingProofs:
+    """See the module. ``lifetime``: for how long a proof is taken."""
+
+    def __init__(self, validating: Validating, clock: Clock, lifetime: timedelta) -> None:
+        self._validating = validating
+        self._clock = clock
+        self._lifetime = lifetime
+        self._slots = asyncio.Semaphore(_AT_ONCE)
+
+    async def all_of(
+        self, made: Mapping[Identifier, Authorization], directory: Directory, account_uri: str
+    ) -> dict[Identifier, Authorization]:
+        """``made`` with those valid that a record proves already."""
+        once = {authz.id: authz for authz in made.values()}
+        found = await asyncio.gather(*(self.of(authz, directory, account_uri) for authz in once.values()))
+        proved = {authz.id: authz for authz in found}
+        return {name: proved[authz.id] for name, authz in made.items()}
+
+    async def of(self, authz: Authorization, directory: Directory, account_uri: str) -> Authorization:
+        """``authz``, valid if a record proves it already."""
+        stored = authz.challenge(DNS_PERSIST_01)
+        if stored is None or authz.status != "pending":
+            return authz
+        now = self._clock.now()
+        async with self._slots:
+            found = await self._validating.validate(
+                Challenge(
+                    DNS_PERSIST_01,
+                    authz.identifier,
+                    "",
+                    "",
+                    account_uri=account_uri,
+                    issuers=directory.issuers,
+                    wildcard=authz.wildcard,
+                    subdomains=authz.subdomains,
+                    caa=directory.caa,
+                    asked_at=now.timestamp(),
+                )
+            )
+        if not isinstance(found, Valid):
+            return authz
+        done = replace_challenge(stored, status="valid", validated=rfc3339(now))
+        return replace(with_challenge(authz, done), status="valid", expires=lasting(now, self._lifetime, found))
+
+
+def lasting(now: datetime, lifetime: timedelta, proof: Valid) -> datetime:
+    """Until when a proof is taken: for ``lifetime``, and no longer than it says itself."""
+    until = now + lifetime
+    if proof.until is not None:
+        until = min(until, datetime.fromtimestamp(min(proof.until, until.timestamp()), UTC))
+    return to_seconds(until)
