@@ -237,7 +237,7 @@ async def house(ground: Ground) -> AsyncIterator[House]:
                     transport=LaneTransport(Lane(door.routes(), on_error=failed, refusal=door.refusal)),
                     database=database,
                     jobs=JobQueue(database, clock),
-                    validations=validation_jobs(context, database),
+                    validations=validation_jobs(context, database, mint),
                     sequencer=Sequencer(database, clock, instance.id),
                     lease=Lease(database, clock, LEASE_NAME, instance.id),
                     checkpointer=Checkpointer(LedgerStore(database), ground.notary, ground.notary.key, clock),

@@ -12,6 +12,7 @@ from troth.enroll.acme.accounts import AccountDesk, AccountRules
 from troth.enroll.acme.attested import AttestedOrders, Devices
 from troth.enroll.acme.attesting import AttestationDesk
 from troth.enroll.acme.caa_recheck import CaaRecheck
+from troth.enroll.acme.chaos import Chaos, chaos_of
 from troth.enroll.acme.device_admission import DeviceAdmission
 from troth.enroll.acme.directories import Directory
 from troth.enroll.acme.finalize import Finalizer
@@ -39,7 +40,7 @@ def acme_door(
 ) -> AcmeDoor:
     """The door, for a web process."""
     settings, clock = context.config.acme, context.clock
-    keys = AccountKeys()
+    keys, chaos = AccountKeys(), chaos_in(context, mint)
     devices = Devices(SubjectStore(database), enrolling.enrolments)
     attestations = attestations_of(context, database)
     admission = DeviceAdmission(database, devices, issuance)
@@ -47,7 +48,9 @@ def acme_door(
     looking = quick_validator(settings)
     standing, caa = StandingProofs(looking, clock, lifetime), CaaRecheck(looking.resolver, clock)
     renewals = Renewals(database, mint.catalogue, clock, strict=settings.strict_replaces)
-    orders = OrderDesk(database, clock, order_rules(settings), enrolling.admission, renewals, admission, standing)
+    orders = OrderDesk(
+        database, clock, order_rules(settings), enrolling.admission, renewals, admission, standing, chaos=chaos
+    )
     desks = Desks(
         accounts=AccountDesk(database, clock, account_rules(settings), enrolling.enrolments, enrolling.meters),
         orders=orders,
@@ -72,6 +75,7 @@ def acme_door(
         keys,
         meta={name: value for name, value in meta.items() if value},
         secrets=enrolling.enrolments,
+        chaos=chaos,
     )
 
 
@@ -93,14 +97,20 @@ def directories(settings: AcmeSettings, attest: AttestSettings) -> dict[str, Dir
     }
 
 
-def validation_jobs(context: RoleContext, database: Database) -> ValidationJobs:
+def chaos_in(context: RoleContext, mint: Mint) -> Chaos:
+    """Test mode, from the settings. Raises TestModeRefused."""
+    ours = [one.trial for one in mint.catalogue.authorities.values() if one.key_id is not None]
+    return chaos_of(context.config.acme_test, ours)
+
+
+def validation_jobs(context: RoleContext, database: Database, mint: Mint) -> ValidationJobs:
     """The validations, for a worker process."""
     settings = context.config.acme
     own = [one for address in context.state.listeners.values() for one in listener(address.host, address.port)]
     return ValidationJobs(
         database,
         OrderDesk(database, context.clock, order_rules(settings), enrolling_of(context, database).admission),
-        build_validating(settings, own_listeners=own),
+        chaos_in(context, mint).validating(build_validating(settings, own_listeners=own)),
         context.clock,
         directories(settings, context.config.attest),
         base=context.state.public_url,

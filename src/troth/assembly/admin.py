@@ -36,6 +36,7 @@ async def admin_app(
         owner_uid=context.layout.root.stat().st_uid,
         ending=context.stop,
         backup=context.config.backup,
+        test_mode=context.config.acme_test.enabled,
         renewals_per_minute=context.config.acme.renewals_per_minute,
         keys=mint.signer,
         judge=mint.signer,

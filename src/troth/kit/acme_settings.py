@@ -153,3 +153,24 @@ class AcmeSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     ] = ()
     terms_url: Annotated[str, Meta(description="Terms of service that accounts must agree to. Empty: none.")] = ""
     website_url: Annotated[str, Meta(description="Page about this server, shown in the directory.")] = ""
+
+
+class AcmeTestSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Test mode, for those who write ACME clients: as awkward as the protocol allows. Never on a server in use."""
+
+    enabled: Annotated[bool, Meta(description="Without it, every other setting here is refused.")] = False
+    reject_nonces_percent: Annotated[
+        int, Meta(ge=0, le=100, description="Share of good nonces answered with badNonce.", extra={"unit": "%"})
+    ] = 0
+    reuse_proofs_percent: Annotated[
+        int, Meta(ge=0, le=100, description="Share of proofs taken again for further orders.", extra={"unit": "%"})
+    ] = 100
+    validation_delay_milliseconds: Annotated[
+        int, Meta(ge=0, le=4000, description="Pause before each validation.", extra={"unit": "milliseconds"})
+    ] = 0
+    random_paths: Annotated[
+        bool, Meta(description="New paths in the directory at each look, and a member that no client knows.")
+    ] = False
+    always_valid: Annotated[
+        bool, Meta(description="Every proof is valid, and nothing is connected to. For trial authorities alone.")
+    ] = False

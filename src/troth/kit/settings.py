@@ -11,7 +11,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta, Struct, field
 
-from troth.kit.acme_settings import AcmeSettings
+from troth.kit.acme_settings import AcmeSettings, AcmeTestSettings
 from troth.kit.attest_settings import AttestSettings
 from troth.kit.limit_settings import LimitSettings
 
@@ -336,6 +336,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     signer: SignerSettings = field(default_factory=SignerSettings)
     acme: AcmeSettings = field(default_factory=AcmeSettings)
     attest: AttestSettings = field(default_factory=AttestSettings)
+    acme_test: AcmeTestSettings = field(default_factory=AcmeTestSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
     workload: WorkloadSettings = field(default_factory=WorkloadSettings)
     tpm: TpmSettings = field(default_factory=TpmSettings)

@@ -340,6 +340,7 @@ class AdminServices:
 
     Attributes:
         owner_uid: the uid that owns the data directory: a local process of this uid (or root) is an administrator.
+        test_mode: the ACME server is in test mode.
         session_grace: how often an open event stream asks whether its session still stands.
     """
 
@@ -371,4 +372,5 @@ class AdminServices:
     recovery: RecoveryBook
     live: Live
     owner_uid: int
+    test_mode: bool = False
     session_grace: timedelta = timedelta(seconds=10)

@@ -99,7 +99,7 @@ async def _duties(context: RoleContext, database: Database, instance: Instance, 
     return [
         *backing.duties,
         Checkpointer(LedgerStore(database), notary, key, clock, ceiling=backing.ceiling).run(stop),
-        JobRunner(database, clock, _jobs(context, database), lease=lease).run(stop),
+        JobRunner(database, clock, _jobs(context, database, mint), lease=lease).run(stop),
         crl_duty.run(stop),
         # An authority that was let issue a moment ago wants a responder soon; what is not due costs one query.
         _every(10.0, own_certificates, stop, "own certificates"),
@@ -118,9 +118,9 @@ def _swept(database: Database, clock: Clock) -> Callable[[], Awaitable[None]]:
     return lambda: LimitStore(database).sweep(clock.now())
 
 
-def _jobs(context: RoleContext, database: Database) -> dict[str, Handler]:
+def _jobs(context: RoleContext, database: Database, mint: Mint) -> dict[str, Handler]:
     return {
-        VALIDATE_JOB: validation_jobs(context, database).run,
+        VALIDATE_JOB: validation_jobs(context, database, mint).run,
         SPREAD_JOB: Incidents(database, context.clock, most=context.config.acme.renewals_per_minute).run,
         REVOKE_MANY_JOB: BulkRevocations(database, context.clock).run,
         REVOKE_JOB: KeyRevoker(database, context.clock).run,

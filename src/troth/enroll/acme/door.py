@@ -20,9 +20,8 @@ from troth.enroll.acme import errors
 from troth.enroll.acme.accounts import belongs
 from troth.enroll.acme.directories import Directory
 from troth.enroll.acme.jwk import AccountKeys
-from troth.enroll.acme.jws import MAX_BODY, SignedBy, SignedRequest, open_request
+from troth.enroll.acme.jws import MAX_BODY, Nonces, SignedBy, SignedRequest, open_request
 from troth.enroll.acme.model import Account
-from troth.enroll.acme.nonce import NonceMap
 from troth.enroll.acme.problems import AcmeProblem, as_problem, render
 from troth.enroll.acme.store import AcmeStore
 from troth.enroll.acme.urls import Urls
@@ -66,6 +65,8 @@ class Mount:
 #: The open root of a directory, and that of an enrolment whose secret is in the path.
 OPEN = Mount("/acme/{}", 1)
 ENROLLED = Mount("/acme/{}/e/{}", 2)
+#: In test mode the resources that the directory names have paths that nobody can know before.
+RANDOM = Mount("/acme/{}/t/{}", 2)
 
 
 class Secrets(Protocol):
@@ -116,6 +117,7 @@ class Envelope:
         base: the public URL, ``https://host:port`` without a slash at the end.
         directories: by name; a path that names none is answered 404.
         secrets: of enrolments, each of which is one more root; None: there is the open root alone.
+        random_paths: what the directory names can be had under paths that are new at each look, too (test mode).
     """
 
     def __init__(
@@ -123,11 +125,13 @@ class Envelope:
         base: str,
         directories: Mapping[str, Directory],
         store: AcmeStore,
-        nonces: NonceMap,
+        nonces: Nonces,
         keys: AccountKeys,
         *,
         secrets: Secrets | None = None,
+        random_paths: bool = False,
     ) -> None:
+        self.random_paths = random_paths
         self.base = base
         self.directories = directories
         self.keys = keys
@@ -149,13 +153,13 @@ class Envelope:
 
             return Route(f"{mount.pattern}/{path}", {"POST": handler}, permission="public", max_body=max_body)
 
-        return [route(mount) for mount in self._mounts]
+        return [route(mount) for mount in self._mounts_of(path)]
 
     def get(self, path: str, read: Read) -> list[Route]:
         """A resource that is read by plain GET and by nothing else (RFC 9773, 4.1)."""
         return [
             Route(f"{mount.pattern}/{path}", {"GET": handler, "HEAD": handler}, permission="public")
-            for mount, handler in ((mount, self._reading(mount, read)) for mount in self._mounts)
+            for mount, handler in ((mount, self._reading(mount, read)) for mount in self._mounts_of(path))
         ]
 
     def get_or_post(self, path: str, read: Read) -> list[Route]:
@@ -176,7 +180,11 @@ class Envelope:
             methods = {"GET": get, "HEAD": get, "POST": post}
             return Route(f"{mount.pattern}/{path}", methods, permission="public", max_body=MAX_BODY)
 
-        return [route(mount) for mount in self._mounts]
+        return [route(mount) for mount in self._mounts_of(path)]
+
+    def _mounts_of(self, path: str) -> tuple[Mount, ...]:
+        named = "/" not in path or path.startswith("renewal-info/")  # else it is an object, whose URL is to last
+        return (*self._mounts, RANDOM) if self.random_paths and named else self._mounts
 
     def _reading(self, mount: Mount, read: Read) -> Handler:
         async def handler(request: Request) -> Response:

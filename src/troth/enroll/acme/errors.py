@@ -322,6 +322,12 @@ LINK_INVALID = reason(
 )
 
 # The server itself.
+TEST_MODE = reason(
+    "acme.test_mode.refused",
+    "the settings of test mode are refused",
+    fix="Set acme_test.enabled on a server that is only for tests of clients, or remove the section.",
+    status=500,
+)
 NONCE_MAP_UNUSABLE = reason(
     "acme.nonce.map_unusable",
     "the map of used nonces cannot be opened safely",

@@ -49,7 +49,11 @@ class Account(Protocol):
 
 
 class Nonces(Protocol):
-    """What opening a request needs of :class:`troth.enroll.acme.nonce.NonceMap`."""
+    """What the door needs of :class:`troth.enroll.acme.nonce.NonceMap`."""
+
+    def issue(self) -> str:
+        """A fresh nonce."""
+        ...
 
     def consume(self, nonce: str) -> bool:
         """Whether ``nonce`` is ours, fresh and unused until this call."""

@@ -21,6 +21,7 @@ from troth.enroll.acme.authorizations import (
     unproved,
     with_challenge,
 )
+from troth.enroll.acme.chaos import Chaos
 from troth.enroll.acme.device_admission import DeviceAdmission
 from troth.enroll.acme.devices import DEVICE_TYPES
 from troth.enroll.acme.directories import Directory
@@ -73,6 +74,8 @@ class OrderDesk:
         renewals: Renewals | None = None,
         devices: DeviceAdmission | None = None,
         standing: StandingProofs | None = None,
+        *,
+        chaos: Chaos | None = None,
     ) -> None:
         """Only who takes orders needs these: ``renewals`` judges what they say they replace, ``devices`` which devices
         may be asked for, ``standing`` finds proofs for which the client has nothing to do."""
@@ -80,6 +83,7 @@ class OrderDesk:
         self._devices = devices
         self._renewals = renewals
         self._standing = standing
+        self._chaos = chaos or Chaos()
         self._database = database
         self._store = AcmeStore(database.lookups)
         self._clock = clock
@@ -144,6 +148,7 @@ class OrderDesk:
 
     async def _proofs(self, account: Account, directory: Directory, names: Sequence[Identifier]) -> Proofs:
         """What the account has proved of ``names``, or of the domains above them."""
+        names = [name for name in names if self._chaos.reuses()]
         if not names:
             return Proofs()
         now = self._clock.now()

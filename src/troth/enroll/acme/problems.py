@@ -76,6 +76,7 @@ ACME_TYPES: dict[str, tuple[str, int | None]] = {
     "acme.paused": ("rateLimited", None),
     "acme.unpause": ("malformed", None),
     "enroll.enrolment": ("unauthorized", 403),
+    "acme.test_mode": ("serverInternal", None),
     "acme.nonce": ("serverInternal", None),
     # What failed below while a request of the client's was in order: nothing for it to mend, but to try again.
     "trust.standing.changed": ("serverInternal", 503),

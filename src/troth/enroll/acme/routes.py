@@ -7,15 +7,18 @@ Here they are put together, with what needs no signature: the directory itself a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from secrets import token_bytes
 from typing import Any
 
 import msgspec
 
+from troth.client.jose import b64url_encode
 from troth.enroll.acme.account_routes import AccountRoutes
 from troth.enroll.acme.accounts import AccountDesk
 from troth.enroll.acme.attesting import AttestationDesk
 from troth.enroll.acme.certificate_routes import CertificateRoutes
+from troth.enroll.acme.chaos import Chaos
 from troth.enroll.acme.directories import Directory
 from troth.enroll.acme.door import CORS, JSON, NO_STORE, Envelope, Secrets
 from troth.enroll.acme.finalize import Finalizer
@@ -58,6 +61,7 @@ class AcmeDoor:
         base: the public URL, ``https://host:port`` without a slash at the end.
         directories: by name; a path that names none is answered 404.
         meta: further members of every directory's ``meta`` (``termsOfService``, ``website``).
+        chaos: test mode.
         secrets: of enrolments; see :class:`~troth.enroll.acme.door.Envelope`.
     """
 
@@ -71,8 +75,18 @@ class AcmeDoor:
         *,
         meta: Mapping[str, str] | None = None,
         secrets: Secrets | None = None,
+        chaos: Chaos | None = None,
     ) -> None:
-        envelope = Envelope(base, directories, desks.store, nonces, keys, secrets=secrets)
+        chaos = chaos or Chaos()
+        envelope = Envelope(
+            base,
+            directories,
+            desks.store,
+            chaos.nonces(nonces),
+            keys,
+            secrets=secrets,
+            random_paths=chaos.random_paths,
+        )
         self._envelope = envelope
         self._catalogue = desks.catalogue
         self._meta = dict(meta or {})
@@ -106,17 +120,23 @@ class AcmeDoor:
     async def _directory(
         self, _request: Request, urls: Urls, directory: Directory, _params: tuple[str, ...]
     ) -> Response:
+        at = urls.at
+        if self._envelope.random_paths and not urls.secret:
+            nobody_knows = b64url_encode(token_bytes(6))
+            at = replace(urls, root=urls.at(f"t/{nobody_knows}")).at
         value: dict[str, Any] = {
-            "newNonce": urls.at("new-nonce"),
-            "newAccount": urls.at("new-account"),
-            "newOrder": urls.at("new-order"),
-            "revokeCert": urls.at("revoke-cert"),
-            "keyChange": urls.at("key-change"),
-            "renewalInfo": urls.at(PATH),
+            "newNonce": at("new-nonce"),
+            "newAccount": at("new-account"),
+            "newOrder": at("new-order"),
+            "revokeCert": at("revoke-cert"),
+            "keyChange": at("key-change"),
+            "renewalInfo": at(PATH),
             "meta": {**self._meta, **_meta_of(directory), "profiles": directory.offered(self._catalogue)},
         }
         if directory.requires == "external-account" and not urls.secret:
             value["meta"]["externalAccountRequired"] = True
+        if self._envelope.random_paths:
+            value[b64url_encode(token_bytes(6))] = "a member that no client knows, to be passed over"
         return Response(200, msgspec.json.encode(value), (JSON, NO_STORE, *CORS))
 
     async def _new_nonce(

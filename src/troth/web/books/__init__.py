@@ -60,6 +60,7 @@ class Rooms:
         notary_key: the public key that the ledger's checkpoints verify under.
         owner_uid: the uid that owns the data directory.
         ending: set when the process is told to end; open event streams are closed then.
+        test_mode: the ACME server is in test mode, which nobody shall overlook.
         renewals_per_minute: certificates that incidents may have renewed early in a minute.
         keys: the signer, asked who holds the authorities' keys; without it the custodian is unknown.
         judge: the signer, as the judge of acts; without it there are none that it judges.
@@ -79,6 +80,7 @@ class Rooms:
     ending: asyncio.Event | None = None
     backup: BackupSettings | None = None
     renewals_per_minute: int = 600
+    test_mode: bool = False
     keys: KeySigner | None = None
     judge: JudgeSigner | None = None
     enrolments: Enrolments
@@ -132,9 +134,19 @@ def build(rooms: Rooms) -> AdminServices:
         found=Found(database, clock),
         enrolments=EnrolmentBook(database, clock, rooms.enrolments, finder, rooms.directories, rooms.public_url),
         acme_accounts=AccountBook(database, clock, rooms.pausing),
-        health=HealthChecks(database, clock, authorities, rooms.interlock, approvals, rooms.backup, rooms.keys),
+        health=HealthChecks(
+            database,
+            clock,
+            authorities,
+            rooms.interlock,
+            approvals,
+            rooms.backup,
+            rooms.keys,
+            test_mode=rooms.test_mode,
+        ),
         inspections=Inspections(database, clock, rooms.catalogue),
         recovery=Recovery(database),
         live=Live(Stream(database, clock), LedgerStore(database), rooms.ending),
         owner_uid=rooms.owner_uid,
+        test_mode=rooms.test_mode,
     )

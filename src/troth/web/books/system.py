@@ -40,7 +40,10 @@ class HealthChecks:
         approvals: Approvals,
         backup: BackupSettings | None = None,
         keys: KeySigner | None = None,
+        *,
+        test_mode: bool = False,
     ) -> None:
+        self._test_mode = test_mode
         self._approvals = approvals
         self._database = database
         self._backup = backup
@@ -59,8 +62,14 @@ class HealthChecks:
             self._clock.now(),
             (await self._processes(), await self._clocks(), await self._sequencing(), await self._crls(),
              await self._points(), await self._two_persons(), await self._custody(), await self._recovery(),
-             await self._findings()),
+             await self._findings(), *self._testing()),
         )  # fmt: skip
+
+    def _testing(self) -> tuple[CheckView, ...]:
+        """What must not go unseen for as long as it lasts; nothing on a server in use."""
+        if not self._test_mode:
+            return ()
+        return (CheckView("ACME test mode", "warn", "acme_test.enabled: this server is for tests of clients alone"),)
 
     async def _custody(self) -> CheckView:
         """Whether every key can be used, and if not, since when and why."""

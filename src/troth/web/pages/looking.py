@@ -77,6 +77,7 @@ async def overview(request: Req) -> Response[str]:
         total=total, bars=bars,
         events=(await services.events.list(EventFilter(limit=12))).items,
         authorities=authorities,
+        test_mode=services_of(request).test_mode,
         trial=next((one for one in authorities if one.trial and one.kind == "root"), None),
         expiring=soon.items,
         health=await services.health.check(),

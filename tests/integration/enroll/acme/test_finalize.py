@@ -16,6 +16,7 @@ from troth.client.acme import AcmeClient, AcmeError
 from troth.client.acme_objects import Order
 from troth.client.jose import b64url_encode
 from troth.enroll.acme.attested import AttestedOrders, Devices
+from troth.enroll.acme.directories import Directory
 from troth.enroll.acme.finalize import Finalizer
 from troth.enroll.attest.store import AttestationStore
 from troth.enroll.issuance import Issuance
@@ -107,7 +108,9 @@ async def test_two_processes_at_once_yield_one_certificate(door: Door, database_
         payload = {"csr": b64url_encode(csr)}
         answers = await asyncio.gather(
             *(
-                finalizer.finalize(account, order, payload, client=None)
+                finalizer.finalize(
+                    account, order, payload, Directory("tls-server", ("tls-server",)), account_uri="", client=None
+                )
                 for finalizer in (door.desks.finalizer, other) * 3
             )
         )

@@ -7,11 +7,15 @@ from troth.client.jose import SigningKey, b64url_encode
 
 
 def object_routes(door: Door) -> list[str]:
-    """Patterns of the routes that name an object, from the product's own table, under the open root.
+    """Patterns of the routes that name an object of an account, from the product's own table, under the open root.
+
+    Renewal information is for everybody (RFC 9773, 4.1).
 
     Under the roots of enrolments hang the same, and what keeps them apart is in ``test_enrolments``.
     """
-    patterns = [route.pattern for route in door.acme.routes() if "/e/{}" not in route.pattern]
+    patterns = [
+        route.pattern for route in door.acme.routes() if "POST" in route.methods and "/e/{}" not in route.pattern
+    ]
     return sorted(pattern for pattern in patterns if pattern.count("{}") > 1)
 
 

@@ -23,6 +23,7 @@ from tests.support.dns import DnsServer
 from tests.support.streams import serving
 from tests.support.webroot import CHALLENGES, ChallengeWebRoot, Page
 from troth.enroll.acme.problems import URN, Identifier
+from troth.enroll.acme.validate.caa import CaaRecord
 from troth.enroll.acme.validate.network import Address, NetworkPolicy, networks
 from troth.enroll.acme.validate.outcome import Challenge, Invalid, NotShown, Valid
 from troth.enroll.acme.validate.resolver import DnsResolver, SystemResolver
@@ -52,6 +53,9 @@ class Names:
         return self._addresses
 
     async def texts(self, name: str) -> list[bytes]:
+        raise NotImplementedError
+
+    async def caa(self, name: str) -> list[CaaRecord]:
         raise NotImplementedError
 
 
@@ -579,7 +583,7 @@ async def test_a_challenge_certificate_served_by_openssl_is_valid(
 
 
 async def test_an_unknown_challenge_type_shows_nothing() -> None:
-    found = await validator().validate(replace(challenge("http-01"), type="dns-persist-01"))
+    found = await validator().validate(replace(challenge("http-01"), type="dns-nothing-01"))
     invalid(found, "unsupportedIdentifier", retryable=False)
 
 
