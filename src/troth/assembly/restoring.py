@@ -5,24 +5,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import secrets
 import shutil
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import msgspec
 
-from troth.assembly import state
+from troth.assembly import staging, state
 from troth.assembly.errors import STATE_DAMAGED, AssemblyError
 from troth.assembly.layout import Layout
 from troth.assembly.postgres import EmbeddedPostgres
 from troth.kit import config as configuration
 from troth.kit.clock import Clock
+from troth.kit.log import get_logger
 from troth.kit.settings import DatabaseSettings
 from troth.ops.backup.errors import DATABASE, NOT_EMPTY, UNWRITABLE, BackupRefused, RestoreRefused
 from troth.ops.backup.restore import Order, Restored, restore
 from troth.pki.keys.files import sync_directory
+from troth.store.errors import StoreError
+from troth.store.restoring import mark, unmark
 from troth.store.snapshot import snapshot
+
+log = get_logger("assembly")
 
 
 async def restore_into(
@@ -33,23 +37,37 @@ async def restore_into(
     Args:
         database_url: an empty database to fill; without it the embedded one is made.
 
-    Raises RestoreRefused, BackupRefused, PostgresError, StoreError; then ``data`` is as it was.
+    What an earlier one that was cut short has left, beside ``data`` and in the database, is cleared first.
+
+    Raises RestoreRefused, BackupRefused, PostgresError, StoreError; then ``data`` and the database are as they were.
     """
     await asyncio.to_thread(_refuse_what_is_there, data)
-    if database_url:
-        await _refuse_used(database_url)
-    staging = data.with_name(f".{data.name}.restoring-{secrets.token_hex(4)}")
-    layout = Layout.at(staging)
     try:
-        layout.prepare()
-        async with _database(layout, database_url, clock) as url:
-            restored = await restore(order, layout.root, url, clock, progress=progress)
-        await asyncio.to_thread(_finish, layout, data, restored.origin, bool(database_url))
-        return restored
+        await staging.clear_left(data, database_url)
+        if database_url:
+            await _refuse_used(database_url)
+        made = await asyncio.to_thread(staging.make, data)
+        try:
+            if database_url:
+                await mark(database_url, made.name)
+            made.layout.prepare()
+            async with _database(made.layout, database_url, clock) as url:
+                restored = await restore(order, made.layout.root, url, clock, progress=progress)
+            await asyncio.to_thread(_finish, made.layout, data, restored.origin, bool(database_url))
+            if database_url:
+                await unmark(database_url)
+            return restored
+        finally:
+            try:
+                if made.there:
+                    await made.remove(database_url)
+            except StoreError as error:
+                # What failed is told by its own error; the next restore empties the database first.
+                log.warning("restore.not_cleared", left=made.name, error=error.code)
+            finally:
+                made.let_go()
     except OSError as error:
         raise BackupRefused(UNWRITABLE, f"{data}: {error.strerror or error}") from error
-    finally:
-        await asyncio.to_thread(_clear, layout)
 
 
 @contextlib.asynccontextmanager
@@ -90,8 +108,3 @@ def _finish(layout: Layout, data: Path, origin: str, external: bool) -> None:
     # An empty directory gives way to a rename; anything else that has come to stand there does not.
     os.rename(layout.root, data)
     sync_directory(data.parent)
-
-
-def _clear(layout: Layout) -> None:
-    shutil.rmtree(layout.run, ignore_errors=True)
-    shutil.rmtree(layout.root, ignore_errors=True)

@@ -19,7 +19,7 @@ _TABLES = """
 SELECT c.relname AS name, array_agg(a.attname::text ORDER BY a.attnum) AS columns
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid
 WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'p') AND NOT c.relispartition
-    AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+    AND c.relname <> 'restore_mark' AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
 GROUP BY c.relname ORDER BY c.relname"""
 _SCHEMA = "SELECT number, sha256 FROM schema_migration ORDER BY number"
 _ERRORS = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresError)
