@@ -362,3 +362,29 @@ async def test_it_asks_when_to_renew_and_says_what_it_replaces(host: Host) -> No
     source = AcmeSource(agent._accounts["troth"], Solvers(SystemClock()))
     assert await source.obtain(request, key, {}, lambda _: None)
     state.close()
+
+
+@pytest.mark.parametrize("kind", ["external-account", "directory"])
+def test_an_enrolment_opens_its_account_and_vouches_for_its_names(host: Host, kind: str) -> None:
+    name, secret = f"{kind}.agent-enrolled.test", host.home / "secret"
+    made = json.loads(
+        host.troth.run(
+            "enrolment", "create", kind, "--kind", kind, "--dns", name, "--vouch", "--accounts", "1",
+            "--out", str(secret), "-o", "json",
+        ).stdout
+    )  # fmt: skip
+    host.configure(f'names = ["{name}"]')
+    text = host.config.read_text()
+    hidden = secret.read_text().strip()
+    if kind == "directory":
+        secret.write_text(host.troth.directory.replace("/directory", f"/e/{hidden}/directory"))
+        text = text.replace(f'directory = "{host.troth.directory}"', f'directory_file = "{secret}"')
+    else:
+        binding = f'eab_key_id = "{made["key_id"]}"\neab_key_file = "{secret}"\n'
+        text = text.replace("[certificate.web]", f"{binding}[certificate.web]")
+    host.config.write_text(text)
+    host.agent("check")
+    said = host.agent("once")
+
+    assert host.status()["state"] == "good"
+    assert hidden not in said

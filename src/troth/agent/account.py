@@ -7,6 +7,7 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -18,11 +19,13 @@ from troth.agent.state import restore, save
 from troth.client.acme import AcmeClient, AcmeError, ExternalBinding
 from troth.client.jose import SigningKey
 from troth.client.transport import Transport, trusting
+from troth.kit.errors import TrothError
 from troth.kit.log import get_logger
 
 log = get_logger("agent")
 
 _AGENT = "troth-agent"
+_AT_ONCE = 4
 
 
 class KnownAccount(msgspec.Struct, frozen=True):
@@ -40,16 +43,30 @@ class Accounts:
         self._settings = settings
         self._directory = directory
         self._gate = asyncio.Lock()
+        self._at_once = asyncio.Semaphore(_AT_ONCE)
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[AcmeClient]:
-        """A client with the account. Raises TrothError."""
-        async with transport(self._settings) as carrier:
+        """A client with the account; a few at once, however many certificates are due. Raises TrothError."""
+        async with self._at_once, transport(self._settings) as carrier:
             url = directory_url(self._settings)
-            # One at a time: two certificates that begin together must not make two accounts.
-            async with self._gate:
-                client = await self._opened(url, carrier)
-            yield client
+            try:
+                # One at a time: two certificates that begin together must not make two accounts.
+                async with self._gate:
+                    client = await self._opened(url, carrier)
+                yield client
+            except TrothError as error:
+                error.detail = self.shown(error.detail)
+                error.args = (f"{error.code}: {error.detail}",)
+                raise
+
+    def shown(self, text: str) -> str:
+        """``text`` as it may be logged: where the directory's URL is a secret, everything below it is, too."""
+        if not self._settings.directory_file:
+            return text
+        below = directory_url(self._settings).rpartition("/")[0]
+        parts = urlsplit(below)
+        return text.replace(below, f"{parts.scheme}://{parts.netloc}/…")
 
     def forget(self) -> None:
         """The server does not know the account any more: ask for it again, with the same key."""
@@ -65,7 +82,7 @@ class Accounts:
         # A reply that was lost is no harm: the same key finds the same account (RFC 8555, 7.3.1).
         account = await client.register(self._settings.contact, binding=self._binding())
         save(self._directory / "account.json", KnownAccount(url, account.url))
-        log.info("agent.account", issuer=self._name, account=account.url, made=account.created)
+        log.info("agent.account", issuer=self._name, account=self.shown(account.url), made=account.created)
         return client
 
     def _key(self) -> SigningKey:

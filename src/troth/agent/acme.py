@@ -100,12 +100,12 @@ class AcmeSource:
         if bookmark.get("order"):
             found = await _living(client, bookmark["order"])
             if found is not None:
-                log.info("agent.order_resumed", order=found.url, status=found.status)
+                log.info("agent.order_resumed", order=self._accounts.shown(found.url), status=found.status)
                 return found
         elif bookmark.get("ordering"):
             found = await _lost(client, request)
             if found is not None:
-                log.info("agent.order_found", order=found.url, status=found.status)
+                log.info("agent.order_found", order=self._accounts.shown(found.url), status=found.status)
                 remember({"order": found.url})
                 return found
         remember({"ordering": "yes"})

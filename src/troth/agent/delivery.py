@@ -102,15 +102,21 @@ class Delivery:
             case ProveCommand() as settings:
                 await hook.run(settings.command, self._environment(number), settings.timeout)
 
-    async def _take_back(self, previous: int) -> None:
+    async def take_back(self, previous: int) -> None:
+        """Have consumers use generation ``previous`` again. Raises AgentError if they could not be told."""
         await self.switch(previous)
         await self._staple(previous)
         log.warning("agent.rolled_back", certificate=self._name, generation=previous)
+        await self.reload(previous)
+        if self._stapler is not None:
+            self._stapler.told()
+
+    async def _take_back(self, previous: int) -> None:
         try:
-            await self.reload(previous)
+            await self.take_back(previous)
         except AgentError as error:
             # The files are the old ones again; a service that cannot be told will read them at its next start.
-            log.error("agent.reload_failed", certificate=self._name, detail=error.detail)
+            log.error("agent.taken_back_unheard", certificate=self._name, detail=error.detail)
 
     def _leaf(self, number: int) -> x509.Certificate:
         return read_chain(self._generations.chain(number).encode())[0]

@@ -141,10 +141,8 @@ class Keeper:
             if current is None or not before:
                 raise AgentError(NO_PREVIOUS, f"{self.name} has no certificate before this one")
             save(self._attempt_file, None)
-            save(self._record_file, msgspec.structs.replace(self._record(), held=True, failures=0, trouble=None))
-            log.warning("agent.rolled_back", certificate=self.name, generation=before[-1], by="a person")
-            await self._delivery.switch(before[-1])
-            await self._delivery.reload(before[-1])
+            save(self._record_file, Record(draw=self._ways.chance(), held=True))
+            await self._delivery.take_back(before[-1])
             return self.look()
 
     def look(self) -> Look:

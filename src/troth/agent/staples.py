@@ -33,6 +33,8 @@ log = get_logger("agent")
 #: An answer without nextUpdate says that newer ones can always be had (RFC 6960, 4.2.2.1).
 _WITHOUT_END = timedelta(hours=12)
 _SKEW = timedelta(minutes=5)
+#: A server that is reloaded for answers of less than this does little else.
+_SHORT = timedelta(minutes=10)
 
 
 class Staple(msgspec.Struct, frozen=True):
@@ -109,6 +111,8 @@ class Stapler:
         save(self._file, Staple(number, told, answer.status, answer.this_update, until))
         tell = log.info if answer.status == "good" else log.error
         tell("agent.staple", certificate=self._name, status=str(answer), until=until.isoformat())
+        if until - answer.this_update < _SHORT:
+            log.warning("agent.staple_short", certificate=self._name, seconds=(until - answer.this_update).seconds)
         return True
 
     async def _fetch(self, number: int) -> tuple[bytes, OcspAnswer]:

@@ -29,6 +29,8 @@ WatchdogSec=120
 TimeoutStopSec=30
 StateDirectory={state}
 StateDirectoryMode=0711
+RuntimeDirectory=troth-agent
+RuntimeDirectoryMode=0755
 UMask=0077
 {paths}ProtectSystem=strict
 ProtectHome=read-only
@@ -52,7 +54,7 @@ RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
 SystemCallArchitectures=native
 SystemCallFilter=@system-service
 SystemCallErrorNumber=EPERM
-CapabilityBoundingSet=CAP_CHOWN CAP_FOWNER CAP_DAC_OVERRIDE CAP_NET_BIND_SERVICE CAP_KILL CAP_SYS_PTRACE
+CapabilityBoundingSet=CAP_CHOWN CAP_FOWNER CAP_DAC_OVERRIDE CAP_NET_BIND_SERVICE CAP_KILL CAP_SYS_PTRACE{more}
 MemoryMax=512M
 TasksMax=128
 
@@ -72,6 +74,8 @@ def unit(config: AgentConfig, config_path: Path, command: str) -> str:
         config=_quoted(str(config_path)),
         state=state.name if standard else "troth-agent",
         paths=paths,
+        # The kernel shows its packet filter to nobody else.
+        more=" CAP_NET_ADMIN" if config.survey is not None else "",
     )
 
 

@@ -27,6 +27,8 @@ from hypothesis import strategies as st
 
 from scripts import golden_lint
 from troth.access.approvals.rule import parse_rule
+from troth.agent import config as agent
+from troth.agent.fit import read_chain
 from troth.audit.note import CheckpointText, NoteKey
 from troth.audit.verify import verify_export
 from troth.client.errors import JoseError
@@ -175,6 +177,12 @@ _NOTE_KEY = "troth.example+1234abcd+AQECAwQ="
 _CHECKPOINT = "troth.example/ledger\n17\nqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqo=\n"
 _POLICY = documents(*(path.read_text() for path in sorted(_POLICIES.glob("*.yaml"))))
 _DIRECTORY = documents("users:\n  - {name: alice, enabled: true, groups: [a]}\ndevices:\n  - {name: x, owner: alice}\n")
+_AGENT = """[issuer.a]
+directory = "https://a.example/directory"
+[certificate.web]
+names = ["www.a.example", "192.0.2.7"]
+output = [{ form = "key", path = "/etc/web.key" }]
+"""
 _RULE = documents("rules:\n  - {kinds: [key.block], approvals: 1, roles: [administrator], above: 5}\n")
 
 Refusals = tuple[type[Exception], ...]
@@ -264,6 +272,8 @@ PARSERS: dict[str, tuple[Callable[[bytes], object], Refusals, Callable[[], list[
     "policy": (text(parse_policy), (TrothError,), lambda: _POLICY),
     "directory": (text(lambda one: parse_directory(one, at=NOW)), (TrothError,), lambda: _DIRECTORY),
     "approval rule": (text(lambda one: parse_rule(one, ("key.block",))), (TrothError,), lambda: _RULE),
+    "agent configuration": (text(agent.parse), (TrothError,), lambda: documents(_AGENT)),
+    "chain": (read_chain, (TrothError,), lambda: [golden_lint.pem("CERTIFICATE", golden_lint.certificate()).encode()]),
     "names": (
         text(lambda one: [_ignoring(canonical_name, kind, one) for kind in ("dns", "ip", "email", "uri", "upn")]),
         (TrothError,), lambda: documents("*.a.example", "2001:db8::1", "a@b.example", "spiffe://a/b", "u@REALM"),
