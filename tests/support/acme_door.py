@@ -48,9 +48,10 @@ from troth.enroll.acme.standing import StandingProofs
 from troth.enroll.acme.store import AcmeStore
 from troth.enroll.acme.validate.validator import build_validator
 from troth.enroll.acme.validation import ValidationJobs
-from troth.enroll.attest.model import Root
+from troth.enroll.attest.anchors import merged, shipped_roots
 from troth.enroll.attest.service import Attestations
 from troth.enroll.issuance import Issuance
+from troth.enroll.tpm.store import TpmStore
 from troth.kit.acme_settings import AcmeSettings
 from troth.kit.lane import Lane, plain_refusal
 from troth.pki.store import CertificateStore
@@ -287,11 +288,6 @@ def applicant_servers(tmp_path: Path) -> Iterator[tuple[ChallengeWebRoot, DnsSer
     dns.stop()
 
 
-async def makers() -> dict[str, tuple[Root, ...]]:
-    """The roots of the tests' own makers of hardware, beside the shipped ones."""
-    return roots()
-
-
 @pytest.fixture
 async def door(
     mint: Mint, tmp_path: Path, applicant_servers: tuple[ChallengeWebRoot, DnsServer]
@@ -311,8 +307,8 @@ async def door(
     validator = build_validator(settings, own_listeners=[])
     renewals = Renewals(database, mint.catalogue, clock)
     standing = StandingProofs(validator, clock, timedelta(hours=8))
-    devices = Devices(subject_store, enrolling.enrolments)
-    attestations = Attestations(database, clock, own=makers)
+    devices = Devices(subject_store, enrolling.enrolments, TpmStore(database))
+    attestations = Attestations(database, clock, shipped=merged(shipped_roots(), {}, roots()))
     orders = OrderDesk(
         database,
         clock,

@@ -29,6 +29,7 @@ from troth.enroll.acme.validate.network import listener
 from troth.enroll.acme.validate.validator import build_validating, quick_validator
 from troth.enroll.acme.validation import ValidationJobs
 from troth.enroll.issuance import Issuance
+from troth.enroll.tpm.store import TpmStore
 from troth.kit.acme_settings import AcmeSettings
 from troth.kit.attest_settings import AttestSettings, DirectoryAttestation
 from troth.store.pool import Database
@@ -41,8 +42,8 @@ def acme_door(
     """The door, for a web process."""
     settings, clock = context.config.acme, context.clock
     keys, chaos = AccountKeys(), chaos_in(context, mint)
-    devices = Devices(SubjectStore(database), enrolling.enrolments)
-    attestations = attestations_of(context, database)
+    devices = Devices(SubjectStore(database), enrolling.enrolments, TpmStore(database))
+    attestations = attestations_of(context, database, mint.catalogue)
     admission = DeviceAdmission(database, devices, issuance)
     lifetime = timedelta(seconds=settings.authorization_lifetime_seconds)
     looking = quick_validator(settings)

@@ -108,7 +108,10 @@ async def _duties(context: RoleContext, database: Database, instance: Instance, 
         _every(60.0, LintSampler(database, clock).run_once, stop, "lint of samples"),
         _every(10.0, auditor.run_once, stop, "audit of certificates"),
         _every(60.0, _swept(database, clock), stop, "meters"),
-        *(_every(seconds, work, stop, name) for seconds, work, name in attestation_duties(context, database)),
+        *(
+            _every(pause, work, stop, name)
+            for pause, work, name in attestation_duties(context, database, mint.catalogue)
+        ),
         _every(60.0, Mender(database, clock, Enforcer()).run_once, stop, "mending"),
     ]
 

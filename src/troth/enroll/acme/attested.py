@@ -21,6 +21,7 @@ from troth.enroll.attest.store import Attestation, AttestationStore
 from troth.enroll.credentials.model import Enrolment
 from troth.enroll.credentials.service import Enrolments
 from troth.enroll.issuance import Ask
+from troth.enroll.tpm.store import TpmStore
 from troth.kit.errors import Reason
 from troth.pki.names import canonical_names
 from troth.trust.decide import Given
@@ -84,9 +85,10 @@ class Wanted:
 class Devices:
     """Finds the device that an identifier means."""
 
-    def __init__(self, subjects: SubjectStore, enrolments: Enrolments) -> None:
+    def __init__(self, subjects: SubjectStore, enrolments: Enrolments, tpms: TpmStore) -> None:
         self._subjects = subjects
         self._enrolments = enrolments
+        self._tpms = tpms
 
     async def wanted(self, identifier: Identifier) -> Wanted:
         """Raises AcmeProblem (rejectedIdentifier) if the directory knows none, or several."""
@@ -95,7 +97,12 @@ class Devices:
             if enrolment is not None:
                 return await self._meant(enrolment, identifier)
         text = identifier.value.partition("/")[0]
-        device = self._only(await self._subjects.devices_known_as(text), identifier)
+        found = await self._subjects.devices_known_as(text)
+        if not found and identifier.type == PERMANENT_IDENTIFIER:
+            # Whoever registered a TPM may have given its device an identifier of his own.
+            registered = {one.device_id for one in await self._tpms.of_identifier(identifier.value)}
+            found = [one for device in sorted(registered) if (one := await self.present(device)) is not None]
+        device = self._only(found, identifier)
         return Wanted(device, frozenset({(identifier.type, identifier.value)}))
 
     async def by_key(self, sha256: str) -> Subject | None:

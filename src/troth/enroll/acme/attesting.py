@@ -135,6 +135,7 @@ class AttestationDesk:
             rules=rule.rules,
         )
         report = examine(statement, known, await self._attestations.roots(), rule.formats)
+        report = await self._attestations.held_against_own(statement, report)
         key = report.evidence.attested_by
         if not report.evidence.identifiers and key is not None:
             # A certificate that names nobody (Microsoft's): somebody must have recorded whose attestation key it is.

@@ -183,6 +183,10 @@ class Report:
         """Those that could not be answered, though they had to be."""
         return tuple(one for one in self.checks if one.result is Result.UNKNOWN)
 
+    def with_check(self, check: Check) -> Report:
+        """With one more, that only the database can answer."""
+        return replace(self, checks=(*self.checks, check))
+
     def identified(self, by: frozenset[DeviceId], how: str) -> Report:
         """With the identifier's check passed on somebody else's word: of a device whose hardware names nobody."""
         checks = tuple(

@@ -14,12 +14,14 @@ from typing import TypeAlias
 from troth.audit.event import Event
 from troth.enroll.attest import store
 from troth.enroll.attest.anchors import merged, read_roots, shipped_roots
-from troth.enroll.attest.errors import ROOT_RACED, ROOT_UNREADABLE, AttestationRefused
-from troth.enroll.attest.model import ANDROID_KEY, FORMATS, Root, Roots, StatusList
+from troth.enroll.attest.errors import REVOKED, ROOT_RACED, ROOT_UNREADABLE, AttestationRefused
+from troth.enroll.attest.model import ANDROID_KEY, FORMATS, Check, Report, Result, Root, Roots, StatusList
+from troth.enroll.attest.statement import Statement
 from troth.enroll.attest.statuses import read_statuses
 from troth.enroll.attest.store import AttestationStore, RootsVersion
 from troth.kit.canonical import Json
 from troth.kit.clock import Clock
+from troth.pki.store import CertificateStore
 from troth.store.pool import Database
 from troth.store.unit import Unit
 
@@ -36,18 +38,27 @@ class Attestations:
     """Roots, status lists and stored statements.
 
     Args:
+        shipped: the makers' roots; None: those beside ``anchors``.
         own: roots that count beside the makers' and the operator's.
         most_age: a status list that is older is none.
     """
 
     def __init__(
-        self, database: Database, clock: Clock, *, own: OwnRoots = no_roots, most_age: timedelta = timedelta(hours=24)
+        self,
+        database: Database,
+        clock: Clock,
+        *,
+        shipped: Roots | None = None,
+        own: OwnRoots = no_roots,
+        most_age: timedelta = timedelta(hours=24),
     ) -> None:
         self.store = AttestationStore(database)
         self.most_age = most_age
         self._database = database
         self._clock = clock
+        self._shipped = shipped_roots() if shipped is None else shipped
         self._own = own
+        self._certificates = CertificateStore(database)
         self._read: tuple[bytes, StatusList] | None = None
 
     # --- roots -------------------------------------------------------------------------------------------------
@@ -63,7 +74,7 @@ class Attestations:
                 added[kind] = (*added.get(kind, ()), *found)
             else:
                 replaced[kind] = found
-        return merged(shipped_roots(), replaced, added)
+        return merged(self._shipped, replaced, added)
 
     async def set_roots(
         self, kind: str, pem: bytes, *, shipped: bool, actor: str, reason: str, joined: Unit | None = None
@@ -89,6 +100,21 @@ class Attestations:
                 "roots": [one.sha256 for one in found]}  # fmt: skip
         await self._database.commit(unit.record(Event("attestation.roots_set", actor, (), data)))
         return made
+
+    async def held_against_own(self, statement: Statement, report: Report) -> Report:
+        """``report``; of a statement that our own attestation CA vouches for, with the standing of that certificate.
+
+        A certificate of an own authority counts only if we know that we issued it, and while it is good: whoever stole
+        the authority's key attests nothing, and the attestation key of a device on hold attests nothing either.
+        """
+        own = {one.sha256 for one in (await self._own()).get(report.format, ())}
+        if report.root is None or report.root[1] not in own:
+            return report
+        found = await self._certificates.by_sha256(hashlib.sha256(statement.chain[0]).digest())
+        good = found is not None and found.state == "issued" and found.status == "good"
+        got = "not issued here" if found is None else f"{found.state}, {found.status}"
+        result = Result.PASSED if good else Result.FAILED
+        return report.with_check(Check("chain.own", result, "issued here, and good", got, REVOKED))
 
     # --- status lists ------------------------------------------------------------------------------------------
 

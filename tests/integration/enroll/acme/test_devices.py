@@ -13,7 +13,18 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from tests.support.acme_door import Door
-from tests.support.attesting import Key, android, apple, new_key, spki, step, tpm
+from tests.support.attesting import (
+    Key,
+    android,
+    apple,
+    certificate,
+    device_name,
+    new_key,
+    permanent_identifier,
+    spki,
+    step,
+    tpm,
+)
 from troth.client.acme import AcmeClient, AcmeError
 from troth.client.acme_objects import Challenge, Identifier, Order
 from troth.client.csr import certificate_request
@@ -21,8 +32,10 @@ from troth.client.jose import b64url_encode
 from troth.enroll.acme.attested import Attesting
 from troth.enroll.acme.directories import Directory
 from troth.enroll.acme.model import DEVICE_ATTEST_01
-from troth.enroll.attest.model import Rules, key_sha256
+from troth.enroll.attest.model import Root, Rules, key_sha256
 from troth.enroll.credentials.model import NameRules, Wanted
+from troth.enroll.tpm.store import ADD_TPM
+from troth.pki.names import canonical_names
 from troth.pki.profile import shipped_profiles
 from troth.store.unit import Unit
 from troth.trust.directory_plan import Directory as People
@@ -399,6 +412,9 @@ async def test_an_attested_identifier_proves_no_dns_name(fleet: Fleet) -> None:
     await fleet.certified(client, lambda k, b: tpm(k, b, serial="a.test"), value="a.test")
     order = await client.new_order([("dns", "a.test")], profile="tls-server")
     assert order.status == "pending"
+    order = await fleet.door.prove(client, order)  # and the other way round: the proved name proves no device
+    assert order.status == "ready"
+    assert (await fleet.order(client, "a.test")).status == "pending"
 
 
 # --- the judge -------------------------------------------------------------------------------------------------------
@@ -505,6 +521,65 @@ async def test_a_recorded_attestation_key_names_its_device(fleet: Fleet) -> None
     )
     assert challenge.error is not None
     assert challenge.error.reason == "attest.identifier"
+
+
+async def test_our_own_attestation_ca_vouches_only_by_certificates_that_are_good(fleet: Fleet) -> None:
+    """Whoever stole the authority's key attests nothing; nor does the attestation key of a device on hold."""
+    mint, ak = fleet.door.mint, new_key()
+    await fleet.profile("tpm-attestation-key")
+
+    async def own() -> dict[str, tuple[Root, ...]]:
+        return {"tpm": (Root(mint.issuer, "authority issuing"),)}
+
+    fleet.door.attestations._own = own
+    directory = "tpmManufacturer=id:54524F54,tpmModel=SIM,tpmVersion=id:00010000"
+    issued = await mint.gate.issue(
+        mint.request(
+            "ak", profile="tpm-attestation-key", spki=spki(ak), key_assurance="attested",
+            names=canonical_names(
+                [("directory", directory), ("permanent-identifier", SERIAL), ("uri", "urn:ek:sha256:QUJD")]
+            ),
+        )
+    )  # fmt: skip
+
+    def by_ours(key: Key, bound: str) -> bytes:
+        return tpm(key, bound, ak=ak, x5c=[issued.der])
+
+    def by_thief(key: Key, bound: str) -> bytes:
+        (stolen,) = mint.signer.keys.values()
+        name = mint.issuer.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)[0].value
+        forged = certificate(
+            "", ak, stolen, str(name),
+            extensions=[
+                (x509.SubjectAlternativeName([device_name(), permanent_identifier(SERIAL)]), True),
+                (x509.ExtendedKeyUsage([x509.ObjectIdentifier("2.23.133.8.3")]), False),
+            ],
+        )  # fmt: skip
+        return tpm(key, bound, ak=ak, x5c=[forged.public_bytes(serialization.Encoding.DER)])
+
+    client = await fleet.open()
+    await fleet.certified(client, by_ours)
+    challenge = await fleet.attest(client, await fleet.order(client), by_thief, new_key())
+    assert challenge.error is not None
+    assert challenge.error.reason == "attest.revoked"
+    assert (await fleet.rows())[-1]["detail"] == "chain.own: expected issued here, and good, got not issued here"
+    await mint.database.fetch("UPDATE certificate SET status = 'held', crl_entry = '' WHERE request_id = 'ak'")
+    challenge = await fleet.attest(client, await fleet.order(client), by_ours, new_key())
+    assert challenge.error is not None
+    assert challenge.error.reason == "attest.revoked"
+
+
+async def test_a_registered_tpm_may_have_an_identifier_of_its_own(fleet: Fleet) -> None:
+    laptop = await SubjectStore(fleet.door.mint.database).find(Kind.DEVICE, "laptop-1")
+    assert laptop is not None
+    unit = Unit().claim(
+        ADD_TPM, b"k" * 32, laptop.id, "ASSET-4711", "id:54524F54", "SIM", "id:00010000", fleet.door.mint.clock.now(),
+        "admin:test", refuse=AssertionError(),
+    )  # fmt: skip
+    await fleet.door.mint.database.commit(unit)
+    client = await fleet.open()
+    found = await fleet.certified(client, lambda k, b: tpm(k, b, serial="ASSET-4711"), value="ASSET-4711")
+    assert found.subject.rfc4514_string().endswith("CN=laptop-1")
 
 
 async def test_an_identifier_that_is_good_once_stands_for_its_device(fleet: Fleet) -> None:

@@ -20,6 +20,7 @@ from troth.enroll.acme.directories import Directory
 from troth.enroll.acme.finalize import Finalizer
 from troth.enroll.attest.store import AttestationStore
 from troth.enroll.issuance import Issuance
+from troth.enroll.tpm.store import TpmStore
 from troth.kit.errors import INTERNAL, TrothError
 from troth.kit.ids import new_id
 from troth.pki.burn import Burner
@@ -96,7 +97,8 @@ async def test_two_processes_at_once_yield_one_certificate(door: Door, database_
     judge = Judge(door.cache, [], mint.clock)
     issuance = Issuance(second, Subjects(SubjectStore(second)), judge, gate, catalogue)
     enrolling = enrolling_for(second, mint.clock)
-    attested = AttestedOrders(AttestationStore(second), Devices(SubjectStore(second), enrolling.enrolments))
+    devices = Devices(SubjectStore(second), enrolling.enrolments, TpmStore(second))
+    attested = AttestedOrders(AttestationStore(second), devices)
     other = Finalizer(second, mint.clock, issuance, enrolling.admission, attested)
     account = await door.desks.store.account(_id(client.account_url))
     assert account is not None
