@@ -52,6 +52,7 @@ from troth.web.pages import (
     renewals,
     rollovers,
     stream,
+    tpms,
 )  # fmt: skip
 from troth.web.problems import on_error
 from troth.web.render import Renderer, Req
@@ -85,7 +86,7 @@ def make_litestar() -> Litestar:
         *looking.HANDLERS, *profiles.HANDLERS, *acting.HANDLERS, *entering.HANDLERS, *account.HANDLERS,
         *stream.HANDLERS, *found.HANDLERS, *approving.HANDLERS,
         *inspecting.HANDLERS, *keys.HANDLERS,
-        *renewals.HANDLERS,
+        *renewals.HANDLERS, *tpms.HANDLERS,
         *rollovers.HANDLERS, *enrolments.HANDLERS, *admitting.HANDLERS,
     )  # fmt: skip
     api = Router(

@@ -59,6 +59,8 @@ DONE: Mapping[str, str] = {
     "revoked": "The certificate is revoked for good.",
     "approved": "Approved, and done.",
     "rejected": "Rejected. Nothing was changed.",
+    "tpm_registered": "The TPM is registered: the attestation CA certifies keys of it from now on.",
+    "tpm_removed": "The TPM is forgotten: no key of it is certified any more.",
     "enrolment_revoked": "The enrolment has ended, and the accounts that it opened are closed.",
     "acme_closed": "The account is closed.",
     "unpaused": "Its paused names are set going again.",

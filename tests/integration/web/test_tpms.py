@@ -64,6 +64,30 @@ async def test_what_cannot_be_registered_is_told_so_and_nothing_is_done(house: H
     assert (await browser.get("/api/v1/tpms")).json()["items"] == []
 
 
+async def test_a_person_registers_and_forgets_a_devices_tpm_on_its_page(house: House) -> None:
+    await house.apply("devices: [{name: laptop-17}]\nusers: [{name: alice}]")
+    browser, device = await house.logged_in(Role.OPERATOR), await house.subject("laptop-17")
+    assert f'href="/subjects/{device}/tpm"' in (await browser.get(f"/subjects/{device}")).text
+    assert (await browser.get(f"/subjects/{device}/tpm")).status_code == 200
+    assert (await browser.get(f"/subjects/{await house.subject('alice')}/tpm")).status_code == 404
+    wrong = await browser.post(f"/subjects/{device}/tpm", data={"ek": "<b>zz</b>", "identifier": "S-1"})
+    assert wrong.status_code == 400
+    assert "&lt;b&gt;zz" in wrong.text
+    done = await browser.post(f"/subjects/{device}/tpm", data={"ek": "cd" * 32, "identifier": "S-1"})
+    assert (done.status_code, done.headers["location"]) == (303, f"/subjects/{device}?done=tpm_registered")
+    assert "laptop-17" in (await browser.get("/tpms")).text
+    assert (await browser.get("/tpms?cursor=zz")).status_code == 400
+    asked = await browser.get(f"/tpms/{'cd' * 32}/remove")
+    assert "No attestation key of it is certified any more" in asked.text
+    gone = await browser.post(f"/tpms/{'cd' * 32}/remove", data={})
+    assert gone.headers["location"] == f"/subjects/{device}?done=tpm_removed"
+    assert "No TPM is registered" in (await browser.get("/tpms")).text
+    assert (await browser.get(f"/tpms/{'cd' * 32}/remove")).status_code == 403
+    looker = await house.logged_in(Role.AUDITOR)
+    assert "/tpm" not in (await looker.get(f"/subjects/{device}")).text.replace("/api/v1/tpms", "")
+    assert (await looker.post(f"/subjects/{device}/tpm", data={"ek": "cd" * 32})).status_code == 403
+
+
 @pytest.mark.parametrize("role", [Role.AUDITOR, Role.APPROVER])
 async def test_who_only_looks_registers_nothing(house: House, role: Role) -> None:
     browser = await house.logged_in(role)
