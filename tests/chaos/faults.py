@@ -228,6 +228,9 @@ class Faults:
         """Each statement of an exchange is a call; what fails in one is what the server would have failed in."""
 
         async def exchange(wire: Wire, asks: list[Ask]) -> Outcome:
+            if not isinstance(wire._connection, Watched):
+                return await _exchange(wire, asks)
+
             async def all_of_it() -> Outcome:
                 return await _exchange(wire, asks)
 

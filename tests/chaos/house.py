@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tests.chaos.faults import Faults
 from troth.assembly.acme import acme_door, validation_jobs
 from troth.assembly.context import RoleContext
+from troth.assembly.enrolling import enrolling_of
 from troth.assembly.layout import Layout
 from troth.assembly.mint import mint_of
 from troth.assembly.roles.common import database_of
@@ -225,9 +226,13 @@ async def house(ground: Ground) -> AsyncIterator[House]:
         async with (
             database_of(context) as (database, instance),
             mint_of(context, database, instance) as mint,
+            contextlib.AsyncExitStack() as stack,
         ):
             issuance = Issuance(database, mint.subjects, mint.judge, mint.gate, mint.catalogue)
-            door = acme_door(context, database, mint, issuance)
+            context.layout.secrets.mkdir(mode=0o700, exist_ok=True)
+            enrolling = enrolling_of(context, database)
+            stack.push_async_callback(enrolling.meters.close)
+            door = acme_door(context, database, mint, issuance, enrolling)
 
             async def failed(request: Request, error: Exception) -> Response:
                 return door.failed(request, error)

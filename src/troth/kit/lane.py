@@ -169,17 +169,34 @@ class Lane:
         for left, piece in zip(range(len(response.more) - 1, -1, -1), response.more, strict=True):
             await send({"type": "http.response.body", "body": piece, "more_body": left > 0})
 
-    async def _answer(self, route: Route | None, request: Request, receive: Receive) -> Response | None:
+    def refused(self, route: Route | None, request: Request) -> Response | None:
+        """The lane's own answer, for which no body has to be read: 404, 405, or 413 for a body announced too large."""
         if route is None:
             return self.refusal(request, 404, "no such resource")
-        handler = route.methods.get(request.method)
-        if handler is None:
+        if request.method not in route.methods:
             refused = self.refusal(request, 405, f"method {request.method} is not allowed here")
             allow = ", ".join(sorted(route.methods)).encode()
             return Response(refused.status, refused.body, (*refused.headers, (b"allow", allow)))
         declared = request.headers.get("content-length", "")
-        if declared.isdigit() and int(declared) > route.max_body:
-            return self.refusal(request, 413, f"body larger than {route.max_body} bytes")
+        if declared.isdecimal() and int(declared[:18]) > route.max_body:
+            return self.too_large(route, request)
+        return None
+
+    def too_large(self, route: Route, request: Request) -> Response:
+        """413: more has come than the route takes."""
+        return self.refusal(request, 413, f"body larger than {route.max_body} bytes")
+
+    async def respond(self, route: Route, request: Request) -> Response:
+        """The handler's answer to a whole request that was not refused."""
+        try:
+            return await route.methods[request.method](request)
+        except Exception as error:  # noqa: BLE001 -- the door words it; nothing may escape to the server
+            return await self.on_error(request, error)
+
+    async def _answer(self, route: Route | None, request: Request, receive: Receive) -> Response | None:
+        refused = self.refused(route, request)
+        if refused is not None or route is None:
+            return refused
         body = b""
         more = True
         while more:
@@ -188,24 +205,24 @@ class Lane:
                 return None
             body += message.get("body", b"")
             if len(body) > route.max_body:
-                return self.refusal(request, 413, f"body larger than {route.max_body} bytes")
+                return self.too_large(route, request)
             more = message.get("more_body", False)
-        if body:
-            request = Request(
-                request.method,
-                request.path,
-                request.raw_path,
-                request.query,
-                request.params,
-                request.headers,
-                body,
-                request.client,
-                request.tls_client_cert,
-            )
-        try:
-            return await handler(request)
-        except Exception as error:  # noqa: BLE001 -- the door words it; nothing may escape to the server
-            return await self.on_error(request, error)
+        return await self.respond(route, with_body(request, body) if body else request)
+
+
+def with_body(request: Request, body: bytes) -> Request:
+    """``request`` with its body, once that is here."""
+    return Request(
+        request.method,
+        request.path,
+        request.raw_path,
+        request.query,
+        request.params,
+        request.headers,
+        body,
+        request.client,
+        request.tls_client_cert,
+    )
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

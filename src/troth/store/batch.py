@@ -7,9 +7,9 @@ whole transaction is rolled back and run again without that unit (:class:`Again`
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import asyncpg
@@ -17,6 +17,9 @@ import asyncpg
 from troth.store.statement import Claim, Guard, Statement, Write
 from troth.store.unit import Check, Unit
 from troth.store.wire import Ask
+
+#: How every claim ends; see :class:`~troth.store.statement.Claim`.
+_CLAIMED = "SELECT i.n FROM i JOIN w"
 
 
 class Again(Exception):
@@ -99,38 +102,37 @@ async def _check(
     return held_any
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """All statements of a batch, to be asked in one exchange in the hope that nobody is refused.
+@cache
+def _strict(statement: Guard | Claim) -> str | None:
+    """``statement`` as one that fails unless it holds for as many as its last parameter says; None if it cannot be."""
+    wanted = f"1 / (count(*) = ${len(statement.types) + 2}::int8)::int"
+    if isinstance(statement, Guard):
+        return f"SELECT {wanted} FROM ({statement.sql}) AS held"
+    # A statement that writes has to stand at the top, so what it selects at the end is replaced.
+    head, found, tail = statement.sql.rpartition(_CLAIMED)
+    return f"{head}SELECT {wanted} FROM i JOIN w{tail}" if found else None
 
-    Attributes:
-        asks: guards, claims, writes and ledger events, in the order in which :func:`run` asks them.
-        wanted: how many rows each of the first asks, the guards and claims, returns if every unit may go on.
+
+def plan(units: list[Unit], at: datetime) -> list[Ask] | None:
+    """The statements of ``units``, to be asked in one exchange in the hope that nobody is refused.
+
+    Guards and claims fail if they do not hold for every unit. None if some units have steps, which have to see rows
+    first. The order is that of :func:`run`.
     """
-
-    asks: list[Ask]
-    wanted: list[int]
-
-    def holds(self, rows: Sequence[Sequence[Any]]) -> bool:
-        """Whether the answers say that every unit may go on."""
-        return all(len(found) == wanted for found, wanted in zip(rows, self.wanted, strict=False))
-
-
-def plan(units: list[Unit], at: datetime) -> Plan | None:
-    """The statements of ``units``; None if some have steps, which have to see rows first."""
     if any(unit.steps for unit in units):
         return None
     asks: list[Ask] = []
-    wanted: list[int] = []
     for kind in (Guard, Claim):
         checks = [(c.statement, c.values) for unit in units for c in unit.checks if isinstance(c.statement, kind)]
         for statement, rows in _grouped(checks):
-            asks.append(Ask(statement.sql, [list(range(len(rows))), *_columns(statement, rows)]))
-            wanted.append(len(rows))
+            strict = _strict(statement)
+            if strict is None:
+                return None
+            asks.append(Ask(strict, [list(range(len(rows))), *_columns(statement, rows), len(rows)]))
     items: list[tuple[Statement, Any]] = [item for unit in units for item in unit.writes]
     items += [event.inbox_row(unit=unit.id, at=at) for unit in units for event in unit.events]
     asks += [Ask(statement.sql, _columns(statement, rows)) for statement, rows in _grouped(items)]
-    return Plan(asks, wanted)
+    return asks
 
 
 def has_events(units: Iterable[Unit]) -> bool:

@@ -1,9 +1,10 @@
 """Commits shared by everyone who is waiting.
 
-A batch is tried in the cheap way first: all its statements in one exchange, as if no unit were refused, then COMMIT.
-If a guard or claim did not hold, or a statement failed, that transaction is rolled back, and the batch runs again
-in the careful way (``batch.run``), a statement at a time, which finds out whose fault it was. Units with steps take
-the careful way at once. What is committed is the same: the same statements in the same order.
+A batch is tried in the cheap way first: all its statements and COMMIT in one exchange, in which guards and claims are
+written so that they fail unless they hold for every unit. If one fails, nothing is committed (COMMIT is skipped, or
+undoes), and the batch runs again in the careful way (``batch.run``), a statement at a time, which finds out whose
+fault it was. Units with steps take the careful way at once. What is committed is the same: the same statements in
+the same order.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from troth.kit.clock import Clock
 from troth.kit.log import get_logger
 from troth.store import batch
 from troth.store.errors import COMMIT_UNKNOWN, UNAVAILABLE, CommitUnknown, StoreError, Unavailable
-from troth.store.failures import CONFLICTS, CONNECT_ERRORS, RETRIES, back_off
+from troth.store.failures import CONFLICTS, CONNECT_ERRORS, GATHER_SECONDS, RETRIES, back_off
 from troth.store.unit import Unit
 from troth.store.wire import Ask, Unsupported, Wire
 
@@ -95,7 +96,12 @@ class Commits:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            while batch_ := self._take():
+            company = False
+            while self._waiting:
+                if company:
+                    await asyncio.sleep(GATHER_SECONDS)
+                batch_ = self._take()
+                company = len(batch_) > 1
                 try:
                     await self._write(batch_)
                 except Exception as error:  # the writer must outlive any surprise, and say so to those who wait
@@ -132,31 +138,28 @@ class Commits:
         plan = batch.plan(units, self._clock.now())
         if plan is None:
             return False
-        committing = False
+        sent = False
         try:
             if self._wire is None or self._wire.closed:
                 self._wire = await self._open_wire()
-            outcome = await self._wire.exchange([_BEGIN, *plan.asks])
-            if outcome.error is not None or not plan.holds(outcome.rows[1:]):
+            sent = True
+            outcome = await self._wire.exchange([_BEGIN, *plan, _COMMIT])
+            if outcome.error is not None and len(outcome.rows) <= len(plan):
                 await self._wire.exchange([_ROLLBACK])
                 return False
-            committing = True
-            outcome = await self._wire.exchange([_COMMIT])
-            if outcome.error is not None:
+            if isinstance(outcome.error, CONNECT_ERRORS):
                 raise outcome.error
-            if outcome.tags != ["COMMIT"]:
-                return False  # the transaction had failed, which PostgreSQL tells by a tag alone
+            if outcome.error is not None or outcome.tags[-1] != "COMMIT":
+                return False  # a commit that was refused is undone
         except Unsupported:
             return False
         except _BROKEN as error:
             self._drop_wire()
-            failure = CommitUnknown(COMMIT_UNKNOWN, str(error)) if committing else Unavailable(UNAVAILABLE, str(error))
+            failure = CommitUnknown(COMMIT_UNKNOWN, str(error)) if sent else Unavailable(UNAVAILABLE, str(error))
             failure.__cause__ = error
             for one in waiting:
                 _fail(one, failure)
             return True
-        except asyncpg.PostgresError:
-            return False  # a commit that was refused is undone
         for one in waiting:
             if not one.done.done():
                 one.done.set_result(None)

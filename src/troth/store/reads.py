@@ -18,7 +18,7 @@ from typing import Any
 import asyncpg
 
 from troth.store.errors import UNAVAILABLE, Unavailable
-from troth.store.failures import CONFLICTS, CONNECT_ERRORS, RETRIES, back_off
+from troth.store.failures import CONFLICTS, CONNECT_ERRORS, GATHER_SECONDS, RETRIES, back_off
 from troth.store.unit import Reader, Row
 from troth.store.wire import Ask, Unsupported, Wire
 
@@ -49,6 +49,7 @@ class SharedReads:
         self._wire: Wire | None = None
         self._pump: asyncio.Task[None] | None = None
         self._closing = False
+        self._company = False
 
     async def fetch(self, sql: str, *values: Any) -> list[Row]:
         """All rows. Raises Unavailable when the database does not answer."""
@@ -91,8 +92,11 @@ class SharedReads:
         batch: list[_Waiting] = []
         try:
             while self._waiting:
+                if self._company:
+                    await asyncio.sleep(GATHER_SECONDS)
                 batch = [self._waiting.popleft() for _ in range(min(_MAX_BATCH, len(self._waiting)))]
                 batch = [one for one in batch if not one.done.done()]
+                self._company = len(batch) > 1
                 if batch:
                     await self._exchange(batch)
         except asyncio.CancelledError:

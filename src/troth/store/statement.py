@@ -42,8 +42,8 @@ class Guard(Statement):
 class Claim(Statement):
     """An ``INSERT … ON CONFLICT DO NOTHING`` that returns the ordinals of the units whose row went in.
 
-    By convention the first column is the claimed key; the pool never puts two units that claim the same key
-    into one batch, since the statement could not tell them apart.
+    By convention it ends in ``SELECT i.n FROM i JOIN w …``, and the first column is the claimed key; the pool never
+    puts two units that claim the same key into one batch, since the statement could not tell them apart.
     """
 
 

@@ -1,6 +1,7 @@
 """HTTP servers on sockets that are bound already: several in one process, on one event loop.
 
-uvicorn speaks HTTP; here stands what it leaves open. A request carries the peer's TLS certificate and, on a Unix
+Lanes are served by a protocol of their own (``hot``), everything else by uvicorn; here stands what that leaves open. A
+request carries the peer's TLS certificate and, on a Unix
 socket, its uid; a client that dribbles its request or sends an endless head is cut off; the server's name is not
 told; signals belong to the process, not to the server.
 """
@@ -15,16 +16,15 @@ from dataclasses import dataclass
 
 import uvicorn
 
-from troth.kit.lane import Asgi
+from troth.kit.clock import SystemClock
+from troth.kit.lane import Asgi, Lane
+from troth.web import hot
+from troth.web.hot import Dated, HotProtocol
 from troth.web.peercred import PeerCredProtocol
 from troth.web.tls import ServerTls
 
-#: A request, head and body, has to be here in this time.
-_READ_SECONDS = 30.0
-#: Octets of request line and headers together.
-_MAX_HEAD = 64 * 1024
 _STOP_SECONDS = 8
-_LINGER_SECONDS = 0.3
+_BACKLOG = 1024
 
 
 class Protocol(PeerCredProtocol):
@@ -67,7 +67,7 @@ class Protocol(PeerCredProtocol):
         super().shutdown()
         if self.transport.is_closing():
             # TLS waits for the peer's close_notify, half a minute if it has gone to sleep.
-            self.loop.call_later(_LINGER_SECONDS, self.transport.abort)
+            self.loop.call_later(hot.LINGER_SECONDS, self.transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone."""
@@ -76,7 +76,7 @@ class Protocol(PeerCredProtocol):
 
     def _await_request(self) -> None:
         self._stop_waiting()
-        self._deadline = self.loop.call_later(_READ_SECONDS, self.transport.abort)
+        self._deadline = self.loop.call_later(hot.READ_SECONDS, self.transport.abort)
 
     def _stop_waiting(self) -> None:
         if self._deadline is not None:
@@ -85,7 +85,7 @@ class Protocol(PeerCredProtocol):
 
     def _measure(self, octets: int) -> None:
         self._head += octets
-        if self._head > _MAX_HEAD:
+        if self._head > hot.MAX_HEAD:
             raise ValueError("request head too large")  # the parser turns it into a 400 and the end
 
 
@@ -112,7 +112,7 @@ async def serve(listenings: Sequence[Listening], *, stop: asyncio.Event, ready: 
     On a stop, requests that are under way are finished, within a few seconds. Raises RuntimeError when a server ends
     by itself.
     """
-    servers = [_Server(_config(one)) for one in listenings]
+    servers = [_HotServer(one, one.app) if isinstance(one.app, Lane) else _Server(_config(one)) for one in listenings]
     tasks = [
         asyncio.create_task(server.serve(sockets=list(one.sockets)))
         for server, one in zip(servers, listenings, strict=True)
@@ -134,6 +134,52 @@ async def serve(listenings: Sequence[Listening], *, stop: asyncio.Event, ready: 
         outcomes = await asyncio.gather(*tasks, return_exceptions=True)
     if ended and not stop.is_set():
         raise RuntimeError(f"an HTTP server ended by itself: {next(filter(None, outcomes), 'without a reason')}")
+
+
+class _HotServer:
+    """A lane on its sockets, in the manner of ``uvicorn.Server``."""
+
+    def __init__(self, listening: Listening, lane: Lane) -> None:
+        self._listening = listening
+        self._lane = lane
+        self._connections: set[HotProtocol] = set()
+        self._end = asyncio.Event()
+        self.up = asyncio.Event()
+
+    @property
+    def should_exit(self) -> bool:
+        """Set to stop."""
+        return self._end.is_set()
+
+    @should_exit.setter
+    def should_exit(self, wanted: bool) -> None:
+        if wanted:
+            self._end.set()
+
+    async def serve(self, sockets: list[socket.socket]) -> None:
+        """Answer until told to stop; then finish what is under way."""
+        loop, one = asyncio.get_running_loop(), self._listening
+        context = one.tls.context if one.tls is not None else None
+        dated = Dated(SystemClock())
+
+        def connected() -> HotProtocol:
+            return HotProtocol(self._lane, self._connections, dated, one.keep_alive_seconds)
+
+        listeners = [
+            await loop.create_server(connected, sock=listener, ssl=context, backlog=_BACKLOG) for listener in sockets
+        ]
+        self.up.set()
+        try:
+            await self._end.wait()
+        finally:
+            for listener in listeners:
+                listener.close()
+        for connection in list(self._connections):
+            connection.shutdown()
+        if self._connections:
+            await asyncio.wait([one.ended for one in self._connections], timeout=_STOP_SECONDS)
+        for connection in list(self._connections):
+            connection.abort()
 
 
 class _Server(uvicorn.Server):
@@ -163,7 +209,7 @@ def _config(one: Listening) -> uvicorn.Config:
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        backlog=1024,
+        backlog=_BACKLOG,
         timeout_keep_alive=one.keep_alive_seconds,
         timeout_graceful_shutdown=_STOP_SECONDS,
         ssl_context_factory=(lambda _config, _default: context) if context is not None else None,

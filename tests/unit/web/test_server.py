@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from troth.kit.lane import Lane, Request, Response, Route
-from troth.web import server
+from troth.web import hot
 from troth.web.peercred import PEER_UID
 from troth.web.server import Listening, serve
 from troth.web.tls import ServerTls
@@ -197,7 +197,7 @@ async def test_an_endless_or_senseless_head_is_refused(head: bytes) -> None:
 
 
 async def test_a_client_that_dribbles_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "_READ_SECONDS", 0.3)
+    monkeypatch.setattr(hot, "READ_SECONDS", 0.3)
     listener = tcp()
     async with serving(Listening(app=LANE, sockets=[listener])):
         for first in (b"", b"GET / HTTP/1.1\r\n", b"POST / HTTP/1.1\r\ncontent-length: 10\r\n\r\nabc"):
