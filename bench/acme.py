@@ -1,25 +1,27 @@
-"""Whole ACME orders per second, and what one costs the server, beside Debian's pebble in the same run.
+"""Whole ACME orders per second, and what one costs the server, beside step-ca and Debian's pebble in the same run.
 
-    python -m bench.acme [--seconds 8] [--clients 16] [--few 3] [--few-seconds 5]
+    python -m bench.acme [--seconds 6] [--rounds 1] [--clients 16 64] [--few 3]
 
 A whole Troth is started on a temporary directory (``troth up``, embedded PostgreSQL with fsync, real signer) and
 served by client processes with the product's own client library: newOrder, authorization, real http-01 through a DNS
-and a web server, finalize, download, each certificate checked. CPU is that of every process below the supervisor.
-Pebble keeps everything in memory and validates nothing (``PEBBLE_VA_ALWAYS_VALID``); it hangs above a handful of
-clients, so both are measured at ``--few``, too. The last line is JSON.
+and a web server, finalize, download, each certificate checked; and the same with names that an enrolment vouches for
+(an account bound by EAB), whose orders are born ready. CPU is that of every process below the supervisor, by role.
+
+All servers run at the same time and are loaded in turn, ``--rounds`` times over, so that each ratio is of neighbours on
+one machine. step-ca (its own embedded database, a P-256 key) validates the same real http-01. Pebble keeps
+everything in memory and validates nothing (``PEBBLE_VA_ALWAYS_VALID``); it hangs above a handful of clients, so it is
+measured at ``--few``. The last line is JSON.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
-import os
-import shutil
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,24 +29,11 @@ from pathlib import Path
 import psutil
 
 from bench.acme_load import Clients, Result, account_keys, answering
+from bench.acme_peers import pebble, step_ca
+from bench.acme_server import Server
 from troth.client.jose import SigningKey
 
 _START_SECONDS = 90
-
-
-@dataclass(frozen=True)
-class Server:
-    """Something to load.
-
-    Attributes:
-        trust: PEM file of the root that its https certificate verifies to.
-        cpu: CPU seconds spent so far, by part.
-    """
-
-    name: str
-    directory: str
-    trust: str
-    cpu: Callable[[], dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -75,11 +64,6 @@ class Figures:
         """All CPU of an order, ms."""
         return sum(self.cpu.values())
 
-    @property
-    def own(self) -> float:
-        """CPU of an order without the database's, ms."""
-        return self.total - self.cpu.get("postgres", 0.0)
-
 
 def tree_cpu(pid: int) -> dict[str, float]:
     """CPU seconds of everything below ``pid``, by role; what has ended and was waited for counts with its parent."""
@@ -96,12 +80,23 @@ def tree_cpu(pid: int) -> dict[str, float]:
 
 
 def _role(words: list[str]) -> str:
+    words = " ".join(words).split()  # a forked role writes its title as one word
     return words[words.index("--role") + 1] if "--role" in words[:-1] else "supervisor"
+
+
+def _enrolment(data: Path) -> tuple[str, str]:
+    """Key id and HMAC key of a new enrolment that vouches for all names here."""
+    command = [
+        sys.executable, "-m", "troth", "enrolment", "create", "bench", "--suffix", "bench.test", "--vouch",
+        "--accounts", "100000", "--data", str(data), "--output", "json",
+    ]  # fmt: skip
+    told = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    return told["key_id"], told["secret"]
 
 
 @contextmanager
 def troth(directory: Path, dns_port: int, http_port: int) -> Iterator[Server]:
-    """A Troth of our own that validates against the given ports."""
+    """A Troth of our own that validates against the given ports, or takes an enrolment's word."""
     data = directory / "data"
     data.mkdir(mode=0o700)
     (data / "troth.toml").write_text(f'[acme]\nhttp_port = {http_port}\nresolver = "127.0.0.1:{dns_port}"\n')
@@ -121,140 +116,111 @@ def troth(directory: Path, dns_port: int, http_port: int) -> Iterator[Server]:
             summary["acme_directories"]["tls-server"],
             summary["root_certificate"],
             lambda: tree_cpu(process.pid),
+            _enrolment(data),
         )
     finally:
         process.terminate()
         process.wait(60)
 
 
-@contextmanager
-def pebble(directory: Path) -> Iterator[Server | None]:
-    """Debian's pebble, without its deliberate obstacles; None where it is not installed."""
-    program = shutil.which("pebble", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-    if program is None:
-        yield None
-        return
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout",
-         "pebble.key", "-out", "pebble.pem", "-days", "2", "-subj", "/CN=localhost", "-addext",
-         "subjectAltName=IP:127.0.0.1"], cwd=directory, check=True, capture_output=True,
+def measure(server: Server, name: str, keys: list[SigningKey], seconds: float, *, ready: bool = False) -> Figures:
+    """Load ``server`` with one client per key; ``ready``: under an enrolment that vouches for the names."""
+    clients = Clients(
+        server.directory, server.trust, keys, processes=2, seconds=seconds,
+        binding=server.binding if ready else ("", ""),
     )  # fmt: skip
-    port = _free_port()
-    config = {
-        "listenAddress": f"127.0.0.1:{port}", "managementListenAddress": f"127.0.0.1:{_free_port()}",
-        "certificate": "pebble.pem", "privateKey": "pebble.key", "httpPort": 5002, "tlsPort": 5001,
-    }  # fmt: skip
-    (directory / "pebble.json").write_text(json.dumps({"pebble": config}))
-    environment = {"PEBBLE_VA_ALWAYS_VALID": "1", "PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "0"}
-    log = directory / "pebble.log"
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            [program, "-config", "pebble.json"],
-            cwd=directory, env={**os.environ, **environment}, stdout=out, stderr=out,
-        )  # fmt: skip
-    try:
-        deadline = time.monotonic() + 20
-        while b"Listening on" not in log.read_bytes():
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise SystemExit(f"pebble did not start:\n{log.read_text()[-2000:]}")
-            time.sleep(0.05)
-        yield Server(
-            "pebble",
-            f"https://127.0.0.1:{port}/dir",
-            str(directory / "pebble.pem"),
-            lambda: {"pebble": sum(psutil.Process(process.pid).cpu_times()[:2])},
-        )
-    finally:
-        process.kill()
-        process.wait()
-
-
-def measure(server: Server, keys: list[SigningKey], seconds: float, *, processes: int = 1) -> Figures:
-    """Load ``server`` with one client per key."""
-    clients = Clients(server.directory, server.trust, keys, processes=processes, seconds=seconds)
     clients.warm()
     before = server.cpu()
     result = clients.run()
     after = server.cpu()
     for error in result.errors[:5]:
-        print(f"{server.name}: {error}", file=sys.stderr)
+        print(f"{name}: {error}", file=sys.stderr)
     if not result.latencies:
-        raise SystemExit(f"{server.name}: no order was finished")
+        raise SystemExit(f"{name}: no order was finished")
     orders = len(result.latencies)
     parts = {part: (spent - before.get(part, 0.0)) * 1000 / orders for part, spent in after.items()}
-    return Figures(server.name, len(keys), result, parts)
+    return Figures(name, len(keys), result, parts)
+
+
+def merged(rows: list[Figures]) -> list[Figures]:
+    """Rows of all rounds, one per server and number of clients, in their order."""
+    found: dict[tuple[str, int], Figures] = {}
+    for row in rows:
+        known = found.setdefault((row.server, row.clients), Figures(row.server, row.clients, Result(), {}))
+        before, now = known.orders, row.orders
+        for part in {*known.cpu, *row.cpu}:
+            known.cpu[part] = (known.cpu.get(part, 0.0) * before + row.cpu.get(part, 0.0) * now) / (before + now)
+        wall = known.result.wall + row.result.wall
+        known.result.add(row.result)
+        known.result.wall = wall
+    return list(found.values())
 
 
 def table(rows: list[Figures]) -> None:
-    """Print ``rows``."""
+    """Print ``rows``, each with its ratio to each peer."""
+    peers = [row for row in rows if not row.server.startswith("troth")]
     print(
-        f"{'server':<8}{'clients':>8}{'orders':>8}{'per s':>8}{'p50 ms':>8}{'p99 ms':>8}{'CPU ms':>8}{'w/o pg':>8}"
-        f"{'requests':>9}{'errors':>8}   CPU ms by part"
+        f"{'server':<16}{'clients':>8}{'orders':>8}{'per s':>8}{'p50 ms':>8}{'p99 ms':>8}{'CPU ms':>8}{'client':>8}"
+        f"{'requests':>9}{'errors':>7}   CPU ms by part; ratios"
     )
     for row in rows:
         parts = "  ".join(f"{part} {spent:.2f}" for part, spent in sorted(row.cpu.items()) if spent >= 0.005)
+        like = [
+            peer for peer in peers if peer is not row and peer.clients in (row.clients, min(p.clients for p in peers))
+        ]
+        ratios = "  ".join(f"{row.total / peer.total:.2f} x {peer.server}@{peer.clients}" for peer in like)
         print(
-            f"{row.server:<8}{row.clients:>8}{row.orders:>8}{row.per_second:>8.1f}{row.percentile(0.5):>8.0f}"
-            f"{row.percentile(0.99):>8.0f}{row.total:>8.2f}{row.own:>8.2f}"
-            f"{row.result.requests / row.orders:>9.1f}{len(row.result.errors):>8}   {parts}"
+            f"{row.server:<16}{row.clients:>8}{row.orders:>8}{row.per_second:>8.1f}{row.percentile(0.5):>8.0f}"
+            f"{row.percentile(0.99):>8.0f}{row.total:>8.2f}{row.result.cpu * 1000 / row.orders:>8.2f}"
+            f"{row.result.requests / row.orders:>9.1f}{len(row.result.errors):>7}   {parts}; {ratios}"
         )
 
 
-def figures(many: Figures, few: Figures, other: Figures | None) -> dict[str, float | int | None]:
+def figures(rows: list[Figures]) -> dict[str, float | int]:
     """The JSON object."""
-    return {
-        "acme_orders_per_s": round(many.per_second, 1),
-        "acme_cpu_ms": round(many.total, 2),
-        "acme_cpu_without_postgres_ms": round(many.own, 2),
-        "acme_p50_ms": round(many.percentile(0.5), 1),
-        "acme_p99_ms": round(many.percentile(0.99), 1),
-        "acme_clients": many.clients,
-        "acme_requests_per_order": round(many.result.requests / many.orders, 2),
-        "acme_errors": len(many.result.errors) + len(few.result.errors),
-        "acme_few_clients": few.clients,
-        "acme_few_orders_per_s": round(few.per_second, 1),
-        "acme_few_cpu_ms": round(few.total, 2),
-        "acme_few_p50_ms": round(few.percentile(0.5), 1),
-        "pebble_orders_per_s": None if other is None else round(other.per_second, 1),
-        "pebble_cpu_ms": None if other is None else round(other.total, 2),
-        "pebble_p50_ms": None if other is None else round(other.percentile(0.5), 1),
-        "acme_vs_pebble": None if other is None else round(few.total / other.total, 2),
-    }
-
-
-def _free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    found: dict[str, float | int] = {}
+    for row in rows:
+        name = f"{row.server.replace(' ', '_').replace('-', '_')}_{row.clients}"
+        found[f"{name}_per_s"] = round(row.per_second, 1)
+        found[f"{name}_cpu_ms"] = round(row.total, 2)
+        found[f"{name}_p50_ms"] = round(row.percentile(0.5), 1)
+        found[f"{name}_errors"] = len(row.result.errors)
+    return found
 
 
 def main() -> int:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=8.0, help="at --clients")
-    parser.add_argument("--clients", type=int, default=16)
-    parser.add_argument("--processes", type=int, default=2, help="client processes that share --clients")
-    parser.add_argument("--few", type=int, default=3, help="clients of the comparison with pebble")
-    parser.add_argument("--few-seconds", type=float, default=5.0, help="at --few, for each server")
+    parser.add_argument("--seconds", type=float, default=6.0, help="of each measurement")
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--clients", type=int, nargs="+", default=[16, 64])
+    parser.add_argument("--few", type=int, default=3, help="clients of pebble")
     chosen = parser.parse_args()
-    keys = account_keys(chosen.clients + chosen.few)
-    many, few = keys[: chosen.clients], keys[chosen.clients :]
-    with tempfile.TemporaryDirectory(prefix="troth-bench-") as name:
+    most = max(*chosen.clients, chosen.few)
+    keys, bound = account_keys(most), account_keys(most)
+    with tempfile.TemporaryDirectory(prefix="troth-bench-") as name, contextlib.ExitStack() as stack:
         directory = Path(name)
-        # The few are clients 0, 1, 2 of their own run: the web server must know whose thumbprint that is.
-        with answering([key.public.thumbprint for key in many]) as ports, troth(directory, *ports) as server:
-            rows = [measure(server, many, chosen.seconds, processes=chosen.processes)]
-            rows.append(measure(server, many[: chosen.few], chosen.few_seconds))
-        with pebble(directory) as other:
-            if other is not None:
-                rows.append(measure(other, few, chosen.few_seconds))
+        # The web server tells by a name's second label whose thumbprint is asked for: one list of keys for everyone.
+        ports = stack.enter_context(answering([key.public.thumbprint for key in keys]))
+        ours = stack.enter_context(troth(directory, *ports))
+        step = stack.enter_context(step_ca(directory, *ports))
+        small = stack.enter_context(pebble(directory))
+        rows: list[Figures] = []
+        for _ in range(chosen.rounds):
+            for clients in chosen.clients:
+                rows.append(measure(ours, "troth http-01", keys[:clients], chosen.seconds))
+                if step is not None:
+                    rows.append(measure(step, "step-ca http-01", keys[:clients], chosen.seconds))
+                rows.append(measure(ours, "troth ready", bound[:clients], chosen.seconds, ready=True))
+                if small is not None:
+                    rows.append(measure(small, "pebble", keys[: chosen.few], chosen.seconds))
+    rows = merged(rows)
     table(rows)
-    if len(rows) == 2:
-        print("pebble is not installed: no comparison")
-    print(json.dumps(figures(rows[0], rows[1], rows[2] if len(rows) > 2 else None)))
-    return 1 if any(row.result.errors for row in rows) else 0
+    for peer, missing in (("step-ca", step is None), ("pebble", small is None)):
+        if missing:
+            print(f"{peer} is not here: no comparison")
+    print(json.dumps(figures(rows)))
+    return 1 if any(row.result.errors for row in rows if row.server.startswith("troth")) else 0
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_der_private_key
 
-from troth.client.acme import AcmeClient
+from troth.client.acme import AcmeClient, ExternalBinding
 from troth.client.csr import certificate_request
 from troth.client.jose import SigningKey
 from troth.client.transport import Transport, trusting
@@ -36,6 +36,7 @@ class Load:
     Attributes:
         keys: DER of one account key per client.
         first: number of its first client; names are ``n<order>.c<client>.bench.test``.
+        binding: key id and HMAC key of an enrolment, or empty.
     """
 
     directory: str
@@ -44,6 +45,7 @@ class Load:
     first: int
     seconds: float
     warm_up: float = 1.0
+    binding: tuple[str, str] = ("", "")
 
 
 @dataclass
@@ -79,13 +81,21 @@ class Clients:
     """Client processes that have registered and wait for the word to begin."""
 
     def __init__(
-        self, directory: str, trust: str, keys: Sequence[SigningKey], *, processes: int, seconds: float
+        self,
+        directory: str,
+        trust: str,
+        keys: Sequence[SigningKey],
+        *,
+        processes: int,
+        seconds: float,
+        binding: tuple[str, str] = ("", ""),
     ) -> None:
         self._children: list[tuple[Any, Connection]] = []
         share = -(-len(keys) // processes)
         for first in range(0, len(keys), share):
             here, there = _SPAWN.Pipe()
-            load = Load(directory, trust, tuple(as_der(key) for key in keys[first : first + share]), first, seconds)
+            mine = tuple(as_der(key) for key in keys[first : first + share])
+            load = Load(directory, trust, mine, first, seconds, binding=binding)
             process = _SPAWN.Process(target=_client_process, args=(load, there), daemon=True)
             process.start()
             there.close()
@@ -125,7 +135,8 @@ async def _clients(load: Load, pipe: Connection) -> None:
     for der in load.keys:
         key = SigningKey.wrap(load_der_private_key(der, None))  # type: ignore[arg-type]
         client = await AcmeClient.open(load.directory, key=key, transport=transport)
-        await client.register(["mailto:bench@example.org"])
+        bound = ExternalBinding(*load.binding) if load.binding[0] else None
+        await client.register(["mailto:bench@example.org"], binding=bound)
         clients.append(client)
     pipe.send("registered")
     pipe.recv()
@@ -172,10 +183,12 @@ async def obtain(client: AcmeClient, name: str, csr: bytes) -> bytes:
     order = await client.new_order([("dns", name)])
     for url in order.authorizations:
         authorization = await client.authorization(url)
+        if authorization.status == "valid":
+            continue
         challenge = authorization.challenge("http-01")
         if challenge is None:
             raise RuntimeError("http-01 is not offered")
-        if authorization.status == "pending" and (await client.answer(challenge)).status != "valid":
+        if (await client.answer(challenge)).status != "valid":
             await client.wait_authorization(url, interval=_POLL)
     order = await client.finalize(order, csr)
     if order.status != "valid":

@@ -43,7 +43,7 @@ def _openssl(directory: Path, *words: str) -> None:
 
 @contextmanager
 def step_ca(directory: Path, dns_port: int, http_port: int) -> Iterator[Server | None]:
-    """step-ca with its usual database (Badger) and P-256 keys, which validates against the given ports; None without."""
+    """step-ca with its usual database (Badger) and P-256 keys, which validates against these ports; None without."""
     program = built_step_ca()
     if program is None:
         yield None
@@ -52,7 +52,7 @@ def step_ca(directory: Path, dns_port: int, http_port: int) -> Iterator[Server |
     home.mkdir()
     key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
     _openssl(home, "req", "-x509", *key, "-keyout", "root.key", "-out", "root.pem", "-days", "2", "-subj",
-             "/CN=Bench Root", "-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=keyCertSign,cRLSign")  # fmt: skip
+             "/CN=Bench Root", "-addext", "keyUsage=keyCertSign,cRLSign")  # fmt: skip
     _openssl(home, "req", *key, "-keyout", "issuing.key", "-out", "issuing.csr", "-subj", "/CN=Bench Issuing")
     (home / "ext").write_text("basicConstraints=critical,CA:TRUE,pathlen:0\nkeyUsage=keyCertSign,cRLSign\n")
     _openssl(home, "x509", "-req", "-in", "issuing.csr", "-CA", "root.pem", "-CAkey", "root.key", "-CAcreateserial",
