@@ -22,6 +22,7 @@ from troth.kit.acme_settings import AcmeDirectory, AcmeVantage
 from troth.kit.attest_settings import DirectoryAttestation
 from troth.kit.errors import TrothError, reason
 from troth.kit.settings import Config, CustodianSettings
+from troth.kit.token_settings import TokenIssuer, TokenRule
 
 FILE_NAME = "troth.toml"
 ENV_PREFIX = "TROTH__"
@@ -121,6 +122,8 @@ def describe_tables() -> tuple[Section, ...]:
         ("attest.directories.NAME", DirectoryAttestation),
         ("acme.vantages.NAME", AcmeVantage),
     ]
+    tables += [("tokens.issuers.NAME", kind) for kind in get_args(TokenIssuer)]
+    tables += [("tokens.issuers.NAME.rules.RULE", TokenRule)]
     tables += [("signer.custodians.NAME", kind) for kind in get_args(CustodianSettings)]
     return tuple(
         Section(
@@ -236,8 +239,8 @@ def _default(key: msgspec.structs.FieldInfo) -> object:
 
 def _type_name(node: shape.Type) -> str:
     match node:
-        case shape.DictType():
-            return "tables"
+        case shape.DictType(value_type=value):
+            return "table of strings" if isinstance(value, shape.StrType) else "tables"
         case shape.BoolType():
             return "boolean"
         case shape.IntType():

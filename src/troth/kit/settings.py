@@ -14,6 +14,7 @@ from msgspec import Meta, Struct, field
 from troth.kit.acme_settings import AcmeSettings, AcmeTestSettings
 from troth.kit.attest_settings import AttestSettings
 from troth.kit.limit_settings import LimitSettings
+from troth.kit.token_settings import TokenSettings
 
 Count = Annotated[int, Meta(ge=0)]
 
@@ -338,6 +339,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     attest: AttestSettings = field(default_factory=AttestSettings)
     acme_test: AcmeTestSettings = field(default_factory=AcmeTestSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
+    tokens: TokenSettings = field(default_factory=TokenSettings)
     workload: WorkloadSettings = field(default_factory=WorkloadSettings)
     tpm: TpmSettings = field(default_factory=TpmSettings)
     ocsp: OcspSettings = field(default_factory=OcspSettings)

@@ -119,6 +119,9 @@ VOCABULARY: Mapping[str, Attribute] = {
         node_groups=(Type.STRINGS, "groups that host is in"),
         node_standing=(Type.STRING, "that host's standing"),
         node_attested=(Type.BOOL, "hardware vouched for the key of that host's certificate"),
+        token_issuer=(Type.STRING, "whose token opened the account, as the configuration calls it: github, cluster-a"),
+        token_subject=(Type.STRING, "whom that token was about: repo:org/shop:ref:refs/heads/main"),
+        token_claims=(Type.STRINGS, "claims of that token that its rule looked at: repository=org/shop"),
         selectors=(Type.STRINGS, "what that host's agent saw of the process: unix:uid:1000, systemd:shop.service"),
     ),
     **_words(

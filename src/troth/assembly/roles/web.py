@@ -14,6 +14,7 @@ from troth.assembly.enrolling import Enrolling, enrolling_of
 from troth.assembly.errors import NOT_PREPARED, AssemblyError
 from troth.assembly.mint import Mint, mint_of
 from troth.assembly.roles.common import LIVEZ, database_of, internal_error
+from troth.assembly.tokens import token_routes
 from troth.assembly.tpm import tpm_door
 from troth.assembly.trust import Trust, trust_of
 from troth.assembly.workload import node_desk, report_door, workload_door
@@ -91,6 +92,7 @@ def _public(
             *workload.routes(),
             *reports.routes(),
             *tpm.routes(),
+            *token_routes(context, database, enrolling.enrolments),
             *compromise.routes(),
             LIVEZ,
         ],

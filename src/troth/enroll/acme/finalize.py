@@ -27,6 +27,7 @@ from troth.enroll.acme.problems import AcmeProblem
 from troth.enroll.acme.store import AcmeStore
 from troth.enroll.errors import IssuanceRefused, Undecided
 from troth.enroll.issuance import Ask, Issuance
+from troth.enroll.tokens.evidence import TokenEvidence
 from troth.kit.clock import Clock
 from troth.kit.errors import Reason, TrothError
 from troth.pki.csr import SigningRequest, parse_csr
@@ -72,6 +73,7 @@ class Finalizer:
         self._certificates = CertificateStore(database.lookups)
         self._clock = clock
         self._issuance = issuance
+        self._tokens = TokenEvidence(database.lookups)
 
     async def finalize(
         self,
@@ -110,6 +112,7 @@ class Finalizer:
             evidence={
                 "controlled_names": sorted({name.value for name in order.identifiers}),
                 "methods": sorted({authz.method for authz in proved.values()}),
+                **await self._tokens.of(account.enrolment_id),
             },
             request={"protocol": "acme", "account": str(account.id), "address": client or ""},
             refs=(f"order:{order.id}", f"account:{account.id}"),

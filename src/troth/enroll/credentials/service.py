@@ -84,8 +84,11 @@ class Enrolments:
 
     # --- operators ---------------------------------------------------------------------------------------------
 
-    async def create(self, wanted: Wanted, *, by: str) -> Made:
-        """A new one with its secret. Raises EnrolmentRefused for what cannot be."""
+    async def create(self, wanted: Wanted, *, by: str, joining: Callable[[Enrolment], Unit] = lambda _: Unit()) -> Made:
+        """A new one with its secret. Raises EnrolmentRefused for what cannot be.
+
+        ``joining`` gives what is committed with it, and may so refuse it.
+        """
         wanted, now, identifier = checked(wanted), self._clock.now(), new_id()
         sealed, digest = None, None
         if wanted.kind == "external-account":
@@ -129,7 +132,7 @@ class Enrolments:
             "vouches": made.vouches,
             "expires_at": made.expires_at.isoformat(),
         }
-        unit.record(Event("enrolment.created", by, _refs(made), data))
+        unit.record(Event("enrolment.created", by, _refs(made), data)).absorb(joining(made))
         await self._database.commit(unit)
         return Made(made, secret)
 

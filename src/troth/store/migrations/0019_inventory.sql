@@ -38,3 +38,19 @@ CREATE TABLE host_report (
     stores jsonb NOT NULL DEFAULT '[]',
     cut jsonb NOT NULL DEFAULT '[]'
 );
+
+-- Platform tokens that were exchanged for an enrolment: none counts twice while it could still be shown.
+CREATE TABLE token_used (
+    digest bytea PRIMARY KEY,
+    until timestamptz NOT NULL
+);
+CREATE INDEX token_used_until ON token_used (until);
+
+-- What a token proved, for the decisions about whatever is ordered under the enrolment that it was exchanged for.
+CREATE TABLE token_evidence (
+    enrolment_id uuid PRIMARY KEY,
+    issuer text NOT NULL,
+    subject text NOT NULL,
+    claims jsonb NOT NULL,
+    at timestamptz NOT NULL
+);
