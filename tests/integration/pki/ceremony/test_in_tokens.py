@@ -42,7 +42,7 @@ def by_shares(token: SoftToken, algorithm: str = "p384") -> dict[str, Any]:
     return key_of(token, algorithm, pin="shares", initial_pin=None, shares="root/shares.json")
 
 
-@pytest.mark.parametrize("algorithm", ["p384", "rsa3072", "ed25519"])
+@pytest.mark.parametrize("algorithm", ["p384", "rsa4096", "ed25519"])
 def test_a_root_in_a_token_is_opened_again_by_the_shares_of_its_pin(
     office: Office, soft_token: SoftToken, algorithm: str
 ) -> None:
