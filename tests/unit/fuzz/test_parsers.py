@@ -38,6 +38,7 @@ from troth.connect.webhook import body as webhook
 from troth.enroll.acme.binding import read_binding
 from troth.enroll.acme.flattened import Flattened
 from troth.enroll.acme.identifiers import read_identifiers
+from troth.enroll.acme.pausing import Patience, Pausing
 from troth.enroll.acme.validate.issue_value import parse_issue_value
 from troth.enroll.attest import cbor
 from troth.enroll.attest.anchors import read_roots, shipped_roots
@@ -54,7 +55,10 @@ from troth.enroll.tpm.endorsement import make_of, read_certificates, read_endors
 from troth.enroll.tpm.registry import endorsement_of, read_csv
 from troth.enroll.tpm.routes import read_attest_request
 from troth.kit.canonical import canonical_json
+from troth.kit.clock import FakeClock
 from troth.kit.errors import TrothError
+from troth.kit.ids import new_id
+from troth.kit.sealing import SecretBox
 from troth.pki import der, ocsp
 from troth.pki.attributes import parse_attributes
 from troth.pki.blocked import PROOF_NAME, read_key, read_proof
@@ -70,6 +74,7 @@ from troth.pki.signer.certificate_rules import read_tbs
 from troth.pki.signer.protocol import Frames, FrameTooLarge, Health, decode_request, frame
 from troth.trust.directory import parse_directory
 from troth.trust.grammar import parse_policy
+from troth.web.books.enrolments import _place
 from troth.web.pages.admitting import certificates_in, crl_in
 
 EXAMPLES = int(os.environ.get("TROTH_FUZZ_EXAMPLES", "60"))
@@ -253,6 +258,10 @@ PARSERS: dict[str, tuple[Callable[[bytes], object], Refusals, Callable[[], list[
         from_json(lambda one: read_binding(one, url="https://a", key=_account_key())), (TrothError,),
         lambda: [b'{"protected":"e30","payload":"e30","signature":"AA"}'],
     ),
+    "unpause link": (text(lambda one: _links().read(one)), (TrothError,), lambda: [_links().link(new_id()).encode()]),
+    "cursor of paused names": (
+        text(_place), (TrothError,), lambda: documents(f"2026-06-01T00:00:00+00:00_{new_id()}_a.example"),
+    ),
     "identifiers": (
         from_json(read_identifiers), (TrothError,), lambda: [b'[{"type":"dns","value":"a.example"}]'],
     ),
@@ -316,6 +325,12 @@ def ocsp_request() -> bytes:
     """A request for one certificate."""
     certificate = golden_lint.certificate(base=golden_lint.CA, subject=golden_lint.name(cn="Golden CA"))
     return ocsp.build_request(b"\x01" * 16, x509.load_der_x509_certificate(certificate), nonce=b"n" * 16)
+
+
+@lru_cache(maxsize=1)
+def _links() -> Pausing:
+    box = SecretBox(b"k" * 32, purpose="unpause")
+    return Pausing(None, FakeClock(NOW), Patience(), box, "")  # type: ignore[arg-type]
 
 
 @lru_cache(maxsize=1)
