@@ -40,6 +40,7 @@ from troth.enroll.acme.finalize import Finalizer
 from troth.enroll.acme.jwk import AccountKeys
 from troth.enroll.acme.nonce import NonceMap
 from troth.enroll.acme.orders import VALIDATE_JOB, OrderDesk, OrderRules
+from troth.enroll.acme.preauthorization import PreAuthorizations
 from troth.enroll.acme.renewal import Renewals
 from troth.enroll.acme.results import Results
 from troth.enroll.acme.revoke import RevocationDesk
@@ -336,6 +337,7 @@ async def door(
         certificates=CertificateStore(database),
         catalogue=mint.catalogue,
         renewals=renewals,
+        preauthorizations=PreAuthorizations(database, clock, OrderRules(), enrolling.admission),
         attesting=AttestationDesk(database, clock, orders, attestations, devices, issuance),
     )
     acme, lane = opened(desks, nonces, secrets=enrolling.enrolments)

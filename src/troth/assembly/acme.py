@@ -19,6 +19,7 @@ from troth.enroll.acme.finalize import Finalizer
 from troth.enroll.acme.jwk import AccountKeys
 from troth.enroll.acme.nonce import NonceMap
 from troth.enroll.acme.orders import OrderDesk, OrderRules
+from troth.enroll.acme.preauthorization import PreAuthorizations
 from troth.enroll.acme.renewal import Renewals
 from troth.enroll.acme.results import Results
 from troth.enroll.acme.revoke import RevocationDesk
@@ -65,6 +66,7 @@ def acme_door(
         catalogue=mint.catalogue,
         renewals=renewals,
         attesting=AttestationDesk(database, clock, orders, attestations, devices, issuance),
+        preauthorizations=PreAuthorizations(database, clock, order_rules(settings), enrolling.admission),
         preferred_chain=settings.preferred_chain,
     )
     meta = {"termsOfService": settings.terms_url, "website": settings.website_url}
@@ -91,6 +93,7 @@ def directories(settings: AcmeSettings, attest: AttestSettings) -> dict[str, Dir
             one.identifiers,
             attesting_of(attest.directories.get(name, DirectoryAttestation())),
             subdomains=one.subdomains,
+            pre_authorization=one.pre_authorization,
             caa=one.caa,
             issuers=tuple(domain.lower() for domain in settings.issuer_domains),
         )

@@ -37,6 +37,9 @@ class AcmeDirectory(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     subdomains: Annotated[
         bool, Meta(description="A proof of a domain may be asked to hold for the names below it (RFC 9444).")
     ] = False
+    pre_authorization: Annotated[
+        bool, Meta(description="Names may be proved before they are ordered (newAuthz; RFC 8555, 7.4.1).")
+    ] = False
     caa: Annotated[
         bool,
         Meta(description="Look at CAA records of DNS names. Needs `acme.issuer_domains`; of no use for private names."),

@@ -101,7 +101,7 @@ _PAGE = f"""SELECT {ACCOUNT_COLUMNS} FROM acme_account a WHERE ($1::uuid IS NULL
 _OF_ENROLMENT = f"""SELECT {ACCOUNT_COLUMNS} FROM acme_account a WHERE a.enrolment_id = $2
     AND ($1::uuid IS NULL OR a.id < $1) ORDER BY a.id DESC LIMIT $3"""
 _ORDERS = """SELECT id, profile, status, identifiers, expires, created_at, certificate_id FROM acme_order
-    WHERE account_id = $1 AND ($2::uuid IS NULL OR id < $2) ORDER BY id DESC LIMIT $3"""
+    WHERE account_id = $1 AND profile <> '' AND ($2::uuid IS NULL OR id < $2) ORDER BY id DESC LIMIT $3"""
 # What may still be revoked of an account's, or of an enrolment's accounts'.
 _LIVING = """SELECT c.id FROM acme_order o JOIN certificate c ON c.id = o.certificate_id
     WHERE o.account_id = $1 AND o.certificate_id IS NOT NULL AND c.status <> 'revoked' AND c.not_after > $2

@@ -72,11 +72,12 @@ class Admission:
     # --- newOrder ----------------------------------------------------------------------------------------------
 
     async def admit(
-        self, account: Account, names: Sequence[Identifier], profile: str, *, exempt: bool = False
+        self, account: Account, names: Sequence[Identifier], profile: str | None, *, exempt: bool = False
     ) -> Admitted:
         """May ``account`` order ``names``? Raises AcmeProblem, with a subproblem for each name that is refused.
 
-        ``exempt``: the order replaces a certificate in its renewal window, which no limit may stop (RFC 9773, 5).
+        ``profile`` None: there is no order yet. ``exempt``: the order replaces a certificate in its renewal window,
+        which no limit may stop (RFC 9773, 5).
         """
         grant = None if account.enrolment_id is None else await self._enrolments.grant(account.enrolment_id)
         once = await self._once(account, names, profile)
@@ -130,7 +131,9 @@ class Admission:
 
     # --- inside ------------------------------------------------------------------------------------------------
 
-    async def _once(self, account: Account, names: Sequence[Identifier], profile: str) -> dict[Identifier, Enrolment]:
+    async def _once(
+        self, account: Account, names: Sequence[Identifier], profile: str | None
+    ) -> dict[Identifier, Enrolment]:
         """The one-time client identifiers among ``names``. Raises AcmeProblem for one that is no good any more."""
         found = {}
         for name in names:
@@ -139,14 +142,16 @@ class Admission:
             enrolment = await self._enrolments.of_client_identifier(name.value)
             if enrolment is None:
                 continue  # a device's own identifier: its attestation must show it
-            fits = enrolment.opens(account.directory) and granted(enrolment).may_order(profile)
+            fits = enrolment.opens(account.directory) and (profile is None or granted(enrolment).may_order(profile))
             if not fits or enrolment.state(self._clock.now()) != "valid":
                 raise _spent(name)
             found[name] = enrolment
         return found
 
-    def _allowed(self, grant: Grant, names: Sequence[Identifier], profile: str, once: Collection[Identifier]) -> None:
-        if not grant.may_order(profile):
+    def _allowed(
+        self, grant: Grant, names: Sequence[Identifier], profile: str | None, once: Collection[Identifier]
+    ) -> None:
+        if profile is not None and not grant.may_order(profile):
             raise AcmeProblem(
                 errors.PROFILE_FORBIDDEN, f"this account's enrolment does not allow the profile {profile}"
             )

@@ -26,6 +26,7 @@ class Directory:
         attesting: what it makes of device attestations, where it takes them.
         subdomains: a domain's proof may be asked to hold for the names below it (RFC 9444).
         caa: CAA records are looked at.
+        pre_authorization: names may be proved before they are ordered.
         issuers: domain names that stand for this server in CAA records and for dns-persist-01.
     """
 
@@ -38,6 +39,7 @@ class Directory:
     subdomains: bool = False
     caa: bool = False
     issuers: tuple[str, ...] = ()
+    pre_authorization: bool = False
 
     def offered(self, catalogue: Catalogue) -> Mapping[str, str]:
         """``meta.profiles``: the profiles that can be had now, each with its description."""

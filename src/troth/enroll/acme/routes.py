@@ -26,6 +26,8 @@ from troth.enroll.acme.jwk import AccountKeys
 from troth.enroll.acme.nonce import NonceMap
 from troth.enroll.acme.order_routes import OrderRoutes
 from troth.enroll.acme.orders import OrderDesk
+from troth.enroll.acme.preauthorization import PATH as NEW_AUTHZ
+from troth.enroll.acme.preauthorization import PreAuthorizationRoutes, PreAuthorizations
 from troth.enroll.acme.renewal import Renewals
 from troth.enroll.acme.renewal_routes import PATH, RenewalRoutes
 from troth.enroll.acme.results import Results
@@ -51,6 +53,7 @@ class Desks:
     catalogue: Catalogue
     renewals: Renewals
     attesting: AttestationDesk
+    preauthorizations: PreAuthorizations
     preferred_chain: str = ""
 
 
@@ -105,6 +108,7 @@ class AcmeDoor:
                 envelope, desks.certificates, desks.revocations, desks.catalogue, desks.store, desks.preferred_chain
             ),
             RenewalRoutes(envelope, desks.renewals),
+            PreAuthorizationRoutes(envelope, desks.preauthorizations),
         )
         self.refusal = envelope.refusal
         self.failed = envelope.failed
@@ -133,6 +137,8 @@ class AcmeDoor:
             "renewalInfo": at(PATH),
             "meta": {**self._meta, **_meta_of(directory), "profiles": directory.offered(self._catalogue)},
         }
+        if directory.pre_authorization:
+            value["newAuthz"] = at(NEW_AUTHZ)
         if directory.requires == "external-account" and not urls.secret:
             value["meta"]["externalAccountRequired"] = True
         if self._envelope.random_paths:
