@@ -199,13 +199,17 @@ def make_troth(data: Path, web_root: ChallengeWebRoot, dns: DnsServer, text: str
     return troth
 
 
-#: The shipped directory, and one that gives accounts to whoever has been enrolled.
+#: The shipped directories, and one that gives accounts to whoever has been enrolled.
 _DIRECTORIES = """
 [acme.directories.tls-server]
 profiles = ["tls-server"]
 [acme.directories.bound]
 profiles = ["tls-server"]
 requires = "external-account"
+[acme.directories.devices]
+profiles = ["device-identity"]
+challenges = ["device-attest-01"]
+identifiers = ["permanent-identifier", "hardware-module"]
 """
 
 
