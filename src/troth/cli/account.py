@@ -36,6 +36,28 @@ def list_(
 
 
 @app.command
+def failures(
+    name: Annotated[str, Parameter(help="Of this name only; *. for a wildcard.")] = "",
+    *,
+    limit: int = 20,
+    data: Data = None,
+    output: Output = "text",
+) -> int:
+    """Say why validations failed, the latest first, with each look-up and connection."""
+    found = Api.at(data).get("/acme/validations", name=name, limit=limit)
+    if output == "json":
+        return as_json(found)
+    for one in found:
+        print(f"{when(one['at'])}  {plain(one['name'])}  {one['method']}  {one['outcome']}  {one['reason']}")
+        for line in (one["detail"], *(f"{step['target']}: {step['result']}" for step in one["steps"])):
+            if line:
+                print(f"    {plain(line)}")
+    if not found:
+        print("No validation has failed.")
+    return 0
+
+
+@app.command
 def show(account: Reference, *, data: Data = None, output: Output = "text") -> int:
     """Show an account with its latest orders."""
     one = Api.at(data).get(f"/acme/accounts/{segment(account)}")

@@ -135,7 +135,13 @@ def _operations_metrics(seen: Operations | None, now: datetime) -> list[Metric]:
     tpms = GaugeMetricFamily("troth_tpms", "Registered TPMs, by whether they were ever attested", labels=["attested"])
     for attested, number in sorted(seen.tpms.items()):
         tpms.add_metric(["yes" if attested else "no"], number)
-    families: list[Metric] = [findings, enrolments, paused, tpms]
+    failures = GaugeMetricFamily(
+        "troth_acme_failed_validations", "Tries of challenges that failed within the last hour", labels=["reason"]
+    )
+    for reason, number in sorted(seen.failed_validations.items()):
+        failures.add_metric([reason], number)
+    incidents = GaugeMetricFamily("troth_renewal_incidents", "Early renewals that have not ended", seen.incidents)
+    families: list[Metric] = [findings, enrolments, paused, failures, incidents, tpms]
     for mark, (name, meaning) in _AGES.items():
         if mark in seen.marks:
             families.append(GaugeMetricFamily(name, meaning, (now - seen.marks[mark]).total_seconds()))

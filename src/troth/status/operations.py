@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from troth.kit.clock import Clock
 from troth.pki.finding_store import FindingStore
 from troth.status.store import StatusReader
 from troth.store.errors import StoreError
@@ -14,6 +15,7 @@ from troth.store.marks import read_marks
 from troth.store.pool import Database
 
 _EVERY_SECONDS = 10.0
+_AN_HOUR = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,8 @@ class Operations:
         marks: duty → when it last did its work; one that nobody has is not there.
         enrolments: (kind, status) → how many there are.
         paused: names of ACME clients that are paused, since their validation never succeeds.
+        failed_validations: reason code → how many tries failed for it within the last hour.
+        incidents: early renewals that have not ended.
         tpms: registered TPMs, by whether an attestation key of theirs was ever certified.
     """
 
@@ -32,14 +36,17 @@ class Operations:
     marks: Mapping[str, datetime] = field(default_factory=dict)
     enrolments: Mapping[tuple[str, str], int] = field(default_factory=dict)
     paused: int = 0
+    failed_validations: Mapping[str, int] = field(default_factory=dict)
+    incidents: int = 0
     tpms: Mapping[bool, int] = field(default_factory=dict)
 
 
 class OperationsWatch:
     """Reads and remembers; None while the database does not answer."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
+        self._clock = clock
         self._findings = FindingStore(database)
         self._doors = StatusReader(database)
         self.last: Operations | None = None
@@ -52,6 +59,8 @@ class OperationsWatch:
                 await read_marks(self._database),
                 await self._doors.enrolments(),
                 await self._doors.paused(),
+                await self._doors.failed_validations(self._clock.now() - _AN_HOUR),
+                await self._doors.incidents(),
                 await self._doors.tpms(),
             )
         except StoreError:

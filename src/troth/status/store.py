@@ -27,6 +27,9 @@ _RESPONDERS = """SELECT DISTINCT ON (r.authority) r.certificate_id, r.authority,
 _FIRST_ID = UUID(int=0)
 _ENROLMENTS = "SELECT kind, status, count(*) AS n FROM enrolment GROUP BY kind, status"
 _TPMS = "SELECT attested_at IS NOT NULL AS attested, count(*) AS n FROM tpm GROUP BY 1"
+_FAILED_VALIDATIONS = """SELECT reason, count(*) AS n FROM acme_attempt
+    WHERE at > $1 AND outcome <> 'valid' GROUP BY reason"""
+_INCIDENTS = "SELECT count(*) FROM renewal_incident WHERE state <> 'ended'"
 _PAUSED = "SELECT count(*) FROM acme_failing WHERE paused_at IS NOT NULL"
 
 
@@ -55,6 +58,14 @@ class StatusReader:
     async def enrolments(self) -> dict[tuple[str, str], int]:
         """How many enrolments there are by (kind, status)."""
         return {(row["kind"], row["status"]): row["n"] for row in await self._reader.fetch(_ENROLMENTS)}
+
+    async def failed_validations(self, since: datetime) -> dict[str, int]:
+        """Reason code → how many validations failed for it since then."""
+        return {row["reason"]: int(row["n"]) for row in await self._reader.fetch(_FAILED_VALIDATIONS, since)}
+
+    async def incidents(self) -> int:
+        """Early renewals that have not ended."""
+        return int(await self._reader.fetchval(_INCIDENTS))
 
     async def paused(self) -> int:
         """Names that ACME clients never managed to prove, and that are paused."""

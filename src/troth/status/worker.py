@@ -82,7 +82,7 @@ class StatusWorker:
             validity=timedelta(seconds=settings.validity_seconds),
         )
         self._custody = CustodyWatch(custody)
-        self._operations = OperationsWatch(database)
+        self._operations = OperationsWatch(database, clock)
         self._index = 0
         self._news = asyncio.Event()
         self._refreshed = asyncio.Event()

@@ -34,6 +34,7 @@ from troth.web.api import rollovers as api_rollovers
 from troth.web.api import system as api_system
 from troth.web.api import tpms as api_tpms
 from troth.web.api import trust as api_trust
+from troth.web.api import validations as api_validations
 from troth.web.door import Door
 from troth.web.errors import NotFound
 from troth.web.guard import needs, public, require_permission
@@ -53,6 +54,7 @@ from troth.web.pages import (
     rollovers,
     stream,
     tpms,
+    validations,
 )  # fmt: skip
 from troth.web.problems import on_error
 from troth.web.render import Renderer, Req
@@ -87,7 +89,7 @@ def make_litestar() -> Litestar:
         *stream.HANDLERS, *found.HANDLERS, *approving.HANDLERS,
         *inspecting.HANDLERS, *keys.HANDLERS,
         *renewals.HANDLERS, *tpms.HANDLERS,
-        *rollovers.HANDLERS, *enrolments.HANDLERS, *admitting.HANDLERS,
+        *rollovers.HANDLERS, *validations.HANDLERS, *enrolments.HANDLERS, *admitting.HANDLERS,
     )  # fmt: skip
     api = Router(
         "/api/v1",
@@ -111,6 +113,7 @@ def make_litestar() -> Litestar:
             *api_inspecting.HANDLERS,
             *api_recovery.HANDLERS,
             *api_enrolments.HANDLERS,
+            *api_validations.HANDLERS,
         ],
     )
     openapi = OpenAPIConfig(

@@ -15,6 +15,7 @@ from troth.access.approvals.service import Approvals
 from troth.access.model import Principal
 from troth.access.service import Access
 from troth.audit.event import StreamEvent
+from troth.enroll.acme.attempt_store import AttemptStore
 from troth.enroll.acme.incidents import Incidents
 from troth.kit.canonical import Json
 from troth.kit.clock import Clock
@@ -367,6 +368,7 @@ class AdminServices:
     found: Found
     enrolments: EnrolmentBook
     acme_accounts: AccountBook
+    attempts: AttemptStore
     health: HealthBook
     inspections: InspectionBook
     recovery: RecoveryBook

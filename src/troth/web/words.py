@@ -72,6 +72,11 @@ LOOKS: Mapping[str, Mapping[str, Look]] = {
         "retired": Look("", "circle-pause", "done, the old one retired"),
         "backed-out": Look("warn", "circle-pause", "backed out"),
     },
+    "validation": {
+        "valid": Look("good", "circle-check", "passed at last"),
+        "again": Look("warn", "hourglass", "to be tried again"),
+        "invalid": Look("bad", "circle-x", "failed"),
+    },
     "incident": {
         "spreading": Look("", "hourglass", "giving turns"),
         "running": Look("warn", "hourglass", "running"),

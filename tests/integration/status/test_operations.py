@@ -11,6 +11,9 @@ from prometheus_client.exposition import generate_latest
 from tests.support.clocks import START
 from tests.support.enrolling import enrolling_for
 from tests.support.mint import Mint
+from troth.enroll.acme.attempt_store import ADD_ATTEMPT
+from troth.enroll.acme.incident_store import Selector
+from troth.enroll.acme.incidents import Incidents
 from troth.enroll.acme.limit_store import SET_FAILING
 from troth.enroll.credentials.model import Wanted
 from troth.enroll.tpm.store import ADD_TPM
@@ -24,7 +27,7 @@ from troth.store.unit import Unit
 
 
 async def test_open_findings_are_counted_by_severity_and_code_and_marks_are_read(mint: Mint) -> None:
-    now, watch = mint.clock.now(), OperationsWatch(mint.database)
+    now, watch = mint.clock.now(), OperationsWatch(mint.database, mint.clock)
     assert watch.last is None
     unit = Unit().write(MARK, "backup", now)
     for name, severity in (("a", "ERROR"), ("b", "ERROR"), ("c", "WARNING")):
@@ -39,7 +42,7 @@ async def test_open_findings_are_counted_by_severity_and_code_and_marks_are_read
 
 
 async def test_a_database_that_is_away_is_no_news_of_no_findings(mint: Mint, monkeypatch: pytest.MonkeyPatch) -> None:
-    watch = OperationsWatch(mint.database)
+    watch = OperationsWatch(mint.database, mint.clock)
     await watch.look()
     assert watch.last == Operations()
 
@@ -52,7 +55,7 @@ async def test_a_database_that_is_away_is_no_news_of_no_findings(mint: Mint, mon
 
 
 async def test_enrolments_paused_names_and_tpms_are_counted(mint: Mint) -> None:
-    watch = OperationsWatch(mint.database)
+    watch = OperationsWatch(mint.database, mint.clock)
     enrolments = enrolling_for(mint.database, mint.clock).enrolments
     for _ in range(2):
         made = await enrolments.create(Wanted(kind="external-account", name="web", seconds=60), by="admin:alice")
@@ -63,7 +66,12 @@ async def test_enrolments_paused_names_and_tpms_are_counted(mint: Mint) -> None:
     )
     for name, paused in (("a.test", now), ("b.test", None)):
         unit.write(SET_FAILING, new_id(), "dns", name, 9, now, now, paused)
+    for hours, outcome in ((0, "again"), (0, "invalid"), (0, "valid"), (2, "invalid")):
+        at, reason = now - timedelta(hours=hours), "acme.validation.dns"
+        unit.write(ADD_ATTEMPT, new_id(), new_id(), new_id(), "a.test", "dns-01", outcome, reason, "", "[]", at)
     await mint.database.commit(unit)
+    incidents = Incidents(mint.database, mint.clock, most=10)
+    await incidents.start(Selector(profile="tls-server"), per_minute=1, note="", actor="test")
     await watch.look()
     assert watch.last is not None
     assert watch.last.enrolments == {("external-account", "valid"): 1, ("external-account", "revoked"): 1}
@@ -72,6 +80,8 @@ async def test_enrolments_paused_names_and_tpms_are_counted(mint: Mint) -> None:
     told = b"\n".join(line for line in generate(watch.last) if b"{" in line or b" " in line)
     assert b'troth_enrolments{kind="external-account",status="revoked"} 1.0' in told
     assert b"troth_acme_paused_names 1.0" in told
+    assert b'troth_acme_failed_validations{reason="acme.validation.dns"} 2.0' in told
+    assert b"troth_renewal_incidents 1.0" in told
     assert b'troth_tpms{attested="no"} 1.0' in told
 
 

@@ -13,6 +13,7 @@ from troth.access.service import Access
 from troth.audit.note import NoteKey
 from troth.audit.store import LedgerStore
 from troth.audit.stream import Stream
+from troth.enroll.acme.attempt_store import AttemptStore
 from troth.enroll.acme.incidents import Incidents
 from troth.enroll.acme.pausing import Pausing
 from troth.enroll.credentials.service import Enrolments
@@ -133,6 +134,7 @@ def build(rooms: Rooms) -> AdminServices:
         tpms=Tpms(database, clock),
         found=Found(database, clock),
         enrolments=EnrolmentBook(database, clock, rooms.enrolments, finder, rooms.directories, rooms.public_url),
+        attempts=AttemptStore(database),
         acme_accounts=AccountBook(database, clock, rooms.pausing),
         health=HealthChecks(
             database,
