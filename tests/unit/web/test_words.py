@@ -6,7 +6,8 @@ from uuid import uuid4
 import pytest
 
 from troth.audit.event import StreamEvent
-from troth.web.words import BADGE_TEMPLATES, LOOKS, actor_words, ago, badge_look, duration, event_view, sentence
+from troth.web.looks import LOOKS
+from troth.web.words import BADGE_TEMPLATES, actor_words, ago, badge_look, duration, event_view, sentence
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 

@@ -14,9 +14,9 @@ from troth.access.roles import Permission
 from troth.kit.ids import parse_id
 from troth.web.errors import NotFound
 from troth.web.guard import asker, needs
+from troth.web.looks import LOOKS
 from troth.web.render import Req, page, services_of
 from troth.web.views import CertificateFilter, EventFilter, SubjectFilter
-from troth.web.words import LOOKS
 
 _STATUSES = (
     ("", "Any status"),
