@@ -13,6 +13,8 @@ from tests.browser.looking import Looker
 from tests.integration.web.test_enrolments import an_account
 from tests.support.dashboard import PASSWORD
 from troth.access.roles import Role
+from troth.enroll.tpm.registry import Registration
+from troth.store.unit import Unit
 from troth.web.enrolment_views import EnrolmentCommand
 
 pytestmark = pytest.mark.browser
@@ -37,6 +39,8 @@ async def pages_of(site: Site) -> dict[str, str]:
     command = EnrolmentCommand(kind="external-account", name="web", suffixes=("shop.example",), vouches=True)
     enrolment = (await house.services.enrolments.create(command, house.admin)).enrolment.id
     account = await an_account(house)
+    tpm = Registration("laptop-03", "ab" * 32, "C02ZK0ABCDEF", "id:49465800", "SLB9672")
+    await house.services.tpms.registry.register([tpm], actor="admin:alice", joined=Unit())
     return {
         "overview": "/",
         "certificates": "/certificates",
@@ -44,6 +48,9 @@ async def pages_of(site: Site) -> dict[str, str]:
         "revoke": f"/certificates/{made['www.example.org']}/revoke",
         "subjects": "/subjects",
         "subject": f"/subjects/{await house.subject('laptop-03')}",
+        "tpms": "/tpms",
+        "register-tpm": f"/subjects/{await house.subject('laptop-05')}/tpm",
+        "forget-tpm": f"/tpms/{'ab' * 32}/remove",
         "events": "/events",
         "staged": "/staged",
         "staged-one": f"/staged/{staged[0].id}",
