@@ -15,6 +15,7 @@ from importlib import resources
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from troth.enroll.tpm.credential import EndorsementKey, template_of
@@ -127,6 +128,10 @@ def endorse(chain: Sequence[x509.Certificate], anchors: Sequence[TrustAnchor], a
         for end in range(len(links)):
             if links[end].issuer != root.subject:
                 continue
+            weak = _weak_digest(links[: end + 1])
+            if weak:
+                last = f"{name}: {weak}"
+                continue
             try:
                 validate_path(links[: end + 1], root, at=at, purpose=EK_PURPOSE)
             except PathRefused as refusal:
@@ -134,6 +139,18 @@ def endorse(chain: Sequence[x509.Certificate], anchors: Sequence[TrustAnchor], a
                 continue
             return Endorsement(found.key, found.sha256, make, name)
     raise TpmRefused(ENDORSEMENT_CERTIFICATE, last)
+
+
+def _weak_digest(links: Sequence[x509.Certificate]) -> str:
+    """Which link is signed over a digest that can be made to collide; empty if none is."""
+    for depth, one in enumerate(links):
+        try:
+            digest = one.signature_hash_algorithm
+        except UnsupportedAlgorithm:
+            return f"certificate {depth} is signed with an algorithm that is not supported"
+        if isinstance(digest, (hashes.MD5, hashes.SHA1)):
+            return f"certificate {depth} is signed over {digest.name}"
+    return ""
 
 
 def _above(leaf: x509.Certificate, others: Sequence[x509.Certificate]) -> list[x509.Certificate]:

@@ -24,11 +24,16 @@ from troth.agent.keys.tpm.keys import TpmKeys
 from troth.enroll.attest.examine import examine
 from troth.enroll.attest.model import Known, Root, Rules
 from troth.enroll.attest.statement import read_attestation
-from troth.enroll.tpm.desk import AttestationDesk
+from troth.enroll.errors import IssuanceRefused
+from troth.enroll.issuance import Ask
+from troth.enroll.tpm.desk import PROFILE, AttestationDesk
 from troth.enroll.tpm.errors import REGISTERED, REGISTRATION, UNREGISTERED, TpmRefused
 from troth.enroll.tpm.registry import Registration
 from troth.enroll.tpm.routes import ATTEST, SECRET, TpmDoor
 from troth.pki.anchors import add_anchor, read_anchor
+from troth.pki.errors import HARDWARE_REQUIRED, ProfileRefused
+from troth.pki.names import canonical_names
+from troth.store.errors import UNAVAILABLE, Unavailable
 from troth.store.unit import Unit
 from troth.trust.model import Kind
 
@@ -222,6 +227,42 @@ async def test_a_device_under_quarantine_gets_no_attestation_key(
     # The refusal has used the secret up.
     status, said = await attestation_ca.call(SECRET, {"secret": b64(secret)})
     assert said["code"] == "tpm.secret.wrong"
+
+
+async def test_a_signer_that_fails_costs_the_secret_and_nothing_else(
+    attestation_ca: AttestationCa, software_tpm: SoftwareTpm, place: TpmKeys
+) -> None:
+    await register(attestation_ca, software_tpm)
+    secret = b64(await opened(attestation_ca, place))
+    attestation_ca.mint.signer.fail = Unavailable(UNAVAILABLE, "the signer's own words")
+    status, said = await attestation_ca.call(SECRET, {"secret": secret})
+    assert (status, said["code"]) == (503, "internal.error")
+    assert "own words" not in json.dumps(said)
+    status, said = await attestation_ca.call(SECRET, {"secret": secret})
+    assert said["code"] == "tpm.secret.wrong"
+    assert (await enrol(place, URL, attestation_ca.transport())).chain
+
+
+async def test_nobody_else_can_have_such_a_certificate(attestation_ca: AttestationCa) -> None:
+    """Not an operator, and no door that proves less: the profile wants an attested key, the policy a registered TPM."""
+    mint = attestation_ca.mint
+    names = canonical_names(
+        [
+            ("directory", "tpmManufacturer=id:00000000,tpmModel=a,tpmVersion=a"),
+            ("permanent-identifier", "SERIAL-17"),
+            ("uri", "urn:ek:sha256:AAAA"),
+        ]
+    )
+    device = await attestation_ca.subjects.find(Kind.DEVICE, "laptop-17")
+    by_hand = mint.request("by-hand", profile=PROFILE, names=names)
+    with pytest.raises(ProfileRefused) as refused:
+        await mint.gate.issue(by_hand, with_reserve=Unit(), with_store=lambda _: Unit())
+    assert refused.value.reason is HARDWARE_REQUIRED
+    ask = Ask(
+        "acme", PROFILE, by_hand.spki, names, "acme:1", {"attested": True}, subject=device, key_assurance="attested"
+    )
+    with pytest.raises(IssuanceRefused):
+        await attestation_ca.issuance.issue(ask, with_reserve=Unit, with_store=lambda _: Unit())
 
 
 async def test_evidence_of_another_key_or_tpm_is_refused(

@@ -15,6 +15,7 @@ from tests.support import attesting
 from troth.enroll.tpm.credential import kdfa, make_credential
 from troth.enroll.tpm.endorsement import EK_PURPOSE, endorse, make_of, read_endorsement_key, unpadded, vendors
 from troth.enroll.tpm.errors import TpmRefused
+from troth.pki import der
 from troth.pki.anchor_store import TrustAnchor
 from troth.pki.errors import KeyRefused
 
@@ -105,10 +106,25 @@ def test_what_is_no_key_is_refused() -> None:
             read_endorsement_key(data)
 
 
+def test_a_link_signed_over_sha1_is_not_believed() -> None:
+    """The library signs nothing so any more, hence the algorithm is written over; it is refused before it verifies."""
+    outer = der.Reader(ek_certificate().public_bytes(Encoding.DER)).enter(der.SEQUENCE)
+    over_sha256, over_sha1 = (der.sequence(der.oid(one)) for one in ("1.2.840.10045.4.3.2", "1.2.840.10045.4.1"))
+    tbs, algorithm, signature = outer.whole(), outer.whole(), outer.whole()
+    assert algorithm == over_sha256
+    inner, fields = der.Reader(tbs).enter(der.SEQUENCE), []
+    while not inner.empty:
+        field = inner.whole()
+        fields.append(over_sha1 if field == over_sha256 else field)
+    weak = x509.load_der_x509_certificate(der.sequence(der.sequence(*fields), over_sha1, signature))
+    with pytest.raises(TpmRefused, match="signed over sha1"):
+        endorse([weak, MAKER.issuing.certificate], [anchor()], NOW)
+
+
 def test_makers_fill_an_index_up_and_what_follows_is_dropped() -> None:
-    der = ek_certificate().public_bytes(Encoding.DER)
-    assert unpadded(der + bytes(700)) == unpadded(der + b"\xff" * 700) == unpadded(der) == der
-    assert unpadded(der + b"\x01") == der + b"\x01"
+    plain = ek_certificate().public_bytes(Encoding.DER)
+    assert unpadded(plain + bytes(700)) == unpadded(plain + b"\xff" * 700) == unpadded(plain) == plain
+    assert unpadded(plain + b"\x01") == plain + b"\x01"
     assert unpadded(b"\x30\x82") == b"\x30\x82"
 
 
