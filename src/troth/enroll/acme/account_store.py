@@ -80,8 +80,8 @@ CLOSE_ENROLLED = Write(
                   WHERE a.status = 'valid' ORDER BY a.id FOR UPDATE OF a),
             o AS (UPDATE acme_order o SET status = 'invalid' FROM a
                   WHERE o.account_id = a.id AND o.status IN ('pending', 'ready')),
-            z AS (UPDATE acme_authz z SET status = 'deactivated' FROM a
-                  WHERE z.account_id = a.id AND z.status IN ('pending', 'valid'))
+            z AS (UPDATE acme_authz z SET status = 'deactivated' FROM a JOIN acme_order p ON p.account_id = a.id
+                  WHERE z.order_id = p.id AND z.status IN ('pending', 'valid'))
        UPDATE acme_account SET status = 'revoked' FROM a WHERE acme_account.id = a.id""",
     ("uuid",),
 )
