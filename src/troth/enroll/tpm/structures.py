@@ -7,87 +7,29 @@ caller's to say.
 
     public = read_public(pub_area)
     attest = read_attest(cert_info)
-    attest.certified.name == public.name
-    read_signature(sig).verify(ak.key(), cert_info)
+    attest.attested.name == public.name
+    verify_signature(read_signature(sig), attestation_key, cert_info)    # in ``signature``
 """
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from enum import IntEnum, IntFlag
 from typing import TypeAlias
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from troth.enroll.tpm.numbers import GENERATED, Algorithm, AttestType, Attributes
 from troth.enroll.tpm.wire import Unmarshal, malformed
+
+__all__ = [
+    "GENERATED", "Algorithm", "Attest", "AttestType", "Attributes", "Certified", "Clock", "Created", "CreationData",
+    "EccUnique", "EcdsaSignature", "Public", "RsaSignature", "RsaUnique", "Scheme", "Symmetric", "TpmSignature",
+    "digest", "hash_name", "read_attest", "read_creation_data", "read_public", "read_signature",
+]  # fmt: skip
 
 #: The largest digest, name, and RSA or EC number that is read.
 _DIGEST, _NAME, _NUMBER = 64, 66, 512
-
-
-class Algorithm(IntEnum):
-    """TPM_ALG_ID (Part 2, 6.3), as far as keys here may name it."""
-
-    RSA = 0x0001
-    SHA1 = 0x0004
-    AES = 0x0006
-    KEYEDHASH = 0x0008
-    SHA256 = 0x000B
-    SHA384 = 0x000C
-    SHA512 = 0x000D
-    NULL = 0x0010
-    SM4 = 0x0013
-    RSASSA = 0x0014
-    RSAES = 0x0015
-    RSAPSS = 0x0016
-    OAEP = 0x0017
-    ECDSA = 0x0018
-    ECDH = 0x0019
-    ECDAA = 0x001A
-    SM2 = 0x001B
-    ECSCHNORR = 0x001C
-    MGF1 = 0x0007
-    KDF1_SP800_56A = 0x0020
-    KDF2 = 0x0021
-    KDF1_SP800_108 = 0x0022
-    ECC = 0x0023
-    SYMCIPHER = 0x0025
-    CAMELLIA = 0x0026
-    CTR = 0x0040
-    OFB = 0x0041
-    CBC = 0x0042
-    CFB = 0x0043
-    ECB = 0x0044
-
-
-class Attributes(IntFlag):
-    """TPMA_OBJECT (Part 2, 8.3)."""
-
-    FIXED_TPM = 1 << 1
-    ST_CLEAR = 1 << 2
-    FIXED_PARENT = 1 << 4
-    SENSITIVE_DATA_ORIGIN = 1 << 5
-    USER_WITH_AUTH = 1 << 6
-    ADMIN_WITH_POLICY = 1 << 7
-    NO_DA = 1 << 10
-    ENCRYPTED_DUPLICATION = 1 << 11
-    RESTRICTED = 1 << 16
-    DECRYPT = 1 << 17
-    SIGN = 1 << 18
-    X509_SIGN = 1 << 19
-
-
-class AttestType(IntEnum):
-    """TPM_ST of the attestations that are read here (Part 2, 6.9)."""
-
-    CERTIFY = 0x8017
-    CREATION = 0x801A
-
-
-#: TPM_GENERATED_VALUE: no TPM signs outside bytes that begin so with a restricted key (Part 2, 6.2).
-GENERATED = 0xFF544347
-
 _HASHES = {Algorithm.SHA1: "sha1", Algorithm.SHA256: "sha256", Algorithm.SHA384: "sha384", Algorithm.SHA512: "sha512"}
 #: TPM_ECC_CURVE (Part 2, 6.4) → the curve; others are not taken.
 _CURVES: dict[int, ec.EllipticCurve] = {3: ec.SECP256R1(), 4: ec.SECP384R1(), 5: ec.SECP521R1()}
