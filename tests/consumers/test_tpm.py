@@ -11,6 +11,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -18,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from tests.support.programs import find_program, need_file
 from tests.support.running import free_port
 from tests.support.software_tpm import SoftwareTpm, tpm_of
+from troth.agent.keys.model import KeyType
 from troth.agent.keys.tpm.keys import TpmKeys
 
 DOCS = Path(__file__).parents[2] / "docs" / "tpm.md"
@@ -38,9 +40,12 @@ def answer(port: int, certificate: Path) -> str:
         return tls.makefile("rb").read().decode()
 
 
-def test_nginx_serves_with_a_key_that_never_leaves_the_tpm(software_tpm: SoftwareTpm, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("kind", "more"), [("rsa2048", ""), ("p256", "ssl_protocols TLSv1.3;")])
+def test_nginx_serves_with_a_key_that_never_leaves_the_tpm(
+    software_tpm: SoftwareTpm, tmp_path: Path, kind: KeyType, more: str
+) -> None:
     need_file("/usr/lib/*/ossl-modules/tpm2.so", "tpm2-openssl")
-    key = TpmKeys(tmp_path / "keys", tpm_of(software_tpm)).create("web", "rsa2048")
+    key = TpmKeys(tmp_path / "keys", tpm_of(software_tpm)).create("web", kind)
     name, now = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")]), datetime.now(UTC)
     certificate = (
         x509.CertificateBuilder(name, name, key.public_key, 7, now - timedelta(days=1), now + timedelta(days=1))
@@ -56,7 +61,7 @@ def test_nginx_serves_with_a_key_that_never_leaves_the_tpm(software_tpm: Softwar
     )
     (tmp_path / "nginx.conf").write_text(
         f"daemon off; master_process off; pid {tmp_path}/nginx.pid;\nevents {{ worker_connections 64; }}\n"
-        f"http {{\n  access_log off;\n{temporary}  server {{\n    listen 127.0.0.1:{port} ssl;\n"
+        f"http {{\n  access_log off;\n{temporary}  server {{\n    listen 127.0.0.1:{port} ssl; {more}\n"
         f"    ssl_certificate {tmp_path}/cert.pem;\n    ssl_certificate_key {tmp_path}/key.pem;\n"
         '    location / { return 200 "signed in a TPM"; }\n  }\n}\n'
     )
