@@ -54,6 +54,12 @@ REGISTERED = reason(
     fix="Look at it with troth tpm show; remove it first if the TPM has moved to another device.",
     status=409,
 )
+IDENTIFIER_TAKEN = reason(
+    "tpm.registration.identifier_taken",
+    "another device's TPM is registered with this permanent identifier",
+    fix="Give each device an identifier of its own, such as its serial number; look with troth tpm list.",
+    status=409,
+)
 REGISTRATION = reason(
     "tpm.registration.malformed",
     "the TPM cannot be registered so",

@@ -25,9 +25,9 @@ from cryptography.hazmat.primitives.serialization import (
 
 from troth.audit.event import Event
 from troth.enroll.tpm.endorsement import Make, make_of, read_endorsement_key, unpadded
-from troth.enroll.tpm.errors import REGISTERED, REGISTRATION, UNREGISTERED, TpmRefused
+from troth.enroll.tpm.errors import IDENTIFIER_TAKEN, REGISTERED, REGISTRATION, UNREGISTERED, TpmRefused
 from troth.enroll.tpm.model import UNKNOWN, RegisteredTpm
-from troth.enroll.tpm.store import ADD_TPM, REMOVE_TPM, TPM_THERE, TpmStore
+from troth.enroll.tpm.store import ADD_TPM, IDENTIFIER_OWN, REMOVE_TPM, TPM_THERE, TpmStore
 from troth.kit.canonical import Json
 from troth.kit.clock import Clock
 from troth.pki.attributes import canonical_attribute
@@ -96,6 +96,7 @@ class TpmRegistry:
             raise TpmRefused(
                 REGISTERED, f"the TPM of {seen[known[0].ek_sha256]} is registered already: {known[0].ek_sha256.hex()}"
             )
+        await self._own_identifiers(planned)
         return planned
 
     async def register(self, wanted: Sequence[Registration], *, actor: str, joined: Unit) -> list[Planned]:
@@ -108,6 +109,9 @@ class TpmRegistry:
                 ADD_TPM, tpm.ek_sha256, tpm.device_id, tpm.identifier, make.manufacturer, make.model, make.version,
                 tpm.added_at, tpm.actor, refuse=TpmRefused(REGISTERED, tpm.ek_sha256.hex()),
             )  # fmt: skip
+            taken = TpmRefused(IDENTIFIER_TAKEN, f"{one.device.name}: {tpm.identifier!r}")
+            key = ("tpm_identifier", tpm.identifier)
+            unit.guard(IDENTIFIER_OWN, tpm.identifier, tpm.device_id, refuse=taken, key=key)
             unit.record(_event("tpm.registered", one, actor))
         await self._database.commit(unit.absorb(joined))
         return planned
@@ -131,6 +135,14 @@ class TpmRegistry:
         unit.record(_event("tpm.removed", found, actor))
         await self._database.commit(unit.absorb(joined))
         return found
+
+    async def _own_identifiers(self, planned: Sequence[Planned]) -> None:
+        """One identifier, one device, or an order for it would be about either. A device may have several TPMs."""
+        holders = {one.tpm.identifier: one.device for one in planned}
+        for one in planned:
+            known = {tpm.device_id for tpm in await self.store.of_identifier(one.tpm.identifier)}
+            if {*known, holders[one.tpm.identifier].id} != {one.device.id}:
+                raise TpmRefused(IDENTIFIER_TAKEN, f"{one.device.name}: {one.tpm.identifier!r}")
 
     async def _planned(self, wanted: Registration, actor: str) -> Planned:
         digest, make = endorsement_of(wanted.ek)

@@ -30,6 +30,14 @@ TPM_THERE = Guard(
     ("bytea", "uuid"),
     rank=18,
 )
+#: No other device has this identifier.
+IDENTIFIER_OWN = Guard(
+    "tpm_identifier_own",
+    """SELECT i.n FROM unnest($1::int[], $2::text[], $3::uuid[]) AS i(n, identifier, device_id)
+       WHERE NOT EXISTS (SELECT FROM tpm t WHERE t.identifier = i.identifier AND t.device_id <> i.device_id)""",
+    ("text", "uuid"),
+    rank=18,
+)
 REMOVE_TPM = Write(
     "tpm_remove",
     "DELETE FROM tpm t USING unnest($1::bytea[]) AS i(ek_sha256) WHERE t.ek_sha256 = i.ek_sha256",

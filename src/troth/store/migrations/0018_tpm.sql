@@ -14,6 +14,7 @@ CREATE TABLE tpm (
     attested_at timestamptz
 );
 CREATE INDEX tpm_of_device ON tpm (device_id);
+CREATE INDEX tpm_of_identifier ON tpm (identifier);
 
 -- One secret that a TPM is to open. Only its hash is here; the row goes when the secret comes back, or has expired.
 CREATE TABLE tpm_challenge (

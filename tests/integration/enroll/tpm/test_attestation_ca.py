@@ -27,7 +27,7 @@ from troth.enroll.attest.statement import read_attestation
 from troth.enroll.errors import IssuanceRefused
 from troth.enroll.issuance import Ask
 from troth.enroll.tpm.desk import PROFILE, AttestationDesk
-from troth.enroll.tpm.errors import REGISTERED, REGISTRATION, UNREGISTERED, TpmRefused
+from troth.enroll.tpm.errors import IDENTIFIER_TAKEN, REGISTERED, REGISTRATION, UNREGISTERED, TpmRefused
 from troth.enroll.tpm.registry import Registration
 from troth.enroll.tpm.routes import ATTEST, SECRET, TpmDoor
 from troth.pki.anchors import add_anchor, read_anchor
@@ -325,10 +325,20 @@ async def test_registering_refuses_what_is_no_device_or_no_key_or_there_already(
         (Registration("laptop-18", spare, manufacturer="Intel"), REGISTRATION),
         (Registration("laptop-18", spare, model="\t"), REGISTRATION),
         (Registration("laptop-18", spare, identifier=" "), REGISTRATION),
+        (Registration("laptop-18", spare, identifier="laptop-17"), IDENTIFIER_TAKEN),
     ):
         with pytest.raises(TpmRefused) as refused:
             await registry.register([wrong], actor="admin:alice", joined=Unit())
         assert refused.value.reason is reason, wrong
+    two = [
+        Registration(name, number * 32, identifier="S-1") for name, number in (("laptop-17", "01"), ("laptop-18", "02"))
+    ]
+    with pytest.raises(TpmRefused) as shared:
+        await registry.plan(two, actor="admin:alice")
+    assert shared.value.reason is IDENTIFIER_TAKEN
+    # A device whose board was exchanged has two TPMs and one identifier.
+    await registry.register([Registration("laptop-17", spare)], actor="admin:alice", joined=Unit())
+    await registry.remove(spare, actor="admin:alice", joined=Unit())
     with pytest.raises(TpmRefused, match="the same TPM"):
         await registry.plan([Registration("laptop-17", spare), Registration("laptop-18", spare)], actor="admin:alice")
     for device in ("shop", "nobody"):
