@@ -18,7 +18,7 @@ app = App(name="cert", help="Certificates.", help_format="plaintext")
 
 Reference = Annotated[str, Parameter(help="Identifier or serial number.")]
 Note = Annotated[str, Parameter(help="Why; it goes to the ledger.", show_default=False)]
-Key = Literal["p256", "p384", "rsa3072", "ed25519"]
+Key = Literal["p256", "p384", "rsa3072", "ed25519", "mldsa44", "mldsa65", "mldsa87"]
 Why = Literal["unspecified", "key-compromise", "affiliation-changed", "superseded", "cessation", "privilege-withdrawn"]
 _REASONS: dict[Why, int] = {
     "unspecified": 0, "key-compromise": 1, "affiliation-changed": 3, "superseded": 4, "cessation": 5,

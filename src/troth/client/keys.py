@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal, get_args
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, rsa
 
-PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
+Mldsa = mldsa.MLDSA44PrivateKey | mldsa.MLDSA65PrivateKey | mldsa.MLDSA87PrivateKey
+PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey | Mldsa
+Kind = Literal["p256", "p384", "rsa3072", "ed25519", "mldsa44", "mldsa65", "mldsa87"]
+
+_MAKE: Mapping[Kind, Callable[[], PrivateKey]] = {
+    "p256": lambda: ec.generate_private_key(ec.SECP256R1()),
+    "p384": lambda: ec.generate_private_key(ec.SECP384R1()),
+    "rsa3072": lambda: rsa.generate_private_key(65537, 3072),
+    "ed25519": ed25519.Ed25519PrivateKey.generate,
+    "mldsa44": mldsa.MLDSA44PrivateKey.generate,
+    "mldsa65": mldsa.MLDSA65PrivateKey.generate,
+    "mldsa87": mldsa.MLDSA87PrivateKey.generate,
+}
 
 
-def new_key(kind: Literal["p256", "p384", "rsa3072", "ed25519"]) -> tuple[PrivateKey, bytes]:
+def new_key(kind: Kind) -> tuple[PrivateKey, bytes]:
     """A fresh key, and its PKCS#8 PEM."""
-    key: PrivateKey
-    if kind == "rsa3072":
-        key = rsa.generate_private_key(65537, 3072)
-    elif kind == "ed25519":
-        key = ed25519.Ed25519PrivateKey.generate()
-    else:
-        key = ec.generate_private_key(ec.SECP256R1() if kind == "p256" else ec.SECP384R1())
+    key = _MAKE[kind]()
     encoded = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
@@ -34,7 +40,7 @@ def new_request(key: PrivateKey, names: Sequence[str]) -> str:
     if names:
         asked = x509.SubjectAlternativeName([general_name(name) for name in names])
         builder = builder.add_extension(asked, critical=False)
-    algorithm = None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
+    algorithm = None if isinstance(key, (ed25519.Ed25519PrivateKey, *get_args(Mldsa))) else hashes.SHA256()
     return builder.sign(key, algorithm).public_bytes(serialization.Encoding.PEM).decode()
 
 
