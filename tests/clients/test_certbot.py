@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -61,3 +64,24 @@ def test_certbot_tells_why_a_name_could_not_be_proved(client: Client) -> None:
     )  # fmt: skip
     assert "lost.certbot.test" in said
     assert "404" in said
+
+
+def test_certbot_renews_when_the_server_asks_for_it_and_says_what_it_replaces(client: Client) -> None:
+    def troth(*words: str | Path) -> dict[str, Any]:
+        return dict(json.loads(client.troth.run("renewal", *map(str, words), "-o", "json").stdout))
+
+    chain = obtain(client, "ari.certbot.test")
+    first = client.judge(chain, "ari.certbot.test")
+    serials = client.home / "serials"
+    serials.write_text(f"{first.serial_number:040x}\n")
+    incident = troth("early", "--serials", serials, "--per-minute", "60", "--yes")["incident"]
+    # Its turn comes as soon as the worker has given it one; from then on its window lies in the past.
+    deadline = time.monotonic() + 20
+    while troth("show", incident)["due"] != 1 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    certbot(client, "renew", "--no-random-sleep-on-renew")
+    assert client.judge(chain, "ari.certbot.test").serial_number != first.serial_number
+    told = troth("show", incident)
+    assert (told["total"], told["due"], told["renewed"]) == (1, 1, 1)
+    assert "not due for renewal" in certbot(client, "renew", "--no-random-sleep-on-renew")
+    assert troth("end", incident)["state"] == "ended"

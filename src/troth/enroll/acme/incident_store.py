@@ -89,7 +89,8 @@ class Progress:
 
     Attributes:
         due: certificates whose turn has come.
-        renewed: those in whose place a newer one was issued, by what its order said (``replaces``).
+        renewed: those in whose place a newer one was issued: by what its order said (``replaces``), or with the same
+            names, since most clients say nothing.
         last_due: the last one's turn; None while there is none.
     """
 
@@ -174,8 +175,12 @@ _CANDIDATES = """SELECT c.id, c.der FROM certificate c
 _INCIDENT = """SELECT id, selector, note, explanation_url, per_minute, state, looked_at, total, actor, started_at,
     ended_at FROM renewal_incident """
 _PROGRESS = """SELECT count(*) FILTER (WHERE i.due_at <= $2) AS due,
-        count(*) FILTER (WHERE o.status = 'valid') AS renewed, max(i.due_at) AS last_due
-    FROM renewal_incident_item i
+        count(*) FILTER (WHERE o.status = 'valid' OR EXISTS (
+            SELECT 1 FROM certificate_name e JOIN certificate n ON n.id = e.certificate_id
+            WHERE e.name = reverse(c.names -> 0 ->> 1) AND e.certificate_id > c.id AND n.names = c.names
+                AND n.state = 'issued')) AS renewed,
+        max(i.due_at) AS last_due
+    FROM renewal_incident_item i JOIN certificate c ON c.id = i.certificate_id
     LEFT JOIN acme_replacement r ON r.certificate_id = i.certificate_id
     LEFT JOIN acme_order o ON o.id = r.order_id
     WHERE i.incident_id = $1"""

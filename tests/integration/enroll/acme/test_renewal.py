@@ -178,6 +178,9 @@ async def test_an_incident_gives_turns_in_pages_and_shows_how_far_it_has_come(do
     order = await client.new_order([("dns", "0.test")], replaces=cert_id(leaves[0]))
     await client.finalize(order, csr_for(["0.test"]))
     assert (await incidents.progress(started)).renewed == 1
+    await door.issued(client, "1.test")  # without a word, as most clients renew
+    await door.issued(client, "2.test", "more.2.test")  # another certificate, and not this one anew
+    assert (await incidents.progress(started)).renewed == 2
     await incidents.end(started, actor="test", note="over")
     info = await client.renewal_info(leaves[1])
     assert info is not None
