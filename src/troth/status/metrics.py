@@ -141,7 +141,10 @@ def _operations_metrics(seen: Operations | None, now: datetime) -> list[Metric]:
     for reason, number in sorted(seen.failed_validations.items()):
         failures.add_metric([reason], number)
     incidents = GaugeMetricFamily("troth_renewal_incidents", "Early renewals that have not ended", seen.incidents)
-    families: list[Metric] = [findings, enrolments, paused, failures, incidents, tpms]
+    refused = CounterMetricFamily("troth_acme_refused", "ACME requests that a limit has refused", labels=["limit"])
+    for name, number in sorted(seen.refusals.items()):
+        refused.add_metric([name], number)
+    families: list[Metric] = [findings, enrolments, paused, refused, failures, incidents, tpms]
     for mark, (name, meaning) in _AGES.items():
         if mark in seen.marks:
             families.append(GaugeMetricFamily(name, meaning, (now - seen.marks[mark]).total_seconds()))

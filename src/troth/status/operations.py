@@ -26,6 +26,7 @@ class Operations:
         findings: (severity, code) → how many are open.
         marks: duty → when it last did its work; one that nobody has is not there.
         enrolments: (kind, status) → how many there are.
+        refusals: limit → how often it has refused an ACME client.
         paused: names of ACME clients that are paused, since their validation never succeeds.
         failed_validations: reason code → how many tries failed for it within the last hour.
         incidents: early renewals that have not ended.
@@ -36,6 +37,7 @@ class Operations:
     marks: Mapping[str, datetime] = field(default_factory=dict)
     enrolments: Mapping[tuple[str, str], int] = field(default_factory=dict)
     paused: int = 0
+    refusals: Mapping[str, int] = field(default_factory=dict)
     failed_validations: Mapping[str, int] = field(default_factory=dict)
     incidents: int = 0
     tpms: Mapping[bool, int] = field(default_factory=dict)
@@ -59,6 +61,7 @@ class OperationsWatch:
                 await read_marks(self._database),
                 await self._doors.enrolments(),
                 await self._doors.paused(),
+                await self._doors.refusals(),
                 await self._doors.failed_validations(self._clock.now() - _AN_HOUR),
                 await self._doors.incidents(),
                 await self._doors.tpms(),

@@ -30,6 +30,7 @@ _TPMS = "SELECT attested_at IS NOT NULL AS attested, count(*) AS n FROM tpm GROU
 _FAILED_VALIDATIONS = """SELECT reason, count(*) AS n FROM acme_attempt
     WHERE at > $1 AND outcome <> 'valid' GROUP BY reason"""
 _INCIDENTS = "SELECT count(*) FROM renewal_incident WHERE state <> 'ended'"
+_REFUSED = "SELECT name, number FROM acme_refusal"
 _PAUSED = "SELECT count(*) FROM acme_failing WHERE paused_at IS NOT NULL"
 
 
@@ -66,6 +67,10 @@ class StatusReader:
     async def incidents(self) -> int:
         """Early renewals that have not ended."""
         return int(await self._reader.fetchval(_INCIDENTS))
+
+    async def refusals(self) -> dict[str, int]:
+        """How often each limit has refused an ACME client."""
+        return {row["name"]: row["number"] for row in await self._reader.fetch(_REFUSED)}
 
     async def paused(self) -> int:
         """Names that ACME clients never managed to prove, and that are paused."""

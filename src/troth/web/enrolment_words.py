@@ -31,7 +31,8 @@ SENTENCES: Mapping[str, str] = {
     "acme.account.paused": "Paused {name} for an ACME account, after {failures} failures in a row",
     "acme.account.unpaused": "Set {number} paused names of an ACME account going again",
     "acme.account.revoked": "Revoked an ACME account: {why}",
-    "acme.accounts.closed": "Closed every ACME account that the enrolment had opened",
+    "acme.accounts.closed": "Closed the ACME accounts that an enrolment had opened",
     "enrolment.created": "Made the enrolment {name} ({kind})",
+    "enrolment.used": "An order used the enrolment",
     "enrolment.revoked": "Ended the enrolment {name}",
 }

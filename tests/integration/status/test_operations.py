@@ -14,7 +14,7 @@ from tests.support.mint import Mint
 from troth.enroll.acme.attempt_store import ADD_ATTEMPT
 from troth.enroll.acme.incident_store import Selector
 from troth.enroll.acme.incidents import Incidents
-from troth.enroll.acme.limit_store import SET_FAILING
+from troth.enroll.acme.limit_store import SET_FAILING, LimitStore
 from troth.enroll.credentials.model import Wanted
 from troth.enroll.tpm.store import ADD_TPM
 from troth.kit.ids import new_id
@@ -72,14 +72,18 @@ async def test_enrolments_paused_names_and_tpms_are_counted(mint: Mint) -> None:
     await mint.database.commit(unit)
     incidents = Incidents(mint.database, mint.clock, most=10)
     await incidents.start(Selector(profile="tls-server"), per_minute=1, note="", actor="test")
+    await LimitStore(mint.database).refused({"orders_per_account": 2, "paused": 1})
+    await LimitStore(mint.database).refused({"orders_per_account": 3})
     await watch.look()
     assert watch.last is not None
+    assert watch.last.refusals == {"orders_per_account": 5, "paused": 1}
     assert watch.last.enrolments == {("external-account", "valid"): 1, ("external-account", "revoked"): 1}
     assert watch.last.paused == 1
     assert watch.last.tpms == {False: 1}
     told = b"\n".join(line for line in generate(watch.last) if b"{" in line or b" " in line)
     assert b'troth_enrolments{kind="external-account",status="revoked"} 1.0' in told
     assert b"troth_acme_paused_names 1.0" in told
+    assert b'troth_acme_refused_total{limit="orders_per_account"} 5.0' in told
     assert b'troth_acme_failed_validations{reason="acme.validation.dns"} 2.0' in told
     assert b"troth_renewal_incidents 1.0" in told
     assert b'troth_tpms{attested="no"} 1.0' in told

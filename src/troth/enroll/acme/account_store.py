@@ -100,6 +100,7 @@ _PAGE = f"""SELECT {ACCOUNT_COLUMNS} FROM acme_account a WHERE ($1::uuid IS NULL
     AND ($2 = '' OR a.directory = $2) AND ($3 = '' OR a.status = $3) ORDER BY a.id DESC LIMIT $4"""
 _OF_ENROLMENT = f"""SELECT {ACCOUNT_COLUMNS} FROM acme_account a WHERE a.enrolment_id = $2
     AND ($1::uuid IS NULL OR a.id < $1) ORDER BY a.id DESC LIMIT $3"""
+_OPEN_OF_ENROLMENT = "SELECT id FROM acme_account WHERE enrolment_id = $1 AND status = 'valid' ORDER BY id"
 _ORDERS = """SELECT id, profile, status, identifiers, expires, created_at, certificate_id FROM acme_order
     WHERE account_id = $1 AND profile <> '' AND ($2::uuid IS NULL OR id < $2) ORDER BY id DESC LIMIT $3"""
 # What may still be revoked of an account's, or of an enrolment's accounts'.
@@ -141,6 +142,10 @@ class AccountStore:
     async def of_enrolment(self, enrolment: UUID, *, before: UUID | None, limit: int) -> list[Account]:
         """What an enrolment has opened, the newest first."""
         return _accounts(await self._reader.fetch(_OF_ENROLMENT, before, enrolment, limit))
+
+    async def open_of_enrolment(self, enrolment: UUID) -> list[UUID]:
+        """Ids of the valid accounts that an enrolment has opened."""
+        return [row["id"] for row in await self._reader.fetch(_OPEN_OF_ENROLMENT, enrolment)]
 
     async def orders(self, account: UUID, *, before: UUID | None, limit: int) -> list[dict[str, Any]]:
         """An account's orders as they lie there, the newest first."""

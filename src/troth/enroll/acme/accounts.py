@@ -133,7 +133,14 @@ class AccountDesk:
         unit.guard(NOT_BLOCKED, hashlib.sha256(key.spki()).digest(), refuse=AcmeProblem(errors.JWS_KEY, _BLOCKED))
         if enrolment is not None:
             self._enrolments.opening(unit, enrolment)
-        unit.record(_event("created", account, {"directory": account.directory, "thumbprint": thumbprint}))
+        unit.record(
+            Event(
+                "acme.account.created",
+                f"acme:{account.id}",
+                (f"account:{account.id}", *(() if enrolment is None else (enrolment.ref,))),
+                {"directory": account.directory, "thumbprint": thumbprint},
+            )
+        )
         try:
             await self._database.commit(unit)
         except (_Taken, EnrolmentRefused) as refusal:

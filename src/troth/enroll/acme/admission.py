@@ -102,6 +102,7 @@ class Admission:
     async def problem(self, account: Account, names: Sequence[Identifier]) -> AcmeProblem:
         """What the client is told when the commit raised :class:`Failing`."""
         found = await self._pausing.problem(account.id, names)
+        self._meters.count("paused" if found is not None and found.reason is errors.PAUSED else "failing")
         return found or AcmeProblem(errors.FAILING, headers=((b"retry-after", b"1"),))
 
     # --- later -------------------------------------------------------------------------------------------------

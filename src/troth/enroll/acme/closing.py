@@ -20,7 +20,7 @@ from troth.pki import revocation
 from troth.pki.errors import ALREADY_REVOKED, RevocationRefused
 from troth.store.jobs import Job, LeasedJob, enqueue, finish, postpone
 from troth.store.pool import Database
-from troth.store.unit import Unit
+from troth.store.unit import Reader, Unit
 
 REVOKE_JOB = "acme.revoke_certificates"
 #: What was granted is taken back: privilegeWithdrawn (RFC 5280, 5.3.1).
@@ -28,6 +28,8 @@ REASON = 9
 #: More certificates than this are not shown before, and not revoked in one batch.
 BATCH = 100
 COUNTED = 10_000
+#: Accounts named in one event.
+_NAMED = 200
 
 
 class AccountRefused(TrothError):
@@ -63,8 +65,15 @@ class Closer:
 
     def enrolled(self, unit: Unit, enrolment: UUID, by: str) -> Unit:
         """Let ``unit``, which ends an enrolment, close its accounts. See ``credentials.service.Closing``."""
-        unit.record(Event("acme.accounts.closed", by, (f"enrolment:{enrolment}",)))
-        return unit.write(account_store.CLOSE_ENROLLED, enrolment)
+
+        async def step(reader: Reader, inner: Unit) -> None:
+            # Each of them is named: on its own timeline, and so that a restore brings it back closed.
+            found = await AccountStore(reader).open_of_enrolment(enrolment)
+            for start in range(0, len(found), _NAMED):
+                named = tuple(f"account:{one}" for one in found[start : start + _NAMED])
+                inner.record(Event("acme.accounts.closed", by, (f"enrolment:{enrolment}", *named)))
+
+        return unit.then(step).write(account_store.CLOSE_ENROLLED, enrolment)
 
     def enrolled_with_certificates(self, unit: Unit, enrolment: UUID, by: str) -> Unit:
         """The same, and their certificates are revoked."""

@@ -17,6 +17,11 @@ INSERT INTO acme_meter AS m (key, full_at)
 SELECT key, $3::timestamptz + spent FROM unnest($1::text[], $2::interval[]) AS i(key, spent) ORDER BY key
 ON CONFLICT (key) DO UPDATE SET full_at = GREATEST(m.full_at, $3) + (excluded.full_at - $3)
 RETURNING key, full_at"""
+_REFUSED = """
+INSERT INTO acme_refusal AS r (name, number)
+SELECT name, number FROM unnest($1::text[], $2::bigint[]) AS i(name, number) ORDER BY name
+ON CONFLICT (name) DO UPDATE SET number = r.number + excluded.number
+RETURNING name"""
 _SWEEP = """DELETE FROM acme_meter WHERE key IN (
     SELECT key FROM acme_meter WHERE full_at < $1 ORDER BY full_at LIMIT $2)"""
 
@@ -98,6 +103,11 @@ class LimitStore:
         keys = sorted(spent)
         rows = await self._database.fetch(_SPEND, keys, [spent[key] for key in keys], now)
         return {row["key"]: row["full_at"] for row in rows}
+
+    async def refused(self, counts: Mapping[str, int]) -> None:
+        """Add to the counters of refusals."""
+        names = sorted(counts)
+        await self._database.fetch(_REFUSED, names, [counts[name] for name in names])
 
     async def sweep(self, now: datetime, most: int = 10_000) -> None:
         """Forget meters that are full."""

@@ -77,6 +77,7 @@ class Meters:
         self._help = ((b"link", f'<{help_url}>;rel="help"'.encode()),) if help_url else ()
         self._meters: OrderedDict[str, _Meter] = OrderedDict()
         self._dirty: set[str] = set()
+        self._refused: dict[str, int] = {}
         self._flushing: asyncio.Task[None] | None = None
 
     def limited(self, name: str) -> bool:
@@ -95,11 +96,20 @@ class Meters:
             full_at = now if meter is None else max(meter.full_at, now)
             over = full_at + limit.each - now - limit.window
             if over > _ZERO:
+                self.count(name)
                 raise self._limited(limit, over)
             taken.append((key, limit, full_at))
         for key, limit, full_at in taken:
             self._spend(key, limit, full_at)
-        if self._dirty and self._flushing is None:
+        self._soon()
+
+    def count(self, name: str) -> None:
+        """Count a refusal by the limit ``name``, for metrics."""
+        self._refused[name] = self._refused.get(name, 0) + 1
+        self._soon()
+
+    def _soon(self) -> None:
+        if (self._dirty or self._refused) and self._flushing is None:
             self._flushing = asyncio.create_task(self._flush_soon())
 
     def _spend(self, key: str, limit: Limit, full_at: datetime) -> None:
@@ -122,6 +132,7 @@ class Meters:
 
     async def flush(self) -> None:
         """Write what was spent, and learn what the others have spent."""
+        await self._tell()
         dirty, self._dirty = self._dirty, set()
         spent = {key: meter.spent for key in dirty if (meter := self._meters.get(key)) is not None}
         if not spent:
@@ -142,6 +153,15 @@ class Meters:
             if meter is not None:
                 meter.full_at, meter.written = full_at + meter.spent, True
 
+    async def _tell(self) -> None:
+        refused, self._refused = self._refused, {}
+        if not refused:
+            return
+        try:
+            await self._store.refused(refused)
+        except StoreError as error:
+            log.warning("acme.refusals_uncounted", error=str(error))
+
     async def close(self) -> None:
         """Write what is left."""
         if self._flushing is not None:
@@ -151,7 +171,7 @@ class Meters:
 
     async def _flush_soon(self) -> None:
         try:
-            while self._dirty:
+            while self._dirty or self._refused:
                 await asyncio.sleep(_FLUSH_SECONDS)
                 await self.flush()
         finally:

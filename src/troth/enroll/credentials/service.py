@@ -224,6 +224,7 @@ class Enrolments:
             used = refuse or EnrolmentRefused(ENROLMENT_USED_UP, "it has placed all its orders")
             unit.guard(store.ORDER_LEFT, grant.id, refuse=used, key=("enrolment", grant.id))
             unit.write(store.COUNT, grant.id, 0, 1)
+            unit.record(Event("enrolment.used", "system:enrolment", (f"enrolment:{grant.id}",)))
         return unit
 
     def taking(self, unit: Unit, enrolment: Enrolment, refuse: Exception) -> Unit:

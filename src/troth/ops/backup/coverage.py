@@ -83,6 +83,7 @@ NOT_REBUILT: Mapping[str, str] = {
     "acme_replacement": "what an order replaced; a client whose order is gone may replace the same certificate again",
     "renewal_incident_item": "turns of early renewals: the incident is begun anew where it still matters",
     "acme_authz": "proofs of control are made anew",
+    "acme_refusal": "counters, for metrics",
     "acme_meter": "limits are refilled within hours by themselves",
     "acme_failing": "clients that never succeed are paused again when they go on",
     "approval_turn": "a lock without content",

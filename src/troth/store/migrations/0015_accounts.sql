@@ -39,6 +39,12 @@ CREATE TABLE acme_meter (
 );
 CREATE INDEX acme_meter_full_at ON acme_meter (full_at);
 
+-- How often a limit has refused somebody, for metrics; processes add to it once a second.
+CREATE TABLE acme_refusal (
+    name text PRIMARY KEY,
+    number bigint NOT NULL
+);
+
 -- Failures in a row, of one account for one name: from the free ones on each makes it wait longer, and at last it is
 -- paused until a person says otherwise. A success deletes the row.
 CREATE TABLE acme_failing (

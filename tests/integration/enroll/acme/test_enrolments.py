@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -368,3 +369,35 @@ async def test_a_job_revokes_what_the_accounts_of_an_enrolment_hold(door: Door) 
     assert [(row["status"], row["revocation_reason"]) for row in rows] == [("revoked", 9)] * 3 + [("good", None)]
     assert await closer.living("enrolment", one.enrolment.id) == 0
     assert await door.count("job") == 0
+
+
+async def test_every_row_that_an_enrolment_changes_is_named_in_the_ledger(door: Door) -> None:
+    """A restore brings rows back with the events that name them: a closed account must come back closed."""
+    one = await made(door, vouches=True, rules=NameRules(suffixes=("a.test",)), most_accounts=2, most_orders=5)
+    clients = [await opened(door) for _ in range(2)]
+    for client in clients:
+        await client.register(binding=bound(one))
+    await clients[0].new_order([("dns", "x.a.test")])
+    closer = Closer(door.mint.database, door.mint.clock)
+    await door.enrolling.enrolments.revoke(one.enrolment.id, by="admin:bob", closing=[closer.enrolled])
+    rows = await door.mint.database.fetch(
+        "SELECT convert_from(payload, 'UTF8')::jsonb AS e FROM ledger_inbox ORDER BY id"
+    )
+    events = [(said["kind"], set(said["subjects"])) for row in rows if (said := json.loads(row["e"]))]
+    enrolment, accounts = one.enrolment.ref, [f"account:{c.account_url.rpartition('/')[2]}" for c in clients]
+    wanted = (
+        "enrolment.created",
+        "acme.account.created",
+        "enrolment.used",
+        "acme.accounts.closed",
+        "enrolment.revoked",
+    )
+    found = [(kind, refs) for kind, refs in events if kind in wanted]
+    assert found == [
+        ("enrolment.created", {enrolment}),
+        ("acme.account.created", {enrolment, accounts[0]}),
+        ("acme.account.created", {enrolment, accounts[1]}),
+        ("enrolment.used", {enrolment}),
+        ("enrolment.revoked", {enrolment}),
+        ("acme.accounts.closed", {enrolment, *accounts}),
+    ]

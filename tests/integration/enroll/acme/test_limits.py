@@ -38,7 +38,8 @@ def limited(door: Door, patience: Patience | None = None, **limits: Limit) -> No
     accounts = AccountDesk(database, clock, AccountRules(), made.enrolments, made.meters)
     door.enrolling = made
     door.reopen(replace(door.desks, orders=orders, accounts=accounts))
-    door.jobs = ValidationJobs(database, orders, door.jobs._validator, clock, attempts=1)
+    before = door.jobs
+    door.jobs = ValidationJobs(database, orders, before._validator, clock, before._directories, base=BASE, attempts=1)
     lane = door.lane
     routes = [*UnpauseDoor(made.pausing).routes(), *lane.routes]
     door.lane = Lane(routes, on_error=lane.on_error, refusal=lane.refusal)

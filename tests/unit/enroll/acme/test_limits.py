@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -23,11 +24,17 @@ class Table:
 
     def __init__(self) -> None:
         self.rows: dict[str, datetime] = {}
+        self.refused: dict[str, int] = {}
         self.down = False
 
-    async def fetch(self, _sql: str, keys: list[str], spent: list[timedelta], now: datetime) -> list[dict[str, object]]:
+    async def fetch(
+        self, _sql: str, keys: list[str], spent: Any, now: datetime | None = None
+    ) -> list[dict[str, object]]:
         if self.down:
             raise Unavailable(UNAVAILABLE, "down")
+        if now is None:
+            self.refused = {name: self.refused.get(name, 0) + one for name, one in zip(keys, spent, strict=True)}
+            return []
         for key, amount in zip(keys, spent, strict=True):
             self.rows[key] = max(self.rows.get(key, now), now) + amount
         return [{"key": key, "full_at": self.rows[key]} for key in keys]
@@ -117,6 +124,17 @@ async def test_what_is_hardly_used_leaves_no_row(clock: FakeClock) -> None:
     tries(meter, 2, ("twins", "twice"))
     await meter.close()
     assert table.rows == {"twins:twice": clock.now() + 2 * HOUR / 5}
+
+
+async def test_refusals_are_counted_by_their_limit(clock: FakeClock) -> None:
+    table = Table()
+    meter = meters(table, clock, few=Limit("few", 1, HOUR))
+    tries(meter, 3, ("few", "a"))
+    meter.count("paused")
+    await meter.close()
+    tries(meter, 1, ("few", "a"))
+    await meter.close()
+    assert table.refused["few"] == 3
 
 
 async def test_memory_is_bounded(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
