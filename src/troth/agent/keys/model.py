@@ -70,6 +70,10 @@ class AttestingKey(HeldKey, Protocol):
         """A statement that binds the key to ``key_authorization`` (``token.thumbprint``; the format hashes it)."""
         ...
 
+    def disbelieved(self) -> None:
+        """A server did not believe the statement: the next one should rest on fresh certificates."""
+        ...
+
 
 class KeyPlace(Protocol):
     """Where keys are made and held. ``label`` is the agent's own: letters, digits, ``-``, ``_`` and ``.``; it is

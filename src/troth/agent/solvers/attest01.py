@@ -12,6 +12,7 @@ from troth.agent.keys.model import AttestingKey, HeldKey, StatementValue
 from troth.agent.keys.tpm.enrol import enrol
 from troth.agent.keys.tpm.keys import TpmKeys
 from troth.agent.solvers.model import Proof
+from troth.client.acme_session import AcmeError
 from troth.client.jose import b64url_encode
 from troth.client.transport import Transport
 from troth.kit.clock import Clock
@@ -32,7 +33,13 @@ class AttestSolver:
             raise AgentError(CHALLENGE, f"for {proof.value} an attested key is asked for, and this key cannot attest")
         await self._prepare()
         attested = await asyncio.to_thread(self._key.attest, proof.key_authorization)
-        yield {"attObj": b64url_encode(encode({"fmt": attested.format, "attStmt": attested.statement}))}
+        try:
+            yield {"attObj": b64url_encode(encode({"fmt": attested.format, "attStmt": attested.statement}))}
+        except AcmeError as refused:
+            if refused.problem.short_type == "badAttestationStatement":
+                # The attestation key's certificate may have been revoked, or its authority replaced.
+                await asyncio.to_thread(self._key.disbelieved)
+            raise
 
 
 async def ready_to_attest(keys: TpmKeys, url: str, transport: Transport, clock: Clock) -> None:

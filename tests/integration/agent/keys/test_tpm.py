@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from tests.support.software_tpm import SoftwareTpm, tpm_of
 from troth.agent.errors import ATTESTATION_MISSING, KEY_MISSING, KEY_STAYS, KEY_STORE, KeyTrouble
 from troth.agent.keys.model import AttestingKey, KeyPlace, KeyType
-from troth.agent.keys.tpm.keys import AttestationIdentity, TpmKeys, connect
+from troth.agent.keys.tpm.keys import AttestationIdentity, TpmKey, TpmKeys, connect
 from troth.agent.keys.tpm.signing import TpmEcKey, TpmRsaKey
 from troth.client.csr import certificate_request
 
@@ -108,6 +108,33 @@ def test_without_a_certified_attestation_key_nothing_is_attested(place: TpmKeys)
     place.keep_attestation(place.tpm.make_attestation_key().pem, [])
     with pytest.raises(KeyTrouble, match="no certificate yet"):
         key.attest("token.thumbprint")
+
+
+def test_keys_of_a_tpm_that_was_cleared_are_gone_and_can_be_made_anew(place: TpmKeys) -> None:
+    """A TPM whose seed has changed refuses what it wrapped before; so does one that is handed a damaged file."""
+    web, other = place.create("web", "p256"), place.create("other", "p256")
+    mine, theirs = web.pem.decode().splitlines(), other.pem.decode().splitlines()
+    strange = "\n".join([*mine[:-3], *theirs[-3:-1], mine[-1], ""]).encode()
+    key = TpmKey("web", place, strange, web.public_key)
+    with pytest.raises(KeyTrouble) as gone:
+        key.private_key().sign(b"data", ec.ECDSA(hashes.SHA256()))
+    assert gone.value.reason is KEY_MISSING
+    birth, now = place.tpm.make_attestation_key(), datetime.now(UTC)
+    name = x509.Name([])
+    certificate = x509.CertificateBuilder(name, name, web.public_key, 1, now, now + timedelta(days=90)).sign(
+        ec.generate_private_key(ec.SECP256R1()), hashes.SHA256()
+    )
+    place.keep_attestation(birth.pem, [certificate])
+    with pytest.raises(KeyTrouble):
+        key.attest("token.thumbprint")
+    with pytest.raises(KeyTrouble) as forgotten:
+        place.attestation()
+    assert forgotten.value.reason is ATTESTATION_MISSING
+    place.keep_attestation(birth.pem, [certificate])
+    assert web.attest("token.thumbprint").format == "tpm"
+    web.disbelieved()
+    with pytest.raises(KeyTrouble, match="no file"):
+        place.attestation()
 
 
 def test_an_attestation_identity_is_renewed_in_its_last_third() -> None:

@@ -14,6 +14,8 @@ from troth.agent.keys.files import FileKey, generate
 from troth.agent.keys.model import Attested, KeyAccess, StatementValue
 from troth.agent.solvers.attest01 import AttestSolver, encode
 from troth.agent.solvers.model import Proof
+from troth.client.acme_objects import Problem
+from troth.client.acme_session import AcmeError
 from troth.client.jose import PrivateKey, PublicKey, b64url_decode
 
 PROOF = Proof("permanent-identifier", "A1", "token", "token.thumb", "")
@@ -55,6 +57,9 @@ class Attesting:
     def attest(self, key_authorization: str) -> Attested:
         return Attested("tpm", {"ver": "2.0", "bound": key_authorization})
 
+    def disbelieved(self) -> None:
+        self.label = "anew"
+
 
 async def test_the_place_is_made_ready_and_its_statement_is_the_answer() -> None:
     done: list[str] = []
@@ -66,6 +71,19 @@ async def test_the_place_is_made_ready_and_its_statement_is_the_answer() -> None
         assert done == ["ready"]
         told = cbor2.loads(b64url_decode(answer["attObj"]))
     assert told == {"fmt": "tpm", "attStmt": {"ver": "2.0", "bound": "token.thumb"}}
+
+
+@pytest.mark.parametrize(("kind", "label"), [("badAttestationStatement", "anew"), ("rateLimited", "device")])
+async def test_a_statement_that_is_not_believed_is_made_anew(kind: str, label: str) -> None:
+    key = Attesting()
+
+    async def prepare() -> None:
+        pass
+
+    with pytest.raises(AcmeError):
+        async with AttestSolver(key, prepare).shown(PROOF):
+            raise AcmeError(Problem(type=f"urn:ietf:params:acme:error:{kind}"))
+    assert key.label == label
 
 
 async def test_a_key_in_a_file_proves_no_device() -> None:

@@ -34,7 +34,7 @@ from tpm2_pytss import (
 from tpm2_pytss.tsskey import TSSPrivKey
 from tpm2_pytss.utils import NoSuchIndex, NVReadEK, create_ek_template
 
-from troth.agent.errors import KEY_STORE, KeyTrouble
+from troth.agent.errors import KEY_MISSING, KEY_STORE, KeyTrouble
 from troth.agent.keys.model import KeyType
 
 # tpm2-tss writes every error code to standard error as well, and an index that is not there is none.
@@ -56,6 +56,7 @@ _KINDS: dict[KeyType, str] = {
 }  # fmt: skip
 _HASHES = {"sha256": TPM2_ALG.SHA256, "sha384": TPM2_ALG.SHA384, "sha512": TPM2_ALG.SHA512}
 _SCHEMES = {"ecdsa": TPM2_ALG.ECDSA, "rsassa": TPM2_ALG.RSASSA, "rsapss": TPM2_ALG.RSAPSS}
+_INTEGRITY = 0x9F
 #: Tried in this order: every PC has the first, and the attestation CAs of others know no third.
 _ENDORSEMENTS = ("EK-RSA2048", "EK-ECC256", "EK-HIGH-RSA2048", "EK-HIGH-ECC256", "EK-HIGH-ECC384", "EK-HIGH-RSA3072")
 
@@ -229,7 +230,14 @@ def _read(pem: bytes) -> Any:
 
 
 def _load(tpm: Any, pem: bytes) -> Any:
-    return _read(pem).load(tpm)
+    """The key, loaded. Raises KeyTrouble (KEY_MISSING) where this TPM has not wrapped it (TPM_RC_INTEGRITY)."""
+    try:
+        return _read(pem).load(tpm)
+    except TSS2_Exception as error:
+        # A format-one code: without the number of the handle or parameter that it speaks of (Part 2, 6.6.2).
+        if error.rc & 0xBF == _INTEGRITY:
+            raise KeyTrouble(KEY_MISSING, "the TPM has not wrapped this key: it was cleared or exchanged") from error
+        raise
 
 
 def _scheme(algorithm: Any = TPM2_ALG.NULL, hashed: Any = TPM2_ALG.SHA256) -> Any:

@@ -67,7 +67,12 @@ class TpmKey:
         if not identity.chain:
             raise KeyTrouble(ATTESTATION_MISSING, "the attestation key has no certificate yet")
         qualifying = hashlib.sha256(key_authorization.encode()).digest()
-        certification = self.place.tpm.certify(self.pem, identity.pem, qualifying)
+        try:
+            certification = self.place.tpm.certify(self.pem, identity.pem, qualifying)
+        except KeyTrouble as trouble:
+            if trouble.reason is KEY_MISSING:  # after a TPM was cleared, neither of the two is there
+                self.place.forget_attestation()
+            raise
         return Attested(
             "tpm",
             {
@@ -79,6 +84,10 @@ class TpmKey:
                 "pubArea": certification.public,
             },
         )
+
+    def disbelieved(self) -> None:
+        """Enrol another attestation key before the next statement."""
+        self.place.forget_attestation()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +144,11 @@ class TpmKeys:
         disk.remove(self._attestation / "chain.pem")
         disk.write(self._attestation / "key.tpm", pem)
         disk.write(self._attestation / "chain.pem", b"".join(one.public_bytes(Encoding.PEM) for one in chain))
+
+    def forget_attestation(self) -> None:
+        """Have no attestation key, so that a new one is enrolled."""
+        disk.remove(self._attestation / "chain.pem")
+        disk.remove(self._attestation / "key.tpm")
 
     @property
     def _attestation(self) -> Path:
