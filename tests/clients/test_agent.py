@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -20,6 +21,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from tests.support.agents import fits
 from tests.support.dns import DnsServer
 from tests.support.programs import find_program
 from tests.support.running import RunningTroth, free_port
@@ -227,6 +229,40 @@ def test_a_running_agent_takes_orders_survives_a_kill_and_tells_systemd(host: Ho
         process.kill()
         process.wait(10)
         told.close()
+
+
+def test_killed_at_ever_later_moments_it_fills_one_order(host: Host) -> None:
+    host.configure(
+        f'names = ["killed.{NAME}"]\nchallenge = {{ kind = "webroot", path = "{host.troth.web_root.directory}" }}\n'
+        f'output = [{{ form = "fullchain", path = "{host.home}/web.pem" }},'
+        f'{{ form = "key", path = "{host.home}/web.key" }}]'
+    )
+    for moment in range(200):
+        process = subprocess.Popen(
+            [*host.troth.program, "agent", "once", "--config", str(host.config)], stderr=subprocess.DEVNULL
+        )
+        try:
+            process.wait(0.3 + moment * 0.07)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(10)
+        else:
+            if process.returncode == 0:
+                break
+        # What failed for want of time is not waited for here.
+        (host.state / "certificates" / "web" / "record.json").unlink(missing_ok=True)
+    assert host.status()["state"] == "good"
+    assert fits((host.home / "web.pem").read_bytes(), (host.home / "web.key").read_bytes())
+    assert asyncio.run(orders_of(host)) == ["valid"]
+
+
+async def orders_of(host: Host) -> list[str]:
+    """The states of every order of the agent's account."""
+    state = StateDirectory(host.state)
+    async with Agent(load(host.config), state, SystemClock())._accounts["troth"].client() as client:
+        found = [(await client.order(url)).status for url in await _listed(client)]
+    state.close()
+    return found
 
 
 def wait_for(holds: Callable[[], bool]) -> bool:

@@ -83,6 +83,7 @@ class CountingSource:
     Attributes:
         fail: raised by the next call, if set. issued: what is issued in place of the right thing, if set.
         ocsp: the responder that certificates name. extra: what follows the leaf.
+        alternates: chains that are offered before the right one.
     """
 
     directory: Path
@@ -93,13 +94,16 @@ class CountingSource:
     lifetime: timedelta = LIFETIME
     ocsp: str = ""
     extra: bytes = b""
+    alternates: list[bytes] = field(default_factory=list)
     asked: list[Request] = field(default_factory=list)
 
     @property
     def orders(self) -> int:
         return len(list(self.directory.glob("order-*")))
 
-    async def obtain(self, request: Request, key: HeldKey, bookmark: Mapping[str, str], remember: Remember) -> bytes:
+    async def obtain(
+        self, request: Request, key: HeldKey, bookmark: Mapping[str, str], remember: Remember
+    ) -> list[bytes]:
         self.asked.append(request)
         if self.fail is not None:
             raise self.fail
@@ -115,7 +119,7 @@ class CountingSource:
             of = (key.public_key, names, self.clock.now())
             chain = self.issued or root().issue(*of, lifetime=self.lifetime, ocsp=self.ocsp)
             made.write_bytes(chain + self.extra)
-        return made.read_bytes()
+        return [*self.alternates, made.read_bytes()]
 
     def _lost(self) -> Path | None:
         unfinished = [one for one in self.directory.glob("order-*")

@@ -7,7 +7,7 @@ looked for in the account's list; an order that was finalised is waited for; onl
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -36,7 +36,12 @@ log = get_logger("agent")
 
 _ORDERS_READ = 20
 _PAGES_READ = 5
+_ALTERNATES_READ = 4
 _DEAD = frozenset({"invalid"})
+
+
+class _DeadProof(AgentError):
+    """An authorization of the order can be fulfilled no more."""
 
 
 class _OrderList(msgspec.Struct, frozen=True):
@@ -64,16 +69,22 @@ class AcmeSource:
         self._prepare = prepare or _nothing
         self._wait = wait
 
-    async def obtain(self, request: Request, key: HeldKey, bookmark: Mapping[str, str], remember: Remember) -> bytes:
+    async def obtain(
+        self, request: Request, key: HeldKey, bookmark: Mapping[str, str], remember: Remember
+    ) -> Sequence[bytes]:
         async with self._client() as client:
             order = await self._order(client, request, bookmark, remember)
-            await self._prove(client, order, request.challenge, key)
+            try:
+                await self._prove(client, order, request.challenge, key)
+            except _DeadProof:
+                remember({})  # whatever the server makes of the order, nothing can come of it
+                raise
             order = await client.order(order.url)
             if order.status not in ("processing", "valid"):
                 csr = await asyncio.to_thread(_request, key, request)
                 order = await client.finalize(order, csr)
             order = await client.wait_order(order, timeout=self._wait)
-            return await client.certificate(order)
+            return await _chains(client, order)
 
     async def suggest(self, leaf: x509.Certificate) -> Suggestion | None:
         async with self._client() as client:
@@ -124,7 +135,10 @@ class AcmeSource:
             if authorization.status == "pending":
                 await self._prove_one(client, authorization, settings, key)
             elif authorization.status != "valid":
-                raise AgentError(CHALLENGE, f"the proof for {authorization.identifier.value} {authorization.status}")
+                name = authorization.identifier.value
+                raise _DeadProof(
+                    CHALLENGE, f"the proof for {name} is {authorization.status}; the next try makes another"
+                )
 
     async def _prove_one(
         self, client: AcmeClient, authorization: Authorization, settings: ChallengeSettings | None, key: HeldKey
@@ -169,6 +183,13 @@ def _name_of(leaf: str) -> str:
         return cert_id(x509.load_pem_x509_certificate(leaf.encode()))
     except (ValueError, TrothError):
         return ""  # without an authority key identifier it has no name
+
+
+async def _chains(client: AcmeClient, order: Order) -> list[bytes]:
+    """The certificate with each chain that the server has for it (RFC 8555, 7.4.2)."""
+    answer = await client.post(order.certificate)
+    others = [(await client.post(url)).body for url in answer.links("alternate")[:_ALTERNATES_READ]]
+    return [answer.body, *others]
 
 
 async def _nothing() -> None:

@@ -88,6 +88,8 @@ class Control:
 
 async def ask(path: Path, do: str, name: str = "") -> Any | None:
     """What the running agent answers; None if none runs. Raises TrothError with the agent's own refusal."""
+    if not path.parent.is_dir():
+        return None
     with _reachable(path) as address:
         try:
             reader, writer = await asyncio.open_unix_connection(address, limit=_MOST)

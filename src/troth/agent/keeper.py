@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -262,9 +262,9 @@ class Keeper:
             save(self._attempt_file, written[0])
 
         request = Request(self._identifiers, self.settings.profile, self.settings.challenge, attempt.replaces)
-        chain = await self._ways.source.obtain(request, key, attempt.bookmark, remember)
+        chains = await self._ways.source.obtain(request, key, attempt.bookmark, remember)
         try:
-            self._hold_against_what_was_asked(chain, key)
+            chain = self._fitting(chains, key)
         except AgentError as error:
             if not error.facts.get("early"):
                 remember({})  # the order is used up; the next try makes another
@@ -273,9 +273,19 @@ class Keeper:
         save(self._attempt_file, attempt)
         return attempt
 
-    def _hold_against_what_was_asked(self, chain: bytes, key: HeldKey) -> None:
+    def _fitting(self, chains: Sequence[bytes], key: HeldKey) -> bytes:
+        """The first of ``chains`` that is what was asked for. Raises AgentError with what is wrong with the first."""
         anchors, now = self._ways.anchors(), self._ways.clock.now()
-        fit.check(chain, fit.Expected(key.public_key, self._identifiers, self.settings.purposes, anchors, now))
+        expected = fit.Expected(key.public_key, self._identifiers, self.settings.purposes, anchors, now)
+        wrong: AgentError | None = None
+        for chain in chains:
+            try:
+                fit.check(chain, expected)
+            except AgentError as error:
+                wrong = wrong or error
+            else:
+                return chain
+        raise wrong or AgentError(UNFIT, "no certificate came")
 
     async def _key(self, label: str) -> HeldKey:
         """The key of this attempt: the one that was made before a kill, or a new one."""

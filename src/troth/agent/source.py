@@ -7,7 +7,7 @@ when a certificate should be renewed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -42,8 +42,14 @@ class Suggestion:
 class Source(Protocol):
     """Raises TrothError for whatever goes wrong; ``retry_after`` on it, in seconds, is heeded."""
 
-    async def obtain(self, request: Request, key: HeldKey, bookmark: Mapping[str, str], remember: Remember) -> bytes:
-        """The chain, PEM, leaf first. ``bookmark`` is what an earlier try, cut short or failed, remembered last."""
+    async def obtain(
+        self, request: Request, key: HeldKey, bookmark: Mapping[str, str], remember: Remember
+    ) -> Sequence[bytes]:
+        """The certificate with its chain, PEM, leaf first; where there are several chains (to an old root and a new
+        one), all of them, the source's choice first.
+
+        ``bookmark`` is what an earlier try, cut short or failed, remembered last.
+        """
         ...
 
     async def suggest(self, leaf: x509.Certificate) -> Suggestion | None:

@@ -129,8 +129,11 @@ def _act(path: Path, do: str, name: str) -> Any:
     if found is not None:
         return found
     logging.configure(role="agent", level="warning")
-    agent = Agent(read, StateDirectory(Path(read.agent.state)), SystemClock())
-    return msgspec.to_builtins(asyncio.run(agent.answer(do, name)))
+    state = StateDirectory(Path(read.agent.state))
+    try:
+        return msgspec.to_builtins(asyncio.run(Agent(read, state, SystemClock()).answer(do, name)))
+    finally:
+        state.close()
 
 
 def _socket(read: configuration.AgentConfig) -> Path:

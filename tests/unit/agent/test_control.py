@@ -49,9 +49,10 @@ async def test_the_socket_of_a_killed_agent_is_taken_over(tmp_path: Path) -> Non
         assert await ask(place, "status") == {"did": "status", "to": ""}
 
 
-async def test_a_directory_that_is_not_there_is_told(tmp_path: Path) -> None:
+async def test_where_no_directory_is_nobody_answers_and_nobody_can_listen(tmp_path: Path) -> None:
+    assert await ask(tmp_path / "none" / "control", "status") is None
     with pytest.raises(AgentError, match="none"):
-        await ask(tmp_path / "none" / "control", "status")
+        await Control(tmp_path / "none" / "control", answer).__aenter__()
 
 
 async def test_what_is_no_agent_is_told(tmp_path: Path) -> None:

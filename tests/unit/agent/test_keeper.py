@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from tests.support.agents import Workshop, fits, root
+from tests.support.agents import Root, Workshop, fits, root
 from troth.agent.errors import AgentError
 from troth.agent.keys.files import generate
 from troth.agent.settings import (
@@ -199,6 +199,12 @@ async def test_what_does_not_fit_is_not_installed_and_another_is_ordered_next_ti
     workshop.clock.advance(timedelta(minutes=5))
     assert (await workshop.keeper().tend()).meta is not None
     assert workshop.source.orders == 2
+
+
+async def test_of_several_chains_the_one_to_a_trusted_root_is_taken(workshop: Workshop) -> None:
+    stranger = Root("another").issue(generate("p256").public_key(), ["www.example.org"], workshop.clock.now())
+    workshop.source.alternates = [stranger, b"nothing"]
+    assert (await workshop.keeper().tend()).meta is not None
 
 
 async def test_a_certificate_that_begins_later_by_our_clock_waits_for_the_clock(workshop: Workshop) -> None:

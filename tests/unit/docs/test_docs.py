@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import cyclopts
+import msgspec
 import pytest
 import yaml
 
@@ -21,6 +22,7 @@ from scripts.reasons import all_reasons
 from troth.access.approvals.rule import parse_rule
 from troth.access.roles import Permission
 from troth.agent import config as agent
+from troth.agent import settings as agent_settings
 from troth.assembly.layout import Layout
 from troth.cli.main import app
 from troth.kit import config
@@ -143,6 +145,18 @@ def test_every_make_target_that_is_named_exists(page: Path) -> None:
     for text in (*spans(page), *fences(page, "sh")):
         for target in re.findall(r"(?:^|&& |\d )make ([a-z-]+)", text, re.MULTILINE):
             assert target in targets
+
+
+def test_every_key_of_the_agents_configuration_is_in_its_page() -> None:
+    page = (ROOT / "docs" / "agent.md").read_text(encoding="utf-8")
+    tables = [
+        one for one in vars(agent_settings).values()
+        if isinstance(one, type) and issubclass(one, msgspec.Struct) and one.__module__ == agent_settings.__name__
+    ]  # fmt: skip
+    assert len(tables) > 10
+    for table in tables:
+        for key in msgspec.structs.fields(table):
+            assert re.search(rf"[`{{\s\[]{key.encode_name}\b", page), f"{table.__name__}.{key.encode_name}"
 
 
 # --- words -----------------------------------------------------------------------------------------------------------
