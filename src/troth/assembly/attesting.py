@@ -8,32 +8,18 @@ from datetime import timedelta
 from troth.assembly.context import RoleContext
 from troth.enroll.acme.attested import Attesting
 from troth.enroll.attest.fetching import StatusFetcher
-from troth.enroll.attest.model import TPM, Root, Rules
-from troth.enroll.attest.service import Attestations
+from troth.enroll.attest.model import Rules
+from troth.enroll.attest.service import Attestations, own_roots
 from troth.kit.attest_settings import DirectoryAttestation
 from troth.kit.http import HttpClient
 from troth.pki.catalogue import Catalogue
-from troth.pki.issuer_classes import IssuerClass
 from troth.store.pool import Database
 
 
 def attestations_of(context: RoleContext, database: Database, catalogue: Catalogue) -> Attestations:
-    """Roots, status lists and stored statements, for any process.
-
-    The authorities that may certify attestation keys of TPMs vouch for them here, too: each for itself, and not its
-    root for all that stands below.
-    """
-
-    async def own() -> dict[str, tuple[Root, ...]]:
-        able = [
-            one
-            for one in catalogue.authorities.values()
-            if one.kind == "issuing" and one.state != "planned" and IssuerClass.INFRASTRUCTURE in one.issuer_classes
-        ]
-        return {TPM: tuple(Root(one.x509, f"authority {one.slug}") for one in able)}
-
+    """Roots, status lists and stored statements, for any process."""
     most_age = timedelta(seconds=context.config.attest.most_age_seconds)
-    return Attestations(database, context.clock, own=own, most_age=most_age)
+    return Attestations(database, context.clock, own=own_roots(catalogue), most_age=most_age)
 
 
 def attesting_of(settings: DirectoryAttestation) -> Attesting:

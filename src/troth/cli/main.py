@@ -51,6 +51,7 @@ app.command("troth.cli.restore:app", name="restore", help="Restore an archive; d
 app.command("troth.cli.admin:app", name="admin", help="Accounts of the dashboard.")
 app.command("troth.cli.unseal:unseal", name="unseal", help="Open a sealed custodian with shares of its PIN.")
 app.command("troth.cli.anchor:app", name="anchor", help="Roots of others, believed for some purposes.")
+app.command("troth.cli.attest:app", name="attest", help="Attestations of devices.")
 app.command("troth.cli.tpm:app", name="tpm", help="TPMs, and the devices they belong to.")
 app.command("troth.cli.renewal:app", name="renewal", help="Have certificates renewed early, some a minute.")
 app.command("troth.cli.rollover:app", name="rollover", help="From one issuing authority to the next, stage by stage.")

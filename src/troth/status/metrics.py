@@ -117,6 +117,10 @@ def _custodian_metrics(custodians: Collection[CustodianState] | None) -> list[Me
 #: Mark → name and meaning of the gauge that tells its age.
 _AGES = {
     "backup": ("troth_backup_age_seconds", "Seconds since the newest archive on schedule was begun"),
+    "attestation_status": (
+        "troth_attestation_status_age_seconds",
+        "Seconds since Android's status list was fetched: it counts for a day",
+    ),
     "shipping": ("troth_shipping_lag_seconds", "Seconds since all that the ledger held was shipped"),
 }
 
@@ -144,7 +148,14 @@ def _operations_metrics(seen: Operations | None, now: datetime) -> list[Metric]:
     refused = CounterMetricFamily("troth_acme_refused", "ACME requests that a limit has refused", labels=["limit"])
     for name, number in sorted(seen.refusals.items()):
         refused.add_metric([name], number)
-    families: list[Metric] = [findings, enrolments, paused, refused, failures, incidents, tpms]
+    attestations = GaugeMetricFamily(
+        "troth_attestations_day",
+        "Attestations of devices, judged in the last day",
+        labels=["format", "result"],
+    )
+    for (kind, result), number in sorted(seen.attestations.items()):
+        attestations.add_metric([kind, result], number)
+    families: list[Metric] = [findings, enrolments, paused, refused, failures, incidents, tpms, attestations]
     for mark, (name, meaning) in _AGES.items():
         if mark in seen.marks:
             families.append(GaugeMetricFamily(name, meaning, (now - seen.marks[mark]).total_seconds()))

@@ -30,6 +30,7 @@ class Operations:
         paused: names of ACME clients that are paused, since their validation never succeeds.
         failed_validations: reason code → how many tries failed for it within the last hour.
         incidents: early renewals that have not ended.
+        attestations: (format, ``attested`` or the reason of the refusal) → judged in the last day.
         tpms: registered TPMs, by whether an attestation key of theirs was ever certified.
     """
 
@@ -41,6 +42,7 @@ class Operations:
     failed_validations: Mapping[str, int] = field(default_factory=dict)
     incidents: int = 0
     tpms: Mapping[bool, int] = field(default_factory=dict)
+    attestations: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
 
 class OperationsWatch:
@@ -65,6 +67,7 @@ class OperationsWatch:
                 await self._doors.failed_validations(self._clock.now() - _AN_HOUR),
                 await self._doors.incidents(),
                 await self._doors.tpms(),
+                await self._doors.attestations(self._clock.now() - timedelta(days=1)),
             )
         except StoreError:
             self.last = None

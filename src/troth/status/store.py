@@ -31,6 +31,9 @@ _FAILED_VALIDATIONS = """SELECT reason, count(*) AS n FROM acme_attempt
     WHERE at > $1 AND outcome <> 'valid' GROUP BY reason"""
 _INCIDENTS = "SELECT count(*) FROM renewal_incident WHERE state <> 'ended'"
 _REFUSED = "SELECT name, number FROM acme_refusal"
+#: Reports are kept for longer than the time that is asked for; their index finds the day.
+_ATTESTATIONS = """SELECT format, coalesce(reason, CASE WHEN accepted THEN 'attested' ELSE 'policy' END) AS result,
+    count(*) AS n FROM attestation WHERE report IS NOT NULL AND at > $1 GROUP BY 1, 2"""
 _PAUSED = "SELECT count(*) FROM acme_failing WHERE paused_at IS NOT NULL"
 
 
@@ -71,6 +74,11 @@ class StatusReader:
     async def refusals(self) -> dict[str, int]:
         """How often each limit has refused an ACME client."""
         return {row["name"]: row["number"] for row in await self._reader.fetch(_REFUSED)}
+
+    async def attestations(self, since: datetime) -> dict[tuple[str, str], int]:
+        """Attestations that were judged since then, by (format, result)."""
+        rows = await self._reader.fetch(_ATTESTATIONS, since)
+        return {(row["format"], row["result"]): row["n"] for row in rows}
 
     async def paused(self) -> int:
         """Names that ACME clients never managed to prove, and that are paused."""

@@ -18,6 +18,7 @@ from troth.kit.lane import Asgi
 from troth.web.api import anchors as api_anchors
 from troth.web.api import approvals as api_approvals
 from troth.web.api import approvers as api_approvers
+from troth.web.api import attestations as api_attestations
 from troth.web.api import authorities as api_authorities
 from troth.web.api import ceremonies as api_ceremonies
 from troth.web.api import certificates as api_certificates
@@ -43,6 +44,7 @@ from troth.web.pages import (
     acting,
     admitting,
     approving,
+    attesting,
     enrolments,
     entering,
     found,
@@ -88,7 +90,7 @@ def make_litestar() -> Litestar:
         *looking.HANDLERS, *profiles.HANDLERS, *acting.HANDLERS, *entering.HANDLERS, *account.HANDLERS,
         *stream.HANDLERS, *found.HANDLERS, *approving.HANDLERS,
         *inspecting.HANDLERS, *keys.HANDLERS,
-        *renewals.HANDLERS, *tpms.HANDLERS,
+        *renewals.HANDLERS, *tpms.HANDLERS, *attesting.HANDLERS,
         *rollovers.HANDLERS, *validations.HANDLERS, *enrolments.HANDLERS, *admitting.HANDLERS,
     )  # fmt: skip
     api = Router(
@@ -104,6 +106,7 @@ def make_litestar() -> Litestar:
             *api_profiles.HANDLERS,
             *api_trust.HANDLERS,
             *api_tpms.HANDLERS,
+            *api_attestations.HANDLERS,
             *api_system.HANDLERS,
             *api_approvals.HANDLERS,
             *api_approvers.HANDLERS,

@@ -24,6 +24,7 @@ from troth.pki.bulk import BulkRevocations
 from troth.web.approval_views import ApproversView
 from troth.web.authority_views import AuthorityView
 from troth.web.books.anchors import Anchors
+from troth.web.books.attestations import AttestationBook
 from troth.web.books.enrolments import AccountBook, EnrolmentBook
 from troth.web.books.found import Found
 from troth.web.books.tpms import Tpms
@@ -365,6 +366,7 @@ class AdminServices:
     rollovers: Rollovers
     anchors: Anchors
     tpms: Tpms
+    attestations: AttestationBook
     found: Found
     enrolments: EnrolmentBook
     acme_accounts: AccountBook

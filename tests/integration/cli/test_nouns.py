@@ -15,7 +15,9 @@ import uvicorn
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
+from tests.integration.web.test_attestations import judged
 from tests.integration.web.test_found import reported
+from tests.support.attesting import maker
 from tests.support.dashboard import House, sequencing
 from troth.assembly.layout import Layout
 from troth.cli.main import DENIED, FAILED, NOT_FOUND, main
@@ -242,3 +244,24 @@ async def test_a_tpm_is_registered_with_its_device_listed_shown_and_forgotten(
     assert json.loads(gone.out) == {"ek_sha256": digest}
     assert "cannot be read" in (await run("tpm", "register", "--device", "laptop-17", "--ek", "/nowhere")).err
     assert (await run("tpm", "show", digest)).code == DENIED
+
+
+async def test_attestations_are_listed_roots_pinned_and_a_status_list_loaded(
+    run: Run, house: House, tmp_path: Path
+) -> None:
+    assert "No device has attested" in (await run("attest", "list")).out
+    one = await judged(house)
+    assert str(one) in (await run("attest", "list")).out
+    shown = await run("attest", "show", str(one))
+    assert "tpm.key.fixed_tpm" in shown.out
+    assert "accepted" in shown.out
+    assert "Microsoft TPM Root" in (await run("attest", "root", "list")).out
+    pem = tmp_path / "root.pem"
+    pem.write_bytes(maker("tpm").root.certificate.public_bytes(Encoding.PEM))
+    assert "Version 1" in (await run("attest", "root", "set", "tpm", str(pem), "--reason", "lab")).out
+    assert "CN=tpm Root" in (await run("attest", "root", "list")).out
+    assert "Version 2" in (await run("attest", "root", "set", "tpm", "--reason", "back")).out
+    assert "CN=tpm Root" not in (await run("attest", "root", "list")).out
+    (tmp_path / "status.json").write_text('{"entries":{"ab":{"status":"REVOKED"}}}')
+    assert "1 certificates" in (await run("attest", "status", "load", str(tmp_path / "status.json"))).out
+    assert "entries" in (await run("attest", "status", "show")).out

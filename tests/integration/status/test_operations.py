@@ -15,6 +15,8 @@ from troth.enroll.acme.attempt_store import ADD_ATTEMPT
 from troth.enroll.acme.incident_store import Selector
 from troth.enroll.acme.incidents import Incidents
 from troth.enroll.acme.limit_store import SET_FAILING, LimitStore
+from troth.enroll.attest.service import Attestations
+from troth.enroll.attest.store import ADD_ATTESTATION, Attestation
 from troth.enroll.credentials.model import Wanted
 from troth.enroll.tpm.store import ADD_TPM
 from troth.kit.ids import new_id
@@ -66,6 +68,15 @@ async def test_enrolments_paused_names_and_tpms_are_counted(mint: Mint) -> None:
     )
     for name, paused in (("a.test", now), ("b.test", None)):
         unit.write(SET_FAILING, new_id(), "dns", name, 9, now, now, paused)
+    for kind, reason, accepted, age in (
+        ("tpm", None, True, 1), ("tpm", None, False, 2), ("apple", "attest.chain", False, 3), ("step", None, True, 25),
+    ):  # fmt: skip
+        one = Attestation(
+            new_id(), new_id(), new_id(), new_id(), None, now - timedelta(hours=age), kind, b"s", None,
+            "permanent-identifier", "x", "permanent-identifier", "x", "enforce", accepted, accepted,
+            reason, None, {}, {},
+        )  # fmt: skip
+        unit.write(ADD_ATTESTATION, *one.row())
     for hours, outcome in ((0, "again"), (0, "invalid"), (0, "valid"), (2, "invalid")):
         at, reason = now - timedelta(hours=hours), "acme.validation.dns"
         unit.write(ADD_ATTEMPT, new_id(), new_id(), new_id(), "a.test", "dns-01", outcome, reason, "", "[]", at)
@@ -74,12 +85,14 @@ async def test_enrolments_paused_names_and_tpms_are_counted(mint: Mint) -> None:
     await incidents.start(Selector(profile="tls-server"), per_minute=1, note="", actor="test")
     await LimitStore(mint.database).refused({"orders_per_account": 2, "paused": 1})
     await LimitStore(mint.database).refused({"orders_per_account": 3})
+    await Attestations(mint.database, mint.clock).put_statuses(b'{"entries":{}}', source="test", actor="test")
     await watch.look()
     assert watch.last is not None
     assert watch.last.refusals == {"orders_per_account": 5, "paused": 1}
     assert watch.last.enrolments == {("external-account", "valid"): 1, ("external-account", "revoked"): 1}
     assert watch.last.paused == 1
     assert watch.last.tpms == {False: 1}
+    assert watch.last.attestations == {("tpm", "attested"): 1, ("tpm", "policy"): 1, ("apple", "attest.chain"): 1}
     told = b"\n".join(line for line in generate(watch.last) if b"{" in line or b" " in line)
     assert b'troth_enrolments{kind="external-account",status="revoked"} 1.0' in told
     assert b"troth_acme_paused_names 1.0" in told
@@ -87,6 +100,8 @@ async def test_enrolments_paused_names_and_tpms_are_counted(mint: Mint) -> None:
     assert b'troth_acme_failed_validations{reason="acme.validation.dns"} 2.0' in told
     assert b"troth_renewal_incidents 1.0" in told
     assert b'troth_tpms{attested="no"} 1.0' in told
+    assert b'troth_attestations_day{format="apple",result="attest.chain"} 1.0' in told
+    assert b"troth_attestation_status_age_seconds" in told
 
 
 def generate(seen: Operations) -> list[bytes]:

@@ -15,18 +15,35 @@ from troth.audit.event import Event
 from troth.enroll.attest import store
 from troth.enroll.attest.anchors import merged, read_roots, shipped_roots
 from troth.enroll.attest.errors import REVOKED, ROOT_RACED, ROOT_UNREADABLE, AttestationRefused
-from troth.enroll.attest.model import ANDROID_KEY, FORMATS, Check, Report, Result, Root, Roots, StatusList
+from troth.enroll.attest.model import ANDROID_KEY, FORMATS, TPM, Check, Report, Result, Root, Roots, StatusList
 from troth.enroll.attest.statement import Statement
 from troth.enroll.attest.statuses import read_statuses
 from troth.enroll.attest.store import AttestationStore, RootsVersion
 from troth.kit.canonical import Json
 from troth.kit.clock import Clock
+from troth.pki.catalogue import Catalogue
+from troth.pki.issuer_classes import IssuerClass
 from troth.pki.store import CertificateStore
+from troth.store.marks import MARK
 from troth.store.pool import Database
 from troth.store.unit import Unit
 
 #: Roots of this installation's own making, by format: the attestation CA for TPMs.
 OwnRoots: TypeAlias = "Callable[[], Awaitable[Mapping[str, tuple[Root, ...]]]]"
+
+
+def own_roots(catalogue: Catalogue) -> OwnRoots:
+    """The authorities that may certify attestation keys of TPMs: each for itself, not its root for all below."""
+
+    async def own() -> Mapping[str, tuple[Root, ...]]:
+        able = [
+            one
+            for one in catalogue.authorities.values()
+            if one.kind == "issuing" and one.state != "planned" and IssuerClass.INFRASTRUCTURE in one.issuer_classes
+        ]
+        return {TPM: tuple(Root(one.x509, f"authority {one.slug}") for one in able)}
+
+    return own
 
 
 async def no_roots() -> Mapping[str, tuple[Root, ...]]:
@@ -141,6 +158,7 @@ class Attestations:
         digest = hashlib.sha256(body).digest()
         before = await self.store.status_head(ANDROID_KEY)
         unit = Unit().write(store.PUT_STATUS, ANDROID_KEY, digest, body, now, source)
+        unit.write(MARK, "attestation_status", now)
         if before is None or before[0] != digest:
             data: dict[str, Json] = {
                 "format": ANDROID_KEY, "sha256": digest.hex(), "entries": len(found.entries), "source": source,

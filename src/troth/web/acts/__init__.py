@@ -17,6 +17,6 @@ KINDS = frozenset(
         "key.block", "staged.approve", "recovery.decide", "authority.cross", "rollover.start",
         "rollover.advance", "rollover.attest", "rollover.back_out", "trust_anchor.add", "trust_anchor.remove",
         "authority.crls", "key.generate", "key.attach", "approver.add", "approver.remove", "approver.number",
-        "renewal.early", "tpm.register", "tpm.remove",
+        "renewal.early", "attestation.roots", "tpm.register", "tpm.remove",
     }
 )  # fmt: skip

@@ -8,6 +8,7 @@ from troth.access.approvals.service import Approvals
 from troth.access.approvals.store import ApprovalStore
 from troth.access.service import Access
 from troth.enroll.acme.incidents import Incidents
+from troth.enroll.attest.service import Attestations
 from troth.enroll.tpm.registry import TpmRegistry
 from troth.kit.clock import Clock
 from troth.ops.rollover.service import Rollovers
@@ -22,6 +23,7 @@ from troth.trust.policy_service import PolicyService
 from troth.trust.subjects import Subjects
 from troth.web.acts.admission import AuthorityAdd
 from troth.web.acts.anchors import AnchorAdd, AnchorRemove
+from troth.web.acts.attestations import AttestationRoots
 from troth.web.acts.authorities import AuthorityStateChange, CrlCut
 from troth.web.acts.bulk import RevokeMany
 from troth.web.acts.ceremonies import CeremonyImport, KeyList
@@ -75,6 +77,7 @@ def approvals_of(
         "authority.add": AuthorityAdd(database, clock, catalogue, keys),
         "trust_anchor.add": AnchorAdd(database, clock),
         "trust_anchor.remove": AnchorRemove(database),
+        "attestation.roots": AttestationRoots(Attestations(database, clock), clock),
         "tpm.register": TpmRegister(TpmRegistry(database, clock, subjects)),
         "tpm.remove": TpmRemove(TpmRegistry(database, clock, subjects)),
         "authority.cross": CrossAdd(database, clock, catalogue),

@@ -34,6 +34,7 @@ from troth.trust.subjects import Subjects
 from troth.web.acts.wiring import approvals_of
 from troth.web.books.anchors import Anchors
 from troth.web.books.approvers import ApproverDesk
+from troth.web.books.attestations import AttestationBook
 from troth.web.books.authorities import Authorities
 from troth.web.books.certificates import Certificates
 from troth.web.books.crls import Crls
@@ -132,6 +133,7 @@ def build(rooms: Rooms) -> AdminServices:
         rollovers=Rollovers(database, clock, rooms.catalogue),
         anchors=Anchors(database, clock),
         tpms=Tpms(database, clock),
+        attestations=AttestationBook(database, clock, rooms.catalogue),
         found=Found(database, clock),
         enrolments=EnrolmentBook(database, clock, rooms.enrolments, finder, rooms.directories, rooms.public_url),
         attempts=AttemptStore(database),
