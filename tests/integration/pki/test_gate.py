@@ -16,7 +16,7 @@ from troth.kit.errors import TrothError
 from troth.kit.ids import new_id
 from troth.pki.burn import Burner
 from troth.pki.clockguard import ClockGuard
-from troth.pki.errors import CLOCK_SKEW, ClockRefused, GateRefused, LintRefused, ProfileRefused
+from troth.pki.errors import CLOCK_SKEW, LINT_REFUSED, ClockRefused, GateRefused, LintRefused, ProfileRefused
 from troth.pki.issuer_classes import EVERY
 from troth.pki.model import Binding, CertificateRecord, IssuedCertificate
 from troth.pki.revocation import OfCertificate, OfSubject, hold, release, revoke
@@ -107,6 +107,21 @@ async def test_a_request_repeated_across_a_rollover_gets_the_certificate_that_it
     with pytest.raises(GateRefused) as caught:
         await mint.gate.issue(replace(request, authority="second", spki=new_spki()))
     assert caught.value.code == "pki.gate.request_reused"
+
+
+async def test_a_responder_that_the_full_lint_refuses_is_never_signed(
+    mint: Mint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise LintRefused(LINT_REFUSED, "pkix.something")
+
+    monkeypatch.setattr("troth.pki.gate.lint_tbs", refused)
+    responder = mint.request("responder", profile="ocsp-responder", names=(), common_name="OCSP")
+    with pytest.raises(LintRefused):
+        await mint.gate.issue(responder)
+    assert mint.signer.certified == []
+    assert (await _row(mint, "responder")).state == "burnt"
+    await mint.gate.issue(mint.request("leaf"))  # leaves have the fast assertions, and samples of them the full lint
 
 
 async def test_fifty_at_once_on_one_request_id_make_one_certificate(mint: Mint) -> None:

@@ -11,7 +11,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tests.support.signing import authority_certificate, leaf_tbs, spki_of, usage
+from troth.kit.settings import PkiSettings
 from troth.pki import der
+from troth.pki.errors import NameRefused
 from troth.pki.issuer_classes import EVERY, IssuerClass, IssuerClasses
 from troth.pki.keys.algorithm import KeyAlgorithm
 from troth.pki.keys.model import KeyMetadata, KeyPurpose
@@ -19,7 +21,7 @@ from troth.pki.profile import EXTENDED_KEY_USAGES, parse_profile, shipped_profil
 from troth.pki.signer import class_rules as rules_of
 from troth.pki.signer.attachment import limits_from
 from troth.pki.signer.certificate_rules import CertificateRules
-from troth.pki.signer.class_rules import RULES, Policy, ReservedNames, bounds_of
+from troth.pki.signer.class_rules import RULES, Policy, ReservedNames, bounds_of, policy_of
 from troth.pki.signer.errors import SignerRefused
 from troth.pki.signer.protocol import Bounds
 
@@ -35,6 +37,18 @@ INFRASTRUCTURE, RADIUS = (IssuerClass.INFRASTRUCTURE,), (IssuerClass.RADIUS,)
 RESERVED = ReservedNames(["radius.corp.example"])
 SID = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.311.25.2"), b"\x30\x00")
 SID_URI = x509.UniformResourceIdentifier("tag:microsoft.com,2022-09-14:sid:S-1-5-21-1-2-3-500")
+
+
+def test_names_are_reserved_by_the_signers_own_configuration() -> None:
+    policy = policy_of(PkiSettings(radius_names=("Radius.Corp.Example",)))
+    assert policy.reserved.covers("a.radius.corp.example")
+    assert policy.reserved.covers("radius.corp.example")
+    assert not policy.reserved.covers("corp.example")
+    assert not policy_of(PkiSettings()).reserved
+    # A mistyped name would reserve nothing: the signer does not start with it.
+    for name in ("*.corp.example", "radius corp", "https://radius.corp.example"):
+        with pytest.raises(NameRefused):
+            policy_of(PkiSettings(radius_names=(name,)))
 
 
 def other_name(dotted: str) -> x509.OtherName:
