@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from troth.cli import agent
 from troth.cli.main import main
 
 CONFIG = """
@@ -21,7 +22,9 @@ output = [{{ form = "key", path = "{home}/web.key" }}]
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> Path:
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    # The log of the whole process would go on writing to this test's standard error.
+    monkeypatch.setattr(agent.logging, "configure", lambda **_settings: None)
     place = tmp_path / "agent.toml"
     place.write_text(CONFIG.format(home=tmp_path))
     (tmp_path / "state").mkdir()
