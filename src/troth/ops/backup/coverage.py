@@ -44,6 +44,9 @@ BY_REFERENCE: Mapping[str, ByReference] = {
     "acme_account": ByReference("account", "id"),
     "enrolment": ByReference("enrolment", "id"),
     "tpm": ByReference("subject", "device_id"),
+    "attestation": ByReference("subject", "subject_id"),
+    "attested_key": ByReference("subject", "subject_id"),
+    "token_evidence": ByReference("enrolment", "enrolment_id"),
 }
 
 #: Small tables that are shipped whole when they have changed.
@@ -52,6 +55,7 @@ WHOLE: tuple[str, ...] = (
     "api_token",
     "approval",
     "approval_rule",
+    "attestation_roots",
     "authority",
     "bulk_revocation",
     "bulk_revocation_item",
@@ -78,6 +82,12 @@ LEDGER: tuple[str, ...] = ("ledger_event", "ledger_subject", "ledger_head", "led
 
 #: What stays as the archive has it, and why nothing is lost by that.
 NOT_REBUILT: Mapping[str, str] = {
+    "attestation_seen": "a statement answers the challenge of an authorization, and those are made anew",
+    "attestation_status": "the makers' lists are fetched again",
+    "found_certificate": "the hosts' agents report it again",
+    "host_report": "the hosts' agents report it again",
+    "sighting": "the hosts' agents report it again",
+    "token_used": "a platform's token lives for minutes",
     "acme_order": "a client whose order is gone makes a new one; its certificate is in `certificate`",
     "acme_attempt": "why validations failed; the orders they belong to are made anew",
     "acme_replacement": "what an order replaced; a client whose order is gone may replace the same certificate again",
