@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,6 +39,7 @@ from troth.enroll.credentials.model import NameRules, Wanted
 from troth.enroll.tpm.store import ADD_TPM
 from troth.pki.names import canonical_names
 from troth.pki.profile import shipped_profiles
+from troth.store.errors import UNAVAILABLE, Unavailable
 from troth.store.unit import Unit
 from troth.trust.directory_plan import Directory as People
 from troth.trust.model import Kind
@@ -316,6 +319,52 @@ async def test_answering_again_shows_the_present_state(fleet: Fleet) -> None:
     payload = {"attObj": b64url_encode(tpm(key, client.key_authorization(challenge.token)))}
     assert [(await client.answer(challenge, payload)).status for _ in range(3)] == ["valid"] * 3
     assert len(await fleet.rows()) == 1
+
+
+async def test_many_answers_at_once_decide_a_challenge_once(fleet: Fleet) -> None:
+    client, keys = await fleet.open(), [new_key() for _ in range(8)]
+    order = await fleet.order(client)
+    challenge = await fleet.challenge(client, order)
+    payloads = [{"attObj": b64url_encode(tpm(key, client.key_authorization(challenge.token)))} for key in keys]
+    answers = await asyncio.gather(*(client.answer(challenge, payload) for payload in payloads))
+    assert {answer.status for answer in answers} == {"valid"}
+    accepted = [row for row in await fleet.rows() if row["accepted"]]
+    assert len(accepted) == 1
+    won = next(key for key in keys if hashlib.sha256(spki(key)).digest() == accepted[0]["spki_sha256"])
+    lost = next(key for key in keys if key is not won)
+    ready = await client.order(order.url)
+    with pytest.raises(AcmeError) as refused:
+        await client.finalize(ready, certificate_request(lost))
+    assert refused.value.problem.short_type == "badCSR"
+    assert (await client.finalize(ready, certificate_request(won))).status == "valid"
+
+
+async def test_while_the_database_is_away_nothing_is_lost(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    client, key = await fleet.open(), new_key()
+    order = await fleet.order(client)
+    challenge = await fleet.challenge(client, order)
+    payload = {"attObj": b64url_encode(tpm(key, client.key_authorization(challenge.token)))}
+
+    async def away(*_: object) -> None:
+        raise Unavailable(UNAVAILABLE)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fleet.door.mint.database, "commit", away)
+        with pytest.raises(AcmeError) as later:
+            await client.answer(challenge, payload)
+    assert (later.value.status, later.value.problem.short_type) == (503, "serverInternal")
+    assert (await fleet.challenge(client, order)).status == "pending"
+    assert (await client.answer(challenge, payload)).status == "valid"
+
+
+async def test_nobody_answers_for_another_account(fleet: Fleet) -> None:
+    mine, theirs = await fleet.open(), await fleet.door.client(profile="devices")
+    order = await fleet.order(mine)
+    challenge = await fleet.challenge(mine, order)
+    with pytest.raises(AcmeError) as refused:
+        await theirs.answer(challenge, {"attObj": b64url_encode(tpm(new_key(), "x.y"))})
+    assert (refused.value.status, refused.value.problem.short_type) == (403, "unauthorized")
+    assert (await fleet.challenge(mine, order)).status == "pending"
 
 
 async def test_without_a_status_list_android_waits_and_nothing_is_lost(fleet: Fleet) -> None:
