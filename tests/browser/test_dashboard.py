@@ -13,7 +13,10 @@ from tests.browser.looking import Looker
 from tests.integration.web.test_enrolments import an_account
 from tests.support.dashboard import PASSWORD
 from troth.access.roles import Role
+from troth.enroll.acme.attempt_store import ADD_ATTEMPT
+from troth.enroll.acme.incident_store import Selector
 from troth.enroll.tpm.registry import Registration
+from troth.kit.ids import new_id
 from troth.store.unit import Unit
 from troth.web.enrolment_views import EnrolmentCommand
 
@@ -41,8 +44,19 @@ async def pages_of(site: Site) -> dict[str, str]:
     account = await an_account(house)
     tpm = Registration("laptop-03", "ab" * 32, "C02ZK0ABCDEF", "id:49465800", "SLB9672")
     await house.services.tpms.registry.register([tpm], actor="admin:alice", joined=Unit())
+    await house.services.incidents.start(
+        Selector(profile="tls-server"), per_minute=60, note="a weak batch", actor="admin:alice"
+    )
+    steps = '[{"target":"_acme-challenge.www.example.org","address":null,"result":"0 TXT record(s)"}]'
+    unit = Unit().write(
+        ADD_ATTEMPT, new_id(), new_id(), account, "www.example.org", "dns-01", "invalid", "acme.validation.dns",
+        "there is no TXT record", steps, house.services.clock.now(),
+    )  # fmt: skip
+    await house.trust.database.commit(unit)
     return {
         "overview": "/",
+        "renewals": "/renewals",
+        "failed-validations": "/acme/validations",
         "certificates": "/certificates",
         "certificate": f"/certificates/{made['laptop-03']}",
         "revoke": f"/certificates/{made['www.example.org']}/revoke",

@@ -21,6 +21,9 @@ from tests.support.attesting import maker
 from tests.support.dashboard import House, sequencing
 from troth.assembly.layout import Layout
 from troth.cli.main import DENIED, FAILED, NOT_FOUND, main
+from troth.enroll.acme.attempt_store import ADD_ATTEMPT
+from troth.kit.ids import new_id
+from troth.store.unit import Unit
 from troth.web.peercred import PeerCredProtocol
 from troth.web.views import EventFilter
 
@@ -265,3 +268,36 @@ async def test_attestations_are_listed_roots_pinned_and_a_status_list_loaded(
     (tmp_path / "status.json").write_text('{"entries":{"ab":{"status":"REVOKED"}}}')
     assert "1 certificates" in (await run("attest", "status", "load", str(tmp_path / "status.json"))).out
     assert "entries" in (await run("attest", "status", "show")).out
+
+
+async def test_certificates_are_renewed_early_only_after_it_was_shown(run: Run, tmp_path: Path) -> None:
+    assert "No incident" in (await run("renewal", "list")).out
+    words = ("renewal", "early", "--profile", "tls-server", "--per-minute", "60", "--note", "a leak")
+    shown = await run(*words)
+    assert (shown.code, "0 certificates are renewed before their time" in shown.out) == (0, True)
+    assert "Nothing was done" in shown.out
+    assert "No incident" in (await run("renewal", "list")).out
+    begun = await run(*words, "--yes")
+    incident = begun.out.removeprefix("Begun: incident ").strip(" .\n")
+    assert "a leak" in (await run("renewal", "list")).out
+    assert "0 of 0 have come, 60 a minute" in (await run("renewal", "show", incident)).out
+    assert "ended" in (await run("renewal", "end", incident, "--note", "done")).out
+    assert (await run("renewal", "end", incident)).code == FAILED
+    assert (await run("renewal", "early", "--per-minute", "60")).code == FAILED
+    assert "cannot be read" in (await run(*words, "--serials", str(tmp_path / "none"))).err
+
+
+async def test_failed_validations_are_told_step_by_step(house: House, run: Run) -> None:
+    assert "No validation has failed" in (await run("account", "failures")).out
+    steps = '[{"target":"_acme-challenge.a.test","address":null,"result":"0 TXT record(s)\\u001b[31m"}]'
+    unit = Unit().write(
+        ADD_ATTEMPT, new_id(), new_id(), new_id(), "a.test", "dns-01", "invalid", "acme.validation.dns", "no record",
+        steps, house.services.clock.now(),
+    )  # fmt: skip
+    await house.trust.database.commit(unit)
+    told = (await run("account", "failures", "a.test")).out
+    assert "acme.validation.dns" in told
+    assert "    _acme-challenge.a.test: 0 TXT record(s)" in told
+    assert "\x1b" not in told
+    assert json.loads((await run("account", "failures", "-o", "json")).out)[0]["name"] == "a.test"
+    assert "No validation has failed" in (await run("account", "failures", "b.test")).out
