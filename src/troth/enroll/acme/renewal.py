@@ -2,9 +2,10 @@
 
 The window is a function of the certificate alone: a third of its life before its end (half of it for those that live
 less than ten days), moved a little by a digest of its serial number, so that what was issued together is not renewed
-together. Two things pull it into the past: the certificate is revoked, or an operator has named it in an incident and
-its turn has come (``incidents``). Nothing else does. Risk, posture and standing of a subject are *not* told here: a
-client whose machine was broken into would learn from an early window that somebody has noticed.
+together. Three things pull it into the past: the certificate is revoked; an operator has named it in an incident and
+its turn has come (``incidents``); its authority is drained in a rollover, where the turns lie evenly until the day by
+which it is to be renewed. Nothing else does. Risk, posture and standing of a subject are *not* told here: a client whose
+machine was broken into would learn from an early window that somebody has noticed.
 """
 
 from __future__ import annotations
@@ -69,10 +70,20 @@ def usual_window(serial: bytes, not_before: datetime, not_after: datetime) -> tu
     """The window of a certificate of which nothing else is to be said; always within its life."""
     life = not_after - not_before
     left = life / 2 if life < _SHORT else life / 3
-    # From 0 to 1, evenly over all serial numbers.
-    place = int.from_bytes(hashlib.sha256(serial).digest()[:4], "big") / 2**32
-    start = not_after - left + life * _WIDTH * (2 * place - 1.5)
+    start = not_after - left + life * _WIDTH * (2 * _place(serial) - 1.5)
     return to_seconds(start), to_seconds(start + max(life * _WIDTH, timedelta(seconds=2)))
+
+
+def _place(serial: bytes) -> float:
+    """From 0 to 1, evenly over all serial numbers."""
+    return int.from_bytes(hashlib.sha256(serial).digest()[:4], "big") / 2**32
+
+
+def _drained(one: Renewable) -> datetime | None:
+    """The turn of a certificate whose authority is drained: some time before the last tenth of what is left for it."""
+    if one.drained_from is None or one.renew_by is None:
+        return None
+    return one.drained_from + (one.renew_by - one.drained_from) * 0.9 * _place(one.serial)
 
 
 def window_of(one: Renewable, now: datetime) -> Window:
@@ -82,13 +93,15 @@ def window_of(one: Renewable, now: datetime) -> Window:
         return Window(start - _HOUR, start - _HALF, _jittered(_PAST))
     start, end = usual_window(one.serial, one.not_before, one.not_after)
     asked = _asked_again(one.not_after - one.not_before)
-    if one.due_at is None or one.due_at >= start:
+    turns = [turn for turn in (one.due_at, _drained(one)) if turn is not None]
+    if not turns or min(turns) >= start:
         return Window(start, end, _jittered(asked))
-    if one.due_at <= now:
-        due = to_seconds(one.due_at)
+    turn = min(turns)
+    if turn <= now:
+        due = to_seconds(turn)
         return Window(due - _HOUR, due - _HALF, _jittered(min(_PAST, asked)), one.explanation_url)
     # Its turn comes later: the client is told to ask again then, so that what was spread stays spread.
-    left = int((one.due_at - now).total_seconds()) + 1
+    left = int((turn - now).total_seconds()) + 1
     return Window(start, end, max(_LEAST, min(left, asked)), one.explanation_url)
 
 
@@ -112,7 +125,7 @@ class Renewals:
     """
 
     def __init__(self, database: Database, catalogue: Catalogue, clock: Clock, *, strict: bool = False) -> None:
-        self._store = RenewalStore(database)
+        self._store = RenewalStore(database.lookups)
         self._catalogue = catalogue
         self._clock = clock
         self._strict = strict
@@ -164,7 +177,10 @@ class Renewals:
         found = self._catalogue.authorities.get(authority)
         if found is None:
             return None
-        return found.x509.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
+        try:
+            return found.x509.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
+        except x509.ExtensionNotFound:
+            return None  # an authority that was made elsewhere: its certificates cannot be named so
 
     def cert_id(self, authority: str, serial: bytes) -> str:
         """How clients call a certificate of ours."""

@@ -30,12 +30,14 @@ REPLACE = Claim(
 #: By index each: the serial number, the order of the certificate, its incidents.
 _RENEWABLE = """
 SELECT c.id, c.authority, c.serial, c.names, c.not_before, c.not_after, c.status, c.status_at, o.account_id,
-       EXISTS (SELECT 1 FROM acme_replacement p WHERE p.certificate_id = c.id) AS tried, n.due_at, n.explanation_url
+       EXISTS (SELECT 1 FROM acme_replacement p WHERE p.certificate_id = c.id) AS tried, n.due_at, n.explanation_url,
+       d.changed_at AS drained_from, d.renew_by
 FROM certificate c
 LEFT JOIN LATERAL (SELECT account_id FROM acme_order WHERE certificate_id = c.id LIMIT 1) AS o ON true
 LEFT JOIN LATERAL (
     SELECT i.due_at, r.explanation_url FROM renewal_incident_item i JOIN renewal_incident r ON r.id = i.incident_id
     WHERE i.certificate_id = c.id AND r.state <> 'ended' ORDER BY i.due_at LIMIT 1) AS n ON true
+LEFT JOIN rollover d ON d.outgoing = c.authority AND d.stage = 'drain'
 WHERE c.serial = $1 AND c.state = 'issued'"""
 
 
@@ -48,6 +50,7 @@ class Renewable:
         tried: an order has said before that it takes its place, whatever came of it.
         account_id: who ordered it over ACME, if anybody did.
         due_at: from when on an incident has it renewed.
+        drained_from: since when its authority is drained (a rollover), and until when it should be renewed.
     """
 
     id: UUID
@@ -62,6 +65,8 @@ class Renewable:
     tried: bool = False
     due_at: datetime | None = None
     explanation_url: str = ""
+    drained_from: datetime | None = None
+    renew_by: datetime | None = None
 
 
 class RenewalStore:
@@ -88,4 +93,6 @@ class RenewalStore:
             row["tried"],
             row["due_at"],
             row["explanation_url"] or "",
+            row["drained_from"],
+            row["renew_by"],
         )

@@ -22,7 +22,7 @@ from troth.store.statement import Statement
 MODULES = (account_store, attempt_store, incident_store, limit_store, prune_store, renewal_store, store)
 INDEX_SCAN = re.compile(r"Index (?:Only )?Scan(?: Backward)? using \w+ on (\w+)[^\n]*\n([^\n]*)")
 #: Tables that are small by their nature.
-SMALL = {"renewal_incident", "acme_meter"}
+SMALL = {"renewal_incident", "rollover", "acme_meter"}
 
 
 def statements() -> Iterator[tuple[str, str]]:

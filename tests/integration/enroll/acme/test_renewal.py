@@ -144,6 +144,22 @@ async def test_a_revoked_certificate_is_to_be_renewed_now(door: Door) -> None:
     assert info.end < door.mint.clock.now()
 
 
+async def test_a_rollover_that_drains_the_authority_pulls_windows_forward(door: Door) -> None:
+    client, clock = await door.client(), door.mint.clock
+    leaf = await leaf_of(client, await door.issued(client, "a.test"))
+    await door.mint.database.fetchval(
+        "INSERT INTO rollover (id, outgoing, incoming, stage, threshold, drain_days, started_at, changed_at, renew_by,"
+        " actor) VALUES (gen_random_uuid(), 'issuing', 'next', 'drain', 95, 2, $1, $1, $2, 'test')",
+        clock.now(), clock.now() + timedelta(days=2),
+    )  # fmt: skip
+    before = await client.renewal_info(leaf)
+    clock.advance(timedelta(days=2))
+    after = await client.renewal_info(leaf)
+    assert before is not None
+    assert after is not None
+    assert before.start > clock.now() > after.end
+
+
 async def _spread(door: Door, incidents: Incidents) -> None:
     queue = JobQueue(door.mint.database, door.mint.clock)
     while due := await queue.claim([SPREAD_JOB], limit=5, lease=timedelta(seconds=60)):

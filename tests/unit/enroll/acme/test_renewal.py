@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -68,6 +69,17 @@ def test_before_its_turn_the_window_is_as_ever_and_the_client_comes_back_for_its
     assert later.start < later.end < due
     again = window_of(one(due_at=due), due + timedelta(days=1))
     assert (again.start, again.end) == (later.start, later.end)
+
+
+def test_certificates_of_a_drained_authority_have_turns_evenly_until_the_day_that_is_set() -> None:
+    until = START + timedelta(days=10)
+    turns = []
+    for number in range(400):
+        drained = replace(one(drained_from=START, renew_by=until), serial=number.to_bytes(8, "big"))
+        assert window_of(drained, START).start > until  # not yet: as ever
+        assert window_of(drained, until - timedelta(days=1)).end < until - timedelta(days=1)
+        turns.append(sum(window_of(drained, START + timedelta(days=n)).end > until for n in range(10)))
+    assert [sum(turn == days for turn in turns) > 20 for days in range(1, 10)] == [True] * 9
 
 
 def test_a_turn_that_comes_after_the_usual_window_changes_nothing() -> None:
