@@ -4,8 +4,8 @@ The window is a function of the certificate alone: a third of its life before it
 less than ten days), moved a little by a digest of its serial number, so that what was issued together is not renewed
 together. Three things pull it into the past: the certificate is revoked; an operator has named it in an incident and
 its turn has come (``incidents``); its authority is drained in a rollover, where the turns lie evenly until the day by
-which it is to be renewed. Nothing else does. Risk, posture and standing of a subject are *not* told here: a client whose
-machine was broken into would learn from an early window that somebody has noticed.
+which it is to be renewed. Nothing else does. Risk, posture and standing of a subject are *not* told here: a client
+whose machine was broken into would learn from an early window that somebody has noticed.
 """
 
 from __future__ import annotations
