@@ -72,6 +72,10 @@ bench-acme: ## whole ACME orders per second and CPU per order, beside step-ca an
 	@scripts/setup --dev --peers
 	$(PYTHON_BIN) -m bench.acme $(ARGS)
 
+.PHONY: bench-stored
+bench-stored: setup-dev ## CPU per ACME order with 10^3 to 10^6 orders in the database (fills it: minutes)
+	$(PYTHON_BIN) -m bench.acme_stored $(ARGS)
+
 .PHONY: bench-ocsp
 bench-ocsp: setup-dev ## OCSP answers per second
 	$(PYTHON_BIN) -m bench.ocsp $(ARGS)

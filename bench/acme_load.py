@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import secrets
 import struct
 import time
 from collections.abc import Iterator, Sequence
@@ -35,7 +36,7 @@ class Load:
 
     Attributes:
         keys: DER of one account key per client.
-        first: number of its first client; names are ``n<order>.c<client>.bench.test``.
+        first: number of its first client; names are ``n<run>-<order>.c<client>.bench.test``.
         binding: key id and HMAC key of an enrolment, or empty.
     """
 
@@ -140,11 +141,12 @@ async def _clients(load: Load, pipe: Connection) -> None:
         clients.append(client)
     pipe.send("registered")
     pipe.recv()
-    await _drive(load, clients, load.warm_up, "w")
+    run = secrets.token_hex(3)  # names of an earlier run would be proved already
+    await _drive(load, clients, load.warm_up, f"w{run}-")
     pipe.send("warm")
     pipe.recv()
     requests, begun, cpu = transport.requests, time.perf_counter(), time.process_time()
-    result = await _drive(load, clients, load.seconds, "n")
+    result = await _drive(load, clients, load.seconds, f"n{run}-")
     result.wall, result.cpu = time.perf_counter() - begun, time.process_time() - cpu
     result.requests = transport.requests - requests
     await transport.aclose()

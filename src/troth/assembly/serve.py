@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import gc
 import importlib
 import os
 import signal
@@ -48,6 +49,8 @@ def serve(role: Role, layout: Layout, run: Run | None = None) -> int:
     known = state.read(layout.state_file)
     if known is None:
         raise AssemblyError(NOT_PREPARED, f"{layout.state_file} does not exist")
+    # Requests leave few cycles behind: to look for them after every 700 objects costs more than to keep some a while.
+    gc.set_threshold(10_000, 20, 20)
     work: Run = run or importlib.import_module(f"troth.assembly.roles.{role}").run
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_main(role, work, config, layout, known, handed_down))

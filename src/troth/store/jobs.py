@@ -15,9 +15,12 @@ from uuid import UUID
 
 from troth.kit.clock import Clock
 from troth.kit.ids import new_id
+from troth.store.errors import UNAVAILABLE, Unavailable
+from troth.store.failures import BROKEN
 from troth.store.pool import Database
 from troth.store.statement import Write
 from troth.store.unit import Unit
+from troth.store.wire import Ask, Wire
 
 JOBS_CHANNEL = "troth_jobs"
 
@@ -106,13 +109,26 @@ class JobQueue:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
+        self._wire: Wire | None = None
 
     async def claim(self, kinds: Sequence[str], *, limit: int = 20, lease: timedelta) -> list[LeasedJob]:
-        """Up to ``limit`` due jobs of ``kinds``, leased to the caller for ``lease``."""
+        """Up to ``limit`` due jobs of ``kinds``, leased to the caller for ``lease``. Raises Unavailable.
+
+        A claim is not waited for to be durable: one that a crash forgets is made again, as if its lease had lapsed.
+        What a job does is committed after it and takes it along.
+        """
         now = self._clock.now()
-        rows = await self._database.fetch(_CLAIM, list(kinds), limit, now, now + lease)
+        try:
+            if self._wire is None or self._wire.closed:
+                self._wire = await self._database.open_wire("troth-jobs", synchronous_commit="off")
+            outcome = await self._wire.exchange([Ask(_CLAIM, (list(kinds), limit, now, now + lease))])
+            if outcome.error is not None:
+                raise outcome.error
+        except BROKEN as error:
+            raise Unavailable(UNAVAILABLE, str(error)) from error
         return [
-            LeasedJob(row["id"], row["kind"], row["key"], json.loads(row["payload"]), row["attempts"]) for row in rows
+            LeasedJob(identifier, kind, key, json.loads(payload), attempts)
+            for identifier, kind, key, payload, attempts in outcome.rows[0]
         ]
 
     async def done(self, job: LeasedJob) -> None:

@@ -108,9 +108,12 @@ class Database:
     async def _open_lookups(self) -> Wire:
         return await self.open_wire("troth-lookups")
 
-    async def open_wire(self, name: str) -> Wire:
-        """A connection for exchanges of somebody's own; it is closed with this database. Raises Unavailable."""
-        settings = {"application_name": name, "lock_timeout": "5s", **_PLANNER, **_ONE_PLAN}
+    async def open_wire(self, name: str, **more: str) -> Wire:
+        """A connection for exchanges of somebody's own, with ``more`` settings. Raises Unavailable.
+
+        It is closed with this database, if nobody did before.
+        """
+        settings = {"application_name": name, "lock_timeout": "5s", **_PLANNER, **_ONE_PLAN, **more}
         try:
             wire = await Wire.open(self._url, server_settings=settings)
         except (*CONNECT_ERRORS, TimeoutError) as error:

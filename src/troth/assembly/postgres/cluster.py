@@ -48,6 +48,7 @@ min_wal_size = 160MB
 checkpoint_timeout = 15min
 random_page_cost = 1.1
 jit = off
+update_process_title = off
 max_parallel_workers_per_gather = 0
 timezone = 'UTC'
 log_timezone = 'UTC'
