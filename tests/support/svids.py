@@ -27,7 +27,7 @@ class SvidServer:
 
     Attributes:
         refuse: code of a refusal, of all or of one path.
-        fail: raise Unavailable.
+        fail: raise Unavailable. status: of refusals.
         ended: digests that are told as ended.
         asked: (path, payload) in order.
     """
@@ -36,6 +36,7 @@ class SvidServer:
     life: timedelta = timedelta(minutes=10)
     refuse: dict[str, str] = field(default_factory=dict)
     fail: bool = False
+    status: int = 403
     ended: list[str] = field(default_factory=list)
     asked: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
     change: dict[str, Any] = field(default_factory=dict)
@@ -56,7 +57,7 @@ class SvidServer:
             raise Unavailable(SERVER, "no answer")
         code = self.refuse.get(path) or self.refuse.get(str(payload.get("workload")))
         if code:
-            raise Refused(SERVER, code, code=code)
+            raise Refused(SERVER, code, code=code, status=self.status)
         roots = [base64.b64encode(one).decode() for one in self.roots]
         if path == "/workload/standing":
             return {"ended": [one for one in payload["certificates"] if one in self.ended], "roots": roots}

@@ -82,14 +82,16 @@ class Workloads:
     directory: Directory
     agent: Agent
 
-    async def enrolled(self, name: str, *, profile: str = "client-device", kind: str = "device") -> Agent:
+    async def enrolled(
+        self, name: str, *, profile: str = "client-device", kind: str = "device", key: SigningKey | None = None
+    ) -> Agent:
         """An agent of the subject called ``name``, with a certificate of a day."""
         from troth.client.jose import SigningKey
         from troth.pki.model import Binding
         from troth.store.unit import Unit
         from troth.trust.model import Kind
 
-        key = SigningKey.generate()
+        key = key or SigningKey.generate()
         subject = await self.subjects.find(Kind(kind), name)
         assert subject is not None
         request = self.mint.request(

@@ -19,6 +19,8 @@ from troth.agent.account import Accounts, anchors, transport
 from troth.agent.acme import AcmeSource
 from troth.agent.config import AgentConfig, issuer_of
 from troth.agent.control import Control
+from troth.agent.door.client import Identity, identity_at
+from troth.agent.door.errors import IDENTITY
 from troth.agent.errors import UNKNOWN_NAME, AgentError
 from troth.agent.keeper import Keeper, Ways
 from troth.agent.keys.model import KeyPlace
@@ -209,11 +211,20 @@ class Agent:
             found = {name: keeper.generations for name, keeper in self.keepers.items()}
             return {name: one.path(meta.number) for name, one in found.items() if (meta := one.current)}
 
+        def identity(name: str) -> Identity:
+            one = self.keepers[name].generations
+            meta = one.current
+            if meta is None:
+                raise AgentError(IDENTITY, f"there is no certificate {name} yet")
+            key = self._places.of(self.config.certificate[name].key).load(meta.label)
+            return identity_at(one.path(meta.number), key.private_key())
+
         return Host(
             config=self.config,
             clock=self._clock,
             state=lambda name: self._state.private("services", name),
             installed=installed,
+            identity=identity,
             transport=lambda issuer: transport(self.config.issuer[issuer]),
         )
 

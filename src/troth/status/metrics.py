@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 
 from troth.pki.keys.keyring import CustodianState
 from troth.pki.model import Crl
-from troth.status.operations import Operations
+from troth.status.operations import FoundOnHosts, Operations
 
 
 class Gauges(Protocol):
@@ -156,7 +156,21 @@ def _operations_metrics(seen: Operations | None, now: datetime) -> list[Metric]:
     for (kind, result), number in sorted(seen.attestations.items()):
         attestations.add_metric([kind, result], number)
     families: list[Metric] = [findings, enrolments, paused, refused, failures, incidents, tpms, attestations]
+    families += _found_metrics(seen.found, now)
     for mark, (name, meaning) in _AGES.items():
         if mark in seen.marks:
             families.append(GaugeMetricFamily(name, meaning, (now - seen.marks[mark]).total_seconds()))
+    return families
+
+
+def _found_metrics(found: FoundOnHosts, now: datetime) -> list[Metric]:
+    certificates = GaugeMetricFamily(
+        "troth_found_certificates", "Certificates that agents found on hosts, each once", labels=["life", "issued"]
+    )
+    for (life, own), number in sorted(found.certificates.items()):
+        certificates.add_metric([life, "here" if own else "elsewhere"], number)
+    families: list[Metric] = [certificates, GaugeMetricFamily("troth_hosts", "Hosts whose agents report", found.hosts)]
+    if found.oldest is not None:
+        age = (now - found.oldest).total_seconds()
+        families.append(GaugeMetricFamily("troth_host_report_age_seconds", "Age of the oldest latest report", age))
     return families

@@ -16,6 +16,22 @@ from troth.store.pool import Database
 
 _EVERY_SECONDS = 10.0
 _AN_HOUR = timedelta(hours=1)
+_SOON = timedelta(days=30)
+_FOUND_EVERY_SECONDS = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class FoundOnHosts:
+    """What agents report.
+
+    Attributes:
+        certificates: (``ended``, ``ending`` within 30 days or ``good``; issued here) → how many are there now.
+        hosts: that report. oldest: when the one that is silent longest last did.
+    """
+
+    certificates: Mapping[tuple[str, bool], int] = field(default_factory=dict)
+    hosts: int = 0
+    oldest: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +48,7 @@ class Operations:
         incidents: early renewals that have not ended.
         attestations: (format, ``attested`` or the reason of the refusal) → judged in the last day.
         tpms: registered TPMs, by whether an attestation key of theirs was ever certified.
+        found: what agents found on their hosts; looked at every few minutes, since it is counted anew each time.
     """
 
     findings: Mapping[tuple[str, str], int] = field(default_factory=dict)
@@ -43,6 +60,7 @@ class Operations:
     incidents: int = 0
     tpms: Mapping[bool, int] = field(default_factory=dict)
     attestations: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    found: FoundOnHosts = field(default_factory=FoundOnHosts)
 
 
 class OperationsWatch:
@@ -54,6 +72,8 @@ class OperationsWatch:
         self._findings = FindingStore(database)
         self._doors = StatusReader(database)
         self.last: Operations | None = None
+        self._found = FoundOnHosts()
+        self._found_at = float("-inf")
 
     async def look(self) -> None:
         """Look once."""
@@ -68,9 +88,18 @@ class OperationsWatch:
                 await self._doors.incidents(),
                 await self._doors.tpms(),
                 await self._doors.attestations(self._clock.now() - timedelta(days=1)),
+                await self._hosts(),
             )
         except StoreError:
             self.last = None
+
+    async def _hosts(self) -> FoundOnHosts:
+        if self._clock.monotonic() - self._found_at >= _FOUND_EVERY_SECONDS:
+            now = self._clock.now()
+            certificates = await self._doors.found(now, now + _SOON)
+            self._found = FoundOnHosts(certificates, *await self._doors.reports())
+            self._found_at = self._clock.monotonic()
+        return self._found
 
     async def run(self) -> None:
         """Look until cancelled."""

@@ -34,6 +34,13 @@ _REFUSED = "SELECT name, number FROM acme_refusal"
 #: Reports are kept for longer than the time that is asked for; their index finds the day.
 _ATTESTATIONS = """SELECT format, coalesce(reason, CASE WHEN accepted THEN 'attested' ELSE 'policy' END) AS result,
     count(*) AS n FROM attestation WHERE report IS NOT NULL AND at > $1 GROUP BY 1, 2"""
+_FOUND = """SELECT
+        CASE WHEN f.not_after <= $1 THEN 'ended' WHEN f.not_after <= $2 THEN 'ending' ELSE 'good' END AS life,
+        c.id IS NOT NULL AS own, count(DISTINCT f.sha256) AS n
+    FROM found_certificate f JOIN sighting s ON s.sha256 = f.sha256 JOIN host_report r ON r.subject_id = s.subject_id
+    LEFT JOIN certificate c ON c.sha256 = f.sha256 WHERE s.last_seen_at >= r.received_at GROUP BY 1, 2"""
+_REPORTS = """SELECT count(*) AS n, min(r.received_at) AS oldest FROM host_report r
+    JOIN subject u ON u.id = r.subject_id AND u.removed_at IS NULL"""
 _PAUSED = "SELECT count(*) FROM acme_failing WHERE paused_at IS NOT NULL"
 
 
@@ -87,6 +94,15 @@ class StatusReader:
     async def tpms(self) -> dict[bool, int]:
         """How many TPMs are registered, by whether an attestation key of theirs was ever certified."""
         return {row["attested"]: row["n"] for row in await self._reader.fetch(_TPMS)}
+
+    async def found(self, now: datetime, soon: datetime) -> dict[tuple[str, bool], int]:
+        """Certificates that agents found and that are there, each once: (``ended``, ``ending`` or ``good``; ours)."""
+        return {(row["life"], row["own"]): row["n"] for row in await self._reader.fetch(_FOUND, now, soon)}
+
+    async def reports(self) -> tuple[int, datetime | None]:
+        """How many hosts report, and when the one that is silent longest last did."""
+        row = await self._reader.fetchrow(_REPORTS)
+        return (0, None) if row is None else (row["n"], row["oldest"])
 
     async def responders(self, now: datetime) -> list[Responder]:
         """The newest delegated responder of each authority that is in force at ``now``."""

@@ -5,21 +5,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 from spiffe import WorkloadApiClient
 from spiffe.workloadapi.errors import FetchX509SvidError
 
+from tests.support.software_tpm import SoftwareTpm, tpm_of
 from tests.support.workloads import BASE, Workloads
 from troth.agent.config import parse
 from troth.agent.door.client import AgentDoor, Identity, Refused, Unavailable, identity_at
+from troth.agent.door.errors import IDENTITY
 from troth.agent.errors import AgentError
+from troth.agent.keys.tpm.keys import TpmKeys
 from troth.agent.services import Host, build_services
 from troth.client.jose import SigningKey
 from troth.client.transport import Transport
@@ -53,11 +57,31 @@ def installed(workloads: Workloads, directory: Path) -> Path:
     return directory
 
 
+def held(directories: dict[str, Path]) -> Callable[[str], Identity]:
+    """The identity of a certificate whose key lies beside it, as the agent gives it to its services."""
+
+    def identity(name: str) -> Identity:
+        if name not in directories:
+            raise AgentError(IDENTITY, f"there is no certificate {name} yet")
+        return identity_at(directories[name], key_of(directories[name]))
+
+    return identity
+
+
+def key_of(directory: Path) -> ec.EllipticCurvePrivateKey:
+    key = load_pem_private_key((directory / "key.pem").read_bytes(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    return key
+
+
 @contextlib.asynccontextmanager
 async def service(workloads: Workloads, tmp_path: Path, directories: dict[str, Path]) -> AsyncIterator[Any]:
     config = parse(CONFIG.replace("SOCKET", str(tmp_path / "run" / "w.sock")))
     transport = workloads.transport()
-    host = Host(config, workloads.mint.clock, lambda name: tmp_path / name, lambda: directories, lambda _: transport)
+    clock = workloads.mint.clock
+    host = Host(
+        config, clock, lambda name: tmp_path / name, lambda: directories, held(directories), lambda _: transport
+    )
     (made,) = build_services(host)
     stop = asyncio.Event()
     running = asyncio.create_task(made.run(stop))
@@ -105,7 +129,8 @@ async def test_a_node_without_a_certificate_yet_is_told_so(workloads: Workloads,
 
 
 async def test_the_door_says_what_is_final_and_what_is_not(workloads: Workloads, tmp_path: Path) -> None:
-    identity = identity_at(installed(workloads, tmp_path / "node"))
+    directory = installed(workloads, tmp_path / "node")
+    identity = identity_at(directory, key_of(directory))
     door = AgentDoor(BASE, workloads.transport(), lambda: identity)
     assert (await door.ask("/workload/standing", {"certificates": []}))["ended"] == []
     with pytest.raises(Refused, match=r"workload\.request") as refused:
@@ -123,15 +148,27 @@ async def test_the_door_says_what_is_final_and_what_is_not(workloads: Workloads,
         await away.ask("/workload/standing", {})
 
 
-def test_an_identity_lies_in_two_files(workloads: Workloads, tmp_path: Path) -> None:
+def test_an_identity_is_a_certificate_with_its_own_key(workloads: Workloads, tmp_path: Path) -> None:
     directory = installed(workloads, tmp_path / "node")
-    assert identity_at(directory).certificate == workloads.agent.der
-    (directory / "key.pem").write_text("junk")
+    assert identity_at(directory, key_of(directory)).certificate == workloads.agent.der
+    # Renewed in between: the one's key and the other's certificate must not go out as one.
+    with pytest.raises(AgentError, match="not that of the certificate"):
+        identity_at(directory, ec.generate_private_key(ec.SECP256R1()))
+    (directory / "leaf.pem").write_text("junk")
     with pytest.raises(AgentError, match=r"agent\.identity"):
-        identity_at(directory)
-    (directory / "key.pem").unlink()
-    with pytest.raises(AgentError, match="lacks"):
-        identity_at(directory)
+        identity_at(directory, workloads.agent.key.private_key)
+    (directory / "leaf.pem").unlink()
+    with pytest.raises(AgentError, match=r"no leaf\.pem"):
+        identity_at(directory, workloads.agent.key.private_key)
+
+
+async def test_a_key_in_a_tpm_signs_for_the_agent(
+    workloads: Workloads, software_tpm: SoftwareTpm, tmp_path: Path
+) -> None:
+    key = TpmKeys(tmp_path / "keys", tpm_of(software_tpm)).create("node", "p256").private_key()
+    agent = await workloads.enrolled("node-1", key=SigningKey.wrap(key))
+    door = AgentDoor(BASE, workloads.transport(), lambda: Identity(agent.der, SigningKey.wrap(key)))
+    assert (await door.ask("/workload/standing", {"certificates": []}))["ended"] == []
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.agent.test_spiffe import installed
+from tests.integration.agent.test_spiffe import held, installed
 from tests.support.workloads import BASE, Workloads
 from tests.unit.agent.survey.test_formats import DER, pem
 from troth.agent.config import parse
@@ -26,6 +26,7 @@ names = ["node-1.corp.example"]
 server = "{BASE}"
 certificate = "node"
 usual_paths = false
+posture = false
 paths = ["PATH"]
 """
 
@@ -33,7 +34,8 @@ paths = ["PATH"]
 def service(workloads: Workloads, path: Path, directories: dict[str, Path]) -> SurveyService:
     transport = workloads.transport()
     config = parse(CONFIG.replace("PATH", str(path)))
-    host = Host(config, workloads.mint.clock, lambda name: path / name, lambda: directories, lambda _: transport)
+    clock = workloads.mint.clock
+    host = Host(config, clock, lambda name: path / name, lambda: directories, held(directories), lambda _: transport)
     (made,) = build_services(host)
     assert isinstance(made, SurveyService)
     return made

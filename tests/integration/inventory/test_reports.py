@@ -11,12 +11,16 @@ from uuid import UUID
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
+from prometheus_client.core import CollectorRegistry
+from prometheus_client.exposition import generate_latest
 
 from tests.support.mint import ca_certificate
 from tests.support.workloads import BASE, Workloads
 from troth.inventory.routes import PER_AGENT, REPORT
 from troth.inventory.store import InventoryStore
 from troth.ops.rollover.store import RolloverStore
+from troth.status.metrics import _Collected, _operations_metrics
+from troth.status.operations import OperationsWatch
 from troth.trust.model import Kind
 from troth.web.books.found import Found, FoundFilter, FoundView
 
@@ -202,3 +206,22 @@ async def test_an_agent_that_reports_again_and_again_is_told_to_wait(workloads: 
         assert (await workloads.ask(REPORT, report(workloads)))[0] == 200
     status, said = await workloads.ask(REPORT, report(workloads))
     assert (status, said["code"]) == (429, "inventory.too_often")
+
+
+async def test_what_is_found_is_counted_for_metrics_every_few_minutes(workloads: Workloads) -> None:
+    watch = OperationsWatch(workloads.mint.database, workloads.mint.clock)
+    await watch.look()
+    assert watch.last is not None
+    assert watch.last.found.hosts == 0
+    await workloads.ask(REPORT, report(workloads, workloads.agent.der, foreign(workloads)))
+    await watch.look()
+    assert watch.last.found.hosts == 0  # not counted again yet
+    workloads.mint.clock.advance(timedelta(minutes=5))
+    await watch.look()
+    found = watch.last.found
+    assert (found.hosts, found.certificates) == (1, {("ending", True): 1, ("good", False): 1})
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Collected(_operations_metrics(watch.last, workloads.mint.clock.now())))
+    told = generate_latest(registry)
+    assert b'troth_found_certificates{issued="elsewhere",life="good"} 1.0' in told
+    assert b"troth_host_report_age_seconds 300.0" in told

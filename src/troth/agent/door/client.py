@@ -5,6 +5,7 @@ A flattened JWS whose header names the certificate by its SHA-256 (``x5t#S256``)
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,14 +14,14 @@ from typing import Any
 
 import msgspec
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from troth.agent import disk
 from troth.agent.door.errors import IDENTITY, SERVER
 from troth.agent.errors import AgentError
 from troth.client.acme_session import sign_jws
 from troth.client.errors import JoseError, TransportError
-from troth.client.jose import SigningKey, b64url_encode
+from troth.client.jose import PrivateKey, SigningKey, b64url_encode
 from troth.client.transport import HttpAnswer, Transport
 
 _TRIES = 3
@@ -41,22 +42,23 @@ class Identity:
 
 
 class Refused(AgentError):
-    """The server said no: asking again changes nothing. ``facts["code"]`` is its code."""
+    """The server said no: asking again changes nothing. ``facts`` has its ``code`` and ``status``."""
 
 
 class Unavailable(AgentError):
     """There was no answer, or none that says anything of the request: ask again later."""
 
 
-def identity_at(directory: Path) -> Identity:
-    """The identity in a directory with ``leaf.pem`` and ``key.pem``. Raises AgentError."""
-    leaf, key = disk.read(directory / "leaf.pem"), disk.read(directory / "key.pem")
-    if leaf is None or key is None:
-        raise AgentError(IDENTITY, f"{directory} lacks a leaf.pem or key.pem")
+def identity_at(directory: Path, key: PrivateKey) -> Identity:
+    """The certificate in a directory (``leaf.pem``) with its key, wherever that is held. Raises AgentError."""
+    leaf = disk.read(directory / "leaf.pem")
+    if leaf is None:
+        raise AgentError(IDENTITY, f"{directory} has no leaf.pem")
     try:
         certificate = x509.load_pem_x509_certificate(leaf)
-        # SigningKey refuses what is no key of these kinds.
-        return Identity(certificate.public_bytes(Encoding.DER), SigningKey.wrap(load_pem_private_key(key, None)))  # type: ignore[arg-type]
+        if certificate.public_key() != key.public_key():
+            raise AgentError(IDENTITY, f"{directory}: the key is not that of the certificate")
+        return Identity(certificate.public_bytes(Encoding.DER), SigningKey.wrap(key))
     except (ValueError, TypeError, JoseError) as error:
         raise AgentError(IDENTITY, f"{directory}: {error}") from error
 
@@ -66,7 +68,8 @@ class AgentDoor:
 
     Args:
         base: its https listener, without a slash at the end; the server signs for no other spelling.
-        identity: read anew for each request, since it is renewed. Raises AgentError.
+        identity: read anew for each request, since it is renewed; on a thread, since a token takes its time. Raises
+            AgentError.
     """
 
     def __init__(self, base: str, transport: Transport, identity: Callable[[], Identity]) -> None:
@@ -77,7 +80,7 @@ class AgentDoor:
 
     async def ask(self, path: str, payload: Mapping[str, Any] | bytes) -> dict[str, Any]:
         """The server's answer to ``payload``. Raises Refused, Unavailable, or AgentError about the identity."""
-        identity = self._identity()
+        identity = await asyncio.to_thread(self._identity)
         octets = payload if isinstance(payload, bytes) else msgspec.json.encode(payload)
         for attempt in range(1, _TRIES + 1):
             header = {
@@ -86,7 +89,8 @@ class AgentDoor:
                 "url": f"{self._base}{path}",
                 "nonce": await self._take_nonce(),
             }
-            answer = await self._send("POST", path, sign_jws(identity.key, header, octets))
+            signed = await asyncio.to_thread(sign_jws, identity.key, header, octets)
+            answer = await self._send("POST", path, signed)
             said = _json(answer)
             if answer.status < 300:
                 return said
@@ -96,7 +100,7 @@ class AgentDoor:
                 continue
             # Without a code of Troth's it was somebody else who answered: a proxy, a captive portal.
             if code and code != "workload.nonce" and answer.status in (400, 401, 403, 404):
-                raise Refused(SERVER, told, code=code)
+                raise Refused(SERVER, told, code=code, status=answer.status)
             raise Unavailable(SERVER, told, code=code)
         raise AssertionError("the loop above returns or raises")
 

@@ -13,6 +13,6 @@ SERVER = reason(
 IDENTITY = reason(
     "agent.identity",
     "the agent's own certificate is not there, or its key cannot sign",
-    fix="Name a certificate of this file whose key lies in a file, and see in `troth agent status` whether it was got.",
+    fix="See in `troth agent status` whether the certificate was got, and whether its token or TPM answers.",
     status=503,
 )

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from troth.agent.config import AgentConfig
+from troth.agent.door.client import Identity
 from troth.agent.spiffe import building as spiffe
 from troth.agent.survey import building as survey
 from troth.client.transport import Transport
@@ -44,6 +45,7 @@ class Host:
         state: a directory of its own below the agent's state, by the service's name; it makes it when it needs it.
         installed: of each certificate, the directory of the generation that is served now: ``leaf.pem``,
             ``chain.pem`` and, where the key is a file, ``key.pem``. A name without a certificate yet is not in it.
+        identity: of a certificate by its name, with its key wherever that is held. Blocks; raises AgentError.
         transport: of each issuer of the configuration, by its name: trusts what the issuer's ``trust`` says.
     """
 
@@ -51,6 +53,7 @@ class Host:
     clock: Clock
     state: Callable[[str], Path]
     installed: Callable[[], Mapping[str, Path]]
+    identity: Callable[[str], Identity]
     transport: Callable[[str], Transport]
 
 

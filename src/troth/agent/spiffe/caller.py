@@ -34,8 +34,8 @@ class Caller:
     """A process as it was found.
 
     Attributes:
-        program: path of its executable; empty where that would say nothing: in another mount namespace or root, or
-            when the file has been replaced.
+        program: path of its executable; empty where that would say nothing: in a mount namespace or root that is not
+            the host's, or when the file has been replaced.
         placement: unit, container, pod.
     """
 
@@ -111,15 +111,24 @@ def _start_time(proc: Path, pid: int) -> str:
 
 
 def _program(proc: Path, pid: int) -> str:
-    own, one = proc / "self", proc / str(pid)
+    one = proc / str(pid)
     try:
-        same = os.readlink(own / "ns" / "mnt") == os.readlink(one / "ns" / "mnt")
-        if not same or os.readlink(one / "root") != "/":
+        if os.readlink(one / "ns" / "mnt") not in _own_file_systems(proc) or os.readlink(one / "root") != "/":
             return ""
         found = os.readlink(one / "exe")
     except OSError:
         return ""
     return "" if found.endswith(" (deleted)") else found
+
+
+def _own_file_systems(proc: Path) -> set[str]:
+    """Mount namespaces in which a path is the host's: that of its first process, and the agent's own (its unit has
+    one to itself)."""
+    found: set[str] = set()
+    for one in ("1", "self"):
+        with contextlib.suppress(OSError):
+            found.add(os.readlink(proc / one / "ns" / "mnt"))
+    return found
 
 
 def _text(path: Path) -> str:

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from troth.agent import disk
-from troth.agent.door.client import AgentDoor, Identity, identity_at
-from troth.agent.door.errors import IDENTITY
+from troth.agent.door.client import AgentDoor, Identity
 from troth.agent.errors import DISK, AgentError
 from troth.agent.spiffe.api import WorkloadApi
 from troth.agent.spiffe.http2 import GrpcServer
@@ -59,10 +58,7 @@ class SpiffeService:
         return {"connections": self._server.connections, "workloads": self._svids.status()}
 
     def _identity(self) -> Identity:
-        directory = self._host.installed().get(self._settings.certificate)
-        if directory is None:
-            raise AgentError(IDENTITY, f"there is no certificate {self._settings.certificate} yet")
-        return identity_at(directory)
+        return self._host.identity(self._settings.certificate)
 
 
 def listen(path: Path, mode: int) -> socket.socket:

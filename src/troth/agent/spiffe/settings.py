@@ -49,7 +49,7 @@ class SpiffeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     Attributes:
         server: Troth's https listener as the server itself spells it (``listen.public_url``).
         issuer: whose ``trust`` holds for that server; may be left out when there is one.
-        certificate: the name of the ``[certificate.NAME]`` that the agent signs with; its key lies in a file.
+        certificate: the name of the ``[certificate.NAME]`` that the agent signs with.
         socket: what workloads are told as ``SPIFFE_ENDPOINT_SOCKET=unix://…``.
         mode: of the socket; who may connect is nobody's secret, who gets what is decided by the peer.
         poll_seconds: how often the server is asked whether what is handed out is still in force.

@@ -201,9 +201,10 @@ class Svids:
         try:
             said = await self._door.ask("/workload/svid", payload)
             one.live = self._live(said, key, one)
-        except Refused as refusal:
-            self._end(one, str(refusal.facts.get("code", refusal.code)))
         except AgentError as error:
+            if isinstance(error, Refused) and error.facts.get("status", 403) == 403:
+                self._end(one, str(error.facts.get("code", error.code)))
+                return
             log.warning("svid.failed", workload=one.settings.name, code=error.code, detail=error.detail)
             one.failed, one.due = error.detail, self._clock.now() + one.pause
             one.pause = min(one.pause * 2, _LONGEST_PAUSE)
@@ -243,12 +244,12 @@ class Svids:
         self._polled = now
         try:
             said = await self._door.ask("/workload/standing", {"certificates": sorted(live)})
-        except Refused as refusal:
-            # The agent itself is not heard any more: held, revoked or removed. Nothing that it brought in stays.
-            for one in live.values():
-                self._end(one, str(refusal.facts.get("code", refusal.code)))
-            return
         except AgentError as error:
+            if isinstance(error, Refused) and error.facts.get("status", 403) == 403:
+                # The agent itself is not heard any more: held, revoked or removed. Nothing that it brought in stays.
+                for one in live.values():
+                    self._end(one, str(error.facts.get("code", error.code)))
+                return
             log.warning("svid.standing_unknown", code=error.code, detail=error.detail)
             return
         ended = said.get("ended")

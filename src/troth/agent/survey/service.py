@@ -8,8 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from troth.agent.door.client import AgentDoor, Identity, Refused, identity_at
-from troth.agent.door.errors import IDENTITY
+from troth.agent.door.client import AgentDoor, Identity, Refused
 from troth.agent.errors import AgentError
 from troth.agent.survey import listeners
 from troth.agent.survey.collect import collect
@@ -59,7 +58,7 @@ class SurveyService:
     async def report(self) -> bool:
         """Look and tell once; whether the server took it, or will never take it."""
         try:
-            self._identity()  # before the work, which would be in vain
+            await asyncio.to_thread(self._identity)  # before the work, which would be in vain
             found = await self._look(self._settings)
             said = await self._door.ask("/agent/report", found)
         except Refused as refusal:
@@ -84,7 +83,4 @@ class SurveyService:
         return await asyncio.to_thread(collect, settings, self._host.clock, served)
 
     def _identity(self) -> Identity:
-        directory = self._host.installed().get(self._settings.certificate)
-        if directory is None:
-            raise AgentError(IDENTITY, f"there is no certificate {self._settings.certificate} yet")
-        return identity_at(directory)
+        return self._host.identity(self._settings.certificate)

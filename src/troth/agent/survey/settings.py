@@ -33,7 +33,7 @@ class SurveySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     Attributes:
         server: Troth's https listener as the server itself spells it (``listen.public_url``).
         issuer: whose ``trust`` holds for that server; may be left out when there is one.
-        certificate: the name of the ``[certificate.NAME]`` that the agent signs with; its key lies in a file.
+        certificate: the name of the ``[certificate.NAME]`` that the agent signs with.
         every_minutes: from one report to the next; a tenth of it more or less, by chance.
         paths: directories and files to look into, besides the usual ones; exclude: what not to look into.
         usual_paths: look into :data:`PATHS`.

@@ -95,6 +95,16 @@ def test_a_program_counts_only_in_the_agents_own_file_system(tmp_path: Path, lin
     assert looked_at(root).program == ""
 
 
+def test_the_hosts_file_system_counts_where_the_agents_unit_has_one_of_its_own(tmp_path: Path) -> None:
+    root = proc(tmp_path)
+    for name, namespace in (("1", "mnt:[2]"), (str(os.getpid()), "mnt:[2]")):
+        link = root / name / "ns" / "mnt"
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.unlink(missing_ok=True)
+        link.symlink_to(namespace)
+    assert looked_at(root).program == "/usr/bin/shop"
+
+
 def test_a_pid_that_changed_hands_meanwhile_is_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = proc(tmp_path)
     times = iter(["100", "200"])

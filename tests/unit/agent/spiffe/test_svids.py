@@ -145,6 +145,16 @@ async def test_an_agent_that_is_not_heard_any_more_ends_all(bench: Bench) -> Non
     assert bench.svids.refused(SHOP | CART)
 
 
+async def test_a_request_that_the_server_does_not_understand_ends_nothing(bench: Bench) -> None:
+    bench.wait_for(SHOP)
+    (first,) = await bench.after(0)
+    bench.server.refuse = {"/workload/standing": "workload.request", "/workload/svid": "acme.jws.signature"}
+    bench.server.status = 400
+    assert await bench.after(310) == [first]
+    assert not bench.svids.refused(SHOP)
+    assert "acme.jws.signature" in bench.svids.failure(SHOP)
+
+
 async def test_new_roots_reach_those_who_wait_without_a_new_certificate(bench: Bench) -> None:
     bench.wait_for(SHOP)
     (first,) = await bench.after(0)
