@@ -127,7 +127,7 @@ class Keeper:
             record = msgspec.structs.replace(self._record(), not_before=None, held=False)
             save(self._record_file, record)
             if self._attempt() is None:
-                self._begin("a person asked for it")
+                self._begin("a person asked for it", self._present()[0])
             look = await self._tend()
             if look.attempt is not None and look.record.trouble is not None:
                 raise AgentError(NOT_DONE, f"{look.record.trouble.code}: {look.record.trouble.detail}")
@@ -148,9 +148,8 @@ class Keeper:
     def look(self) -> Look:
         """How it is, with nothing done. Raises AgentError."""
         now = self._ways.clock.now()
-        record, attempt, meta = self._record(), self._attempt(), self.generations.current
+        record, attempt, (meta, leaf) = self._record(), self._attempt(), self._present()
         wait = record.not_before if record.not_before and _put_off(record.not_before, now) else now
-        leaf = fit.read_chain(self.generations.chain(meta.number).encode())[0] if meta else None
         if leaf is None:
             return Look(meta, leaf, attempt, record, None, "", wait)
         lifetime = _lifetime(leaf)
@@ -209,17 +208,16 @@ class Keeper:
         else:
             window, asked = (suggestion.window, suggestion.retry_after) if suggestion else (None, 0.0)
             if window != record.window:
-                log.info("agent.suggestion", certificate=self.name, window=str(window))
+                told = f"{window.start.isoformat()}/{window.end.isoformat()}" if window else "none"
+                log.info("agent.suggestion", certificate=self.name, window=told)
             record = msgspec.structs.replace(record, window=window, ask_again=now + ask_again(asked))
         save(self._record_file, record)
         return self.look()
 
     # An attempt.
 
-    def _begin(self, why: str, meta: Meta | None = None) -> None:
+    def _begin(self, why: str, meta: Meta | None) -> None:
         now = self._ways.clock.now()
-        if meta is None:
-            meta = self.generations.current
         attempt = self._fresh(why)
         if meta is not None and meta.wanted == self._wanted:
             if meta.outputs != self.generations.digest:
@@ -340,11 +338,11 @@ class Keeper:
 
     def _failed(self, error: TrothError) -> None:
         now, record = self._ways.clock.now(), self._record()
-        meta = self.generations.current
-        left = _lifetime(self._leaf(meta)).left(now) if meta else timedelta(0)
+        _, leaf = self._present()
+        left = _lifetime(leaf).left(now) if leaf else timedelta(0)
         failures = record.failures + 1
         wait = pause(failures, left, self._ways.chance(), float(getattr(error, "retry_after", 0.0) or 0.0))
-        tell = log.error if meta is None or left < timedelta(days=7) else log.warning
+        tell = log.error if left < timedelta(days=7) else log.warning
         tell("agent.failed", certificate=self.name, code=error.code, detail=error.detail, failures=failures,
              again_in=round(wait.total_seconds()), ends_in=round(left.total_seconds()))  # fmt: skip
         record = msgspec.structs.replace(
@@ -352,8 +350,16 @@ class Keeper:
         )
         save(self._record_file, record)
 
-    def _leaf(self, meta: Meta) -> x509.Certificate:
-        return fit.read_chain(self.generations.chain(meta.number).encode())[0]
+    def _present(self) -> tuple[Meta, x509.Certificate] | tuple[None, None]:
+        """The generation in use; one that somebody has damaged is none, and another takes its place."""
+        meta = self.generations.current
+        if meta is None:
+            return None, None
+        try:
+            return meta, fit.read_chain(self.generations.chain(meta.number).encode())[0]
+        except (AgentError, UnicodeDecodeError) as error:
+            log.error("agent.generation_damaged", certificate=self.name, generation=meta.number, error=str(error))
+            return None, None
 
     def _attempt(self) -> Attempt | None:
         return restore(self._attempt_file, Attempt)

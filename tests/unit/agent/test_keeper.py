@@ -434,6 +434,16 @@ async def test_notes_that_cannot_be_read_are_as_good_as_lost(workshop: Workshop)
     assert (look.meta is not None and look.meta.number, workshop.source.orders) == (1, 1)
 
 
+@pytest.mark.parametrize("damage", [b"", b"\xff", None], ids=["empty", "garbage", "gone"])
+async def test_a_generation_that_somebody_damaged_is_replaced(workshop: Workshop, damage: bytes | None) -> None:
+    await workshop.keeper().tend()
+    leaf = workshop.current / "leaf.pem"
+    leaf.unlink() if damage is None else leaf.write_bytes(damage)
+    look = await workshop.keeper().tend()
+
+    assert (look.meta is not None and look.meta.number, workshop.source.orders) == (2, 2)
+
+
 async def test_a_key_that_was_lost_before_its_certificate_was_installed_is_given_up(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:

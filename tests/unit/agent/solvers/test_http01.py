@@ -73,6 +73,16 @@ async def test_a_web_servers_root_holds_the_answer_for_a_while(tmp_path: Path, c
     assert not place.exists()
 
 
+async def test_a_link_out_of_the_web_servers_root_is_not_followed(tmp_path: Path, clock: FakeClock) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "www" / ".well-known").mkdir(parents=True)
+    (tmp_path / "www" / ".well-known" / "acme-challenge").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(AgentError, match="leads out of"):
+        async with Solvers(clock).make(WebRoot(path=str(tmp_path / "www"))).shown(proof("one")):
+            raise AssertionError("not reached")
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
 @pytest.mark.parametrize("token", ["", "../../etc/passwd", "a/b", "a.b", "a" * 300, "a\n", "ä"])
 def test_a_token_that_could_lead_elsewhere_is_refused(token: str) -> None:
     with pytest.raises(AgentError, match="base64url"):
