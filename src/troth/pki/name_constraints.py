@@ -15,8 +15,29 @@ _UNDERSTOOD = (x509.DNSName, x509.RFC822Name, x509.UniformResourceIdentifier, x5
 
 
 def understood(base: x509.GeneralName) -> bool:
-    """Whether :func:`within` can tell; a chain with other constraints must be refused (4.2.1.10)."""
+    """Whether :func:`within` can tell; below others no name of that kind may occur (4.2.1.10)."""
     return isinstance(base, _UNDERSTOOD)
+
+
+def sound_base(base: x509.GeneralName) -> bool:
+    """Whether a constraint on DNS names is one: a host name, without the leading period that URIs may have, and
+    without a wildcard. Read in any other way it would permit more, or exclude less, than its author meant."""
+    return not isinstance(base, x509.DNSName) or not (base.value.startswith(".") or "*" in base.value)
+
+
+def sound_name(name: x509.GeneralName) -> bool:
+    """Whether a name is so written that it can lie within a subtree at all."""
+    if isinstance(name, x509.DNSName):
+        return all(name.value.removesuffix(".").split("."))
+    return not isinstance(name, x509.RFC822Name) or name.value.count("@") == 1
+
+
+def touches(name: x509.GeneralName, base: x509.GeneralName) -> bool:
+    """Whether ``name`` stands for something within ``base``: as :func:`within`, and a wildcard that may match it."""
+    if isinstance(name, x509.DNSName) and name.value.startswith("*."):
+        above = name.value[2:]
+        return _domain(above, str(base.value)) or _domain(str(base.value), above)
+    return within(name, base)
 
 
 def within(name: x509.GeneralName, base: x509.GeneralName) -> bool:

@@ -19,7 +19,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from troth.pki import algorithms
 from troth.pki.errors import PATH_REFUSED, KeyRefused, PathRefused
 from troth.pki.keycheck import check_key
-from troth.pki.name_constraints import Subtrees, understood, within
+from troth.pki.name_constraints import Subtrees, sound_base, sound_name, touches, understood, within
 
 #: What is understood, and may therefore be critical.
 _UNDERSTOOD = frozenset(
@@ -27,6 +27,9 @@ _UNDERSTOOD = frozenset(
 )
 _ANY = "2.5.29.37.0"
 _LONGEST = 10
+_UNREADABLE = (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
+#: Of names with subtrees, in one chain: thousands of each in a chain of a stranger's are work and nothing else.
+_MOST_COMPARISONS = 200_000
 
 
 @dataclass(slots=True)
@@ -37,6 +40,9 @@ class _State:
     left: int = _LONGEST
     permitted: list[Subtrees] = field(default_factory=list)
     excluded: Subtrees = field(default_factory=list)
+    #: Kinds of name that an authority constrains and that cannot be compared here: they may not occur (4.2.1.10).
+    closed: set[type[x509.GeneralName]] = field(default_factory=set)
+    comparisons: int = 0
 
 
 def validate_path(
@@ -51,7 +57,8 @@ def validate_path(
     """
     if not chain or len(chain) > _LONGEST:
         raise _refused(0, f"a chain of 1 to {_LONGEST} certificates", str(len(chain)))
-    state = _State(anchor)
+    # 4.1.2.5: validity is told in whole seconds, both ends included.
+    state, at = _State(anchor), at.replace(microsecond=0)
     _constrain(state, anchor, len(chain))
     for depth in range(len(chain) - 1, -1, -1):
         certificate = chain[depth]
@@ -72,6 +79,8 @@ def _link(certificate: x509.Certificate, state: _State, depth: int, at: datetime
     begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     if not begin <= at <= end:
         raise _refused(depth, f"valid at {at.isoformat()}", f"{begin.isoformat()} to {end.isoformat()}")
+    if not state.issuer.subject.rdns:
+        raise _refused(depth, "an issuer with a name", "an empty one")  # 4.1.2.6
     if certificate.issuer.public_bytes() != state.issuer.subject.public_bytes():
         raise _refused(depth, state.issuer.subject.rfc4514_string(), certificate.issuer.rfc4514_string())
     try:
@@ -90,7 +99,7 @@ def _link(certificate: x509.Certificate, state: _State, depth: int, at: datetime
 def _extensions(certificate: x509.Certificate, depth: int) -> dict[str, x509.ExtensionType]:
     try:
         found = list(certificate.extensions)
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+    except _UNREADABLE as error:
         raise _refused(depth, "readable extensions", type(error).__name__) from error
     unknown = [one.oid.dotted_string for one in found if one.critical and one.oid.dotted_string not in _UNDERSTOOD]
     if unknown:
@@ -127,14 +136,17 @@ def _constrain(state: _State, authority: x509.Certificate, depth: int) -> None:
         value = authority.extensions.get_extension_for_class(x509.NameConstraints).value
     except x509.ExtensionNotFound:
         return
-    strange = [
-        one for one in (*(value.permitted_subtrees or ()), *(value.excluded_subtrees or ())) if not understood(one)
-    ]
-    if strange:
-        raise _refused(depth, "name constraints that are understood", type(strange[0]).__name__)
-    if value.permitted_subtrees:
-        state.permitted.append(list(value.permitted_subtrees))
-    state.excluded.extend(value.excluded_subtrees or ())
+    except _UNREADABLE as error:
+        raise _refused(depth, "readable extensions", type(error).__name__) from error
+    permitted, excluded = list(value.permitted_subtrees or ()), list(value.excluded_subtrees or ())
+    for one in (*permitted, *excluded):
+        if not understood(one):
+            state.closed.add(type(one))
+        elif not sound_base(one):
+            raise _refused(depth, "name constraints as RFC 5280 writes them", str(one.value))
+    if permitted:
+        state.permitted.append(permitted)
+    state.excluded.extend(excluded)
 
 
 def _names(certificate: x509.Certificate, extensions: dict[str, x509.ExtensionType], state: _State, depth: int) -> None:
@@ -150,12 +162,17 @@ def _names(certificate: x509.Certificate, extensions: dict[str, x509.ExtensionTy
             x509.RFC822Name(str(one.value))
             for one in certificate.subject.get_attributes_for_oid(x509.NameOID.EMAIL_ADDRESS)
         ]
+    state.comparisons += len(names) * (len(state.excluded) + sum(map(len, state.permitted)))
+    if state.comparisons > _MOST_COMPARISONS:
+        raise _refused(depth, f"names and constraints for at most {_MOST_COMPARISONS:,} comparisons", str(len(names)))
     for name in names:
+        if type(name) in state.closed:
+            raise _refused(depth, "no name of a kind whose constraints are not understood", type(name).__name__)
         for subtrees in state.permitted:
             same = [one for one in subtrees if type(one) is type(name)]
-            if same and not any(within(name, one) for one in same):
+            if same and not (sound_name(name) and any(within(name, one) for one in same)):
                 raise _refused(depth, "a name within what is permitted", str(name.value))
-        if any(type(one) is type(name) and within(name, one) for one in state.excluded):
+        if any(type(one) is type(name) and touches(name, one) for one in state.excluded):
             raise _refused(depth, "a name outside what is excluded", str(name.value))
 
 
