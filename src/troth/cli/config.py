@@ -55,6 +55,21 @@ def warnings(config: Config) -> list[str]:
         for name, directory in config.acme.directories.items()
         if directory.requires == "nothing"
     ]
+    nameless = not config.acme.issuer_domains
+    found += [
+        f"the ACME directory {name} looks at CAA records, and without acme.issuer_domains none of them can allow it."
+        for name, directory in config.acme.directories.items()
+        if directory.caa and nameless
+    ]
+    found += [
+        f"the ACME directory {name} offers dns-persist-01, which takes acme.issuer_domains: it is left out."
+        for name, directory in config.acme.directories.items()
+        if "dns-persist-01" in directory.challenges and nameless
+    ]
+    if config.acme.vantages and config.acme.quorum == 0:
+        found.append("no further vantage point needs to agree: acme.quorum is 0.")
+    if config.acme_test.enabled:
+        found.append("ACME is in test mode: never on a server in use.")
     if not config.limits.enabled:
         found.append("no limit counts, and clients that never succeed are not paused.")
     return found

@@ -91,3 +91,25 @@ def test_config_check_names_open_directories(tmp_path: Path, capsys: pytest.Capt
         told = capsys.readouterr().out
         assert "is open" not in told
         assert "no limit counts" in told
+
+
+def test_config_check_names_what_cannot_work_or_should_not_last(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = """[acme]
+%s
+[acme.directories.web]
+profiles = ["tls-server"]
+caa = true
+challenges = ["dns-persist-01", "dns-01"]
+[acme.vantages.far]
+resolver = "192.0.2.53"
+[acme_test]
+enabled = true
+"""
+    notes = ("none of them can allow it", "it is left out", "acme.quorum is 0", "test mode")
+    for line, there in (("", True), ('issuer_domains = ["ca.example"]\nquorum = 1', False)):
+        (tmp_path / "troth.toml").write_text(table % line)
+        assert main(["config", "check", "--data", str(tmp_path)]) == 0
+        told = capsys.readouterr().out
+        assert [note in told for note in notes] == [there, there, there, True]
