@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from troth.enroll.acme.authorizations import covers
 from troth.enroll.acme.directories import Directory
+from troth.enroll.acme.errors import VALIDATION_DNS
 from troth.enroll.acme.model import Authorization, Challenge, Order
 from troth.enroll.acme.problems import AcmeProblem, Identifier, compound
 from troth.enroll.acme.validate.caa import CaaQuestion, CaaResolver, check_caa
@@ -17,12 +18,15 @@ from troth.kit.clock import Clock
 #: What a validation looked at holds for so long.
 FRESH = timedelta(hours=8)
 _AT_ONCE = 20
+#: Seconds for one name, all its labels: a client waits for this, and a name may have many labels with silent servers.
+_LONGEST = 5.0
 
 
 class CaaRecheck:
     """See the module."""
 
-    def __init__(self, resolver: CaaResolver, clock: Clock) -> None:
+    def __init__(self, resolver: CaaResolver, clock: Clock, *, longest: float = _LONGEST) -> None:
+        self._longest = longest
         self._resolver = resolver
         self._clock = clock
         self._slots = asyncio.Semaphore(_AT_ONCE)
@@ -57,10 +61,14 @@ class CaaRecheck:
     async def _one(self, name: Identifier, method: str, directory: Directory, account_uri: str) -> AcmeProblem | None:
         question = CaaQuestion(name.value.removeprefix("*."), name.value.startswith("*."), account_uri, method)
         try:
-            async with self._slots:
+            async with self._slots, asyncio.timeout(self._longest):
                 await check_caa(question, issuers=directory.issuers, resolver=self._resolver, log=Log())
         except NotShown as why:
             return AcmeProblem(why.reason, why.detail, identifier=name)
+        except TimeoutError:
+            return AcmeProblem(
+                VALIDATION_DNS, f"{name.value}: its CAA records could not be read in time", identifier=name
+            )
         return None
 
 
