@@ -38,7 +38,10 @@ def inspect(
     at: Annotated[str, Parameter(help="Judge as of then: 2026-11-28T12:00:00Z. Default: now.")] = "",
     output: Output = "text",
 ) -> int:
-    """Decode a statement and hold it against every check, without a server. Exit code 1 when a check fails."""
+    """Decode a statement and hold it against every check, without a server.
+
+    Exit code 1 when a check fails, or cannot be answered.
+    """
     from troth.enroll.attest.anchors import merged, read_roots, shipped_roots
     from troth.enroll.attest.examine import examine
     from troth.enroll.attest.model import Known
@@ -66,7 +69,7 @@ def inspect(
         if every:
             print()
             as_json(report["fields"])
-    return 1 if report["verdict"] == "refused" else 0
+    return 1 if report["verdict"] in ("refused", "unknown") else 0
 
 
 def _print(report: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -13,10 +14,11 @@ from tests.support.attesting import maker, new_key, roots, tpm
 from tests.support.dashboard import House
 from troth.access.roles import Role
 from troth.client.jose import b64url_encode
+from troth.enroll.attest.errors import AttestationRefused
 from troth.enroll.attest.examine import examine
 from troth.enroll.attest.model import Known
 from troth.enroll.attest.statement import read_attestation
-from troth.enroll.attest.store import ADD_ATTESTATION, Attestation
+from troth.enroll.attest.store import ADD_ATTESTATION, Attestation, RootsVersion
 from troth.enroll.attest.told import attestation_report
 from troth.kit.ids import new_id
 from troth.store.unit import Unit
@@ -135,6 +137,31 @@ async def test_roots_are_pinned_for_one_format_by_an_act_and_counted_at_once(hou
     ):  # fmt: skip
         refused = await browser.post(f"/api/v1/attestation-roots/{kind}", json=body)
         assert refused.status_code == status, refused.text
+
+
+async def test_of_two_who_pin_roots_at_once_one_is_told(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = house.services.attestations.desk
+
+    async def before() -> dict[str, RootsVersion]:
+        return {}
+
+    monkeypatch.setattr(desk.store, "roots", before)
+    assert (await desk.set_roots("step", b"", shipped=True, actor="admin:a", reason="x")).version == 1
+    with pytest.raises(AttestationRefused) as refused:
+        await desk.set_roots("step", b"", shipped=False, actor="admin:b", reason="y")
+    assert refused.value.reason.code == "attest.root_raced"
+
+
+async def test_reports_are_dropped_with_age_and_what_an_issuance_rests_on_stays(house: House) -> None:
+    old = await judged(house)
+    house.trust.clock.advance(timedelta(hours=2))
+    new = await judged(house)
+    await house.services.attestations.desk.forget(timedelta(hours=1))
+    browser = await house.logged_in(Role.AUDITOR)
+    assert "dropped with age" in (await browser.get(f"/attestations/{old}")).text
+    whole = (await browser.get(f"/api/v1/attestations/{old}")).json()
+    assert (whole["report"], whole["attested"], whole["facts"]["tpm_model"]) == (None, True, "TROTH-SIM")
+    assert (await browser.get(f"/api/v1/attestations/{new}")).json()["report"]["verdict"] == "accepted"
 
 
 async def test_a_status_list_is_loaded_where_it_cannot_be_fetched(house: House) -> None:

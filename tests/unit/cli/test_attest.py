@@ -64,6 +64,15 @@ def test_each_format_is_accepted_with_all_that_is_known_and_refused_for_another_
             assert failed == ([] if code == 0 else ["identifier"])
 
 
+def test_without_a_status_list_android_is_not_good_enough(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = place / "phone.cbor"
+    file.write_bytes(android(new_key(), AUTHORIZATION))
+    assert main(["attest", "inspect", str(file), "--root", str(place / "android-key.pem"), "--at", AT]) == 1
+    said = capsys.readouterr().out
+    assert "there is no status list" in said
+    assert "unknown" in said
+
+
 @pytest.mark.parametrize("line", [["/nowhere"], [__file__], [__file__, "--at", "yesterday"]])
 def test_what_cannot_be_read_is_said_on_standard_error(line: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["attest", "inspect", *line]) != 0

@@ -14,7 +14,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from tests.support.acme_door import Door
+from tests.support.acme_door import BASE, Door, LaneTransport
 from tests.support.attesting import (
     Key,
     android,
@@ -30,7 +30,7 @@ from tests.support.attesting import (
 from troth.client.acme import AcmeClient, AcmeError
 from troth.client.acme_objects import Challenge, Identifier, Order
 from troth.client.csr import certificate_request
-from troth.client.jose import b64url_encode
+from troth.client.jose import SigningKey, b64url_encode
 from troth.enroll.acme.attested import Attesting
 from troth.enroll.acme.directories import Directory
 from troth.enroll.acme.model import DEVICE_ATTEST_01
@@ -643,6 +643,43 @@ async def test_an_identifier_that_is_good_once_stands_for_its_device(fleet: Flee
     with pytest.raises(AcmeError) as used:
         await fleet.order(client, made.secret)
     assert used.value.status in (400, 403)
+
+
+async def test_an_identifier_may_be_made_for_a_device_of_the_directory(fleet: Fleet) -> None:
+    laptop = await SubjectStore(fleet.door.mint.database).find(Kind.DEVICE, "laptop-1")
+    assert laptop is not None
+    enrolments = fleet.door.enrolling.enrolments
+    wanted = Wanted(kind="client-identifier", name="phone", seconds=3600, device_id=laptop.id, most_orders=1)
+    made = await enrolments.create(wanted, by="admin:test")
+    client = await fleet.open()
+    found = await fleet.certified(client, phone(fleet.door, serial="", udid="U-1"), value=made.secret)
+    assert found.subject.rfc4514_string().endswith("CN=laptop-1")
+    second = await enrolments.create(wanted, by="admin:test")
+    order = await fleet.order(client, second.secret)
+    await enrolments.revoke(second.enrolment.id, by="admin:test", closing=[])
+    with pytest.raises(AcmeError) as refused:
+        await fleet.attest(client, order, phone(fleet.door, serial="", udid="U-1"), new_key())
+    assert refused.value.problem.short_type == "rejectedIdentifier"
+
+
+async def test_an_account_that_was_opened_for_a_device_enrols_no_other(fleet: Fleet) -> None:
+    laptop = await SubjectStore(fleet.door.mint.database).find(Kind.DEVICE, "laptop-2")
+    assert laptop is not None
+    made = await fleet.door.enrolling.enrolments.create(
+        Wanted(kind="directory", name="laptop-2", seconds=3600, device_id=laptop.id), by="admin:test"
+    )
+    await fleet.open()
+    url = f"{BASE}/acme/devices/e/{made.secret}/directory"
+    client = await AcmeClient.open(url, key=SigningKey.generate(), transport=LaneTransport(fleet.door.lane))
+    await client.register()
+    key = new_key()
+    order = await fleet.order(client)
+    await fleet.attest(client, order, tpm, key)
+    with pytest.raises(AcmeError) as refused:
+        await client.finalize(await client.order(order.url), certificate_request(key))
+    assert (refused.value.status, refused.value.problem.short_type) == (403, "unauthorized")
+    own = await fleet.certified(client, lambda k, b: tpm(k, b, serial="LAB-SERIAL-2"), value="LAB-SERIAL-2")
+    assert own.subject.rfc4514_string().endswith("CN=laptop-2")
 
 
 async def test_another_device_cannot_use_an_identifier_that_is_good_once(fleet: Fleet) -> None:
