@@ -210,6 +210,8 @@ requires = "external-account"
 profiles = ["device-identity"]
 challenges = ["device-attest-01"]
 identifiers = ["permanent-identifier", "hardware-module"]
+[acme.directories.hosts]
+profiles = ["mutual-tls"]
 """
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 log = get_logger("agent")
 
-_FIRST_PAUSE, _LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=1)
+_FIRST_PAUSE, _LONGEST_PAUSE = timedelta(seconds=2), timedelta(hours=1)
 
 
 class SurveyService:
