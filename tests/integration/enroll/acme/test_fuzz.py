@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 from hypothesis import HealthCheck, given, settings
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from tests.support.acme_door import BASE, Door, csr_for
 from troth.client.jose import b64url_encode
+from troth.enroll.acme.directories import Directory
 from troth.enroll.acme.problems import ACME_TYPES, URN
 
 SETTINGS = settings(
@@ -58,6 +60,42 @@ async def test_new_orders_of_any_shape(door: Door, payload: Any) -> None:
         assert 400 <= status < 500
         assert said["type"] in KNOWN
         assert after == before
+
+
+names_below = st.fixed_dictionaries(
+    {"type": st.just("dns"), "value": st.sampled_from(["a.b.test", "*.b.test", "b.test", "a.b", "A.B.TEST"]) | texts},
+    optional={"ancestorDomain": st.sampled_from(["b.test", "test", "*.b.test", "", "B.test", "x.a.b.test"]) | values},
+)
+EVERY = Directory(
+    "tls-server", ("tls-server",), challenges=("dns-01", "dns-account-01", "dns-persist-01"), subdomains=True,
+    issuers=("ca.test",),
+)  # fmt: skip
+
+
+@settings(SETTINGS, max_examples=40)
+@given(found=st.lists(names_below, min_size=1, max_size=4))
+async def test_domains_above_names_of_any_shape(door: Door, found: list[dict[str, Any]]) -> None:
+    if not door.clients:
+        door.reopen(None, EVERY)
+    client = door.clients[0] if door.clients else await door.client()
+    octets = msgspec.json.encode({"identifiers": found})
+    status, said, _ = await door.post(NEW_ORDER, door.signed(client, NEW_ORDER, octets))
+    if status != 201:
+        assert (400 <= status < 500, said["type"] in KNOWN) == (True, True)
+        return
+    held = [await client.authorization(url) for url in said["authorizations"]]
+    proved = {authz.identifier.value for authz in held}
+    for name in {one["value"] for one in said["identifiers"]}:
+        base = name.removeprefix("*.")
+        assert any(base == domain or base.endswith(f".{domain}") for domain in proved), (name, proved)
+
+
+@settings(SETTINGS, max_examples=40)
+@given(text=texts.filter(lambda text: "/" not in text) | st.binary(max_size=30).map(b64url_encode))
+async def test_renewal_information_asked_for_in_any_words(door: Door, text: str) -> None:
+    status, said, _ = await door.post(f"{BASE}/acme/tls-server/renewal-info/{quote(text)}", b"", method="GET")
+    assert status in (400, 404)
+    assert said["type"] in KNOWN
 
 
 @SETTINGS
