@@ -69,7 +69,7 @@ class AcmeSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """The ACME server (RFC 8555) and how it validates control of a name."""
 
     directories: Annotated[
-        dict[Annotated[str, Meta(pattern=r"\A[a-z0-9][a-z0-9-]{0,31}\Z")], AcmeDirectory],
+        dict[Annotated[str, Meta(pattern=r"\A(?!unpause\Z)[a-z0-9][a-z0-9-]{0,31}\Z")], AcmeDirectory],
         Meta(
             description="Directories by name, one table each: `[acme.directories.NAME]`, below. The shipped ones are "
             "`tls-server`, with the profile of that name, and `devices`, for devices that attest their keys; the first "

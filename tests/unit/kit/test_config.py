@@ -121,3 +121,10 @@ def test_any_variable_text_gives_a_configuration_or_a_refusal(setting: Setting, 
         code = "config.bad_value"
         assert isinstance(config, Config)
     assert code == "config.bad_value"
+
+
+def test_no_directory_takes_the_place_of_the_unpause_page() -> None:
+    table = '[acme.directories.{}]\nprofiles = ["tls-server"]\n'
+    assert "unpaused" in parse(table.format("unpaused"), {}).acme.directories
+    with pytest.raises(ConfigError, match="directories"):
+        parse(table.format("unpause"), {})
