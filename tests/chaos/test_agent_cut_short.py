@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import os
+import resource
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,10 +16,12 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
+import structlog
 
-from tests.support.agents import Workshop, fits
+from tests.support.agents import Workshop, fits, root
 from troth.agent.errors import DISK, AgentError
 from troth.agent.keeper import Look
+from troth.agent.keys.model import HeldKey
 from troth.agent.settings import CertificateSettings, CommandSettings, OutputSettings
 from troth.kit.clock import FakeClock
 
@@ -169,6 +173,41 @@ async def test_a_disk_that_is_full_from_any_step_on_leaves_nothing_half_written(
             clear(workshop)
             made = 0
     assert touch > 30
+
+
+@pytest.mark.parametrize("octets", [0, 1, 300, 700])
+def test_a_file_that_the_kernel_lets_grow_no_further_is_not_left_half_written(workshop: Workshop, octets: int) -> None:
+    asyncio.run(tend(workshop))
+    workshop.clock.advance(timedelta(days=60))
+    before = consumer_sees(workshop)
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            # The captured output of this test is a file that may not grow either.
+            structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+
+            async def obtain(_request: object, key: HeldKey, *_: object) -> list[bytes]:
+                return [root().issue(key.public_key, ["www.example.org"], workshop.clock.now())]
+
+            workshop.source.obtain = obtain  # type: ignore[assignment, method-assign]
+            # Python ignores SIGXFSZ, so that a write stops short in the middle and the next one fails.
+            resource.setrlimit(resource.RLIMIT_FSIZE, (octets, octets))
+            asyncio.run(tend(workshop))
+            code = 0
+        except AgentError as error:
+            code = 0 if error.reason is DISK else 2
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert consumer_sees(workshop) == before
+    assert list((workshop.home / "etc").glob(".*")) == []
+    workshop.clock.advance(timedelta(days=1))
+    look = asyncio.run(tend(workshop))
+
+    assert look.attempt is None
+    assert consumer_sees(workshop) != before
+    assert workshop.source.orders == 2
 
 
 def clear(workshop: Workshop) -> None:

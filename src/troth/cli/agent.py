@@ -15,6 +15,7 @@ from cyclopts import App, Parameter
 
 from troth.agent import config as configuration
 from troth.agent import disk
+from troth.agent.console import Console
 from troth.agent.control import ask
 from troth.agent.notify import Notifier
 from troth.agent.state import StateDirectory
@@ -108,6 +109,7 @@ def install_unit(
 
 def _opened(path: Path) -> Agent:
     read = configuration.load(path)
+    sys.stderr = Console(sys.stderr)
     logging.configure(role="agent", level=read.agent.log_level)
     return Agent(read, StateDirectory(Path(read.agent.state)), SystemClock())
 
