@@ -182,10 +182,14 @@ class Client:
         key.verify(parsed.signature, parsed.tbs_response_bytes, ec.ECDSA(algorithm))
 
 
+#: The same for all tests of a process, so that they share what is made ready for that time.
+_BEGIN = SystemClock().now()
+
+
 @pytest.fixture
 def clock() -> FakeClock:
-    """Stands still, at the present: openssl looks at the machine's clock."""
-    return FakeClock(SystemClock().now())
+    """Stands still, a while ago."""
+    return FakeClock(_BEGIN)
 
 
 @pytest.fixture

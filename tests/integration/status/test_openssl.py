@@ -12,7 +12,14 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from tests.integration.status.conftest import Client, StatusHouse
 from tests.integration.status.test_documents import crl_of, duty_of, has
+from troth.kit.clock import FakeClock, SystemClock
 from troth.pki.pem import pem
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """At the present: openssl looks at the machine's clock."""
+    return FakeClock(SystemClock().now())
 
 
 async def run(*words: str | Path) -> tuple[int, str]:
