@@ -164,9 +164,10 @@ class Meters:
 
     async def close(self) -> None:
         """Write what is left."""
-        if self._flushing is not None:
-            self._flushing.cancel()
-            await asyncio.gather(self._flushing, return_exceptions=True)
+        flushing, self._flushing = self._flushing, None
+        if flushing is not None:
+            flushing.cancel()
+            await asyncio.gather(flushing, return_exceptions=True)
         await self.flush()
 
     async def _flush_soon(self) -> None:

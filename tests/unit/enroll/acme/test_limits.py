@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from tests.support.clocks import START
 from troth.enroll.acme.limits import Limit, Meters, registered_domain
@@ -183,3 +185,65 @@ def test_waits_double_from_a_minute_to_the_longest_and_then_the_name_is_paused()
 )
 def test_names_count_for_their_registered_domain(name: str, domain: str) -> None:
     assert registered_domain(name, frozenset({"corp.example"})) == domain
+
+
+@given(st.integers(1, 20), st.integers(1, 10_000), st.integers(0, 60), st.integers(1, 2_000))
+def test_waits_never_shrink_and_never_exceed_the_longest(free: int, longest: int, most: int, failures: int) -> None:
+    patience = Patience(free=free, longest=timedelta(minutes=longest), most=most)
+    now, later = patience.wait(failures), patience.wait(failures + 1)
+    assert timedelta() <= now <= later <= timedelta(minutes=longest)
+    assert (now == timedelta()) is (failures <= free)
+    assert not patience.pauses(failures) or patience.pauses(failures + 1), "a pause does not end by failing once more"
+
+
+class Spending(RuleBasedStateMachine):
+    """Three processes spend from one meter and restart, in any order; a model knows what was let through in all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock, self.table = FakeClock(START), Table()
+        self.limit = Limit("new orders", 5, HOUR)
+        self.full_at = START
+        self.processes = [self.fresh() for _ in range(3)]
+
+    def fresh(self) -> Meters:
+        return meters(self.table, self.clock, orders=self.limit)
+
+    def spend(self, process: int, number: int) -> int:
+        """Try so often in a process, and let it write what came of that; how often it was let through."""
+
+        async def work() -> int:
+            through = tries(self.processes[process], number, ("orders", "a"))
+            await self.processes[process].close()
+            return through
+
+        through = asyncio.run(work())
+        if through:
+            self.full_at = max(self.full_at, self.clock.now()) + through * self.limit.each
+        return through
+
+    @rule(process=st.integers(0, 2), number=st.integers(1, 8))
+    def some(self, process: int, number: int) -> None:
+        self.spend(process, number)
+
+    @rule(process=st.integers(0, 2))
+    def all_that_is_left_once_it_has_heard_of_the_others(self, process: int) -> None:
+        if self.spend(process, 1):  # whoever spends learns what the others spent
+            left = (self.clock.now() + HOUR - self.full_at) // self.limit.each
+            assert self.spend(process, 9) == max(0, left)
+
+    @rule(process=st.integers(0, 2))
+    def restart(self, process: int) -> None:
+        self.processes[process] = self.fresh()
+
+    @rule(minutes=st.integers(1, 90))
+    def wait(self, minutes: int) -> None:
+        self.clock.advance(timedelta(minutes=minutes))
+
+    @invariant()
+    def the_table_holds_what_was_let_through(self) -> None:
+        assert self.table.rows.get("orders:a", START) == self.full_at
+
+
+TestSpending = Spending.TestCase
+TestSpending.settings = settings(max_examples=30, stateful_step_count=20, deadline=None)
