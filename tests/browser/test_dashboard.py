@@ -10,6 +10,7 @@ from playwright.async_api import Page, expect
 
 from tests.browser.conftest import Site
 from tests.browser.looking import Looker
+from tests.integration.web.test_attestations import judged
 from tests.integration.web.test_enrolments import an_account
 from tests.support.dashboard import PASSWORD
 from troth.access.roles import Role
@@ -53,8 +54,12 @@ async def pages_of(site: Site) -> dict[str, str]:
         "there is no TXT record", steps, house.services.clock.now(),
     )  # fmt: skip
     await house.trust.database.commit(unit)
+    attestation = await judged(house, device=await house.subject("laptop-03"), attested=False, attributes=0x40070)
     return {
         "overview": "/",
+        "attestations": "/attestations",
+        "attestation": f"/attestations/{attestation}",
+        "inspect-attestation": "/attestations/inspect",
         "renewals": "/renewals",
         "failed-validations": "/acme/validations",
         "certificates": "/certificates",

@@ -241,6 +241,7 @@ _PAGES = {
     "decision": ("why", "/decisions/"),
     "proposal": ("proposal", "/approvals/"),
     "enrolment": ("enrolment", "/enrolments/"),
+    "attestation": ("attestation", "/attestations/"),
 }
 
 

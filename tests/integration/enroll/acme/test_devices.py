@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
 
 from tests.support.acme_door import BASE, Door, LaneTransport
 from tests.support.attesting import (
@@ -464,6 +464,34 @@ async def test_an_attested_identifier_proves_no_dns_name(fleet: Fleet) -> None:
     order = await fleet.door.prove(client, order)  # and the other way round: the proved name proves no device
     assert order.status == "ready"
     assert (await fleet.order(client, "a.test")).status == "pending"
+
+
+async def test_a_request_may_leave_the_device_out_and_may_ask_for_nothing_else(fleet: Fleet) -> None:
+    """Apple's requests carry whatever subject their payload has, and none of the device's names."""
+    client, key = await fleet.open(), new_key()
+    order = await fleet.order(client)
+    await fleet.attest(client, order, tpm, key)
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "alice's phone")])
+
+    def request(*asked: x509.GeneralName) -> bytes:
+        builder = x509.CertificateSigningRequestBuilder(subject)
+        if asked:
+            builder = builder.add_extension(x509.SubjectAlternativeName(asked), critical=False)
+        return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+
+    for wrong in (
+        permanent_identifier("LAB-SERIAL-2"), permanent_identifier(SERIAL, "1.2.3"), x509.DNSName("a.test"),
+        x509.RFC822Name("alice@corp.example"), x509.UniformResourceIdentifier("spiffe://a/b"),
+    ):  # fmt: skip
+        with pytest.raises(AcmeError) as refused:
+            await client.finalize(await client.order(order.url), request(permanent_identifier(SERIAL), wrong))
+        assert refused.value.problem.short_type == "badCSR"
+    done = await client.finalize(await client.order(order.url), request(permanent_identifier(SERIAL)))
+    found = x509.load_pem_x509_certificate(await client.certificate(done))
+    assert found.subject.rfc4514_string() == "2.5.4.5=LAB-SERIAL-1,CN=laptop-1"
+    order = await fleet.order(client)
+    await fleet.attest(client, order, tpm, key)
+    assert (await client.finalize(await client.order(order.url), request())).status == "valid"
 
 
 # --- the judge -------------------------------------------------------------------------------------------------------
