@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -19,7 +20,7 @@ from tests.support.agents import root
 from tests.support.clocks import START
 from troth.agent.errors import NOT_SERVED, AgentError
 from troth.agent.keys.files import generate, to_pem
-from troth.agent.prove import prove
+from troth.agent.prove import prove, served_at
 from troth.agent.settings import ProveTls
 from troth.agent.starttls import START as STARTTLS
 
@@ -81,21 +82,45 @@ async def test_the_new_certificate_is_seen(tmp_path: Path, kind: Kind) -> None:
         await prove(ProveTls(host="127.0.0.1", port=port, starttls=kind, timeout=20), LEAF, ("www.example.org",))
 
 
-async def test_another_certificate_and_nobody_at_all_are_told(tmp_path: Path, unused_port: int) -> None:
+async def test_another_certificate_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with service(tmp_path, []) as port:
-        with pytest.raises(AgentError, match=r"www\.example\.org.*still serves another certificate") as refused:
-            await prove(ProveTls(host="127.0.0.1", port=port, timeout=1), b"new", ("*.a", "www.example.org"))
+        settings = ProveTls(host="127.0.0.1", port=port, timeout=1)
+        assert await served_at(settings, "www.example.org") == LEAF
+
+    async def served(_settings: ProveTls, server_name: str) -> bytes:
+        assert server_name == "www.example.org"
+        return LEAF
+
+    monkeypatch.setattr("troth.agent.prove.served_at", served)
+    with pytest.raises(AgentError, match=r"www\.example\.org.*still serves another certificate") as refused:
+        await prove(settings, b"new", ("*.a", "www.example.org"))
     assert refused.value.reason is NOT_SERVED
-    with pytest.raises(AgentError, match="ConnectionRefusedError"):
-        await prove(ProveTls(host="127.0.0.1", port=unused_port, timeout=1), LEAF, ())
 
 
-@pytest.fixture
-def unused_port() -> int:
-    import socket
-
+async def test_a_service_that_is_away_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as one:
-        return int(one.getsockname()[1])
+        settings = ProveTls(host="127.0.0.1", port=one.getsockname()[1], timeout=1)
+    with pytest.raises(ConnectionRefusedError):
+        await served_at(settings, "")
+
+    async def served(*_: object) -> bytes:
+        raise ConnectionRefusedError("refused")
+
+    monkeypatch.setattr("troth.agent.prove.served_at", served)
+    with pytest.raises(AgentError, match=r"no name.*ConnectionRefusedError: refused"):
+        await prove(settings, LEAF, ())
+
+
+async def test_one_right_answer_among_wrong_ones_is_not_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("troth.agent.prove._BETWEEN", 0.0)
+    answers = [LEAF, b"old", LEAF, LEAF]
+
+    async def served(*_: object) -> bytes:
+        return answers.pop(0)
+
+    monkeypatch.setattr("troth.agent.prove.served_at", served)
+    await prove(ProveTls(timeout=60), LEAF, ())
+    assert answers == []
 
 
 class Pipe:
