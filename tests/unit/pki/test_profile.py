@@ -13,7 +13,7 @@ def test_shipped_profiles_are_what_they_are_named() -> None:
     assert set(found) == {
         "tls-server", "client-device", "quarantine", "ocsp-responder", "troth-service", "wifi-device", "wifi-user",
         "vpn", "mutual-tls", "smartcard-logon", "spiffe-workload", "radius-server", "code-signing", "s-mime",
-        "device-identity", "domain-controller", "vpn-server",
+        "device-identity", "domain-controller", "vpn-server", "tpm-attestation-key",
     }  # fmt: skip
     assert all(profile.name == name for name, profile in found.items())
     assert found["tls-server"].extended_key_usage == ("serverAuth",)
