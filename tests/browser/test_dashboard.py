@@ -12,6 +12,7 @@ from tests.browser.conftest import Site
 from tests.browser.looking import Looker
 from tests.integration.web.test_attestations import judged
 from tests.integration.web.test_enrolments import an_account
+from tests.integration.web.test_found import reported
 from tests.support.dashboard import PASSWORD
 from troth.access.roles import Role
 from troth.enroll.acme.attempt_store import ADD_ATTEMPT
@@ -63,6 +64,7 @@ async def pages_of(site: Site) -> dict[str, str]:
         "renewals": "/renewals",
         "failed-validations": "/acme/validations",
         "certificates": "/certificates",
+        "found": f"/found?host={await reported(house)}",
         "certificate": f"/certificates/{made['laptop-03']}",
         "revoke": f"/certificates/{made['www.example.org']}/revoke",
         "subjects": "/subjects",

@@ -188,6 +188,8 @@ def _contradictions_of(config: AgentConfig, certificate: CertificateSettings, wh
 
 def troubles(config: AgentConfig) -> Iterator[str]:
     """What is wrong with it on this machine, now."""
+    if config.spiffe is not None:
+        yield from spiffe.troubles(config.spiffe)
     for name, issuer in config.issuer.items():
         for path in filter(None, (issuer.trust, *issuer.anchors)):
             if not Path(path).is_file():

@@ -88,6 +88,8 @@ def _written(config: AgentConfig) -> list[str]:
             found.append(certificate.staple.path)
         if isinstance(certificate.challenge, WebRoot):
             found.append(f"{certificate.challenge.path}/.well-known")
+    if config.spiffe is not None and not config.spiffe.socket.startswith("/run/troth-agent/"):
+        found.append(config.spiffe.socket)
     return found
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
@@ -82,3 +84,13 @@ def contradictions(spiffe: SpiffeSettings, issuers: Collection[str], certificate
     asks = any(selector.startswith("k8s:") for one in spiffe.workload for selector in one.selectors)
     if asks and kubernetes is None:
         yield "spiffe.workload: selectors of Kubernetes need [spiffe.kubernetes]"
+
+
+def troubles(spiffe: SpiffeSettings) -> Iterator[str]:
+    """What is wrong with it on this machine, now."""
+    if find_spec("h2") is None:
+        yield "spiffe: the extra is not installed: pip install 'troth[spiffe]'"
+    kubernetes = spiffe.kubernetes or KubernetesSettings()
+    for path in filter(None, (kubernetes.token_file, kubernetes.ca_file, kubernetes.pods_file)):
+        if not Path(path).is_file():
+            yield f"spiffe.kubernetes: there is no file {path}"
