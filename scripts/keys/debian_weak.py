@@ -6,8 +6,8 @@ out depends on that id (1 to 32,767), the width and byte order of a C ``long``, 
 2026 takes ten to thirty minutes for 32,767 keys.
 
     python -m scripts.keys.debian_weak check                    the nine variants of one process id against a known sum
-    python -m scripts.keys.debian_weak make DIRECTORY           all variants of COVERED, one file each (resumes)
-    python -m scripts.keys.debian_weak pack DIRECTORY           those files → the list that Troth ships
+    python -m scripts.keys.debian_weak make DIRECTORY           all ranges of COVERED, one file each (resumes)
+    python -m scripts.keys.debian_weak pack DIRECTORY           those files that are there, added to the list we ship
 """
 
 from __future__ import annotations
@@ -21,8 +21,14 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 LIST = HERE.parents[1] / "src/troth/pki/data/debian_rsa2048.bin"
-#: Word width, byte order, seed file, last process id: what the list covers. There are 32,767 ids and nine variants.
-COVERED = (("32", "le", "rnd", 32_767), ("64", "le", "rnd", 15_142))
+#: Word width, byte order, seed file, first and last process id: what the list covers. There are 32,767 ids and nine
+#: variants.
+COVERED = (
+    ("32", "le", "rnd", 1, 32_767),
+    ("64", "le", "rnd", 1, 15_142),
+    ("64", "le", "rnd", 15_143, 23_999),
+    ("64", "le", "rnd", 24_000, 32_767),
+)
 WIDTH = 6
 #: SHA-1 over the sorted SHA-1 sums of ``Modulus=…`` lines for process id 32,767, all nine variants: published with
 #: the key generator of the CVE-2008-0166 project, which runs the OpenSSL of that time.
@@ -56,24 +62,30 @@ def check() -> bool:
 def make(directory: Path) -> None:
     """One file of moduli for each variant."""
     made = program(directory)
-    for word, order, seed, last in COVERED:
-        target = directory / f"2048_{word}_{order}_{seed}.txt"
+    for word, order, seed, first, last in COVERED:
+        target = _file(directory, word, order, seed, first)
         if target.exists():
             continue
         part = target.with_suffix(".part")
         with part.open("wb") as file:
-            subprocess.run([str(made), "2048", word, order, seed, "1", str(last)], check=True, stdout=file)
+            subprocess.run([str(made), "2048", word, order, seed, str(first), str(last)], check=True, stdout=file)
         part.rename(target)
 
 
+def _file(directory: Path, word: str, order: str, seed: str, first: int) -> Path:
+    return directory / f"2048_{word}_{order}_{seed}_{first}.txt"
+
+
 def pack(directory: Path) -> int:
-    """Write the list from the files of :func:`make`; returns how many keys it holds."""
-    entries = set()
-    for word, order, seed, last in COVERED:
-        lines = (directory / f"2048_{word}_{order}_{seed}.txt").read_text().splitlines()
-        if len(lines) < last:
-            raise SystemExit(f"{word} {order} {seed}: {len(lines)} keys of {last}")
-        for line in lines[:last]:
+    """Add the keys in the files of :func:`make` to the list; returns how many it holds then."""
+    before = LIST.read_bytes() if LIST.exists() else b""
+    entries = {before[at : at + WIDTH] for at in range(0, len(before), WIDTH)}
+    for word, order, seed, first, last in COVERED:
+        path, wanted = _file(directory, word, order, seed, first), last - first + 1
+        lines = path.read_text().splitlines() if path.exists() else []
+        if 0 < len(lines) < wanted:
+            raise SystemExit(f"{word} {order} {seed} {first}: {len(lines)} keys of {wanted}")
+        for line in lines:
             modulus = int(line.split()[1], 16).to_bytes(256, "big")
             entries.add(hashlib.sha256(modulus).digest()[:WIDTH])
     LIST.write_bytes(b"".join(sorted(entries)))

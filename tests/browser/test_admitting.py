@@ -52,7 +52,7 @@ async def test_an_authority_and_a_ceremonys_crl_come_in_by_their_pages(
     await ann.get_by_label("Session key, as it stands on paper").fill(held.session_key)
     ceremony = ann.get_by_role("region", name="A ceremony's results")
     await ceremony.get_by_role("button", name="Show what it would do").click()
-    await expect(ann.locator("main")).to_contain_text("Publishes a CRL of root with 1 entries")
+    await expect(ann.locator("main")).to_contain_text("Publishes a CRL of root with 1 entry, good until")
     await looker.see(ann, "authority-confirm")
     await ann.get_by_role("button", name="Take it in").click()
     await expect(ann.get_by_text("Taken in. The ledger has it.")).to_be_visible()

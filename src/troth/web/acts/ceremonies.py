@@ -74,9 +74,9 @@ class CeremonyImport:
         authority, added = await self._authority(brought, payload)
         if brought.kind is Ceremony.ROOT_CRL and authority is not None:
             crl = x509.load_der_x509_crl(brought.made)
-            lines.append(
-                f"Publishes a CRL of {authority.slug} with {len(crl)} entries, good until {crl.next_update_utc}"
-            )
+            entries = "1 entry" if len(crl) == 1 else f"{len(crl)} entries"
+            until = f", good until {crl.next_update_utc:%Y-%m-%d %H:%M} UTC" if crl.next_update_utc else ""
+            lines.append(f"Publishes a CRL of {authority.slug} with {entries}{until}")
         elif brought.kind is Ceremony.CROSS_CERTIFICATE:
             cross = self._cross(brought)
             lines.append(
