@@ -14,10 +14,17 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from troth.agent.config import identifiers, parse
+from troth.agent.keys.files import FileKeys
+from troth.agent.settings import WebRoot
+from troth.agent.source import Request
+from troth.agent.state import StateDirectory
+from troth.agent.supervisor import Agent
 from troth.client.acme import AcmeClient, AcmeError, ExternalBinding
 from troth.client.csr import certificate_request
 from troth.client.jose import SigningKey
 from troth.client.transport import Transport, trusting
+from troth.kit.clock import SystemClock
 
 pytestmark = pytest.mark.client
 
@@ -114,3 +121,39 @@ async def test_a_certificate_is_ordered_revoked_and_its_account_rekeyed_and_clos
     assert (await client.deactivate()).status == "deactivated"
     with pytest.raises(AcmeError):
         await client.account()
+
+
+async def test_the_agent_keeps_a_certificate_with_it(
+    directory_url: str, transport: Transport, binding: ExternalBinding | None, tmp_path: Path
+) -> None:
+    management = json.loads((tmp_path / "pebble.json").read_text())["pebble"]["managementListenAddress"]
+    (tmp_path / "root.pem").write_bytes((await transport.request("GET", f"https://{management}/roots/0")).body)
+    (tmp_path / "eab.key").write_text(HMAC_KEY)
+    (tmp_path / "eab.key").chmod(0o600)
+    bound = f'eab_key_id = "kid-1"\neab_key_file = "{tmp_path}/eab.key"' if binding else ""
+    config = parse(f"""
+    [issuer.pebble]
+    directory = "{directory_url}"
+    trust = "{tmp_path}/tls.pem"
+    anchors = ["{tmp_path}/root.pem"]
+    {bound}
+    [certificate.web]
+    names = ["a.example.org", "b.example.org"]
+    purposes = ["server"]
+    challenge = {{ kind = "webroot", path = "{tmp_path}" }}
+    """)
+    state = StateDirectory(tmp_path / "state")
+    agent = Agent(config, state, SystemClock())
+    keeper = agent.keepers["web"]
+    assert await agent.once(), keeper.look().record.trouble
+    look = await keeper.renew()
+
+    assert look.meta is not None
+    assert (look.meta.number, look.record.window) == (2, None), "it suggests no times"
+    # It has no list of orders either, so one whose answer was lost is made again.
+    chains = await agent.keepers["web"]._ways.source.obtain(
+        Request(identifiers(("a.example.org",)), "", WebRoot(path=str(tmp_path))),
+        FileKeys(tmp_path / "keys").create("one", "p256"), {"ordering": "yes"}, lambda _: None,
+    )  # fmt: skip
+    assert chains
+    state.close()
