@@ -228,7 +228,8 @@ class Faults:
         """Each statement of an exchange is a call; what fails in one is what the server would have failed in."""
 
         async def exchange(wire: Wire, asks: list[Ask]) -> Outcome:
-            if not isinstance(wire._connection, Watched):
+            # Not by isinstance: asyncpg's metaclass takes every connection for one of every class of connections.
+            if type(wire._connection) is not Watched:
                 return await _exchange(wire, asks)
 
             async def all_of_it() -> Outcome:

@@ -33,9 +33,11 @@ STREAM_CHANNEL = "troth_stream"
 LEASE_NAME = "sequencer"
 
 _BATCH = 2000
-_POLL_SECONDS = 0.1
+_POLL_SECONDS = 0.25
 #: Seconds between the beginnings of two moves: a busy log grows in larger steps, and a lone event waits for nothing.
-_PACE_SECONDS = 0.03
+_PACE_SECONDS = 0.05
+#: And between two wake-ups of those who follow the log; what they must not miss they poll for.
+_STREAM_PACE = 0.1
 _LEASE_SECONDS = 3.0
 
 
@@ -107,11 +109,13 @@ class Sequencer:
                 raise Unavailable(UNAVAILABLE, str(error)) from error
             raise
         if moved:
-            self._database.wake(STREAM_CHANNEL)
+            self._database.wake(STREAM_CHANNEL, pace=_STREAM_PACE)
         return moved
 
     async def _move(self, held: Held) -> int:
         """One transaction in two exchanges: look, then write and commit. What fails is undone with its connection."""
+        if await self._database.lookups.fetchval(store.ANY_INBOX) is None:
+            return 0
         if self._wire is None or self._wire.closed:
             self._wire = await self._database.open_wire("troth-sequencer")
         epoch, rows, head = await self._exchange(

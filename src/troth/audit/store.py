@@ -21,6 +21,7 @@ HEAD_FOR_UPDATE = "SELECT size, frontier, newest_at FROM ledger_head FOR UPDATE"
 TAKE_INBOX = """
 DELETE FROM ledger_inbox WHERE id IN (SELECT id FROM ledger_inbox ORDER BY id LIMIT $1)
 RETURNING id, recorded_at, payload, salt"""
+ANY_INBOX = "SELECT 1 AS one FROM ledger_inbox ORDER BY id LIMIT 1"
 APPEND = """
 INSERT INTO ledger_event (idx, id, recorded_at, kind, actor, payload, salt, leaf)
 SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::timestamptz[], $4::text[], $5::text[], $6::bytea[], $7::bytea[],

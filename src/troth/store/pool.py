@@ -29,8 +29,8 @@ log = get_logger("store")
 INBOX_CHANNEL = "troth_inbox"
 
 _NOTIFY = "SELECT pg_notify($1, '')"
-#: Seconds between two wake-ups of a channel by this process: each wakes every process that listens to anything.
-_PACES = {INBOX_CHANNEL: 0.03}
+#: Seconds between two wake-ups of the sequencer by this process.
+INBOX_PACE = 0.05
 
 #: Every statement finds its rows by an index. On tables that are empty still, the planner prefers to read them whole,
 #: and a prepared statement keeps that plan until the first ANALYZE, however many rows there are by then.
@@ -57,7 +57,7 @@ class Database:
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
         self._wires: list[Wire] = []
-        self._commits = Commits(url, _PLANNER, clock, lambda: self.wake(INBOX_CHANNEL))
+        self._commits = Commits(url, _PLANNER, clock, lambda: self.wake(INBOX_CHANNEL, pace=INBOX_PACE))
         self._lookups = SharedReads(self._open_lookups, self)
 
     @classmethod
@@ -172,8 +172,11 @@ class Database:
 
     # --- wake-ups ----------------------------------------------------------------------------------------------
 
-    def wake(self, channel: str) -> None:
+    def wake(self, channel: str, *, pace: float = 0.0) -> None:
         """Tell listeners of ``channel`` that there may be something to read. Losing it costs only a poll's delay.
+
+        The next wake-up of the channel comes ``pace`` seconds later at the earliest: each wakes every process that
+        listens to anything.
 
         It runs outside the commit: PostgreSQL serialises commits that notify on one global lock.
         """
@@ -181,16 +184,16 @@ class Database:
             self._renotify.add(channel)
             return
         self._notifying.add(channel)
-        task = asyncio.create_task(self._notify(channel))
+        task = asyncio.create_task(self._notify(channel, pace))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _notify(self, channel: str) -> None:
+    async def _notify(self, channel: str, pace: float) -> None:
         try:
             while True:
                 self._renotify.discard(channel)
                 await self._lookups.fetch(_NOTIFY, channel)
-                await asyncio.sleep(_PACES.get(channel, 0.0))
+                await asyncio.sleep(pace)
                 if channel not in self._renotify:
                     return
         except (*CONNECT_ERRORS, asyncpg.PostgresError, TimeoutError, Unavailable):

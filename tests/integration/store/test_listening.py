@@ -68,3 +68,24 @@ async def test_a_broken_connection_is_made_anew_with_every_channel(database: Dat
     database.wake("test_two")
     assert await heard(one)
     assert await heard(two)
+
+
+async def test_many_wake_ups_within_a_pace_are_told_at_once_and_once_more_after_it(database: Database) -> None:
+    told: list[int] = []
+    event = asyncio.Event()
+
+    def hear() -> None:
+        told.append(1)
+        event.set()
+
+    await database.listen("test_paced", hear)
+    await quiet(event)
+    told.clear()
+    database.wake("test_paced", pace=0.5)
+    assert await heard(event)
+    for _ in range(10):
+        database.wake("test_paced", pace=0.5)
+    assert len(told) == 1
+    assert await heard(event)
+    await quiet(event)
+    assert len(told) == 2
