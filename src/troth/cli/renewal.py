@@ -20,7 +20,10 @@ Note = Annotated[str, Parameter(help="Why; it goes to the ledger.", show_default
 @app.command
 def early(
     *,
-    per_minute: Annotated[int, Parameter(help="How many certificates in a minute.")],
+    per_minute: Annotated[int | None, Parameter(help="How many certificates in a minute.", show_default=False)] = None,
+    percent: Annotated[
+        int | None, Parameter(help="Of acme.renewals_per_minute, in place of --per-minute.", show_default=False)
+    ] = None,
     authority: str = "",
     profile: str = "",
     key_algorithm: Annotated[str, Parameter(help="Kind of the certificate's own key: rsa2048, p256 …")] = "",
@@ -40,9 +43,9 @@ def early(
     except (OSError, UnicodeDecodeError) as error:
         raise TrothError(UNREADABLE, f"{serials}: {error}") from error
     body = {
-        "per_minute": per_minute, "authority": authority, "profile": profile, "key_algorithm": key_algorithm,
-        "issued_after": issued_after or None, "issued_before": issued_before or None, "serials": listed_serials,
-        "explanation_url": explanation_url, "note": note,
+        "per_minute": per_minute, "percent": percent, "authority": authority, "profile": profile,
+        "key_algorithm": key_algorithm, "issued_after": issued_after or None, "issued_before": issued_before or None,
+        "serials": listed_serials, "explanation_url": explanation_url, "note": note,
     }  # fmt: skip
     doing = yes or propose
     found = Api.at(data).post("/renewal-incidents", body, dry_run="false" if doing else "true", **query(propose))

@@ -40,7 +40,11 @@ async def test_the_page_shows_before_it_does(house: House) -> None:
 
 async def test_what_is_wrong_or_not_one_s_own_to_do_is_refused(house: House) -> None:
     operator = await house.logged_in(Role.OPERATOR)
-    for command in ({"per_minute": 5}, {"profile": "tls-server", "per_minute": 100_000}, {"per_minute": 0},
+    percent = await operator.post(API, json={"profile": "tls-server", "percent": 10})
+    assert "At most 60 of them in a minute" in percent.text
+    doubly = {"profile": "tls-server", "per_minute": 1, "percent": 1}
+    for command in ({"per_minute": 5}, {"profile": "tls-server"}, doubly,
+                    {"profile": "tls-server", "per_minute": 100_000}, {"per_minute": 0},
                     {"serials": ["xyz"], "per_minute": 1}):  # fmt: skip
         assert (await operator.post(f"{API}?dry_run=false", json=command)).status_code in (400, 409, 422), command
     auditor = await house.logged_in(Role.AUDITOR)

@@ -23,7 +23,8 @@ class RenewEarly:
     """``renewal.early``: pull the renewal windows of whatever a selector finds into the past, some a minute.
 
     Payload: at least one of ``authority``, ``profile``, ``key_algorithm``, ``issued_after``, ``issued_before`` (ISO
-    8601), ``serials`` (hexadecimal); ``per_minute``, ``note``, ``explanation_url``. Nothing is revoked.
+    8601), ``serials`` (hexadecimal); ``per_minute``, or ``percent`` of what the installation may renew early in a
+    minute; ``note``, ``explanation_url``. Nothing is revoked.
     """
 
     permission: ClassVar = Permission.CERTIFICATE_REVOKE
@@ -34,7 +35,7 @@ class RenewEarly:
 
     async def preview(self, payload: Mapping[str, Any], by: Principal) -> Preview:
         """See :class:`~troth.access.approvals.model.Executor`."""
-        selector, per_minute = read_selector(payload), _rate(payload)
+        selector, per_minute = read_selector(payload), self._rate(payload)
         count = await self._incidents.count(selector)
         lasts = timedelta(minutes=-(-count // per_minute))
         lines = (
@@ -49,13 +50,20 @@ class RenewEarly:
         """See :class:`~troth.access.approvals.model.Executor`."""
         incident = await self._incidents.start(
             read_selector(payload),
-            per_minute=_rate(payload),
+            per_minute=self._rate(payload),
             note=text(payload, "note", empty=True),
             explanation_url=text(payload, "explanation_url", empty=True),
             actor=order.by.actor,
             joined=order.unit,
         )
         return {"incident": str(incident)}
+
+    def _rate(self, payload: Mapping[str, Any]) -> int:
+        rate, percent = payload.get("per_minute"), payload.get("percent")
+        given = [one for one in (rate, percent) if one is not None]
+        if len(given) != 1 or isinstance(given[0], bool) or not isinstance(given[0], int) or given[0] < 1:
+            raise ApprovalRefused(PAYLOAD_INVALID, "give per_minute or percent, a number from 1")
+        return given[0] if percent is None else max(1, self._incidents.most * min(given[0], 100) // 100)
 
 
 def read_selector(payload: Mapping[str, Any]) -> Selector:
@@ -78,13 +86,6 @@ def read_selector(payload: Mapping[str, Any]) -> Selector:
         issued_before=_time(payload, "issued_before"),
         serials=tuple(found),
     )
-
-
-def _rate(payload: Mapping[str, Any]) -> int:
-    rate = payload.get("per_minute", 0)
-    if isinstance(rate, bool) or not isinstance(rate, int) or rate < 1:
-        raise ApprovalRefused(PAYLOAD_INVALID, "per_minute is a number from 1")
-    return rate
 
 
 def _time(payload: Mapping[str, Any], name: str) -> datetime | None:

@@ -23,9 +23,13 @@ _TAGS = ["Renewal"]
 
 
 class RenewEarlyCommand(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which certificates, all that fit every field given, and how many of them a minute. Times are ISO 8601."""
+    """Which certificates, all that fit every field given, and how many of them a minute. Times are ISO 8601.
 
-    per_minute: Annotated[int, Meta(ge=1)]
+    ``percent`` of ``acme.renewals_per_minute`` may take the place of ``per_minute``.
+    """
+
+    per_minute: Annotated[int, Meta(ge=1)] | None = None
+    percent: Annotated[int, Meta(ge=1, le=100)] | None = None
     note: Annotated[str, Meta(max_length=500)] = ""
     explanation_url: Annotated[str, Meta(max_length=500)] = ""
     authority: Annotated[str, Meta(max_length=64)] = ""
