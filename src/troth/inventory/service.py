@@ -26,6 +26,8 @@ from troth.trust.vocabulary import VOCABULARY, misfit
 
 #: A place that was not seen for so long is forgotten.
 KEPT = timedelta(days=180)
+#: Places of one host that are remembered, those that are gone among them.
+MOST_PLACES = 10_000
 _OLDEST_FACT = timedelta(days=30)
 
 
@@ -72,7 +74,7 @@ class Reports:
             store.REPORTED, host.id, node.certificate.id, now, report.agent, taken.certificates, taken.unreadable,
             json.dumps(stores), json.dumps(report.cut),
         )  # fmt: skip
-        unit.write(store.FORGET, host.id, now - KEPT)
+        unit.write(store.FORGET, host.id, now - KEPT, MOST_PLACES)
         unit.record(
             Event(
                 "inventory.reported",

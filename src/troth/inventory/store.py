@@ -56,12 +56,21 @@ REPORTED = Write(
     rank=72,
 )
 
-#: Places that were not seen for long are forgotten when their host reports again.
+#: Places that were not seen for long, or are too many, are forgotten when their host reports again, and certificates
+#: that lie nowhere else with them: a host in other hands cannot fill the database by inventing new ones for ever.
 FORGET = Write(
     "inventory_forget",
-    """DELETE FROM sighting s USING unnest($1::uuid[], $2::timestamptz[]) AS i(subject_id, before)
-       WHERE s.subject_id = i.subject_id AND s.last_seen_at < i.before""",
-    ("uuid", "timestamptz"),
+    """WITH i AS (SELECT * FROM unnest($1::uuid[], $2::timestamptz[], $3::int[]) AS t(subject_id, before, most)),
+       old AS (SELECT s.subject_id, s.place, s.sha256 FROM i JOIN LATERAL (
+                   SELECT s.*, row_number() OVER (ORDER BY s.last_seen_at DESC, s.place, s.sha256) AS place_number
+                   FROM sighting s WHERE s.subject_id = i.subject_id) s ON true
+               WHERE s.last_seen_at < i.before OR s.place_number > i.most),
+       gone AS (DELETE FROM sighting s USING old WHERE (s.subject_id, s.place, s.sha256)
+                    = (old.subject_id, old.place, old.sha256) RETURNING s.subject_id, s.place, s.sha256)
+       DELETE FROM found_certificate f USING (SELECT DISTINCT sha256 FROM gone) g WHERE f.sha256 = g.sha256
+       AND NOT EXISTS (SELECT FROM sighting s WHERE s.sha256 = f.sha256 AND NOT EXISTS (
+           SELECT FROM gone WHERE (gone.subject_id, gone.place, gone.sha256) = (s.subject_id, s.place, s.sha256)))""",
+    ("uuid", "timestamptz", "int"),
     rank=73,
 )
 

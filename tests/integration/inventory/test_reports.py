@@ -16,6 +16,7 @@ from prometheus_client.exposition import generate_latest
 
 from tests.support.mint import ca_certificate
 from tests.support.workloads import BASE, Workloads
+from troth.inventory import service
 from troth.inventory.routes import PER_AGENT, REPORT
 from troth.inventory.store import InventoryStore
 from troth.ops.rollover.store import RolloverStore
@@ -116,6 +117,23 @@ async def test_what_a_later_report_lacks_is_gone_and_forgotten_in_the_end(worklo
     agent = await workloads.enrolled("node-1")
     await workloads.ask(REPORT, report(workloads, second), agent=agent)
     assert len(await found(workloads, gone=True)) == 1
+
+
+async def test_a_host_that_invents_new_ones_for_ever_is_forgotten_in_its_order(
+    workloads: Workloads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "MOST_PLACES", 3)
+    shared, other = foreign(workloads), await workloads.enrolled("node-2")
+    await workloads.ask(REPORT, report(workloads, shared), agent=other)
+    await workloads.ask(REPORT, report(workloads, shared, foreign(workloads)))
+    for _ in range(3):
+        workloads.mint.clock.advance(timedelta(minutes=1))
+        await workloads.ask(REPORT, report(workloads, foreign(workloads)))
+    mine = await found(workloads, gone=True, host=await node(workloads))
+    assert [one.present for one in sorted(mine, key=lambda one: one.last_seen_at)] == [False, False, True]
+    count = await workloads.mint.database.fetchval("SELECT count(*) FROM found_certificate")
+    assert count == 4  # three of this host, and the one that lies on another as well
+    assert len(await found(workloads, host=await node(workloads, "node-2"))) == 1
 
 
 async def test_posture_is_recorded_with_source_and_age_by_troths_clock(workloads: Workloads) -> None:

@@ -31,8 +31,11 @@ from troth.enroll.tokens.errors import (
     TokenRefused,
 )
 from troth.enroll.tokens.model import Proof
+from troth.kit.log import get_logger
 from troth.pki.errors import PathRefused
 from troth.pki.path import validate_path
+
+log = get_logger("enroll")
 
 #: An instance is remembered for longer than it will be asked about.
 _REMEMBERED = timedelta(days=3650)
@@ -46,7 +49,9 @@ def certificates_in(path: str) -> list[x509.Certificate]:
     try:
         return x509.load_pem_x509_certificates(Path(path).read_bytes())
     except (OSError, ValueError) as error:
-        raise TokenRefused(TOKEN_KEYS, f"{path}: {error}") from error
+        # Where it lies is nothing for a stranger.
+        log.error("token.certificates_unreadable", path=path, error=str(error))
+        raise TokenRefused(TOKEN_KEYS, "the pinned certificates cannot be read") from error
 
 
 def aws(
