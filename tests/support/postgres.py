@@ -103,12 +103,13 @@ def find_binaries(user: str | None) -> Path:
 
 @dataclass
 class PostgresServer:
-    """One cluster and its server process. ``durable`` keeps fsync on, for tests that kill it."""
+    """One cluster and its server process. ``durable`` keeps fsync on, for tests that kill it; ``settings`` are more."""
 
     directory: Path
     binaries: Path
     user: str | None
     durable: bool = False
+    settings: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     @classmethod
@@ -131,7 +132,8 @@ class PostgresServer:
 
     def url(self, database: str = "postgres") -> str:
         """The URL of a database in this cluster."""
-        return f"postgresql://{_USER}@/{database}?host={self.directory}"
+        port = f"&port={self.settings['port']}" if "port" in self.settings else ""
+        return f"postgresql://{_USER}@/{database}?host={self.directory}{port}"
 
     def start(self) -> None:
         """Start the server and wait until it answers. Raises RuntimeError with the end of its log otherwise."""
@@ -145,6 +147,7 @@ class PostgresServer:
             "full_page_writes": "on" if self.durable else "off",
             "max_wal_size": "256MB",
             "autovacuum_naptime": "10s",
+            **self.settings,
         }
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         with (self.directory / "log").open("ab") as log:
