@@ -24,7 +24,7 @@ CHAIN = reason(
     "attest.chain",
     "the attestation's certificates do not lead to a root that is pinned for its format",
     fix="`troth attest inspect` shows the chain and the pinned roots; a maker's new root is added with "
-    "`troth attest root add`.",
+    "`troth attest root set`.",
 )
 REVOKED = reason(
     "attest.revoked",
