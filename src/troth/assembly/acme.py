@@ -43,7 +43,7 @@ def acme_door(
     """The door, for a web process."""
     settings, clock = context.config.acme, context.clock
     keys, chaos = AccountKeys(), chaos_in(context, mint)
-    devices = Devices(SubjectStore(database), enrolling.enrolments, TpmStore(database))
+    devices = Devices(SubjectStore(database.lookups), enrolling.enrolments, TpmStore(database))
     attestations = attestations_of(context, database, mint.catalogue)
     admission = DeviceAdmission(database, devices, issuance)
     lifetime = timedelta(seconds=settings.authorization_lifetime_seconds)

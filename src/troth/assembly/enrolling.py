@@ -38,7 +38,7 @@ def enrolling_of(context: RoleContext, database: Database) -> Enrolling:
         database, clock, patience_of(settings), SecretBox.at(path, purpose="unpause"), context.state.public_url
     )
     admission = Admission(
-        enrolments, meters, pausing, SubjectStore(database), clock, suffixes=frozenset(settings.domain_suffixes)
+        enrolments, meters, pausing, SubjectStore(database.lookups), clock, suffixes=frozenset(settings.domain_suffixes)
     )
     return Enrolling(enrolments=enrolments, meters=meters, pausing=pausing, admission=admission)
 

@@ -78,7 +78,7 @@ class Enrolments:
         self._database = database
         self._clock = clock
         self._box = box
-        self._store = EnrolmentStore(database)
+        self._store = EnrolmentStore(database.lookups)
         self._grants: OrderedDict[UUID, Grant] = OrderedDict()
         self._secrets: OrderedDict[bytes, tuple[float, Enrolment]] = OrderedDict()
 
