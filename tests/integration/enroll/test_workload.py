@@ -8,7 +8,6 @@ from datetime import timedelta
 from typing import Any
 
 import msgspec
-import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import HealthCheck, given, settings
@@ -56,22 +55,20 @@ async def test_a_shorter_life_may_be_asked_for_and_a_longer_one_is_cut(workloads
     assert leaf(long).not_valid_after_utc - now <= timedelta(minutes=15)
 
 
-@pytest.mark.parametrize(
-    ("workload", "code"),
-    [
-        ("cart", None),  # by a group of the node
-        ("vault", "enroll.refused"),  # another node's
-        ("homeless", "enroll.refused"),  # nobody said where it runs: unknown is not good
-        ("plain", "enroll.refused"),  # no trust domain
-        ("nobody", "workload.unknown"),
-        ("node-1", "workload.unknown"),  # a device is no workload
-    ],
-)
-async def test_the_directory_says_which_workloads_are_a_nodes(
-    workloads: Workloads, workload: str, code: str | None
-) -> None:
-    status, said = await workloads.svid(workload)
-    assert (status, said.get("code")) == ((200, None) if code is None else (403, code)), said
+_WHOSE: list[tuple[str, str | None]] = [
+    ("cart", None),  # by a group of the node
+    ("vault", "enroll.refused"),  # another node's
+    ("homeless", "enroll.refused"),  # nobody said where it runs: unknown is not good
+    ("plain", "enroll.refused"),  # no trust domain
+    ("nobody", "workload.unknown"),
+    ("node-1", "workload.unknown"),  # a device is no workload
+]
+
+
+async def test_the_directory_says_which_workloads_are_a_nodes(workloads: Workloads) -> None:
+    for workload, code in _WHOSE:
+        status, said = await workloads.svid(workload)
+        assert (status, said.get("code")) == ((200, None) if code is None else (403, code)), workload
 
 
 async def test_a_hold_of_node_or_workload_ends_what_was_issued_and_what_is_asked(workloads: Workloads) -> None:

@@ -154,22 +154,22 @@ async def test_the_credential_lives_for_minutes(exchange: Exchange) -> None:
         await exchange.registered(said)
 
 
-@pytest.mark.parametrize(
-    ("claims", "code"),
-    [
-        ({"repository": "org/evil"}, "enroll.token.no_rule"),
-        ({"ref": "refs/heads/feature"}, "enroll.token.no_rule"),
-        ({"sub": None}, "enroll.token.claim"),
-        ({"aud": "somebody else"}, "enroll.token.claim"),
-        ({"exp": 1}, "enroll.token.time"),
-        ({"repository": "org/team", "environment": "a.b"}, "enroll.token.claim"),
-        ({"repository": "org/broken"}, "enroll.token.no_rule"),
-        ({"repository": "org/device"}, "enroll.token.no_rule"),
-    ],
-)
-async def test_a_token_that_does_not_fit_opens_nothing(exchange: Exchange, claims: dict[str, Any], code: str) -> None:
-    status, said = await exchange.job(**claims)
-    assert (status, said["code"]) == (403, code)
+_UNFIT: list[tuple[dict[str, Any], str]] = [
+    ({"repository": "org/evil"}, "enroll.token.no_rule"),
+    ({"ref": "refs/heads/feature"}, "enroll.token.no_rule"),
+    ({"sub": None}, "enroll.token.claim"),
+    ({"aud": "somebody else"}, "enroll.token.claim"),
+    ({"exp": 1}, "enroll.token.time"),
+    ({"repository": "org/team", "environment": "a.b"}, "enroll.token.claim"),
+    ({"repository": "org/broken"}, "enroll.token.no_rule"),
+    ({"repository": "org/device"}, "enroll.token.no_rule"),
+]
+
+
+async def test_a_token_that_does_not_fit_opens_nothing(exchange: Exchange) -> None:
+    for claims, code in _UNFIT:
+        status, said = await exchange.job(**claims)
+        assert (status, said["code"]) == (403, code), claims
     assert await exchange.door.mint.database.fetchval("SELECT count(*) FROM enrolment") == 0
     assert await exchange.door.mint.database.fetchval("SELECT count(*) FROM token_used") == 0
 
