@@ -14,7 +14,7 @@ from troth.kit.errors import TrothError
 
 
 def lint(
-    file: Annotated[Path, Parameter(help="DER or PEM; - reads standard input.")],
+    file: Annotated[Path, Parameter(help="DER or PEM; - reads standard input.", allow_leading_hyphen=True)],
     *,
     every: Annotated[bool, Parameter(help="Also what is allowed or of no consequence.", negative="")] = False,
     output: Output = "text",

@@ -21,7 +21,10 @@ _MARKS = {"created": "+", "changed": "~", "removed": "-", "unchanged": "="}
 
 def apply(
     *,
-    file: Annotated[tuple[Path, ...], Parameter(name=["--file", "-f"], help="YAML file, or - for standard input.")],
+    file: Annotated[
+        tuple[Path, ...],
+        Parameter(name=["--file", "-f"], help="YAML file, or - for standard input.", allow_leading_hyphen=True),
+    ],
     dry_run: Annotated[bool, Parameter(help="Only show what would change.", negative="")] = False,
     prune: Annotated[
         bool, Parameter(help="Also remove subjects of a directory's source that it no longer names.", negative="")
