@@ -26,6 +26,17 @@ DEBIAN_PID_1 = (
 )
 
 
+#: And on 64-bit Debian as process 32,767, the last one.
+DEBIAN_PID_32767 = (
+    "C7953044A860F7366C45DD683702FE647C3019103681ECD11BFEF3BA65C925DC97042221F72270D7E3E7768B0E08C7BBCEEE"
+    "A28B6105D5FA90E93F682F782E6CF8B8158C8199460721FB5B680128D8D92849BEF21A4F6FAF0B0C437BD021C26877311780"
+    "83DDB2FD521B763C9A6EF9172CA1050D9C3E4F5CF1FACA7562D69D596E3062D18ADDE8ACA7730382FC2DBB9D9A5C14357C9B"
+    "9D26073F67B5E451DFADFDF5D55961ED88718E1DE5BA76824B7E611B114F0714791FEE1DF0E107ABCA22080348B6CB688A81"
+    "D86C5DC0EED0CC5A17BE06DE5C84DA7E50CB58EF1BBCB3CFD2BDAE6E89EC432A6D06EB631FE42B4D458963D450B109226499"
+    "66A27C3A1CEB"
+)
+
+
 @pytest.mark.parametrize(
     "key",
     [
@@ -33,8 +44,9 @@ DEBIAN_PID_1 = (
         ec.derive_private_key(1, ec.SECP384R1()).public_key(),
         ed25519.Ed25519PrivateKey.from_private_bytes(bytes(32)).public_key(),
         rsa.RSAPublicNumbers(65537, int(DEBIAN_PID_1, 16)).public_key(),
+        rsa.RSAPublicNumbers(65537, int(DEBIAN_PID_32767, 16)).public_key(),
     ],
-    ids=["rfc-6979", "generator", "zero-seed", "debian"],
+    ids=["rfc-6979", "generator", "zero-seed", "debian", "debian-64"],
 )
 def test_a_published_key_is_refused(key: algorithms.PublicKey) -> None:
     assert check_key(key).kind  # nothing else is wrong with it
