@@ -15,7 +15,7 @@ import os
 import random
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -78,21 +78,31 @@ class Commits:
     def __init__(self) -> None:
         from asyncpg.transaction import Transaction
 
+        from troth.store.wire import Wire
+
         self._now: tuple[str, Any] | None = None
-        original = Transaction.commit
+        original, exchange = Transaction.commit, Wire.exchange
 
         async def commit(transaction: Any) -> None:
-            if self._now is None or not (ARMED / self._now[0]).exists():
-                await original(transaction)
-                return
-            asked = asyncio.ensure_future(original(transaction))
-            for _ in range(3):
-                await asyncio.sleep(0)
-            await asyncio.sleep(random.random() * 0.002)
-            strike(*self._now)
-            await asked
+            await self._sent(original(transaction))
+
+        async def exchanged(wire: Wire, asks: Any) -> Any:
+            if not any(ask.sql == "COMMIT" for ask in asks):
+                return await exchange(wire, asks)
+            return await self._sent(exchange(wire, asks))
 
         Transaction.commit = commit  # type: ignore[method-assign, assignment]
+        Wire.exchange = exchanged  # type: ignore[method-assign]
+
+    async def _sent(self, committing: Coroutine[Any, Any, Any]) -> Any:
+        if self._now is None or not (ARMED / self._now[0]).exists():
+            return await committing
+        asked = asyncio.ensure_future(committing)
+        for _ in range(3):
+            await asyncio.sleep(0)
+        await asyncio.sleep(random.random() * 0.002)
+        strike(*self._now)
+        return await asked
 
     def of(self, owner: Any, name: str, point: str) -> None:
         """A trapdoor in the commits of ``owner.name``. Only one such method may run at a time."""
@@ -135,7 +145,7 @@ def web() -> None:
 def worker() -> None:
     """Validation, sequencer, checkpoints, burning."""
     from troth.assembly.notary import SignerNotary
-    from troth.audit.sequencer import Sequencer
+    from troth.audit import sequencer
     from troth.enroll.acme.orders import OrderDesk
     from troth.enroll.acme.validate.validator import Validator
     from troth.pki.burn import Burner
@@ -145,8 +155,8 @@ def worker() -> None:
     commits.of(Burner, "burn", "worker.burning")
     after(Validator, "validate", "worker.validated")
     after(OrderDesk, "settle", "worker.settled")
-    after(Sequencer, "_move_in", "worker.moving", when=bool)
-    after(Sequencer, "move", "worker.moved", when=bool)
+    after(sequencer, "_appended", "worker.moving")  # the inbox's rows and the head are locked, nothing is written yet
+    after(sequencer.Sequencer, "move", "worker.moved", when=bool)
     after(SignerNotary, "extend", "worker.witnessed")
     after(Burner, "burn", "worker.burnt")
 
