@@ -7,6 +7,7 @@ import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,9 @@ from tests.support.running import RunningTroth
 
 #: Longest time from an answered revocation until openssl is told of it; the promise is one second.
 _STATUS_SECONDS = 3.0
+
+#: Longest time for a server to get its first certificate, the tries of a challenge that must fail included.
+_SERVED_SECONDS = 60.0
 
 
 @dataclass
@@ -32,15 +36,27 @@ class Client:
     home: Path
     program: Callable[[str], Path]
 
-    def run(
-        self, name: str, *arguments: str | Path, environment: Mapping[str, str] | None = None, fails: bool = False
-    ) -> str:
-        """Run a program; what it said on both outputs. Raises AssertionError if it did not end as expected."""
+    @property
+    def environment(self) -> dict[str, str]:
+        """This process's, without proxies and with a home of the test's own."""
         clean = {key: value for key, value in os.environ.items() if not key.lower().endswith("_proxy")}
+        return {**clean, "HOME": str(self.home)}
+
+    def run(
+        self,
+        name: str,
+        *arguments: str | Path,
+        environment: Mapping[str, str] | None = None,
+        fails: bool | None = False,
+    ) -> str:
+        """Run a program; what it said on both outputs. Raises AssertionError if it did not end as expected.
+
+        With ``fails`` None it may end as it likes.
+        """
         done = subprocess.run(
             [str(self.program(name)), *map(str, arguments)],
             cwd=self.home,
-            env={**clean, "HOME": str(self.home), **(environment or {})},
+            env={**self.environment, **(environment or {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -48,10 +64,41 @@ class Client:
             timeout=120,
             check=False,
         )
-        if (done.returncode != 0) != fails:
+        if fails is not None and (done.returncode != 0) != fails:
             told = f"{done.stdout[-4000:]}\n{self.troth.log()[-3000:]}"
             raise AssertionError(f"{name} ended with {done.returncode}:\n{told}")
         return done.stdout
+
+    @contextmanager
+    def serving(self, name: str, *arguments: str | Path) -> Iterator[Path]:
+        """A server with its own ACME client, for the length of the block; yields what it says on both outputs."""
+        said = self.home / f"{name}.log"
+        with said.open("ab") as log:
+            process = subprocess.Popen(
+                [str(self.program(name)), *map(str, arguments)], cwd=self.home, stdin=subprocess.DEVNULL, stdout=log,
+                stderr=log, env=self.environment,
+            )  # fmt: skip
+        try:
+            yield said
+        finally:
+            process.terminate()
+            process.wait(20)
+
+    def served(self, address: str, port: int, name: str, log: Path, *, other_than: int = 0) -> x509.Certificate:
+        """The certificate for ``name`` that a server shows, judged, once it has one with another serial number."""
+        deadline = time.monotonic() + _SERVED_SECONDS
+        while True:
+            said = self.run(
+                "openssl", "s_client", "-connect", f"{address}:{port}", "-servername", name, "-CAfile",
+                self.troth.root, "-showcerts", fails=None,
+            )  # fmt: skip
+            shown = re.findall(r"-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----\n", said)
+            if shown and "Verify return code: 0 (ok)" in said:
+                (self.home / "served.pem").write_text("".join(shown))
+                if x509.load_pem_x509_certificate(shown[0].encode()).serial_number != other_than:
+                    return self.judge(self.home / "served.pem", name)
+            assert time.monotonic() < deadline, f"{said[-1000:]}\n{log.read_text()[-6000:]}\n{self.troth.log()[-3000:]}"
+            time.sleep(0.1)
 
     def judge(self, chain: Path, *names: str) -> x509.Certificate:
         """The leaf of the PEM file ``chain``, after openssl has verified it to the root and OCSP called it good."""
