@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
 
 from tests.clients.conftest import Client
 
@@ -85,3 +88,49 @@ def test_certbot_renews_when_the_server_asks_for_it_and_says_what_it_replaces(cl
     assert (told["total"], told["due"], told["renewed"]) == (1, 1, 1)
     assert "not due for renewal" in certbot(client, "renew", "--no-random-sleep-on-renew")
     assert troth("end", incident)["state"] == "ended"
+
+
+def test_certbot_obtains_a_certificate_for_an_address(client: Client) -> None:
+    certbot(
+        client, "certonly", "--agree-tos", "--register-unsafely-without-email", "--webroot", "-w",
+        client.troth.web_root.directory, "--ip-address", "127.0.0.1", "-d", "address.certbot.test",
+    )  # fmt: skip
+    [chain] = (client.home / "config" / "live").glob("*/fullchain.pem")
+    leaf = client.judge(chain, "address.certbot.test")
+    held = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert held.get_values_for_type(x509.IPAddress) == [ip_address("127.0.0.1")]
+    client.run(
+        "openssl", "verify", "-x509_strict", "-purpose", "sslserver", "-verify_ip", "127.0.0.1",
+        "-CAfile", client.troth.root, "-untrusted", "issuer.pem", "leaf.pem",
+    )  # fmt: skip
+
+
+def test_certbot_proves_a_wildcard_by_hooks_that_write_to_the_dns(client: Client) -> None:
+    """Both proofs of a wildcard and its own name stand under one label, together."""
+    hook = client.home / "hook.py"
+    hook.write_text(
+        f"""#!{sys.executable}
+import os, sys
+import dns.query, dns.update
+host, port = {client.troth.dns.address!r}.rsplit(":", 1)
+update = dns.update.Update("test.")
+record = ("_acme-challenge." + os.environ["CERTBOT_DOMAIN"] + ".", "TXT", os.environ["CERTBOT_VALIDATION"])
+if sys.argv[1] == "add":
+    update.add(record[0], 1, *record[1:])
+else:
+    update.delete(*record)
+assert dns.query.tcp(update, host, port=int(port), timeout=5).rcode() == 0
+"""
+    )
+    hook.chmod(0o700)
+    names = ("*.hook.certbot.test", "hook.certbot.test")
+    certbot(
+        client, "certonly", "--agree-tos", "--register-unsafely-without-email", "--manual", "--preferred-challenges",
+        "dns", "--manual-auth-hook", f"{hook} add", "--manual-cleanup-hook", f"{hook} remove", "--cert-name", "wild",
+        "-d", names[0], "-d", names[1],
+    )  # fmt: skip
+    chain = client.home / "config" / "live" / "wild" / "fullchain.pem"
+    first = client.judge(chain, *names)
+    assert client.troth.dns.values("_acme-challenge.hook.certbot.test", "TXT") == [], "the hook has cleaned up"
+    certbot(client, "renew", "--force-renewal", "--no-random-sleep-on-renew")
+    assert client.judge(chain, *names).serial_number != first.serial_number
