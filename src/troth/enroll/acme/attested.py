@@ -201,6 +201,9 @@ class AttestedOrders:
         ]
         if len(found) != 1 or found[0].subject_id is None:
             raise AcmeProblem(errors.ORDER_NOT_READY, "the order's device has not attested")
+        if not found[0].attested and attesting.mode_of(order.profile) == ENFORCE:
+            # It passed while the directory only looked; since then attestations are enforced.
+            raise AcmeProblem(errors.ORDER_NOT_READY, "the order's device has not attested")
         device = await self._devices.present(found[0].subject_id)
         if device is None:
             raise AcmeProblem(errors.DECISION_REFUSED, "the device is not in the directory any more")

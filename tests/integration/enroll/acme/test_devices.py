@@ -574,6 +574,24 @@ async def test_a_mode_that_looks_lets_pass_and_proves_nothing(fleet: Fleet, mode
     assert challenge.error.short_type == "unauthorized"
 
 
+async def test_what_passed_while_the_directory_looked_is_no_good_once_it_enforces(fleet: Fleet) -> None:
+    await fleet.profile("wifi-device")
+    profiles, key = ("device-identity", "wifi-device"), new_key()
+    await fleet.open(profiles, mode="observe")
+    transport = LaneTransport(fleet.door.lane)
+    url = f"{BASE}/acme/devices/directory"
+    client = await AcmeClient.open(url, key=SigningKey.generate(), transport=transport)
+    await client.register()
+    order = await client.new_order([("permanent-identifier", SERIAL)], profile="wifi-device")
+    assert (await fleet.attest(client, order, lambda k, b: tpm(k, b, attributes=0x40070), key)).status == "valid"
+    await fleet.open(profiles, mode="enforce")
+    transport.lane = fleet.door.lane
+    with pytest.raises(AcmeError) as refused:
+        await client.finalize(await client.order(order.url), certificate_request(key))
+    assert refused.value.problem.short_type == "orderNotReady"
+    assert await fleet.door.mint.database.fetchval("SELECT count(*) FROM certificate") == 0
+
+
 async def test_modes_may_differ_by_profile(fleet: Fleet) -> None:
     await fleet.profile("wifi-device")
     client = await fleet.open(
