@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from troth.audit.event import Event
 from troth.enroll.workload.node import Node
 from troth.inventory import store
-from troth.inventory.model import FactReport, Report, read_certificate, read_report
+from troth.inventory.model import OTHER_SOURCE, SOURCES, FactReport, Report, read_certificate, read_report
 from troth.kit.clock import Clock
 from troth.store.pool import Database
 from troth.store.unit import Unit
@@ -55,12 +55,14 @@ class Reports:
         read = [read_certificate(text) for text in report.certificates]
         found = {one.sha256: one for one in read if one is not None}
         unit = Unit()
-        unit.write_all(store.FIND, [store.found_row(found[digest], now) for digest in sorted(found)])
         seen = {
             (one.place, certificate.sha256): (host.id, one.place, certificate.sha256, one.kind, one.key, now)
             for one in report.sightings
             if (certificate := read[one.certificate]) is not None
         }
+        # One that lies nowhere is not kept: it is by its places that a certificate is forgotten again.
+        lying = {digest for _, digest in seen}
+        unit.write_all(store.FIND, [store.found_row(found[digest], now) for digest in sorted(lying)])
         unit.write_all(store.SIGHT, [seen[key] for key in sorted(seen)])
         facts = list(_facts(report, now))
         for source, path, value, observed in facts:
@@ -108,7 +110,7 @@ def _facts(report: Report, now: datetime) -> Iterator[tuple[str, str, bool | int
     for fact in report.facts:
         known = VOCABULARY.get(fact.path)
         if known is not None and misfit(fact.value, known.type) is None:
-            kept[fact.source, fact.path] = fact
+            kept[fact.source if fact.source in SOURCES else OTHER_SOURCE, fact.path] = fact
     for (source, path), fact in sorted(kept.items()):
         age = min(max(report.at - fact.observed_at, timedelta(0)), _OLDEST_FACT)
         yield f"{SELF_REPORTED}:{source}", path, fact.value, now - age

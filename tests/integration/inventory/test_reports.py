@@ -192,6 +192,25 @@ async def test_a_report_is_signed_by_an_agent_or_not_heard(workloads: Workloads)
     assert await found(workloads) == []
 
 
+async def test_a_certificate_that_lies_nowhere_is_not_kept(workloads: Workloads) -> None:
+    """Nothing would ever forget it."""
+    lying, elsewhere = foreign(workloads), foreign(workloads)
+    places = [{"certificate": 0, "place": "/etc/a.pem", "kind": "file"}]
+    status, said = await workloads.ask(REPORT, report(workloads, lying, elsewhere, sightings=places))
+    assert (status, said["certificates"], said["sightings"]) == (200, 2, 1)
+    kept = await workloads.mint.database.fetch("SELECT sha256 FROM found_certificate")
+    assert [row["sha256"] for row in kept] == [hashlib.sha256(lying).digest()]
+
+
+async def test_sources_that_a_host_invents_share_one_row(workloads: Workloads) -> None:
+    facts = [fact(workloads, "posture.firewall", False, source=f"made-up-{number}") for number in range(5)]
+    facts.append(fact(workloads, "posture.firewall", False, source="nftables"))
+    status, said = await workloads.ask(REPORT, report(workloads, facts=facts))
+    assert (status, said["facts"]) == (200, 2)
+    rows = await workloads.mint.database.fetch("SELECT source FROM fact WHERE name = 'posture.firewall' ORDER BY 1")
+    assert [row["source"] for row in rows] == ["agent:nftables", "agent:other"]
+
+
 _BROKEN: list[dict[str, Any]] = [
     {"at": "2026-03-02T09:00:00"},  # without a zone
     {"sightings": [{"certificate": 5, "place": "/a", "kind": "file"}]},

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import base64
+import re
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from scripts import golden_lint
 from tests.unit.fuzz.test_parsers import mutated
+from troth.agent.survey import posture
 from troth.inventory.errors import ReportRefused
-from troth.inventory.model import FoundCertificate, read_certificate, read_report
+from troth.inventory.model import SOURCES, FoundCertificate, read_certificate, read_report
 from troth.inventory.service import roots_of
+
+ANOTHER_VERSION = golden_lint.certificate().replace(bytes.fromhex("a003020102"), bytes.fromhex("a003020101"), 1)
 
 REPORT = (
     b'{"agent":"a","at":"2026-03-02T09:00:00Z","certificates":["AAAA"],"sightings":[{"certificate":0,"place":"/a",'
@@ -43,3 +48,14 @@ def test_what_is_no_base64_is_left_out(text: str) -> None:
 def test_stores_that_were_not_read_say_nothing_of_roots() -> None:
     assert roots_of(read_report(REPORT)) == []
     assert roots_of(read_report(REPORT.replace(b'"roots":[]', b'"roots":null'))) is None
+
+
+def test_a_certificate_of_another_version_is_left_out() -> None:
+    """The library refuses it by an exception of its own kind; one such file must not hide a host's report."""
+    assert read_certificate(base64.b64encode(ANOTHER_VERSION).decode()) is None
+
+
+def test_every_source_that_our_agent_names_is_known() -> None:
+    named = set(re.findall(r'Fact\(.*, "([a-z-]+)"\)', Path(posture.__file__).read_text(encoding="utf-8")))
+    assert named
+    assert named <= SOURCES
