@@ -310,5 +310,6 @@ def _as_requested(request: Request) -> str:
 
 
 def _shown(text: str) -> str:
-    """``text``, a path or a refusal that names a URL, without the secret that it may hold."""
-    return re.sub(r"(/acme/[^/\s]*/e/)[^/\s]*", r"\1…", text)
+    """``text``, a path or a refusal that names a URL, without the secret that it may hold: an enrolment's, or that of
+    an unpause link."""
+    return re.sub(r"(/acme/(?:[^/\s]*/e|unpause)/)[^/\s]*", r"\1…", text)

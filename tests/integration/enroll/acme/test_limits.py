@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.acme_door import BASE, Door, LaneTransport
+from tests.support.acme_door import BASE, Door, LaneTransport, Lines
 from tests.support.enrolling import enrolling_for
 from troth.client.acme import AcmeClient
 from troth.client.acme_session import AcmeError
@@ -185,6 +185,15 @@ async def test_whoever_never_succeeds_is_paused_and_finds_the_way_back(door: Doo
     assert [kind for kind in await door.events("acme.account.") if "pause" in kind] == [
         "acme.account.paused", "acme.account.unpaused",
     ]  # fmt: skip
+
+
+async def test_the_link_is_not_in_the_log(door: Door, clock: FakeClock, logged: Lines) -> None:
+    """Whoever has it may unpause the account."""
+    limited(door, IMPATIENT)
+    _, error = await paused(door, clock)
+    [token] = re.findall(r"/acme/unpause/(\S+)", error.problem.detail)
+    assert "acme/unpause/…" in logged.text()
+    assert token not in logged.text()
 
 
 async def test_a_link_undoes_only_what_was_paused_before_it(door: Door, clock: FakeClock) -> None:
