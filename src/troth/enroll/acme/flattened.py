@@ -19,6 +19,10 @@ from troth.client.jose import ALGORITHMS, VerifyingKey, b64url_decode
 from troth.enroll.acme import errors
 from troth.enroll.acme.problems import AcmeProblem
 
+#: Characters of a protected header: the longest key that is taken, and room. It is read before anything is believed,
+#: and by a slower reader than the body around it.
+MAX_PROTECTED = 16_384
+
 
 class _Members(msgspec.Struct, forbid_unknown_fields=True):
     protected: str
@@ -46,6 +50,8 @@ class Flattened:
         # twice, of which other readers would take another one than we do.
         if body.count(b'"') != 12:
             malformed("a member of the JWS is given twice")
+        if len(flat.protected) > MAX_PROTECTED:
+            malformed(f"the protected header is longer than {MAX_PROTECTED:,} characters")
         try:
             protected = b64url_decode(flat.protected)
             payload = b64url_decode(flat.payload)
