@@ -47,7 +47,7 @@ def read_chain(pem: bytes) -> list[x509.Certificate]:
     try:
         found = x509.load_pem_x509_certificates(pem)
         pem.decode("ascii")
-    except ValueError as error:
+    except (ValueError, x509.InvalidVersion) as error:
         raise AgentError(UNFIT, f"what came is no chain of certificates: {error}") from None
     if len(found) > _MOST:
         raise AgentError(UNFIT, f"the chain has {len(found)} certificates; {_MOST} is the most")

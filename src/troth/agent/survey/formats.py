@@ -68,7 +68,7 @@ def is_certificate(der: bytes) -> bool:
     try:
         with _old_roots():
             x509.load_der_x509_certificate(der)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, x509.InvalidVersion):
         return False
     return True
 
@@ -88,7 +88,7 @@ def _pem(data: bytes) -> Sequence[Held]:
         try:
             with _old_roots():
                 found.append(x509.load_pem_x509_certificate(plain).public_bytes(Encoding.DER))
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, x509.InvalidVersion):
             continue  # one broken block does not hide the others
     key = _KEY.search(data) is not None
     return [Held(der, key=key and index == 0) for index, der in enumerate(found)]
@@ -101,7 +101,7 @@ def _pkcs12(data: bytes) -> Sequence[Held]:
                 store = pkcs12.load_pkcs12(data, password)
         except ValueError:
             continue
-        except (TypeError, UnsupportedAlgorithm) as error:
+        except (TypeError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
             raise Unreadable("a PKCS#12 file of a kind that cannot be read") from error
         held = []
         if store.cert is not None:

@@ -83,7 +83,7 @@ class RevocationDesk:
                 raise ValueError
             der = b64url_decode(value)
             serial = x509.load_der_x509_certificate(der).serial_number
-        except (ValueError, TrothError, TypeError):
+        except (ValueError, TrothError, TypeError, x509.InvalidVersion):
             raise AcmeProblem(errors.MALFORMED, "certificate is not a base64url DER certificate") from None
         record = await self._certificates.by_serial(serial.to_bytes((serial.bit_length() + 8) // 8 or 1, "big"))
         if record is None or record.der != der:

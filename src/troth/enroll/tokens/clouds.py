@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 
 from troth.enroll.acme.flattened import parse_object
 from troth.enroll.acme.problems import AcmeProblem
@@ -42,6 +43,11 @@ _REMEMBERED = timedelta(days=3650)
 _INSTANCE = re.compile(r"i-[0-9a-f]{8,32}\Z")
 _SERVER_AUTH = "1.3.6.1.5.5.7.3.1"
 _AZURE_TIME = "%m/%d/%y %H:%M:%S %z"
+#: How the library refuses a certificate, by where it reads; a stranger sends these.
+_UNREADABLE = (
+    ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)  # fmt: skip
 
 
 def certificates_in(path: str) -> list[x509.Certificate]:
@@ -103,7 +109,9 @@ def _azure_signer(signed: cms.Signed, known: Sequence[x509.Certificate], host: s
     """The certificate that signed, once it leads to a pinned root and is the metadata service's."""
     try:
         sent = [x509.load_der_x509_certificate(one) for one in signed.certificates[:8]]
-    except (ValueError, TypeError) as error:
+        for one in sent:  # read now what is read lazily
+            _ = one.subject, one.issuer, one.extensions, one.public_key()
+    except _UNREADABLE as error:
         raise TokenRefused(TOKEN_MALFORMED, "a certificate in it cannot be read") from error
     leaf = next((one for one in sent if signed.signed_by(one)), None)
     if leaf is None:
@@ -111,7 +119,7 @@ def _azure_signer(signed: cms.Signed, known: Sequence[x509.Certificate], host: s
     try:
         names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         hosts = [name.lower() for name in names.get_values_for_type(x509.DNSName)]
-    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
+    except x509.ExtensionNotFound:
         hosts = []
     if not any(name == host or name.endswith(f".{host}") for name in hosts):
         raise TokenRefused(TOKEN_SIGNATURE, f"its signer is not {host}")

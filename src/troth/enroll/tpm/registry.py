@@ -200,7 +200,7 @@ def endorsement_of(text: str) -> tuple[bytes, Make]:
         return read_endorsement_key(spki).sha256, make
     except KeyRefused as refusal:
         raise TpmRefused(REGISTRATION, f"the endorsement key is refused: {refusal.detail}") from refusal
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
         raise TpmRefused(
             REGISTRATION, "ek is the SHA-256 of the endorsement key, or the key or its certificate (PEM, base64 of DER)"
         ) from error

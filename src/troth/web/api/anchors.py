@@ -70,7 +70,7 @@ async def judge(request: Req, data: JSONBody[ChainCommand]) -> AnchorView:
     """Which anchor vouches for a chain. Revocation is not asked."""
     try:
         chain = [x509.load_der_x509_certificate(b64decode(one, validate=True)) for one in data.chain]
-    except (Base64Error, ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except (Base64Error, ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
         raise ApprovalRefused(PAYLOAD_INVALID, "certificates are DER in base64") from error
     return await services_of(request).anchors.judge(chain, data.purpose)
 

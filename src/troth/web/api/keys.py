@@ -78,7 +78,7 @@ async def attach_key(request: Req, key_id: FromPath[str], data: JSONBody[AttachK
     """Propose to bind an issuing key to its authority: the signer does with the approval of its pinned approvers."""
     try:
         certificate = x509.load_pem_x509_certificate(data.certificate.encode()).public_bytes(Encoding.DER)
-    except ValueError as error:
+    except (ValueError, x509.InvalidVersion) as error:
         raise WebError(MALFORMED, "the certificate is PEM") from error
     bounds = structs.replace(bounds_of(issuer_classes(data.issuer_classes)), allow_ca=data.allow_ca)
     if data.max_validity_days is not None:

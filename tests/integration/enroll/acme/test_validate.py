@@ -526,6 +526,13 @@ async def test_a_certificate_that_is_wrong_in_one_way_is_an_incorrect_response(
     assert words in invalid(await alpn(tmp_path, wrong), "incorrectResponse", retryable=False)
 
 
+def test_a_certificate_of_another_version_shows_nothing() -> None:
+    """The library refuses it by an exception of its own kind, and OpenSSL's handshake does not."""
+    encoded = x509.load_pem_x509_certificate(certificate(NAME.value, digest=DIGEST)[0]).public_bytes(Encoding.DER)
+    with pytest.raises(NotShown, match="cannot be read"):
+        check_certificate(encoded.replace(bytes.fromhex("a003020102"), bytes.fromhex("a003020101"), 1), NAME, DIGEST)
+
+
 async def test_a_name_is_not_shown_by_an_address_certificate(tmp_path: Path) -> None:
     found = await alpn(tmp_path, certificate(NAME.value, digest=DIGEST), LOCAL)
     invalid(found, "incorrectResponse", retryable=False)

@@ -56,6 +56,14 @@ def private(alias: str, *chain: bytes) -> bytes:
     return head + struct.pack(">I", len(chain)) + b"".join(one_certificate(one) for one in chain)
 
 
+def test_a_certificate_of_another_version_hides_no_other() -> None:
+    """The library refuses it by an exception of its own kind."""
+    odd = DER.replace(bytes.fromhex("a003020102"), bytes.fromhex("a003020101"), 1)
+    assert read(odd) == ()
+    assert read(pem(odd) + pem(DER)) == [Held(DER)]
+    assert read(keystore(trusted("odd", odd), trusted("good", DER))) == [Held(DER, "good", False, True)]
+
+
 def test_pem_and_der_are_read_with_all_that_they_hold() -> None:
     assert read(DER) == (Held(DER),)
     assert read(b"junk before\n" + pem(DER) + pem(OTHER, "TRUSTED CERTIFICATE")) == [Held(DER), Held(OTHER)]

@@ -145,6 +145,19 @@ def test_a_machine_of_azure_is_proved(clock: FakeClock) -> None:
     assert west.proof(west.signed(azure_document(clock.now())))
 
 
+def test_a_certificate_of_a_stranger_that_cannot_be_read_is_refused(clock: FakeClock) -> None:
+    """The library refuses another version, or another kind of name, by exceptions of its own kind."""
+    azure = Azure(clock)
+    data = azure.signed(azure_document(clock.now()))
+    assert data.count(bytes.fromhex("a003020102")) == 1
+    with pytest.raises(TokenRefused, match=r"enroll\.token\.malformed"):
+        azure.proof(data.replace(bytes.fromhex("a003020102"), bytes.fromhex("a003020101")))
+    name = b"\x82" + bytes([len(HOST)]) + HOST.encode()
+    assert data.count(name) == 1
+    with pytest.raises(TokenRefused, match=r"enroll\.token\.malformed"):
+        azure.proof(data.replace(name, b"\xa3" + name[1:]))
+
+
 def test_a_signer_that_is_not_the_metadata_service_is_refused(clock: FakeClock) -> None:
     content = azure_document(clock.now())
     for host in ("evil.example", f"evil{HOST}", f"{HOST}.evil.example"):
