@@ -223,7 +223,7 @@ class Svids:
             names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
             uris = names.get_values_for_type(x509.UniformResourceIdentifier)
             same = leaf.public_key() == key.public_key()
-        except (ValueError, IndexError, x509.ExtensionNotFound, TypeError) as error:
+        except (ValueError, IndexError, x509.ExtensionNotFound, x509.InvalidVersion, TypeError) as error:
             raise AgentError(SERVER, f"the answer holds no certificate: {error}") from error
         now, until = self._clock.now(), leaf.not_valid_after_utc
         if not same or len(uris) != 1 or not uris[0].startswith("spiffe://") or until <= now or not roots:
