@@ -3,7 +3,8 @@
 A door (ACME now, SCEP and EST later, an operator's command) proves what can be proved and hands over an
 :class:`Ask`. Then, always in this order:
 
-1. whose names are these: the subjects they belong to, or a workload made for them;
+1. whose names are these: the subjects they belong to, or a workload made for them; where the door knows the subject,
+   whoever else holds one of the host names stands beside it: his standing counts too, and reaches the certificate;
 2. the judge decides for each subject, on facts of this moment; the strictest outcome counts;
 3. a refusal is recorded and told;
 4. the profile makes the certificate's names of the same facts: what the decision rests on is what it says;
@@ -13,7 +14,7 @@ A door (ACME now, SCEP and EST later, an operator's command) proves what can be 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import NoReturn
@@ -32,11 +33,14 @@ from troth.store.unit import Unit
 from troth.trust.decide import Given, Judge, Question, Verdict, subject_key
 from troth.trust.enforce import QUARANTINE_PROFILES
 from troth.trust.errors import POLICY_CONDITION_UNKNOWN, STANDING_CHANGED, Retryable, StandingChanged
+from troth.trust.judge import floor
 from troth.trust.model import Moment, Outcome, Subject, Truth
 from troth.trust.store import STANDING_UNCHANGED
 from troth.trust.subjects import Subjects
 from troth.trust.vocabulary import FACT_ROOTS
 
+#: Kinds of name that belong to whoever the directory, or an earlier order, says.
+HOST_NAMES = frozenset({"dns", "ip"})
 #: How often a decision is made anew because a subject's standing moved under it.
 _DECISIONS = 3
 
@@ -109,7 +113,7 @@ class Issuance:
         Raises IssuanceRefused, whose facts name the decision, or whatever the gate raises.
         """
         for attempt in range(_DECISIONS):
-            subjects = await self._subjects_of(ask)
+            subjects, beside = await self._about(ask)
             question = self._question(ask, subjects)
             verdict = await self._judge.decide(question)
             try:
@@ -117,8 +121,8 @@ class Issuance:
                     await self._refuse(ask, verdict, on_refusal())
                 rendered = await self._rendered(ask, question, verdict)
                 return await self._gate.issue(
-                    self._request(ask, verdict, rendered),
-                    with_reserve=verdict.bind(_carried(ask, with_reserve()), actor=ask.actor, refs=ask.refs),
+                    self._request(ask, verdict, rendered, beside),
+                    with_reserve=verdict.bind(_beside(beside, with_reserve()), actor=ask.actor, refs=ask.refs),
                     with_store=with_store,
                 )
             except Retryable:
@@ -163,17 +167,30 @@ class Issuance:
 
     async def preview(self, ask: Ask) -> tuple[Verdict, Rendered | ProfileRefused]:
         """What policy would say now, and what the certificate would be named or why not. Nothing is written."""
-        question = self._question(ask, await self._subjects_of(ask))
+        subjects, _ = await self._about(ask)
+        question = self._question(ask, subjects)
         verdict = await self._judge.decide(question)
         try:
             return verdict, await self._rendered(ask, question, verdict)
         except ProfileRefused as refusal:
             return verdict, refusal
 
-    async def _subjects_of(self, ask: Ask) -> tuple[Subject, ...]:
-        if ask.subject is not None:
-            return (ask.subject,)
-        return await self._subjects.resolve([value for _, value in ask.names], origin=ask.origin)
+    async def _about(self, ask: Ask) -> tuple[tuple[Subject, ...], tuple[Subject, ...]]:
+        """(who is judged, who stands beside): the latter's standing must not change meanwhile and reaches the
+        certificate, but policy is not asked about them.
+
+        A device whose account proves control of a server's name gets no more than the server would: of the holders of
+        names those are judged as well whose standing would stop an issuance of their own.
+        """
+        if ask.subject is None:
+            return await self._subjects.resolve([value for _, value in ask.names], origin=ask.origin), ()
+        carrier = () if ask.carrier is None else (ask.carrier,)
+        hosts = [value for kind, value in ask.names if kind in HOST_NAMES]
+        holders = await self._subjects.resolve(hosts, origin=ask.origin) if hosts else ()
+        own = {one.id for one in (ask.subject, ask.subject.keeper, ask.carrier) if one is not None}
+        others = [one for one in holders if not one.fresh and one.id not in own]
+        barred = tuple(one for one in others if floor(one.standing, ask.moment) > Outcome.RESTRICT)
+        return (ask.subject, *barred), (*carrier, *(one for one in others if one not in barred))
 
     async def _refuse(self, ask: Ask, verdict: Verdict, unit: Unit) -> NoReturn:
         await self._database.commit(verdict.bind(unit, actor=ask.actor, refs=ask.refs))
@@ -192,11 +209,13 @@ class Issuance:
             outcome=verdict.outcome.value,
         )
 
-    def _request(self, ask: Ask, verdict: Verdict, rendered: Rendered) -> IssuanceRequest:
+    def _request(self, ask: Ask, verdict: Verdict, rendered: Rendered, beside: Sequence[Subject]) -> IssuanceRequest:
         lifetimes = [limit for limit in (ask.lifetime, verdict.obligations.lifetime) if limit is not None]
         bindings = [Binding(subject_id, role) for subject_id, role in verdict.bindings]
-        if ask.carrier is not None:
-            bindings.append(Binding(ask.carrier.id, "carrier"))
+        bound = {subject_id for subject_id, _ in verdict.bindings}
+        bindings += [
+            Binding(one.id, "carrier" if one is ask.carrier else "name") for one in beside if one.id not in bound
+        ]
         return IssuanceRequest(
             request_id=ask.request_id,
             # The profile that was decided on, not the one asked for: it may belong to another class.
@@ -224,15 +243,12 @@ def permits(verdict: Verdict) -> bool:
     return verdict.profile in QUARANTINE_PROFILES
 
 
-def _carried(ask: Ask, unit: Unit) -> Unit:
-    """``unit`` with a guard on the carrier's standing, which is what it was when the door looked at it."""
-    carrier = ask.carrier
-    if carrier is None:
-        return unit
-    changed = StandingChanged(STANDING_CHANGED, f"the standing of {carrier.name} changed meanwhile")
-    return unit.guard(
-        STANDING_UNCHANGED, carrier.id, carrier.standing_version, refuse=changed, key=subject_key(carrier)
-    )
+def _beside(subjects: Sequence[Subject], unit: Unit) -> Unit:
+    """``unit`` with a guard on the standing of each, which is what it was when it was looked at."""
+    for one in subjects:
+        changed = StandingChanged(STANDING_CHANGED, f"the standing of {one.name} changed meanwhile")
+        unit.guard(STANDING_UNCHANGED, one.id, one.standing_version, refuse=changed, key=subject_key(one))
+    return unit
 
 
 def undecided(verdict: Verdict) -> bool:

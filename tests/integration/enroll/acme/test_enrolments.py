@@ -299,6 +299,31 @@ async def test_an_enrolment_for_a_device_acts_in_its_name(door: Door) -> None:
     assert "directory" in error.problem.detail
 
 
+async def test_a_server_on_hold_gets_nothing_by_the_account_of_a_device(door: Door) -> None:
+    """Who holds a name that the device may order is asked for as well; and the certificate ends with either."""
+    database, at = door.mint.database, door.mint.clock.now()
+    device = Subject(new_id(), Kind.DEVICE, "laptop-1", "directory", fresh=True)
+    server = Subject(new_id(), Kind.WORKLOAD, "x.a.test", "acme", fresh=True)
+    await database.commit(add_fresh(Unit(), [device, server], actor="admin:alice", at=at))
+    client, _ = await enrolled(door, vouches=True, rules=NameRules(suffixes=("a.test",)), device_id=device.id)
+    order = await client.new_order([("dns", "x.a.test")])
+    await client.finalize(order, csr_for(["x.a.test"]))
+    bound_to = await database.fetch("SELECT subject_id, role FROM certificate_subject")
+    assert {row["subject_id"]: row["role"] for row in bound_to} == {device.id: "subject", server.id: "name"}
+    for standing, told in (("quarantined", 200), ("distrusted", 403)):
+        await database.fetchval(
+            "UPDATE subject SET standing = $2, standing_version = standing_version + 1 WHERE id = $1",
+            server.id, standing,
+        )  # fmt: skip
+        order = await client.new_order([("dns", "x.a.test")])
+        if told == 200:
+            await client.finalize(order, csr_for(["x.a.test"]))
+        else:
+            assert (await refused(client.finalize(order, csr_for(["x.a.test"])))).status == told
+    rows = await database.fetch("SELECT profile FROM certificate ORDER BY id")
+    assert [row["profile"] for row in rows] == ["tls-server", "quarantine"]
+
+
 # --- the end of an enrolment ---------------------------------------------------------------------------------------
 
 
