@@ -132,7 +132,8 @@ class Pkcs11Keys:
             raise KeyTrouble(KEY_STORE, f"{self._pin_file} holds no PIN")
         if pin == self._refused:
             raise KeyTrouble(KEY_STORE, f"the token {self._token!r} refused the PIN in {self._pin_file} before")
-        library = pkcs11.lib(self._library)
+        # By its one real name: under another, the library would be started a second time in this process, and refuses.
+        library = pkcs11.lib(str(Path(self._library).resolve()))
         token = _token(pkcs11, library, self._token)
         try:
             return token.open(rw=True, user_pin=pin.decode("utf-8", "replace"))

@@ -129,11 +129,18 @@ def test_a_token_that_is_pulled_and_put_back_goes_on(place: Pkcs11Keys, soft_tok
     key = place.create("web", "p256")
     soft_token.pull()
     with pytest.raises(pkcs11.PKCS11Error):
-        pkcs11.lib(LIBRARY).reinitialize()  # SoftHSM looks for tokens only then
+        pkcs11.lib(str(Path(LIBRARY).resolve())).reinitialize()  # SoftHSM looks for tokens only then
     with pytest.raises(KeyTrouble):
         place.load("web")
     soft_token.put_back()
     assert place.load("web").public_key == key.public_key
+
+
+def test_the_library_may_have_two_names(place: Pkcs11Keys, soft_token: SoftToken, tmp_path: Path) -> None:
+    (tmp_path / "token.so").symlink_to(LIBRARY)
+    key = place.create("web", "p256")
+    again = Pkcs11Keys(str(tmp_path / "token.so"), soft_token.label, str(soft_token.pin_file))
+    assert again.load("web").public_key == key.public_key
 
 
 def test_openssls_provider_finds_the_key_by_its_pem(place: Pkcs11Keys, soft_token: SoftToken) -> None:
