@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 from uuid import UUID
 
-from troth.enroll.acme.prune_store import DROP_ATTEMPT, DROP_AUTHZS, DROP_ORDER, PruneStore
+from troth.enroll.acme.prune_store import DROP_ATTEMPT, DROP_AUTHZS, DROP_FAILING, DROP_ORDER, PruneStore
 from troth.kit.clock import Clock
 from troth.store.pool import Database
 from troth.store.unit import Unit
@@ -40,7 +40,7 @@ class Pruner:
         unit, dropped = Unit(), 0
         for order, _, over in looked_at:
             if over:
-                unit.write(DROP_AUTHZS, order).write(DROP_ORDER, order)
+                unit.write(DROP_FAILING, order, before).write(DROP_AUTHZS, order).write(DROP_ORDER, order)
                 dropped += 1
         attempts = await self._store.attempts(before, self._step)
         for attempt in attempts:

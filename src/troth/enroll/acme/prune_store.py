@@ -9,6 +9,17 @@ from uuid import UUID
 from troth.store.statement import Write
 from troth.store.unit import Reader
 
+#: How often a name has failed is forgotten with the orders in which it did, unless it failed since: a stranger could
+#: leave a row for every name that he invents. What is paused stays until somebody sets it going again.
+DROP_FAILING = Write(
+    "acme_drop_failing",
+    """DELETE FROM acme_failing f USING unnest($1::uuid[], $2::timestamptz[]) AS i(id, before)
+       JOIN acme_authz z ON z.order_id = i.id
+       WHERE f.account_id = z.account_id AND f.type = z.type AND f.paused_at IS NULL AND f.last_at < i.before
+       AND f.value = CASE WHEN z.wildcard THEN '*.' || z.value ELSE z.value END""",
+    ("uuid", "timestamptz"),
+    rank=69,
+)
 DROP_AUTHZS = Write(
     "acme_drop_authzs",
     "DELETE FROM acme_authz z USING unnest($1::uuid[]) AS i(id) WHERE z.order_id = i.id",

@@ -21,6 +21,7 @@ from troth.enroll.acme.limit_store import LimitStore
 from troth.enroll.acme.limits import Limit
 from troth.enroll.acme.orders import OrderDesk, OrderRules
 from troth.enroll.acme.pausing import Patience
+from troth.enroll.acme.prune import Pruner
 from troth.enroll.acme.unpause import UnpauseDoor
 from troth.enroll.acme.validation import ValidationJobs
 from troth.kit.clock import FakeClock
@@ -185,6 +186,19 @@ async def test_whoever_never_succeeds_is_paused_and_finds_the_way_back(door: Doo
     assert [kind for kind in await door.events("acme.account.") if "pause" in kind] == [
         "acme.account.paused", "acme.account.unpaused",
     ]  # fmt: skip
+
+
+async def test_failures_are_forgotten_with_their_orders_and_pauses_are_not(door: Door, clock: FakeClock) -> None:
+    limited(door, IMPATIENT)
+    client, _ = await paused(door, clock)
+    await fail(door, client, "b.test")
+    await fail(door, client, "c.test")
+    clock.advance(timedelta(days=20))
+    await fail(door, client, "c.test")
+    clock.advance(timedelta(days=20))
+    await Pruner(door.mint.database, clock, keep=timedelta(days=30)).run_once()
+    rows = await door.mint.database.fetch("SELECT value, failures FROM acme_failing ORDER BY value")
+    assert [tuple(row.values()) for row in rows] == [("a.test", 6), ("c.test", 2)]
 
 
 async def test_the_link_is_not_in_the_log(door: Door, clock: FakeClock, logged: Lines) -> None:
