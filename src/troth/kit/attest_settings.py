@@ -82,7 +82,8 @@ class AttestSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         int,
         Meta(
             ge=3600,
-            description="How long the decoded statements are kept; what an issuance rests on stays longer.",
+            description="How long decoded statements, and those that were refused, are kept; what an issuance rests on "
+            "stays longer.",
             extra={"unit": "seconds"},
         ),
     ] = 400 * 86_400

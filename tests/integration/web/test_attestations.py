@@ -153,7 +153,7 @@ async def test_of_two_who_pin_roots_at_once_one_is_told(house: House, monkeypatc
 
 
 async def test_reports_are_dropped_with_age_and_what_an_issuance_rests_on_stays(house: House) -> None:
-    old = await judged(house)
+    old, refused = await judged(house), await judged(house, attested=False)
     house.trust.clock.advance(timedelta(hours=2))
     new = await judged(house)
     await house.services.attestations.desk.forget(timedelta(hours=1))
@@ -161,6 +161,7 @@ async def test_reports_are_dropped_with_age_and_what_an_issuance_rests_on_stays(
     assert "dropped with age" in (await browser.get(f"/attestations/{old}")).text
     whole = (await browser.get(f"/api/v1/attestations/{old}")).json()
     assert (whole["report"], whole["attested"], whole["facts"]["tpm_model"]) == (None, True, "TROTH-SIM")
+    assert (await browser.get(f"/api/v1/attestations/{refused}")).status_code == 404
     assert (await browser.get(f"/api/v1/attestations/{new}")).json()["report"]["verdict"] == "accepted"
 
 

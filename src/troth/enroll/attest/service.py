@@ -168,5 +168,6 @@ class Attestations:
         return len(found.entries)
 
     async def forget(self, keep: timedelta) -> None:
-        """Drop the reports of statements that are older; what an issuance rests on stays."""
-        await self._database.commit(Unit().write(store.FORGET_REPORTS, self._clock.now() - keep))
+        """Drop what is older: reports, and statements that were refused. What an issuance rests on stays."""
+        before = self._clock.now() - keep
+        await self._database.commit(Unit().write(store.FORGET_REFUSED, before).write(store.FORGET_REPORTS, before))

@@ -76,6 +76,14 @@ FORGET_REPORTS = Write(
        WHERE a.report IS NOT NULL AND a.at < i.before""",
     ("timestamptz",),
 )
+#: No issuance rests on those that were refused; the ledger remembers them.
+FORGET_REFUSED = Write(
+    "attestation_forget_refused",
+    """DELETE FROM attestation a USING unnest($1::timestamptz[]) AS i(before)
+       WHERE a.report IS NOT NULL AND a.at < i.before AND NOT a.accepted""",
+    ("timestamptz",),
+    rank=40,
+)
 
 _COLUMNS = """a.id, a.authz_id, a.order_id, a.account_id, a.subject_id, a.at, a.format, a.sha256, a.spki_sha256,
     a.identifier_type, a.identifier, a.named_type, a.named, a.mode, a.attested, a.accepted, a.reason, a.detail,
