@@ -179,6 +179,7 @@ async def test_a_key_in_a_tpm_signs_for_the_agent(
         ('name = "vault"', 'name = "shop"', "twice"),
         ('"unix:path:/nowhere"', '"k8s:sa:shop"', "need \\[spiffe.kubernetes\\]"),
         ('"unix:path:/nowhere"', '"unix:shell:zsh"', "selectors"),
+        (f'"unix:uid:{os.getuid()}", "unix:path:/nowhere"', '"unix:path:/nowhere"', "anybody may run"),
         ("[[spiffe.workload]]", "[spiffe.kubernetes]\n[[spiffe.workload]]", "one of kubelet and pods_file"),
         ('server = "https', 'server = "http', "server"),
     ],

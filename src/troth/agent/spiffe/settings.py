@@ -78,6 +78,10 @@ def contradictions(spiffe: SpiffeSettings, issuers: Collection[str], certificate
     names = [one.name for one in spiffe.workload]
     if len(set(names)) != len(names):
         yield "spiffe.workload: a name stands there twice"
+    for one in spiffe.workload:
+        if all(selector.startswith("unix:path:") for selector in one.selectors):
+            # Whoever runs a program chooses the libraries it loads (LD_PRELOAD), and what it does with its key.
+            yield f"spiffe.workload: {one.name}: anybody may run a program; beside its path name its uid or unit"
     kubernetes = spiffe.kubernetes
     if kubernetes is not None and bool(kubernetes.kubelet) == bool(kubernetes.pods_file):
         yield "spiffe.kubernetes: give one of kubelet and pods_file"

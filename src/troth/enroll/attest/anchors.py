@@ -53,7 +53,7 @@ def read_roots(data: bytes, *, origin: str, at: datetime) -> tuple[Root, ...]:
         raise AttestationRefused(ROOT_UNREADABLE, f"longer than {MAX_BYTES:,} bytes")
     try:
         found = x509.load_pem_x509_certificates(data)
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         raise AttestationRefused(ROOT_UNREADABLE, "not PEM certificates") from None
     if not 0 < len(found) <= MAX_ROOTS:
         raise AttestationRefused(ROOT_UNREADABLE, f"{len(found)} certificates; 1 to {MAX_ROOTS} are taken")
