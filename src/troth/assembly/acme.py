@@ -27,7 +27,7 @@ from troth.enroll.acme.routes import AcmeDoor, Desks
 from troth.enroll.acme.standing import StandingProofs
 from troth.enroll.acme.store import AcmeStore
 from troth.enroll.acme.validate.network import listener
-from troth.enroll.acme.validate.validator import build_validating, quick_validator
+from troth.enroll.acme.validate.validator import build_validating, quick_validating, quick_validator
 from troth.enroll.acme.validation import ValidationJobs
 from troth.enroll.issuance import Issuance
 from troth.enroll.tpm.store import TpmStore
@@ -48,7 +48,8 @@ def acme_door(
     admission = DeviceAdmission(database, devices, issuance)
     lifetime = timedelta(seconds=settings.authorization_lifetime_seconds)
     looking = quick_validator(settings)
-    standing, caa = StandingProofs(looking, clock, lifetime), CaaRecheck(looking.resolver, clock)
+    standing = StandingProofs(quick_validating(settings), clock, lifetime)
+    caa = CaaRecheck(looking.resolver, clock)
     renewals = Renewals(database, mint.catalogue, clock, strict=settings.strict_replaces)
     orders = OrderDesk(
         database, clock, order_rules(settings), enrolling.admission, renewals, admission, standing, chaos=chaos

@@ -21,12 +21,15 @@ from troth.enroll.acme.views import rfc3339
 from troth.kit.clock import Clock, to_seconds
 
 _AT_ONCE = 20
+#: For so long an order waits for its look-ups, and for those of others before them.
+_LONGEST = 5.0
 
 
 class StandingProofs:
     """See the module. ``lifetime``: for how long a proof is taken."""
 
-    def __init__(self, validating: Validating, clock: Clock, lifetime: timedelta) -> None:
+    def __init__(self, validating: Validating, clock: Clock, lifetime: timedelta, *, longest: float = _LONGEST) -> None:
+        self._longest = longest
         self._validating = validating
         self._clock = clock
         self._lifetime = lifetime
@@ -47,21 +50,24 @@ class StandingProofs:
         if stored is None or authz.status != "pending":
             return authz
         now = self._clock.now()
-        async with self._slots:
-            found = await self._validating.validate(
-                Challenge(
-                    DNS_PERSIST_01,
-                    authz.identifier,
-                    "",
-                    "",
-                    account_uri=account_uri,
-                    issuers=directory.issuers,
-                    wildcard=authz.wildcard,
-                    subdomains=authz.subdomains,
-                    caa=directory.caa,
-                    asked_at=now.timestamp(),
+        try:
+            async with asyncio.timeout(self._longest), self._slots:
+                found = await self._validating.validate(
+                    Challenge(
+                        DNS_PERSIST_01,
+                        authz.identifier,
+                        "",
+                        "",
+                        account_uri=account_uri,
+                        issuers=directory.issuers,
+                        wildcard=authz.wildcard,
+                        subdomains=authz.subdomains,
+                        caa=directory.caa,
+                        asked_at=now.timestamp(),
+                    )
                 )
-            )
+        except TimeoutError:
+            return authz
         if not isinstance(found, Valid):
             return authz
         done = replace_challenge(stored, status="valid", validated=rfc3339(now))

@@ -10,7 +10,7 @@ from tests.support.dns import DnsServer
 from tests.support.webroot import ChallengeWebRoot
 from troth.enroll.acme.problems import Identifier
 from troth.enroll.acme.validate.outcome import Challenge, Invalid, Valid
-from troth.enroll.acme.validate.validator import build_validating
+from troth.enroll.acme.validate.validator import build_validating, quick_validating
 from troth.kit.acme_settings import AcmeSettings, AcmeVantage
 
 TOKEN = "tok_en-0123456789abcdef"
@@ -41,6 +41,29 @@ async def test_an_answer_that_one_resolver_alone_gives_is_not_enough(
         assert any(one.target.startswith("far: ") for one in seen.record)
         poisoned.set_a("a.test", "127.0.0.9")
         seen = await build_validating(settings, own_listeners=()).validate(CHALLENGE)
+        assert isinstance(seen, Invalid)
+        assert seen.problem.reason.code == "acme.validation.quorum"
+    finally:
+        poisoned.stop()
+
+
+async def test_a_standing_record_that_one_resolver_alone_tells_of_is_not_enough(
+    applicant_servers: tuple[ChallengeWebRoot, DnsServer], poisoned: DnsServer
+) -> None:
+    """It is found while the order is placed, and needs as many vantage points as what is validated later."""
+    _, dns = applicant_servers
+    settings = AcmeSettings(
+        resolver=dns.address, timeout_seconds=5, quorum=1, vantages={"far": AcmeVantage(resolver=poisoned.address)}
+    )
+    asked = Challenge(
+        "dns-persist-01", Identifier("dns", "a.test"), "", "", account_uri="https://ca/acct/1", issuers=("ca.test",)
+    )
+    try:
+        for server in (dns, poisoned):
+            server.set_txt("_validation-persist.a.test", "ca.test; accounturi=https://ca/acct/1")
+        assert isinstance(await quick_validating(settings).validate(asked), Valid)
+        poisoned.set_txt("_validation-persist.a.test", "ca.test; accounturi=https://ca/acct/2")
+        seen = await quick_validating(settings).validate(asked)
         assert isinstance(seen, Invalid)
         assert seen.problem.reason.code == "acme.validation.quorum"
     finally:
