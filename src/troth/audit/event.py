@@ -20,6 +20,11 @@ from troth.kit.canonical import Json, canonical_json
 from troth.kit.ids import new_id
 from troth.store.statement import Write
 
+#: Events that decision points must hear of at once: what changes the answer about a certificate or a subject.
+URGENT_KINDS = frozenset(
+    {"certificate.held", "certificate.released", "certificate.revoked", "certificate.burnt", "standing.changed"}
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -36,6 +41,11 @@ class Event:
     actor: str
     subjects: tuple[str, ...] = ()
     data: Mapping[str, Json] = field(default_factory=dict)
+
+    @property
+    def urgent(self) -> bool:
+        """See :class:`troth.store.unit.Recordable`."""
+        return self.kind in URGENT_KINDS
 
     def inbox_row(self, *, unit: UUID, at: datetime) -> tuple[Write, tuple[Any, ...]]:
         """See :class:`troth.store.unit.Recordable`."""

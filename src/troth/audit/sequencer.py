@@ -9,6 +9,7 @@ sooner or later whoever dies; an event that was not committed never existed.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -16,14 +17,14 @@ from uuid import UUID
 import msgspec
 
 from troth.audit import store
-from troth.audit.event import entry_hash
+from troth.audit.event import URGENT_KINDS, entry_hash
 from troth.audit.merkle import Frontier, leaf_hash
 from troth.kit.clock import Clock
 from troth.kit.log import get_logger
 from troth.store.errors import LEASE_LOST, UNAVAILABLE, LeaseLost, StoreError, Unavailable
 from troth.store.failures import BROKEN
 from troth.store.lease import Held, Lease
-from troth.store.pool import INBOX_CHANNEL, Database
+from troth.store.pool import INBOX_CHANNEL, URGENT_CHANNEL, Database
 from troth.store.wire import Ask, Wire
 
 log = get_logger("audit")
@@ -35,6 +36,7 @@ LEASE_NAME = "sequencer"
 _BATCH = 2000
 _POLL_SECONDS = 0.25
 #: Seconds between the beginnings of two moves: a busy log grows in larger steps, and a lone event waits for nothing.
+#: Nor does an urgent one, however busy the log is: of it the followers hear at once, too.
 _PACE_SECONDS = 0.05
 #: And between two wake-ups of those who follow the log; what they must not miss they poll for.
 _STREAM_PACE = 0.05
@@ -57,12 +59,14 @@ class Sequencer:
         self._clock = clock
         self._lease = Lease(database, clock, LEASE_NAME, instance, seconds=_LEASE_SECONDS)
         self._wake = asyncio.Event()
+        self._hurry = asyncio.Event()
         self._partitions_ready = -1
         self._wire: Wire | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until ``stop`` is set. A database that is away is waited for."""
         await self._database.listen(INBOX_CHANNEL, self._wake.set)
+        await self._database.listen(URGENT_CHANNEL, self._hasten)
         held: Held | None = None
         while not stop.is_set():
             try:
@@ -72,6 +76,7 @@ class Sequencer:
                     await asyncio.sleep(_LEASE_SECONDS / 3)
                     continue
                 self._wake.clear()
+                self._hurry.clear()
                 begun = self._clock.monotonic()
                 moved = await self.move(held)
             except StoreError as error:
@@ -80,8 +85,9 @@ class Sequencer:
                 await asyncio.sleep(_POLL_SECONDS)
                 continue
             if moved < _BATCH:
-                await self._idle()
-                await asyncio.sleep(begun + _PACE_SECONDS - self._clock.monotonic())
+                # The poll is the truth, the wake-up only saves the wait.
+                await _wait(self._wake, _POLL_SECONDS)
+                await _wait(self._hurry, begun + _PACE_SECONDS - self._clock.monotonic())
         if held is not None:
             try:
                 await self.move(held)
@@ -89,18 +95,15 @@ class Sequencer:
             except StoreError as error:
                 log.warning("sequencer.interrupted", error=str(error))
 
-    async def _idle(self) -> None:
-        try:
-            async with asyncio.timeout(_POLL_SECONDS):
-                await self._wake.wait()
-        except TimeoutError:
-            pass  # the poll is the truth, the wake-up only saves the wait
+    def _hasten(self) -> None:
+        self._hurry.set()
+        self._wake.set()
 
     async def move(self, held: Held) -> int:
         """Move one batch; returns how many events got an index. Raises LeaseLost if the duty has moved on."""
         ready = self._partitions_ready
         try:
-            moved = await self._move(held)
+            moved, urgent = await self._move(held)
         except BaseException as error:
             # A partition that was made in a transaction that failed is not there: the next move makes it again.
             self._partitions_ready = ready
@@ -109,13 +112,16 @@ class Sequencer:
                 raise Unavailable(UNAVAILABLE, str(error)) from error
             raise
         if moved:
-            self._database.wake(STREAM_CHANNEL, pace=_STREAM_PACE)
+            self._database.wake(STREAM_CHANNEL, pace=0.0 if urgent else _STREAM_PACE)
         return moved
 
-    async def _move(self, held: Held) -> int:
-        """One transaction in two exchanges: look, then write and commit. What fails is undone with its connection."""
+    async def _move(self, held: Held) -> tuple[int, bool]:
+        """One transaction in two exchanges: look, then write and commit. What fails is undone with its connection.
+
+        Returns how many events moved, and whether one of them is urgent.
+        """
         if await self._database.lookups.fetchval(store.ANY_INBOX) is None:
-            return 0
+            return 0, False
         if self._wire is None or self._wire.closed:
             self._wire = await self._database.open_wire("troth-sequencer")
         epoch, rows, head = await self._exchange(
@@ -129,11 +135,12 @@ class Sequencer:
             raise LeaseLost(LEASE_LOST, "another sequencer is at work")
         if not rows:
             await self._exchange(Ask("COMMIT"))
-            return 0
+            return 0, False
         rows.sort()
         ((size, frontier, newest_at),) = head
-        await self._exchange(*self._prepare_partitions(size + len(rows)), *_appended(rows, size, frontier, newest_at))
-        return len(rows)
+        asks, urgent = _appended(rows, size, frontier, newest_at)
+        await self._exchange(*self._prepare_partitions(size + len(rows)), *asks)
+        return len(rows), urgent
 
     async def _exchange(self, *asks: Ask) -> list[list[Any]]:
         """Rows of each of ``asks`` but the first. Raises what the database says."""
@@ -160,8 +167,8 @@ class Sequencer:
 
 def _appended(
     rows: list[tuple[UUID, datetime, bytes, bytes]], size: int, nodes: list[bytes], newest_at: datetime | None
-) -> list[Ask]:
-    """The statements that give ``rows`` of the inbox their places from ``size`` on."""
+) -> tuple[list[Ask], bool]:
+    """The statements that give ``rows`` of the inbox their places from ``size`` on; and whether one is urgent."""
     frontier = Frontier(size, nodes)
     refs: list[str] = []
     ref_indexes: list[int] = []
@@ -180,4 +187,12 @@ def _appended(
         newest = max(newest, newest_at)
     moved = Ask(store.MOVE_HEAD, (size + len(rows), frontier.nodes, frontier.root(), newest))
     subjects = [Ask(store.APPEND_SUBJECTS, (refs, ref_indexes))] if refs else []
-    return [Ask(store.APPEND, columns), *subjects, moved, Ask("COMMIT")]
+    urgent = not URGENT_KINDS.isdisjoint(columns[3])
+    return [Ask(store.APPEND, columns), *subjects, moved, Ask("COMMIT")], urgent
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    """Until ``event`` is set, or ``seconds`` have passed."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()

@@ -140,6 +140,12 @@ def has_events(units: Iterable[Unit]) -> bool:
     return any(unit.events or unit.steps for unit in units)
 
 
+def is_urgent(units: Iterable[Unit]) -> bool:
+    """Whether followers of the ledger must hear of these units at once. What steps add is not known here: statuses
+    and standings are changed by steps, and what is only issued takes none."""
+    return any(unit.steps or any(event.urgent for event in unit.events) for unit in units)
+
+
 def writes_to(units: Iterable[Unit], write: Write) -> bool:
     """Whether any unit has a row for ``write``."""
     return any(item[0] is write for unit in units for item in unit.writes)

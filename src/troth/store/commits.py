@@ -44,10 +44,10 @@ class Commits:
     Args:
         url: the database.
         settings: of its connections.
-        recorded: called after a commit that may have written ledger events.
+        recorded: called after a commit that may have written ledger events, with whether some of them are urgent.
     """
 
-    def __init__(self, url: str, settings: dict[str, str], clock: Clock, recorded: Callable[[], None]) -> None:
+    def __init__(self, url: str, settings: dict[str, str], clock: Clock, recorded: Callable[[bool], None]) -> None:
         self._url = url
         self._settings = settings
         self._clock = clock
@@ -164,7 +164,7 @@ class Commits:
             if not one.done.done():
                 one.done.set_result(None)
         if batch.has_events(units):
-            self._recorded()
+            self._recorded(batch.is_urgent(units))
         return True
 
     async def _open_wire(self) -> Wire:
@@ -204,8 +204,9 @@ class Commits:
                     _fail(one, refused[ordinal])
                 elif not one.done.done():
                     one.done.set_result(None)
-            if batch.has_events(one.unit for one in waiting):
-                self._recorded()
+            units = [one.unit for one in waiting]
+            if batch.has_events(units):
+                self._recorded(batch.is_urgent(units))
             return
 
     async def _transaction(self, units: list[Unit]) -> dict[int, Exception]:

@@ -28,6 +28,9 @@ log = get_logger("store")
 #: Woken after a commit that wrote ledger events; the sequencer listens.
 INBOX_CHANNEL = "troth_inbox"
 
+#: The same for a commit that may have changed a status or a standing: the sequencer moves without pace.
+URGENT_CHANNEL = "troth_urgent"
+
 _NOTIFY = "SELECT pg_notify($1, '')"
 #: Seconds between two wake-ups of the sequencer by this process.
 INBOX_PACE = 0.05
@@ -54,10 +57,11 @@ class Database:
         self._listen_again = asyncio.Event()
         self._notifying: set[str] = set()
         self._renotify: set[str] = set()
+        self._hurries: dict[str, asyncio.Event] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
         self._wires: list[Wire] = []
-        self._commits = Commits(url, _PLANNER, clock, lambda: self.wake(INBOX_CHANNEL, pace=INBOX_PACE))
+        self._commits = Commits(url, _PLANNER, clock, self._recorded)
         self._lookups = SharedReads(self._open_lookups, self)
 
     @classmethod
@@ -170,30 +174,42 @@ class Database:
         """
         await self._commits.commit(unit)
 
+    def _recorded(self, urgent: bool) -> None:
+        if urgent:
+            self.wake(URGENT_CHANNEL)
+        else:
+            self.wake(INBOX_CHANNEL, pace=INBOX_PACE)
+
     # --- wake-ups ----------------------------------------------------------------------------------------------
 
     def wake(self, channel: str, *, pace: float = 0.0) -> None:
         """Tell listeners of ``channel`` that there may be something to read. Losing it costs only a poll's delay.
 
         The next wake-up of the channel comes ``pace`` seconds later at the earliest: each wakes every process that
-        listens to anything.
+        listens to anything. One without pace waits for nobody's.
 
         It runs outside the commit: PostgreSQL serialises commits that notify on one global lock.
         """
         if channel in self._notifying:
             self._renotify.add(channel)
+            if not pace:
+                self._hurries[channel].set()
             return
         self._notifying.add(channel)
-        task = asyncio.create_task(self._notify(channel, pace))
+        self._hurries[channel] = hurry = asyncio.Event()
+        task = asyncio.create_task(self._notify(channel, pace, hurry))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _notify(self, channel: str, pace: float) -> None:
+    async def _notify(self, channel: str, pace: float, hurry: asyncio.Event) -> None:
         try:
             while True:
                 self._renotify.discard(channel)
+                hurry.clear()
                 await self._lookups.fetch(_NOTIFY, channel)
-                await asyncio.sleep(pace)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(pace):
+                        await hurry.wait()
                 if channel not in self._renotify:
                     return
         except (*CONNECT_ERRORS, asyncpg.PostgresError, TimeoutError, Unavailable):

@@ -41,6 +41,11 @@ class Reader(Protocol):
 class Recordable(Protocol):
     """Something that becomes a ledger row when its unit is committed (``troth.audit.event.Event``)."""
 
+    @property
+    def urgent(self) -> bool:
+        """Whether those who follow the ledger must hear of it at once."""
+        ...
+
     def inbox_row(self, *, unit: UUID, at: datetime) -> tuple[Write, tuple[Any, ...]]:
         """The statement and the values that put it into the ledger's inbox."""
         ...

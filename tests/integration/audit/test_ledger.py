@@ -13,10 +13,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from troth.audit.checkpoints import Checkpointer
 from troth.audit.errors import LedgerTampered
-from troth.audit.event import Event
+from troth.audit.event import URGENT_KINDS, Event
 from troth.audit.merkle import Frontier
 from troth.audit.note import CheckpointText, NoteKey, sign_note
-from troth.audit.sequencer import Sequencer
+from troth.audit.sequencer import STREAM_CHANNEL, Sequencer
 from troth.audit.store import PARTITION_SIZE, LedgerStore
 from troth.audit.stream import Batch, Stream, StreamPoint
 from troth.audit.verify import export, verify_export, verify_store
@@ -24,8 +24,8 @@ from troth.kit.clock import FakeClock, SystemClock
 from troth.kit.ids import new_id
 from troth.store.errors import LeaseLost, Unavailable
 from troth.store.lease import Held
-from troth.store.pool import Database
-from troth.store.unit import Unit
+from troth.store.pool import INBOX_CHANNEL, INBOX_PACE, URGENT_CHANNEL, Database
+from troth.store.unit import Reader, Unit
 from troth.web.live import Live
 
 
@@ -317,3 +317,41 @@ async def test_the_running_sequencer_takes_the_duty_and_hands_it_on(database: Da
                 await asyncio.sleep(0.01)
         stop.set()
         await running
+
+
+async def test_what_changes_a_status_wakes_at_once_and_what_is_issued_in_its_pace(
+    ledger: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    woken: list[tuple[str, float]] = []
+    monkeypatch.setattr(ledger.database, "wake", lambda channel, *, pace=0.0: woken.append((channel, pace)))
+
+    async def commit(unit: Unit) -> list[tuple[str, float]]:
+        woken.clear()
+        await ledger.database.commit(unit)
+        assert await ledger.move() == 1
+        return list(woken)
+
+    async def hold(_: Reader, unit: Unit) -> None:
+        unit.record(Event("certificate.held", "system:test"))
+
+    inbox, stream = await commit(Unit().record(Event("certificate.issued", "system:test")))
+    assert inbox == (INBOX_CHANNEL, INBOX_PACE)
+    assert stream[0] == STREAM_CHANNEL
+    assert stream[1] > 0
+    for unit in (*(Unit().record(Event(kind, "system:test")) for kind in sorted(URGENT_KINDS)), Unit().then(hold)):
+        assert await commit(unit) == [(URGENT_CHANNEL, 0.0), (STREAM_CHANNEL, 0.0)]
+
+
+async def test_the_running_sequencer_interrupts_its_pace_for_what_is_urgent(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("troth.audit.sequencer._PACE_SECONDS", 3600.0)
+    running = asyncio.create_task(Sequencer(database, SystemClock(), new_id()).run(asyncio.Event()))
+    store = LedgerStore(database)
+    async with asyncio.timeout(10):
+        for size, kind in enumerate(("certificate.held", "certificate.revoked", "certificate.released"), start=1):
+            await database.commit(Unit().record(Event(kind, "system:test")))
+            while (await store.head()).size < size:
+                await asyncio.sleep(0.01)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)

@@ -89,3 +89,15 @@ async def test_many_wake_ups_within_a_pace_are_told_at_once_and_once_more_after_
     assert await heard(event)
     await quiet(event)
     assert len(told) == 2
+
+
+async def test_a_wake_up_without_pace_waits_for_nobodys(database: Database) -> None:
+    event = asyncio.Event()
+    await database.listen("test_hurried", event.set)
+    await quiet(event)
+    database.wake("test_hurried", pace=3600)
+    assert await heard(event)
+    database.wake("test_hurried", pace=3600)
+    assert not event.is_set()
+    database.wake("test_hurried")
+    assert await heard(event)
