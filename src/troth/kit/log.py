@@ -51,7 +51,9 @@ def configure(*, role: str, level: str = "info", json_lines: bool = True) -> Non
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        # A line and its end in one write: the processes of a Troth share standard error, and with PYTHONUNBUFFERED
+        # set (as containers do) what is printed goes out in two.
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.clear_contextvars()

@@ -34,7 +34,9 @@ async def reported(house: House) -> str:
         "agent": "troth-agent", "at": clock.now().isoformat(), "certificates": [base64.b64encode(der).decode()],
         "sightings": [{"certificate": 0, "place": "/etc/<i>x</i>.pem", "kind": "file", "key": True}],
         "stores": [{"name": "system", "place": "/etc/ssl", "roots": [hashlib.sha256(der).hexdigest()]}],
-        "facts": [{"path": "posture.firewall", "value": False, "observed_at": "2026-03-02T09:00:00Z", "source": "nft"}],
+        "facts": [
+            {"path": "posture.firewall", "value": False, "observed_at": "2026-03-02T09:00:00Z", "source": "nftables"}
+        ],
         "cut": ["/root: no permission"],
     }  # fmt: skip
     await Reports(database, clock).take(Node(subject, record, msgspec.json.encode(report)))
@@ -56,7 +58,7 @@ async def test_what_was_found_is_shown_and_nothing_in_it_is_markup(house: House)
     assert (await browser.get("/found?host=junk")).status_code == 200
     subject = (await browser.get(f"/subjects/{host}")).text
     assert f"/found?host={host}" in subject
-    assert "agent:nft" in subject
+    assert "agent:nftables" in subject
 
 
 async def test_the_api_lists_counts_and_hosts(house: House) -> None:

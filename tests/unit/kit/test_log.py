@@ -85,3 +85,12 @@ def test_an_exception_is_written_on_its_one_line(lines: Lines) -> None:
         log.get_logger("pki").exception("gate.failed")
     assert len(lines.text().splitlines()) == 1
     assert "RuntimeError: broken" in lines.last()["exception"]
+
+
+def test_a_line_and_its_end_are_one_write(monkeypatch: pytest.MonkeyPatch, lines: Lines) -> None:
+    written: list[str] = []
+    monkeypatch.setattr("sys.stderr.write", written.append)
+    log.configure(role="web")
+    log.get_logger("acme").info("order.placed")
+    assert len(written) == 1
+    assert written[0].endswith("}\n")
