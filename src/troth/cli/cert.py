@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from troth.cli.api import Api, segment
-from troth.cli.errors import FILE_EXISTS, UNREADABLE, UNWRITABLE
-from troth.cli.options import Data, Output, Propose, query
+from troth.cli.errors import FILE_EXISTS, UNWRITABLE
+from troth.cli.options import Data, Output, Propose, Serials, query, serials_in
 from troth.cli.show import as_json, facts, listed, plain, when
 from troth.kit.errors import TrothError
 
@@ -204,7 +204,7 @@ def revoke_many(
     authority: str = "",
     issued_after: Annotated[str, Parameter(help="ISO 8601 with its offset: 2026-11-01T00:00:00Z.")] = "",
     issued_before: Annotated[str, Parameter(help="As above.")] = "",
-    serials: Annotated[Path | None, Parameter(help="File of serial numbers, one a line.")] = None,
+    serials: Serials = None,
     protected: Annotated[bool, Parameter(help="Protected subjects' too, Troth's own among them.", negative="")] = False,
     reason: Why = "unspecified",
     note: Note = "",
@@ -214,14 +214,10 @@ def revoke_many(
     output: Output = "text",
 ) -> int:
     """Revoke all certificates that fit every option given, for good. Shows what it would hit unless --yes is given."""
-    try:
-        listed_serials = serials.read_text(encoding="ascii").split() if serials else []
-    except (OSError, UnicodeDecodeError) as error:
-        raise TrothError(UNREADABLE, f"{serials}: {error}") from error
     body = {
         "subject": subject, "profile": profile, "authority": authority, "issued_after": issued_after or None,
-        "issued_before": issued_before or None, "serials": listed_serials, "reason": _REASONS[reason], "note": note,
-        "protected": protected,
+        "issued_before": issued_before or None, "serials": serials_in(serials), "reason": _REASONS[reason],
+        "note": note, "protected": protected,
     }  # fmt: skip
     doing = yes or propose
     found = Api.at(data).post("/certificates/revoke-many", body, dry_run="false" if doing else "true", **query(propose))

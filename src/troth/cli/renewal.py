@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
 from troth.cli.api import Api, segment
-from troth.cli.errors import UNREADABLE
-from troth.cli.options import Data, Output, Propose, query
+from troth.cli.options import Data, Output, Propose, Serials, query, serials_in
 from troth.cli.show import as_json, facts, listed, plain, when
-from troth.kit.errors import TrothError
 
 app = App(name="renewal", help="Have certificates renewed early.", help_format="plaintext")
 Note = Annotated[str, Parameter(help="Why; it goes to the ledger.", show_default=False)]
@@ -29,7 +26,7 @@ def early(
     key_algorithm: Annotated[str, Parameter(help="Kind of the certificate's own key: rsa2048, p256 …")] = "",
     issued_after: Annotated[str, Parameter(help="ISO 8601 with its offset: 2026-11-01T00:00:00Z.")] = "",
     issued_before: Annotated[str, Parameter(help="As above.")] = "",
-    serials: Annotated[Path | None, Parameter(help="File of serial numbers, one a line.")] = None,
+    serials: Serials = None,
     explanation_url: Annotated[str, Parameter(help="https page that tells the owners why.")] = "",
     note: Note = "",
     yes: Annotated[bool, Parameter(help="Do it. Without this, only what it would hit is shown.", negative="")] = False,
@@ -38,14 +35,10 @@ def early(
     output: Output = "text",
 ) -> int:
     """Pull the renewal windows (ARI) of all that fit every option given into the past, some a minute."""
-    try:
-        listed_serials = serials.read_text(encoding="ascii").split() if serials else []
-    except (OSError, UnicodeDecodeError) as error:
-        raise TrothError(UNREADABLE, f"{serials}: {error}") from error
     body = {
         "per_minute": per_minute, "percent": percent, "authority": authority, "profile": profile,
         "key_algorithm": key_algorithm, "issued_after": issued_after or None, "issued_before": issued_before or None,
-        "serials": listed_serials, "explanation_url": explanation_url, "note": note,
+        "serials": serials_in(serials), "explanation_url": explanation_url, "note": note,
     }  # fmt: skip
     doing = yes or propose
     found = Api.at(data).post("/renewal-incidents", body, dry_run="false" if doing else "true", **query(propose))
