@@ -18,6 +18,7 @@ from troth.kit.clock import Clock
 from troth.kit.errors import Reason, TrothError
 from troth.kit.lane import Request, Response, Route
 from troth.kit.log import get_logger
+from troth.kit.problems import problem
 from troth.pki.blocked import MAX_PROOF, PROOF_NAME, BlockedKeys
 
 log = get_logger("enroll")
@@ -98,11 +99,7 @@ def network_of(client: str | None) -> str:
 
 
 def _problem(reason: Reason, detail: str) -> Response:
-    document = {
-        "type": "about:blank", "title": reason.summary, "status": reason.status, "detail": detail,
-        "code": reason.code, "fix": reason.fix,
-    }  # fmt: skip
-    return Response(reason.status, msgspec.json.encode(document), _headers(b"application/problem+json"))
+    return Response(reason.status, problem(reason, detail), _headers(b"application/problem+json"))
 
 
 def _headers(kind: bytes) -> tuple[tuple[bytes, bytes], ...]:

@@ -15,6 +15,7 @@ from troth.kit.clock import Clock
 from troth.kit.errors import INTERNAL, TrothError
 from troth.kit.lane import Request, Response, Route
 from troth.kit.log import get_logger
+from troth.kit.problems import problem
 from troth.trust.model import Subject
 
 log = get_logger("inventory")
@@ -56,11 +57,7 @@ class ReportDoor:
                 reason, detail, status = INTERNAL, "something failed inside Troth; try again later", 503
             else:
                 log.info("report.refused", code=refusal.code, client=request.client)
-            document = {
-                "type": "about:blank", "title": reason.summary, "status": status, "detail": detail,
-                "code": reason.code, "fix": reason.fix,
-            }  # fmt: skip
-            return Response(status, msgspec.json.encode(document), self._headers(b"application/problem+json"))
+            return Response(status, problem(reason, detail, status), self._headers(b"application/problem+json"))
         log.info("report.taken", host=node.subject.name, certificates=taken.certificates, facts=taken.facts)
         return Response(200, msgspec.json.encode(taken), self._headers(b"application/json"))
 

@@ -14,6 +14,7 @@ from troth.kit.clock import Clock
 from troth.kit.errors import Reason, TrothError
 from troth.kit.lane import Request, Response, Route
 from troth.kit.log import get_logger
+from troth.kit.problems import problem
 from troth.trust.signals import Signal
 from troth.trust.taking import Receipt
 
@@ -63,7 +64,7 @@ class WebhookDoor:
             receipt = await self._take(feed, request)
         except TrothError as refusal:
             log.info("signal.refused", feed=feed[:80], code=refusal.code, client=request.client)
-            return problem(refusal.reason, refusal.detail)
+            return _refused(refusal.reason, refusal.detail)
         log.info(
             "signal.accepted", feed=feed, signal=str(receipt.signal_id), effects=receipt.effects, again=receipt.again
         )
@@ -85,14 +86,5 @@ def _answer(receipt: Receipt) -> dict[str, Any]:
     }
 
 
-def problem(reason: Reason, detail: str) -> Response:
-    """A refusal as RFC 9457 words it, with our code and the fix beside it."""
-    document = {
-        "type": "about:blank",
-        "title": reason.summary,
-        "status": reason.status,
-        "detail": detail,
-        "code": reason.code,
-        "fix": reason.fix,
-    }
-    return Response(reason.status, msgspec.json.encode(document), _PROBLEM)
+def _refused(reason: Reason, detail: str) -> Response:
+    return Response(reason.status, problem(reason, detail), _PROBLEM)

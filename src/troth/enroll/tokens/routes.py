@@ -15,6 +15,7 @@ from troth.kit.clock import Clock
 from troth.kit.errors import INTERNAL, TrothError
 from troth.kit.lane import Request, Response, Route
 from troth.kit.log import get_logger
+from troth.kit.problems import problem
 
 log = get_logger("enroll")
 
@@ -62,11 +63,7 @@ class TokenDoor:
                 reason, detail = INTERNAL, "something failed inside Troth; try again later"
             else:
                 log.info("token.refused", code=refusal.code, client=request.client)
-            document = {
-                "type": "about:blank", "title": reason.summary, "status": reason.status, "detail": detail,
-                "code": reason.code, "fix": reason.fix,
-            }  # fmt: skip
-            return Response(reason.status, msgspec.json.encode(document), _headers(b"application/problem+json"))
+            return Response(reason.status, problem(reason, detail), _headers(b"application/problem+json"))
         enrolment, allowed = done.made.enrolment, done.allowed
         names = enrolment.directories or tuple(self._directories)
         told = {

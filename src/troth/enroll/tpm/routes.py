@@ -24,6 +24,7 @@ from troth.kit.clock import Clock
 from troth.kit.errors import INTERNAL, Reason, TrothError
 from troth.kit.lane import Request, Response, Route
 from troth.kit.log import get_logger
+from troth.kit.problems import problem
 
 log = get_logger("enroll")
 
@@ -155,11 +156,7 @@ def _text(octets: bytes) -> str:
 
 def _problem(reason: Reason, detail: str, status: int = 0) -> Response:
     status = status or reason.status
-    document = {
-        "type": "about:blank", "title": reason.summary, "status": status, "detail": detail,
-        "code": reason.code, "fix": reason.fix,
-    }  # fmt: skip
-    return Response(status, msgspec.json.encode(document), _headers(b"application/problem+json"))
+    return Response(status, problem(reason, detail, status), _headers(b"application/problem+json"))
 
 
 def _headers(kind: bytes) -> tuple[tuple[bytes, bytes], ...]:

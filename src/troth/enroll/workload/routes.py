@@ -20,6 +20,7 @@ from troth.kit.clock import Clock
 from troth.kit.errors import INTERNAL, Reason, TrothError
 from troth.kit.lane import Request, Response, Route
 from troth.kit.log import get_logger
+from troth.kit.problems import problem
 from troth.trust.model import Subject
 
 log = get_logger("enroll")
@@ -115,11 +116,7 @@ class WorkloadDoor:
 
     def _problem(self, reason: Reason, detail: str, status: int = 0) -> Response:
         status = status or reason.status
-        document = {
-            "type": "about:blank", "title": reason.summary, "status": status, "detail": detail,
-            "code": reason.code, "fix": reason.fix,
-        }  # fmt: skip
-        return Response(status, msgspec.json.encode(document), self._headers(b"application/problem+json"))
+        return Response(status, problem(reason, detail, status), self._headers(b"application/problem+json"))
 
     def _headers(self, kind: bytes) -> tuple[tuple[bytes, bytes], ...]:
         nonce = self._nodes.nonce().encode()
