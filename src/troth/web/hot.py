@@ -262,7 +262,8 @@ class HotProtocol(asyncio.Protocol):
             last = last or (self._closing and not self._waiting)
             head = _head(response, self._dated(), last=last)
         except Exception:
-            log.exception("http.failed", path=one.request.path)
+            # Not the path as it came: below /acme/{}/e/{} it holds an enrolment's secret.
+            log.exception("http.failed", route=one.route.pattern if one.route is not None else "")
             response, last = _FAILED, True
             head = _head(response, self._dated(), last=True)
         bare = one.request.method == "HEAD" or response.status in (204, 304)

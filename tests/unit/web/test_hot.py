@@ -51,6 +51,7 @@ LANE = Lane(
         Route("/echo", {"GET": echo, "HEAD": echo, "POST": echo}, permission="public", max_body=LIMIT),
         Route("/echo/{}", {"GET": echo}, permission="public", max_body=LIMIT),
         Route("/raising", {"GET": raising}, permission="public"),
+        Route("/raising/{}", {"GET": raising}, permission="public"),
         Route("/splitting", {"GET": splitting}, permission="public"),
         Route("/pieces", {"GET": pieces, "HEAD": pieces}, permission="public"),
         Route("/nothing", {"GET": nothing}, permission="public"),
@@ -312,6 +313,21 @@ async def test_an_answer_in_pieces_has_the_length_of_all_and_head_and_204_have_n
     assert head[1][b"content-length"] == b"13"
     assert none[0] == 204
     assert b"content-length" not in none[1]
+    finish(protocol)
+
+
+async def test_the_log_of_what_goes_wrong_inside_has_the_route_and_not_the_path(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    logged: list[tuple[str, dict[str, str]]] = []
+
+    class Log:
+        def exception(self, event: str, **values: str) -> None:
+            logged.append((event, values))
+
+    monkeypatch.setattr(hot, "log", Log())
+    protocol, _ = await fed(b"GET /raising/of-an-enrolment HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert logged == [("http.failed", {"route": "/raising/{}"})]
     finish(protocol)
 
 
