@@ -30,6 +30,12 @@ POLICY_FEED_DOWN = reason(
     fix="Bring the feed back before the time that the policy allows has passed.",
     status=403,
 )
+POLICY_SELF_REPORTED = reason(
+    "policy.self_reported",
+    "a host's own word would have made the outcome milder than its silence",
+    fix="Have somebody else report the attribute, or make the rule's 'else' no milder than its 'unknown'.",
+    status=403,
+)
 POLICY_NO_RULE = reason(
     "policy.no_rule",
     "no rule of the policy matches the request, and what no rule allows is denied",

@@ -16,6 +16,7 @@ from troth.trust.errors import (
     POLICY_CONDITION_UNKNOWN,
     POLICY_CONDITIONS_MET,
     POLICY_FEED_DOWN,
+    POLICY_SELF_REPORTED,
     POLICY_STANDING,
 )
 from troth.trust.model import Cause, ConditionResult, Decision, Moment, Outcome, Seen, Truth
@@ -112,6 +113,9 @@ def _reason(decision: Decision) -> str:
         POLICY_CONDITION_FALSE.code: f"{rule}: not met: {_and(failed)}.",
         POLICY_CONDITION_UNKNOWN.code: f"{rule}: could not be answered, and unknown is not good: {_and(open_)}.",
         POLICY_FEED_DOWN.code: f"{rule}: a feed is down, and its last word was taken for {_and(open_)}.",
+        POLICY_SELF_REPORTED.code: (
+            f"{rule}: the host's own word counts against it, and never for a milder outcome than without it."
+        ),
         POLICY_STANDING.code: (f"{rule} that this {_outcome_word(decision.ruled)}, but the standing allows less."),
     }
     return reasons.get(decision.reason, f"{rule} ({decision.reason}).")

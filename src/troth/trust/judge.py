@@ -5,13 +5,17 @@
 2. Every condition of that rule is asked. Any false: ``else``. Otherwise any unknown: ``unknown``. All true: ``then``.
 3. A condition that is unknown because a whole feed is down is asked again with that feed's last word, for as long as
    the policy's ``feed_down`` allows.
-4. The subject's standing (of a device: its owner's as well) is laid over the result: it can only make it stricter.
+4. Where a host's own agent has spoken, the same is decided once more as if it had said nothing, and the stricter of the
+   two holds: a host must not choose a milder ``else`` over a stricter ``unknown`` by speaking against itself.
+5. The subject's standing (of a device: its owner's as well) is laid over the result: it can only make it stricter.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from msgspec import structs
 
 from troth.trust.cel import Condition
 from troth.trust.cel_library import cel
@@ -22,8 +26,10 @@ from troth.trust.errors import (
     POLICY_FEED_DOWN,
     POLICY_NO_POLICY,
     POLICY_NO_RULE,
+    POLICY_SELF_REPORTED,
     POLICY_STANDING,
 )
+from troth.trust.facts import is_self_reported
 from troth.trust.model import (
     Cause,
     ConditionResult,
@@ -164,9 +170,28 @@ def judge(policy: Policy | None, snapshot: Snapshot) -> Decision:
 
 def judge_view(policy: Policy, snapshot: Snapshot, view: View, context: cel.Context) -> Decision:
     """:func:`judge` on a prebuilt view and context of the same snapshot."""
-    case = _Case(policy, snapshot, view, context)
-    skipped: list[str] = []
-    for rule in policy.rules_at(snapshot.moment):
+    made = _ruled(_Case(policy, snapshot, view, context))
+    others = {path: seen for path, seen in view.usable.items() if not is_self_reported(seen.source)}
+    if len(others) < len(view.usable):
+        unheard = replace(view, usable=others)
+        made = _no_milder(made, _ruled(_Case(policy, snapshot, unheard, unheard.context())).ruling)
+    return _decision(policy, snapshot, made.rule, made.ruling, made.reason, made.conditions, made.skipped)
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What the rules make of one view, before the standing is laid over it."""
+
+    rule: Rule | None
+    ruling: Ruling
+    reason: str
+    conditions: tuple[ConditionResult, ...] = ()
+    skipped: tuple[str, ...] = ()
+
+
+def _ruled(case: _Case) -> _Made:
+    policy, skipped = case.policy, list[str]()
+    for rule in policy.rules_at(case.snapshot.moment):
         matched = case.answer(rule.match) if rule.match is not None else None
         if matched is not None and matched.counts is Truth.FALSE:
             skipped.append(rule.name)
@@ -176,8 +201,17 @@ def judge_view(policy: Policy, snapshot: Snapshot, view: View, context: cel.Cont
         results = tuple(answer.result for answer in answers)
         if matched is not None:
             results = (matched.result, *results)
-        return _decision(policy, snapshot, rule, ruling, reason, results, tuple(skipped))
-    return _decision(policy, snapshot, None, _DENIED, POLICY_NO_RULE.code, skipped=tuple(skipped))
+        return _Made(rule, ruling, reason, results, tuple(skipped))
+    return _Made(None, _DENIED, POLICY_NO_RULE.code, skipped=tuple(skipped))
+
+
+def _no_milder(made: _Made, unheard: Ruling) -> _Made:
+    """``made``, as strict as ``unheard`` at least, in its lifetime too."""
+    stricter = unheard.outcome > made.ruling.outcome
+    if not stricter:  # then its people need not be told: their case is not this one
+        unheard = structs.replace(unheard, obligations=structs.replace(unheard.obligations, notify=()))
+    ruling = strictest(made.ruling, unheard)
+    return replace(made, ruling=ruling, reason=POLICY_SELF_REPORTED.code if stricter else made.reason)
 
 
 def _rule(policy: Policy, rule: Rule, matched: _Answer | None, answers: Sequence[_Answer]) -> tuple[Ruling, str]:

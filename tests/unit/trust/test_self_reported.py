@@ -8,8 +8,14 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
+from tests.unit.trust.policies import AT, rules, taken
+from troth.trust.explain import explain
 from troth.trust.facts import ADVERSE, Observation, newest
+from troth.trust.judge import judge
+from troth.trust.model import Outcome, Seen, Snapshot, Truth
+from troth.trust.policy import Policy
 from troth.trust.vocabulary import VOCABULARY, Type
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
@@ -73,3 +79,74 @@ def test_with_an_agent_a_host_never_looks_better(said: list[tuple[str, bool, int
         assert together[path].value is ADVERSE[path]
     else:
         assert together == without
+
+
+OUTCOMES = st.sampled_from(["deny", "quarantine", "restrict"])
+HOURS = st.integers(1, 90)
+EXPRESSIONS = st.sampled_from(
+    [
+        "posture.firewall",
+        "!posture.firewall",
+        "posture.firewall || user.enabled",
+        "posture.firewall && user.enabled",
+        'age(posture.firewall) < duration("1h")',
+        "has(posture.firewall)",
+    ]
+)
+
+
+@st.composite
+def ruled(draw: st.DrawFn) -> Policy:
+    """A policy of two rules that ask for what an agent may say, with every order of their outcomes."""
+    text = ""
+    for name in ("first", "second"):
+        match, asked = draw(EXPRESSIONS), draw(EXPRESSIONS.filter(lambda one: not one.startswith("has")))
+        otherwise, unknown = draw(OUTCOMES), draw(OUTCOMES)
+        text += f"  - rule: {name}\n"
+        if draw(st.booleans()):
+            text += f"    match: '{match}'\n"
+        text += f"    require: {{a: '{asked}'}}\n    then: {{allow: {{lifetime: {draw(HOURS)}h}}}}\n"
+        for word, outcome in (("else", otherwise), ("unknown", unknown)):
+            text += f"    {word}: {outcome if outcome == 'deny' else f'{{{outcome}: {{lifetime: {draw(HOURS)}h}}}}'}\n"
+    return rules(text)
+
+
+@given(ruled(), st.sampled_from([True, False]), st.sampled_from([True, False, None]))
+def test_speaking_never_makes_an_outcome_milder_than_silence(policy: Policy, word: bool, enabled: bool | None) -> None:
+    others = {} if enabled is None else {"user.enabled": enabled}
+    silent = judge(policy, taken(others))
+    spoken = judge(policy, also_said(taken(others), "posture.firewall", word, "agent:nft"))
+    assert spoken.outcome >= silent.outcome
+    if spoken.outcome is not Outcome.DENY:
+        assert (spoken.obligations.lifetime or timedelta.max) <= (silent.obligations.lifetime or timedelta.max)
+    # A manager's word is taken as it is.
+    managed = judge(policy, also_said(taken(others), "posture.firewall", word, "mdm"))
+    assert managed.reason != "policy.self_reported"
+    assert spoken.outcome >= managed.outcome
+
+
+def test_a_decision_that_an_agents_word_would_have_made_milder_says_so() -> None:
+    policy = rules(
+        "  - rule: r\n    require: {encrypted: posture.disk_encrypted}\n    then: allow\n"
+        "    else: {restrict: {notify: [owner]}}\n    unknown: {deny: {notify: [security]}}\n"
+    )
+    decision = judge(policy, also_said(taken({}), "posture.disk_encrypted", False, "agent"))
+    assert (decision.outcome, decision.reason) == (Outcome.DENY, "policy.self_reported")
+    assert decision.obligations.notify == ("owner", "security")
+    [condition] = decision.conditions
+    assert (condition.result, condition.seen[0].value) == (Truth.FALSE, False)  # what was seen is told as it was
+    assert "the host's own word" in explain(decision).text()
+
+
+def test_where_silence_is_milder_nothing_is_told_of_it() -> None:
+    policy = rules(
+        "  - rule: r\n    require: {encrypted: posture.disk_encrypted}\n    then: allow\n"
+        "    else: {deny: {notify: [owner]}}\n    unknown: {restrict: {notify: [security]}}\n"
+    )
+    decision = judge(policy, also_said(taken({}), "posture.disk_encrypted", False, "agent"))
+    assert (decision.outcome, decision.reason) == (Outcome.DENY, "policy.condition_false")
+    assert decision.obligations.notify == ("owner",)
+
+
+def also_said(snapshot: Snapshot, path: str, value: bool, source: str) -> Snapshot:
+    return structs.replace(snapshot, values=(*snapshot.values, Seen(path, value, source, AT - timedelta(minutes=5))))
