@@ -40,7 +40,8 @@ from troth.trust.model import (
     SubjectRef,
     encode,
 )
-from troth.trust.policy import Policy, strictest
+from troth.trust.obligations import strictest
+from troth.trust.policy import Policy
 from troth.trust.policy_cache import PolicyCache
 from troth.trust.policy_store import ADD_DECISION, decision_row
 from troth.trust.store import STANDING_UNCHANGED
@@ -222,10 +223,7 @@ class Judge:
 def combine(subjects: tuple[Subject, ...], snapshots: tuple[Snapshot, ...], decisions: tuple[Decision, ...]) -> Verdict:
     """One verdict from the decisions about several subjects: the worst outcome wins."""
     deciding = max(decisions, key=lambda decision: decision.outcome)
-    rest = [decision for decision in decisions if decision is not deciding]
-    ruling = strictest(
-        Ruling(deciding.outcome, deciding.obligations), *(Ruling(one.outcome, one.obligations) for one in rest)
-    )
+    ruling = strictest(*(Ruling(one.outcome, one.obligations) for one in decisions))
     return Verdict(ruling.outcome, ruling.obligations, decisions, deciding, subjects, snapshots)
 
 

@@ -59,6 +59,11 @@ class Field:
         return isinstance(self.node, yaml.ScalarNode) and self.node.tag == _TAG + "str"
 
     @property
+    def is_integer(self) -> bool:
+        """Whether it is a whole number."""
+        return isinstance(self.node, yaml.ScalarNode) and self.node.tag == _TAG + "int"
+
+    @property
     def is_boolean(self) -> bool:
         """Whether it is true or false."""
         return isinstance(self.node, yaml.ScalarNode) and self.node.tag == _TAG + "bool"

@@ -191,6 +191,18 @@ def _obligations(decision: Decision) -> list[Line]:
         lines.append(Line(Tone.PLAIN, f"The lifetime is at most {span(given.lifetime)}."))
     if given.profile is not None:
         lines.append(Line(Tone.PLAIN, f"The profile is {given.profile} in place of {decision.asked}."))
+    lines += [
+        Line(Tone.PLAIN, f"The network's {what} is {value}.")
+        for what, value in (
+            ("profile", given.network),
+            ("role", given.role),
+            ("VLAN", given.vlan),
+            ("filter", given.acl),
+        )
+        if value is not None
+    ]
+    if given.session_time is not None:
+        lines.append(Line(Tone.PLAIN, f"The session is asked about anew after {span(given.session_time)}."))
     if given.notify:
         lines.append(Line(Tone.PLAIN, f"To be told: {_and(given.notify)}."))
     if given.say:

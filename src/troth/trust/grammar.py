@@ -27,7 +27,12 @@ MAX_FEED_DOWN = timedelta(days=7)
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}\Z")
 _OUTCOMES = {outcome.value: outcome for outcome in Outcome}
-_OBLIGATIONS = ("lifetime", "profile", "notify", "say")
+_SESSION = ("network", "role", "vlan", "acl", "session_time")
+_OBLIGATIONS = ("lifetime", "profile", "notify", "say", *_SESSION)
+#: What may stand in a Filter-Id or a role of a NAS: printable ASCII, no quotes, no backslash.
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._:/@+-]{0,62}\Z")
+#: Session-Timeout (RFC 2865, 5.27) counts seconds in 32 bits; shorter than a minute is a denial of service on oneself.
+_SESSION_TIMES = (timedelta(minutes=1), timedelta(days=30))
 
 
 def parse_policy(text: str, *, file: str = "policy", version: int = 0) -> Policy:
@@ -156,7 +161,39 @@ def _obligations(field: Field) -> Obligations:
         profile=_name(fields["profile"]) if "profile" in fields else None,
         notify=tuple(_name(entry) for entry in fields["notify"].entries()) if "notify" in fields else (),
         say=fields["say"].text(limit=500) if "say" in fields else None,
+        network=_name(fields["network"]) if "network" in fields else None,
+        role=_label(fields["role"]) if "role" in fields else None,
+        vlan=_vlan(fields["vlan"]) if "vlan" in fields else None,
+        acl=_label(fields["acl"]) if "acl" in fields else None,
+        session_time=_session_time(fields["session_time"]) if "session_time" in fields else None,
     )
+
+
+def _label(field: Field) -> str:
+    found = field.text(limit=63)
+    if not _LABEL.match(found):
+        raise field.wrong("letters, digits, spaces and ._:/@+- were expected, at most 63 of them")
+    return found
+
+
+def _vlan(field: Field) -> str:
+    """A VLAN's number (IEEE 802.1Q: 1 to 4094), or the name that the network knows it by (RFC 3580, 3.31)."""
+    if field.is_integer:
+        number = field.integer()
+        if not 1 <= number <= 4094:
+            raise field.wrong("a VLAN has a number from 1 to 4094")
+        return str(number)
+    found = _label(field)
+    if found.isdecimal():
+        raise field.wrong("a VLAN's number stands without quotes")
+    return found
+
+
+def _session_time(field: Field) -> timedelta:
+    found = field.duration()
+    if not _SESSION_TIMES[0] <= found <= _SESSION_TIMES[1]:
+        raise field.wrong("a session lasts from 1m to 30d")
+    return found
 
 
 def _ruling(field: Field) -> Ruling:
@@ -171,8 +208,8 @@ def _ruling(field: Field) -> Ruling:
     if outcome is None:
         raise field.wrong(f"an outcome is one of {', '.join(_OUTCOMES)}, not {word!r}")
     obligations = _obligations(inner) if inner is not None else Obligations()
-    if outcome is Outcome.DENY and (obligations.lifetime or obligations.profile):
-        raise field.wrong("what is denied has neither lifetime nor profile")
+    if outcome is Outcome.DENY and obligations != Obligations(notify=obligations.notify, say=obligations.say):
+        raise field.wrong("what is denied has neither lifetime nor profile, and no place in the network")
     return Ruling(outcome, obligations)
 
 

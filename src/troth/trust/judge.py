@@ -42,7 +42,8 @@ from troth.trust.model import (
     Snapshot,
     Truth,
 )
-from troth.trust.policy import Policy, Rule, View, strictest
+from troth.trust.obligations import milder_yields, strictest
+from troth.trust.policy import Policy, Rule, View
 from troth.trust.standing import IssueRule, RadiusRule, Standing, StatusRule, meaning
 
 _DENIED = Ruling(Outcome.DENY)
@@ -270,12 +271,9 @@ def lay_standing(policy: Policy, ruling: Ruling, least: Outcome, moment: Moment)
     if least is Outcome.DENY:
         return Ruling(Outcome.DENY, Obligations(notify=ruling.obligations.notify))
     if least is Outcome.RESTRICT:
-        return strictest(ruling, Ruling(Outcome.RESTRICT, policy.restricted))
+        return milder_yields(Ruling(Outcome.RESTRICT, policy.restricted), ruling)
     if policy.quarantined is not None:
-        forced = Ruling(Outcome.QUARANTINE, policy.quarantined)
-        if ruling.outcome is Outcome.QUARANTINE and ruling.obligations.profile is not None:
-            return strictest(ruling, forced)
-        return strictest(forced, ruling)
+        return milder_yields(Ruling(Outcome.QUARANTINE, policy.quarantined), ruling)
     if moment in (Moment.ISSUE, Moment.RENEW):
         # Only the short quarantine profile may be issued, and this policy names none.
         return Ruling(Outcome.DENY, Obligations(notify=ruling.obligations.notify))

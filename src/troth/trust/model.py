@@ -67,12 +67,22 @@ class Obligations(msgspec.Struct, frozen=True, omit_defaults=True):
         profile: this profile in place of the one asked for.
         notify: whom to tell: names of notification targets.
         say: the help desk's sentence for the person refused or restricted.
+        network: the network profile of the session (RADIUS attributes by that name).
+        role: the role or user group that the network gives the session.
+        vlan: where the session belongs: a number from 1 to 4094, or the network's name for one.
+        acl: the access list or filter that the network applies (Filter-Id).
+        session_time: the session is asked about anew after this.
     """
 
     lifetime: timedelta | None = None
     profile: str | None = None
     notify: tuple[str, ...] = ()
     say: str | None = None
+    network: str | None = None
+    role: str | None = None
+    vlan: str | None = None
+    acl: str | None = None
+    session_time: timedelta | None = None
 
 
 class Ruling(msgspec.Struct, frozen=True):

@@ -13,7 +13,7 @@ from typing import Any
 
 from troth.trust.cel import NOW, SEEN, Condition, context_of
 from troth.trust.cel_library import cel
-from troth.trust.model import Moment, Obligations, Outcome, Ruling, Seen
+from troth.trust.model import Moment, Obligations, Ruling, Seen
 from troth.trust.vocabulary import VOCABULARY, Attribute, Type, misfit, native
 
 #: An observation may lie this far in the future before it is called unusable: clocks of sources differ a little.
@@ -162,26 +162,3 @@ class View:
             since: datetime = native(seen.value, Type.TIME)
             return self.at - since
         return self.at - seen.observed_at
-
-
-def strictest(first: Ruling, *others: Ruling) -> Ruling:
-    """The strictest of several rulings, with the shortest lifetime of all and everybody to be told."""
-    worst = first
-    lifetime = first.obligations.lifetime
-    notify = list(first.obligations.notify)
-    for other in others:
-        if other.outcome > worst.outcome:
-            worst = other
-        lifetime = shortest(lifetime, other.obligations.lifetime)
-        notify += [name for name in other.obligations.notify if name not in notify]
-    own = worst.obligations
-    if worst.outcome is Outcome.DENY:
-        lifetime = None
-    return Ruling(worst.outcome, Obligations(lifetime, own.profile, tuple(notify), own.say))
-
-
-def shortest(first: timedelta | None, second: timedelta | None) -> timedelta | None:
-    """The shorter of two lifetimes; None is no bound."""
-    if first is None or second is None:
-        return first if second is None else second
-    return min(first, second)

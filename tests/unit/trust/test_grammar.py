@@ -66,7 +66,7 @@ def test_a_policy_may_declare_attributes_of_its_own() -> None:
          "a text"),
         (HEAD + "  - {rule: r, then: {allow: {lifetime: soon}}, unknown: deny}\n", 4, "rules[0].then.allow.lifetime",
          "a duration"),
-        (HEAD + "  - {rule: r, then: {allow: {vlan: 4}}, unknown: deny}\n", 4, "rules[0].then.allow.vlan",
+        (HEAD + "  - {rule: r, then: {allow: {valn: 4}}, unknown: deny}\n", 4, "rules[0].then.allow.valn",
          "no such field"),
         (HEAD + "  - {rule: r, require: {a: 'true'}, then: allow, unknown: deny}\n", 4, "rules[0]",
          "says what happens"),

@@ -160,6 +160,18 @@ def view(decision: Decision) -> DecisionView:
         told.append(("Lifetime at most", span(obligations.lifetime)))
     if obligations.profile is not None:
         told.append(("Profile instead", obligations.profile))
+    told += [
+        (word, value)
+        for word, value in (
+            ("Network profile", obligations.network),
+            ("Role", obligations.role),
+            ("VLAN", obligations.vlan),
+            ("Filter", obligations.acl),
+        )
+        if value is not None
+    ]
+    if obligations.session_time is not None:
+        told.append(("Asked anew after", span(obligations.session_time)))
     if obligations.notify:
         told.append(("To be told", ", ".join(obligations.notify)))
     if obligations.say:
