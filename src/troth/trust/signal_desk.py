@@ -12,7 +12,7 @@ from troth.kit.clock import Clock
 from troth.kit.ids import new_id
 from troth.store.pool import Database
 from troth.store.unit import Unit
-from troth.trust import signal_store
+from troth.trust import alias_store, signal_store
 from troth.trust.enforce import Enforcer, alone_with
 from troth.trust.feed_store import LOCK_FEED
 from troth.trust.signal_errors import FEED_UNKNOWN, MESSAGE_REUSED, FeedUnknown, MessageReused
@@ -34,14 +34,15 @@ class SignalDesk:
 
         Raises FeedUnknown, NotGranted (nothing is kept of a signal that its feed may not send), MessageReused.
         """
-        found = await signal_store.resolve(self._database, signal.whom)
+        resolved = await alias_store.resolve(self._database, signal.whom)
+        found = resolved.ids
         unit = Unit().exclusively(("feed", signal.feed))
         unknown = FeedUnknown(FEED_UNKNOWN, f"there is no feed {signal.feed!r}", feed=signal.feed)
         if len(found) == 1:
             alone_with(found[0], unit).guard(LOCK_SITUATION, signal.feed, found[0], refuse=unknown)
         else:
             unit.guard(LOCK_FEED, signal.feed, refuse=unknown)
-        task = Taking(signal, new_id(), self._clock.now(), found, self._enforcer)
+        task = Taking(signal, new_id(), self._clock.now(), resolved, self._enforcer)
         unit.then(task.run)
         try:
             await self._database.commit(unit)

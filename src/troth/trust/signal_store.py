@@ -10,12 +10,13 @@ from uuid import UUID
 
 import msgspec
 
+from troth.kit.canonical import Json
 from troth.store.statement import Claim, Guard, Write
 from troth.store.unit import Reader, Row, Unit
 from troth.trust.causes import HoldCause
 from troth.trust.feeds import ScopeDefinition
 from troth.trust.model import Kind, Subject
-from troth.trust.signals import Signal, Whom
+from troth.trust.signals import Signal, Verified
 from troth.trust.standing import Standing
 
 #: The subject exists, and its standing is ours until commit. Decisions hold it FOR SHARE while they are bound.
@@ -31,18 +32,22 @@ _TAKE = Claim(
     "signal_take",
     """WITH i AS (SELECT * FROM unnest($1::int[], $2::text[], $3::text[], $4::uuid[], $5::bytea[], $6::text[],
                       $7::text[], $8::text[], $9::text[], $10::text[], $11::uuid[], $12::timestamptz[],
-                      $13::timestamptz[], $14::text[], $15::text[], $16::boolean[], $17::jsonb[])
+                      $13::timestamptz[], $14::text[], $15::text[], $16::boolean[], $17::jsonb[], $18::smallint[],
+                      $19::smallint[], $20::timestamptz[], $21::text[], $22::jsonb[], $23::jsonb[], $24::boolean[])
                   AS t(n, feed, message_id, id, digest, kind, effect, level, cause, whom, subject_id, observed_at,
-                       received_at, evidence, standing, staged, effects)),
+                       received_at, evidence, standing, staged, effects, severity, confidence, expires_at, sequence,
+                       verified, fields, weak)),
        w AS (INSERT INTO signal (feed, message_id, id, digest, kind, effect, level, cause, whom, subject_id,
-                                 observed_at, received_at, evidence, standing, staged, effects)
+                                 observed_at, received_at, evidence, standing, staged, effects, severity, confidence,
+                                 expires_at, sequence, verified, fields, weak)
              SELECT feed, message_id, id, digest, kind, effect, level, cause, whom, subject_id,
-                    observed_at, received_at, evidence, standing, staged, effects FROM i
+                    observed_at, received_at, evidence, standing, staged, effects, severity, confidence, expires_at,
+                    sequence, verified, fields, weak FROM i
              ON CONFLICT (feed, message_id) DO NOTHING RETURNING id)
        SELECT i.n FROM i JOIN w USING (id)""",
     (
         "text", "text", "uuid", "bytea", "text", "text", "text", "text", "text", "uuid", "timestamptz", "timestamptz",
-        "text", "text", "boolean", "jsonb",
+        "text", "text", "boolean", "jsonb", "smallint", "smallint", "timestamptz", "text", "jsonb", "jsonb", "boolean",
     ),
 )  # fmt: skip
 
@@ -71,9 +76,6 @@ SUBJECT_COLUMNS = (
 )  # fmt: skip
 _SUBJECT = ", ".join(SUBJECT_COLUMNS)
 _BY_ID = f"SELECT {_SUBJECT} FROM subject WHERE id = $1"
-_ID_BY_NAME = "SELECT id FROM subject WHERE kind = $1 AND name = $2 AND removed_at IS NULL"
-_IDS_BY_SERIAL = """
-SELECT id FROM subject WHERE attributes ->> 'serial' = $1 AND kind = 'device' AND removed_at IS NULL LIMIT 2"""
 
 _CAUSES = """
 SELECT feed, key, level, observed_at, raised_at, signal_id, cleared_at, approved_by FROM hold_cause
@@ -88,7 +90,7 @@ AND (cardinality($2::text[]) = 0 OR groups ?| $2::text[])"""
 
 _SIGNAL = """
 SELECT id, feed, message_id, digest, kind, effect, level, cause, whom, subject_id, observed_at, received_at, evidence,
-       standing, staged, effects FROM signal"""
+       standing, staged, effects, severity, confidence, expires_at, sequence, verified, fields, weak FROM signal"""
 _TAKEN = f"{_SIGNAL} WHERE feed = $1 AND message_id = $2"
 _KIND = "SELECT kind FROM signal WHERE id = $1"
 _OF_SUBJECT = f"{_SIGNAL} WHERE subject_id = $1 AND ($2::uuid IS NULL OR id < $2) ORDER BY id DESC LIMIT $3"
@@ -116,6 +118,13 @@ class TakenSignal:
     standing: Standing | None
     staged: bool
     effects: tuple[str, ...]
+    severity: int
+    confidence: int
+    expires_at: datetime | None
+    sequence: str | None
+    verified: Verified
+    fields: Mapping[str, Json]
+    weak: bool
 
 
 def take(
@@ -129,6 +138,7 @@ def take(
     standing: Standing | None,
     staged: bool,
     effects: Sequence[str],
+    weak: bool,
     refuse: Exception,
 ) -> None:
     """Add the claim on (feed, message id), which is the signal's row with its answer."""
@@ -136,6 +146,8 @@ def take(
         _TAKE, signal.feed, signal.message_id, id, signal.digest, signal.kind.name, signal.effect.value, level.value,
         signal.cause, str(signal.whom), subject_id, signal.observed_at, at, signal.evidence,
         None if standing is None else standing.value, staged, msgspec.json.encode(list(effects)).decode(),
+        signal.severity, signal.confidence, signal.expires_at, signal.sequence,
+        msgspec.json.encode(signal.verified).decode(), msgspec.json.encode(signal.fields).decode(), weak,
         refuse=refuse,
     )  # fmt: skip
 
@@ -151,17 +163,6 @@ def set_cause(unit: Unit, subject_id: UUID, cause: HoldCause) -> None:
 def set_standing(unit: Unit, subject: Subject, standing: Standing, *, at: datetime) -> None:
     """Add the write of a new standing; ``subject`` must be locked by LOCK_SUBJECT."""
     unit.write(_STANDING, subject.id, standing.value, subject.standing_version + 1, at)
-
-
-async def resolve(reader: Reader, whom: Whom) -> list[UUID]:
-    """The ids of the subjects that ``whom`` names: usually one, none if nobody is known, two or more if unclear."""
-    if whom.id is not None:
-        found = await reader.fetchrow(_BY_ID, whom.id)
-        return [] if found is None else [whom.id]
-    if whom.device_serial is not None:
-        return [row["id"] for row in await reader.fetch(_IDS_BY_SERIAL, whom.device_serial)]
-    named = await reader.fetchval(_ID_BY_NAME, whom.kind, whom.name)
-    return [] if named is None else [named]
 
 
 async def find_subject(reader: Reader, subject_id: UUID) -> Subject | None:
@@ -240,4 +241,6 @@ def _taken(row: Row) -> TakenSignal:
     values["level"] = Standing(values["level"])
     values["standing"] = None if values["standing"] is None else Standing(values["standing"])
     values["effects"] = msgspec.json.decode(values["effects"], type=tuple[str, ...])
+    values["verified"] = msgspec.json.decode(values["verified"], type=Verified)
+    values["fields"] = msgspec.json.decode(values["fields"])
     return TakenSignal(**values)

@@ -6,7 +6,6 @@ changed: the count against the cap, the causes, the standing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
@@ -16,6 +15,7 @@ from troth.kit.canonical import Json
 from troth.store.unit import Reader, Unit
 from troth.trust import feed_store, signal_store
 from troth.trust.action_store import ActionKind, StagedAction, Why
+from troth.trust.alias_store import Resolved
 from troth.trust.causes import RESTRICTIVE, Change, HoldCause, cleared, raised, standing_of, with_cause
 from troth.trust.enforce import Enforcer, Trigger, withdraw
 from troth.trust.model import Subject
@@ -51,11 +51,12 @@ class TakenBefore(Exception):
 class Taking:
     """One signal on its way through one transaction. ``run`` may be run again if the transaction is."""
 
-    def __init__(self, signal: Signal, id: UUID, at: datetime, found: Sequence[UUID], enforcer: Enforcer) -> None:
+    def __init__(self, signal: Signal, id: UUID, at: datetime, resolved: Resolved, enforcer: Enforcer) -> None:
         self._signal = signal
         self._id = id
         self._at = at
-        self._found = found
+        self._found = resolved.ids
+        self._weak = resolved.weak
         self._enforcer = enforcer
         self._by = Trigger(f"feed:{signal.feed}", id, signal.feed, signal.cause, at)
         self._level = signal.level
@@ -98,6 +99,8 @@ class Taking:
             self._unresolved(unit)
         elif found.subject.protected and signal.effect is Effect.RAISE:
             self._alarm(unit, found.subject)
+        elif self._weak and signal.effect is Effect.CLEAR:
+            self._unproved(unit, found.subject)
         else:
             stopped = Why.FROZEN if found.frozen else Why.FEED_SUSPENDED if feed.suspended else None
             weigh = self._raise if signal.effect is Effect.RAISE else self._clear
@@ -115,6 +118,7 @@ class Taking:
             standing=self._standing,
             staged=self._staged,
             effects=self._effects,
+            weak=self._weak,
             refuse=TakenBefore(),
         )
         self._record(
@@ -134,6 +138,12 @@ class Taking:
         self._standing = None
         self._effects.append("subject.ambiguous" if self._found else "subject.unknown")
         self._record(unit, "signal.unresolved", whom=str(self._signal.whom), kind=self._signal.kind.name)
+
+    def _unproved(self, unit: Unit, subject: Subject) -> None:
+        """A clear about whom a host name or an unattested serial number names: anybody can wear either."""
+        self._standing = subject.standing
+        self._effects.append("clear.unproved")
+        self._record(unit, "signal.unproved", whom=str(self._signal.whom), kind=self._signal.kind.name)
 
     def _alarm(self, unit: Unit, subject: Subject) -> None:
         self._standing = subject.standing

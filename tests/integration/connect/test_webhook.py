@@ -154,7 +154,7 @@ async def test_during_a_change_of_secrets_either_signs(sender: Sender) -> None:
         ({"kind": "edr.explodes"}, 422, "signal.kind_unknown"),
         ({"kind": "mdm.lost"}, 403, "signal.kind_not_granted"),
         ({"subject": {"kind": "workload", "name": "web"}}, 403, "signal.out_of_scope"),
-        ({"severity": 5}, 400, "webhook.body_invalid"),
+        ({"severity": 500}, 400, "webhook.body_invalid"),
         ({"observed_at": "2031-01-01T00:00:00Z"}, 422, "signal.observed_in_future"),
     ],
 )

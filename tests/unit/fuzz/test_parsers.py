@@ -176,7 +176,11 @@ def attestations() -> list[bytes]:
 
 _SIGNAL = (
     b'{"kind":"edr.contained","subject":{"kind":"device","name":"laptop-1"},"observed_at":"2026-06-01T00:00:00Z",'
-    b'"severity":"high"}'
+    b'"severity":70,"confidence":90,"expires_at":"2026-07-01T00:00:00Z","sequence":"7","fields":{"a":1}}'
+)
+_SIGNAL_BY_CERTIFICATE = (
+    b'{"kind":"edr.alert","subject":{"certificate":{"issuer":"CN=a,O=b","serial":"4018aa"}},'
+    b'"observed_at":"2026-06-01T00:00:00Z"}'
 )
 _NOTE_KEY = "troth.example+1234abcd+AQECAwQ="
 _CHECKPOINT = "troth.example/ledger\n17\nqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqo=\n"
@@ -275,7 +279,8 @@ PARSERS: dict[str, tuple[Callable[[bytes], object], Refusals, Callable[[], list[
     ),
     "issue value": (lambda data: parse_issue_value(data), (), lambda: [b"ca.example; accounturi=https://a/b; c=d"]),
     "webhook": (
-        lambda data: webhook.read(data, feed="edr", message_id="m", now=NOW), (TrothError,), lambda: [_SIGNAL],
+        lambda data: webhook.read(data, feed="edr", message_id="m", now=NOW), (TrothError,),
+        lambda: [_SIGNAL, _SIGNAL_BY_CERTIFICATE],
     ),
     "profile": (text(parse_profile), (TrothError,), lambda: documents(*shipped_profiles().values())),
     "policy": (text(parse_policy), (TrothError,), lambda: _POLICY),
