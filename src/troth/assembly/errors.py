@@ -109,6 +109,13 @@ START_FAILED = reason(
     status=500,
 )
 
+BAD_SITE = reason(
+    "assembly.bad_site",
+    "a site of the configuration names a network that is none",
+    fix="Write it with its own address: 10.1.0.0/16, not 10.1.2.3/16.",
+    status=500,
+)
+
 
 class AssemblyError(TrothError):
     """Troth cannot start, or cannot go on, as it is set up."""

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
 
 from troth.assembly.context import RoleContext
+from troth.assembly.errors import BAD_SITE, AssemblyError
 from troth.audit.store import LedgerStore
 from troth.audit.stream import Stream
 from troth.kit.errors import TrothError
 from troth.kit.log import get_logger
+from troth.kit.place_settings import PlaceSettings
 from troth.pki.catalogue import Catalogue
 from troth.pki.clockguard import ClockGuard
 from troth.pki.fence import FenceInterlock
@@ -23,8 +26,10 @@ from troth.store.lease import Instance
 from troth.store.pool import Database
 from troth.trust.decide import Judge
 from troth.trust.facts import StoredFacts
+from troth.trust.places import Places, Site
 from troth.trust.policy_cache import PolicyCache
 from troth.trust.policy_store import PolicyStore
+from troth.trust.signal_facts import SignalFacts
 from troth.trust.store import SubjectStore
 from troth.trust.subjects import Subjects
 
@@ -58,6 +63,18 @@ class Mint:
     subjects: Subjects
 
 
+def places_of(settings: PlaceSettings) -> Places:
+    """The sites of the configuration. Raises AssemblyError for a network that is none."""
+    sites = []
+    for name, one in settings.sites.items():
+        try:
+            networks = tuple(ipaddress.ip_network(network) for network in one.networks)
+        except ValueError as error:
+            raise AssemblyError(BAD_SITE, f"places.sites.{name}: {error}") from error
+        sites.append(Site(name, one.country, networks, one.nas))
+    return Places(sites)
+
+
 @contextlib.asynccontextmanager
 async def mint_of(context: RoleContext, database: Database, instance: Instance) -> AsyncIterator[Mint]:
     """The mint for a role, for as long as the block runs."""
@@ -81,7 +98,12 @@ async def mint_of(context: RoleContext, database: Database, instance: Instance) 
             own_gate=Gate(database, signer, catalogue, clocks, context.clock, instance=instance.id),
             certificates=CertificateStore(database.lookups),
             policies=policies,
-            judge=Judge(policies, [StoredFacts(subject_store)], context.clock),
+            judge=Judge(
+                policies,
+                [StoredFacts(subject_store), SignalFacts(database.lookups, context.clock)],
+                context.clock,
+                places=places_of(context.config.places),
+            ),
             subjects=Subjects(subject_store),
         )
         following = asyncio.create_task(_follow(context, database, mint, start))

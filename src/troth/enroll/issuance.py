@@ -30,11 +30,12 @@ from troth.pki.profile import KeyAssurance
 from troth.pki.rendering import Rendered, render
 from troth.store.pool import Database
 from troth.store.unit import Unit
-from troth.trust.decide import Given, Judge, Question, Verdict, subject_key
+from troth.trust.decide import Judge, Verdict, subject_key
 from troth.trust.enforce import QUARANTINE_PROFILES
 from troth.trust.errors import POLICY_CONDITION_UNKNOWN, STANDING_CHANGED, Retryable, StandingChanged
 from troth.trust.judge import floor
 from troth.trust.model import Moment, Outcome, Subject, Truth
+from troth.trust.question import Given, Question
 from troth.trust.store import STANDING_UNCHANGED
 from troth.trust.subjects import Subjects
 from troth.trust.vocabulary import FACT_ROOTS

@@ -21,6 +21,7 @@ from msgspec import inspect as shape
 from troth.kit.acme_settings import AcmeDirectory, AcmeVantage
 from troth.kit.attest_settings import DirectoryAttestation
 from troth.kit.errors import TrothError, reason
+from troth.kit.place_settings import SiteSettings
 from troth.kit.settings import Config, CustodianSettings
 from troth.kit.token_settings import TokenIssuer, TokenRule
 
@@ -124,6 +125,7 @@ def describe_tables() -> tuple[Section, ...]:
     ]
     tables += [("tokens.issuers.NAME", kind) for kind in get_args(TokenIssuer)]
     tables += [("tokens.issuers.NAME.rules.RULE", TokenRule)]
+    tables += [("places.sites.NAME", SiteSettings)]
     tables += [("signer.custodians.NAME", kind) for kind in get_args(CustodianSettings)]
     return tuple(
         Section(

@@ -14,6 +14,7 @@ from msgspec import Meta, Struct, field
 from troth.kit.acme_settings import AcmeSettings, AcmeTestSettings
 from troth.kit.attest_settings import AttestSettings
 from troth.kit.limit_settings import LimitSettings
+from troth.kit.place_settings import PlaceSettings
 from troth.kit.token_settings import TokenSettings
 
 Count = Annotated[int, Meta(ge=0)]
@@ -345,6 +346,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ocsp: OcspSettings = field(default_factory=OcspSettings)
     crl: CrlSettings = field(default_factory=CrlSettings)
     trust: TrustSettings = field(default_factory=TrustSettings)
+    places: PlaceSettings = field(default_factory=PlaceSettings)
     signals: SignalSettings = field(default_factory=SignalSettings)
     audit: AuditSettings = field(default_factory=AuditSettings)
     backup: BackupSettings = field(default_factory=BackupSettings)

@@ -8,12 +8,13 @@ exactly Kleene's logic of the unknown).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC
 from typing import Any
 
 from troth.trust.cel_check import Checked, check, freshness_bound, parse_duration, parse_time
+from troth.trust.cel_cost import cost_of
 from troth.trust.cel_library import cel
 from troth.trust.cel_nodes import (
     Binary,
@@ -31,6 +32,7 @@ from troth.trust.cel_nodes import (
 )  # fmt: skip
 from troth.trust.cel_syntax import read
 from troth.trust.model import Truth
+from troth.trust.versions import version_at_least
 from troth.trust.vocabulary import Attribute, Type
 
 #: The root under which each value's time of observation stands, by path; no policy can name it.
@@ -50,6 +52,8 @@ class Condition:
         source: as the policy has it.
         paths: the attributes it reads.
         limits: attribute → freshness bound in seconds.
+        aged: attributes whose time of observation it looks at.
+        cost: steps it takes at worst; see :mod:`troth.trust.cel_cost`.
     """
 
     name: str
@@ -60,6 +64,8 @@ class Condition:
     fix: str | None
     rendered: str
     program: cel.Program
+    aged: frozenset[str]
+    cost: int
 
     def ask(self, context: cel.Context) -> Truth:
         """The answer under ``context``; any failure is unknown."""
@@ -82,13 +88,16 @@ def compile_condition(
 ) -> Condition:
     """Check and compile. Raises ExpressionError."""
     checked = check(read(source), vocabulary, allow_has=allow_has)
+    cost = cost_of(checked.node, vocabulary)
     rendered = _Renderer(vocabulary).render(checked.node)
     _check_patterns(checked)
     try:
         program = cel.compile(rendered)
     except ValueError as error:
         raise ExpressionError(f"the CEL library refuses it: {str(error).splitlines()[0]}", 0) from error
-    return Condition(name, source, checked.paths, checked.limits, checked.functions, fix, rendered, program)
+    return Condition(
+        name, source, checked.paths, checked.limits, checked.functions, fix, rendered, program, checked.aged, cost
+    )
 
 
 def _check_patterns(checked: Checked) -> None:
@@ -184,6 +193,9 @@ def lower(text: str) -> str:
 
 def context_of(roots: dict[str, dict[str, Any]], functions: frozenset[str]) -> cel.Context:
     """An evaluation context over nested values, with the custom functions that are in use."""
-    if "lower" in functions:
-        return cel.Context(variables=roots, functions={"lower": lower})
-    return cel.Context(variables=roots)
+    own = {name: _OWN[name] for name in functions & _OWN.keys()}
+    return cel.Context(variables=roots, functions=own) if own else cel.Context(variables=roots)
+
+
+#: Functions that CEL does not have.
+_OWN: Mapping[str, Callable[..., object]] = {"lower": lower, "version_at_least": version_at_least}

@@ -26,6 +26,7 @@ from troth.trust.cel_nodes import (
     Ternary,
     Unary,
 )  # fmt: skip
+from troth.trust.versions import version_of
 from troth.trust.vocabulary import Attribute, Type, nearest
 
 _LISTS = {Type.STRING: Type.STRINGS, Type.INT: Type.INTS}
@@ -34,7 +35,8 @@ _PARTS = re.compile(r"([0-9]{1,9})(ms|s|m|h|d|w)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _DURATION = re.compile(r"(?:[0-9]{1,9}(?:s|m|h|d|w))+\Z")
 
-FUNCTIONS = frozenset({"age", "lower", "size", "has", "duration", "timestamp"})
+FUNCTIONS = frozenset({"age", "lower", "size", "has", "duration", "timestamp", "version_at_least"})
+_PAIRS = frozenset({"startsWith", "endsWith", "contains", "matches", "version_at_least"})
 METHODS = frozenset({"startsWith", "endsWith", "contains", "matches", "size", "lower"})
 
 
@@ -53,6 +55,7 @@ class Checked:
     Attributes:
         paths: the attributes it reads, sorted.
         limits: attribute → its tightest literal freshness bound in seconds.
+        aged: attributes whose age is asked, and is that of the observation.
     """
 
     node: Node
@@ -60,6 +63,7 @@ class Checked:
     paths: tuple[str, ...]
     limits: tuple[tuple[str, int], ...]
     functions: frozenset[str]
+    aged: frozenset[str]
 
 
 @dataclass(slots=True)
@@ -69,6 +73,7 @@ class _Checker:
     paths: set[str] = field(default_factory=set)
     limits: dict[str, int] = field(default_factory=dict)
     functions: set[str] = field(default_factory=set)
+    aged: set[str] = field(default_factory=set)
     bound: dict[str, Type] = field(default_factory=dict)
 
     def type_of(self, node: Node) -> Type:
@@ -219,12 +224,13 @@ class _Checker:
             raise ExpressionError(f"there is no function {node.function!r}{hint}", node.at)
         self.functions.add(node.function)
         args = node.args if node.target is None else (node.target, *node.args)
-        arity = 1 if node.target is None or node.function in ("size", "lower") else 2
+        arity = 2 if node.function in _PAIRS else 1
         if len(args) != arity:
             raise ExpressionError(f"{node.function} takes {arity - (node.target is not None)} argument(s)", node.at)
         match node.function:
             case "age":
-                self.type_of(args[0])
+                if self.type_of(args[0]) is not Type.TIME:
+                    self.aged.add(self.path_of(args[0]))
                 self.path_of(args[0])
                 return Type.DURATION
             case "has":
@@ -241,11 +247,21 @@ class _Checker:
                 return self._constant(node)
             case "lower":
                 return self._need(args[0], Type.STRING, "lower")
+            case "version_at_least":
+                self._version(args)
+                return Type.BOOL
         self._need(args[0], Type.STRING, node.function)
         self._need(args[1], Type.STRING, node.function)
         if node.function == "matches" and not isinstance(args[1], Literal):
             raise ExpressionError("the pattern of matches() is a literal", node.at)
         return Type.BOOL
+
+    def _version(self, args: tuple[Node, ...]) -> None:
+        for arg in args:
+            self._need(arg, Type.STRING, "version_at_least")
+        for arg in args:
+            if isinstance(arg, Literal) and version_of(str(arg.value)) is None:
+                raise ExpressionError(f"{arg.value!r} is no version: numbers with dots between, such as 14.2.1", arg.at)
 
     def _constant(self, node: Call) -> Type:
         text = node.args[0]
@@ -293,5 +309,10 @@ def check(
     if found is not wanted:
         raise ExpressionError(f"the whole must be {wanted.called}, and is {found.called}", _at(node))
     return Checked(
-        node, found, tuple(sorted(checker.paths)), tuple(sorted(checker.limits.items())), frozenset(checker.functions)
+        node,
+        found,
+        tuple(sorted(checker.paths)),
+        tuple(sorted(checker.limits.items())),
+        frozenset(checker.functions),
+        frozenset(checker.aged),
     )

@@ -13,65 +13,37 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import TypeAlias
+from collections.abc import Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 from troth.audit.event import Event
 from troth.kit.canonical import Json
 from troth.kit.clock import Clock
-from troth.kit.ids import new_id
 from troth.store.unit import Unit
 from troth.trust.errors import STANDING_CHANGED, SUBJECT_NONE, StandingChanged, TrustError
-from troth.trust.facts import FactSource, FeedHealth, Observation, concerns, gather, newest, own_attributes
+from troth.trust.facts import FactSource, FeedHealth, gather
 from troth.trust.judge import judge
 from troth.trust.model import (
     Decision,
-    FeedState,
-    Moment,
     Obligations,
     Outcome,
     Ruling,
-    Seen,
     Snapshot,
     Subject,
-    SubjectRef,
     encode,
 )
 from troth.trust.obligations import strictest
-from troth.trust.policy import Policy
+from troth.trust.places import Places
 from troth.trust.policy_cache import PolicyCache
 from troth.trust.policy_store import ADD_DECISION, decision_row
+from troth.trust.question import Question, snapshot
 from troth.trust.store import STANDING_UNCHANGED
 from troth.trust.subjects import add_fresh
-from troth.trust.vocabulary import FACT_ROOTS
-
-Given: TypeAlias = "Json | datetime | timedelta"
+from troth.trust.vocabulary import FACT_ROOTS, GATHERED_ROOTS
 
 #: Seconds that all fact sources together may take.
 BUDGET = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What a door asks.
-
-    Attributes:
-        request: attributes of ``request.*`` without the root: ``{"names": […], "protocol": "acme"}``.
-        evidence: attributes of ``evidence.*``: what the door has proved itself, never what the caller claims.
-        certificate: attributes of ``certificate.*``: of the one that is asked for, or that is shown.
-        wants: attributes to gather besides what the policy reads: what the profile puts into the certificate.
-    """
-
-    moment: Moment
-    profile: str
-    subjects: tuple[Subject, ...]
-    evidence: Mapping[str, Given]
-    request: Mapping[str, Given]
-    certificate: Mapping[str, Given] = field(default_factory=dict)
-    wants: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +107,8 @@ class Verdict:
                 unit.guard(
                     STANDING_UNCHANGED, subject.id, subject.standing_version, refuse=changed, key=subject_key(subject)
                 )
-        for decision, snapshot in zip(self.decisions, self.snapshots, strict=True):
-            unit.write(ADD_DECISION, *decision_row(decision, snapshot))
+        for decision, made_from in zip(self.decisions, self.snapshots, strict=True):
+            unit.write(ADD_DECISION, *decision_row(decision, made_from))
             unit.record(_event(decision, actor, refs))
         return unit
 
@@ -182,12 +154,14 @@ class Judge:
         clock: Clock,
         *,
         feeds: FeedHealth | None = None,
+        places: Places | None = None,
         budget: float = BUDGET,
     ) -> None:
         self._policies = policies
         self._sources = tuple(sources)
         self._clock = clock
         self._feeds = feeds
+        self._places = places or Places()
         self._budget = budget
 
     async def decide(self, question: Question) -> Verdict:
@@ -198,14 +172,14 @@ class Judge:
         if not question.subjects:
             raise TrustError(SUBJECT_NONE)
         policy = self._policies.governing(question.profile)
-        paths = policy.wants(*FACT_ROOTS) if policy is not None else frozenset()
+        paths = policy.wants(*GATHERED_ROOTS) if policy is not None else frozenset()
         paths |= {path for path in question.wants if path.partition(".")[0] in FACT_ROOTS}
         whom = {one.id: one for subject in question.subjects for one in (subject, subject.owner) if one is not None}
         observations, failures = await gather(self._sources, tuple(whom.values()), paths, budget=self._budget)
         feeds = tuple(await self._feeds.down()) if self._feeds is not None and paths else ()
         at = self._clock.now()
         snapshots = tuple(
-            snapshot(question, subject, policy, observations, at, feeds=feeds, failures=failures)
+            snapshot(question, subject, policy, observations, at, feeds=feeds, failures=failures, places=self._places)
             for subject in question.subjects
         )
         return combine(question.subjects, snapshots, tuple(judge(policy, one) for one in snapshots))
@@ -225,57 +199,3 @@ def combine(subjects: tuple[Subject, ...], snapshots: tuple[Snapshot, ...], deci
     deciding = max(decisions, key=lambda decision: decision.outcome)
     ruling = strictest(*(Ruling(one.outcome, one.obligations) for one in decisions))
     return Verdict(ruling.outcome, ruling.obligations, decisions, deciding, subjects, snapshots)
-
-
-def snapshot(
-    question: Question,
-    subject: Subject,
-    policy: Policy | None,
-    observations: Sequence[Observation],
-    at: datetime,
-    *,
-    feeds: tuple[FeedState, ...] = (),
-    failures: tuple[tuple[str, str], ...] = (),
-) -> Snapshot:
-    """All that one decision is made from: the whole request and evidence, and of the rest what the policy reads."""
-    values: dict[str, Seen] = {
-        "time.now": Seen("time.now", at.isoformat(), "clock", at),
-        "time.hour": Seen("time.hour", at.hour, "clock", at),
-        "time.weekday": Seen("time.weekday", at.isoweekday(), "clock", at),
-    }
-    wanted = question.wants | (policy.paths if policy is not None else frozenset())
-    values |= {path: seen for path, seen in own_attributes(subject, at).items() if path in wanted}
-    for path, one in newest(one for one in observations if concerns(one, subject)).items():
-        stated = values.get(path)
-        if path in wanted and (stated is None or stated.observed_at <= one.observed_at):
-            values[path] = Seen(path, one.value, one.source, one.observed_at)
-    values["request.profile"] = Seen("request.profile", question.profile, "request", at)
-    given_by_root = {
-        "request": question.request, "evidence": question.evidence, "certificate": question.certificate,
-    }  # fmt: skip
-    for root, given in given_by_root.items():
-        for name, value in given.items():
-            path = f"{root}.{name}"
-            values[path] = Seen(path, _json(value), "evidence" if root == "certificate" else root, at)
-    return Snapshot(
-        id=new_id(),
-        at=at,
-        moment=question.moment,
-        asked=question.profile,
-        subject=SubjectRef.of(subject),
-        keeper=SubjectRef.of(subject.keeper) if subject.keeper is not None else None,
-        values=tuple(values[path] for path in sorted(values)),
-        feeds=feeds,
-        failures=failures,
-    )
-
-
-def _json(value: Given) -> Json:
-    """A given value as it is recorded: times as ISO 8601, durations as whole seconds, sequences as lists."""
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, timedelta):
-        return int(value.total_seconds())
-    if isinstance(value, (list, tuple)):
-        return list(value)
-    return value

@@ -148,7 +148,7 @@ def newest(observations: Iterable[Observation]) -> dict[str, Observation]:
 
 def is_self_reported(source: str) -> bool:
     """Whether ``source`` is the host's own agent."""
-    return source == SELF_REPORTED or source.startswith(f"{SELF_REPORTED}:")
+    return source.startswith(SELF_REPORTED) and (source == SELF_REPORTED or source.startswith(f"{SELF_REPORTED}:"))
 
 
 def own_attributes(subject: Subject, at: datetime) -> dict[str, Seen]:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import lru_cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from troth.trust.cel import Condition, compile_condition
+from troth.trust.cel_cost import MAX_POLICY_COST
 from troth.trust.cel_nodes import ExpressionError
 from troth.trust.documents import DocumentError, Field, parse_document
 from troth.trust.errors import POLICY_EXPRESSION, POLICY_MALFORMED, PolicyError
@@ -60,7 +62,9 @@ def _compiled_policy(text: str) -> Policy:
 
 
 def _policy(top: Field, text: str) -> Policy:
-    fields = top.fields("description", "attributes", "feed_down", "standing", required=("policy", "profiles", "rules"))
+    fields = top.fields(
+        "description", "attributes", "feed_down", "standing", "time_zone", required=("policy", "profiles", "rules")
+    )
     attributes = _attributes(fields.get("attributes"))
     words = {**VOCABULARY, **attributes}
     feeds, default = _feed_down(fields.get("feed_down"))
@@ -76,6 +80,8 @@ def _policy(top: Field, text: str) -> Policy:
     profiles = tuple(_name(entry) for entry in fields["profiles"].entries())
     if not profiles or len(set(profiles)) != len(profiles):
         raise fields["profiles"].wrong("a policy governs at least one profile, and each once")
+    time_zone = _time_zone(fields["time_zone"]) if "time_zone" in fields else None
+    _check_rules(fields["rules"], rules, time_zone)
     return Policy(
         name=_name(fields["policy"]),
         description=fields["description"].text() if "description" in fields else "",
@@ -88,7 +94,32 @@ def _policy(top: Field, text: str) -> Policy:
         restricted=restricted,
         quarantined=quarantined,
         attributes=attributes,
+        time_zone=time_zone,
     )
+
+
+def _time_zone(field: Field) -> str:
+    found = field.text(limit=64)
+    try:
+        ZoneInfo(found)
+    except (ValueError, OSError, ZoneInfoNotFoundError):
+        raise field.wrong(f"{found!r} is no time zone of the IANA data base, such as Europe/Berlin") from None
+    return found
+
+
+def _check_rules(field: Field, rules: Sequence[Rule], time_zone: str | None) -> None:
+    """What concerns all rules together."""
+    for moment in Moment:
+        asked = [one for rule in rules if moment in rule.moments for one in rule.conditions]
+        if sum(one.cost for one in asked) > MAX_POLICY_COST:
+            raise field.wrong(
+                f"at worst a decision at {moment.value} takes more than {MAX_POLICY_COST:,} steps: "
+                f"{max(asked, key=lambda one: one.cost).name} is the dearest of its conditions"
+            )
+        for one in asked:
+            local = next((path for path in one.paths if path.startswith("time.local_")), None)
+            if local is not None and time_zone is None:
+                raise field.wrong(f"{local} needs a time zone: write time_zone: Europe/Berlin beside profiles")
 
 
 def _name(field: Field) -> str:

@@ -13,7 +13,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from msgspec import structs
 
@@ -65,14 +66,20 @@ _FLOORS: Mapping[IssueRule | RadiusRule | StatusRule, Outcome] = {
 
 def floor(standing: Standing, moment: Moment) -> Outcome:
     """The best outcome that ``standing`` still allows at ``moment``: the standing table, read as outcomes."""
+    return _FLOOR[standing, moment]
+
+
+def _floor(standing: Standing, moment: Moment) -> Outcome:
     row = meaning(standing)
     if moment is Moment.STATUS:
         return _FLOORS[row.status]
     return _FLOORS[row.radius if moment is Moment.CONNECT else row.issue]
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
+_FLOOR = {(standing, moment): _floor(standing, moment) for standing in Standing for moment in Moment}
+
+
+class _Answer(NamedTuple):
     """A condition's result, and the answer it counts for once a feed that is down is excused."""
 
     result: ConditionResult
@@ -91,15 +98,15 @@ class _Case:
     lenient: cel.Context | None = None
     excused: Mapping[str, str] | None = None
 
-    def answer(self, condition: Condition) -> _Answer:
-        truth = condition.ask(self.context)
+    def answer(self, condition: Condition, truth: Truth | None = None) -> _Answer:
+        """``condition`` answered; ``truth`` is its answer where it was asked already."""
+        if truth is None:
+            truth = condition.ask(self.context)
         usable = self.view.usable
-        seen = tuple(usable[path] for path in condition.paths if path in usable)
+        seen = tuple([usable[path] for path in condition.paths if path in usable])
         if truth is not Truth.UNKNOWN:
             return _Answer(
-                ConditionResult(
-                    condition.name, condition.source, truth, seen, limits=condition.limits, fix=condition.fix
-                ),
+                ConditionResult(condition.name, condition.source, truth, seen, (), condition.limits, condition.fix),
                 truth,
             )
         causes = self._causes(condition)
@@ -172,15 +179,14 @@ def judge(policy: Policy | None, snapshot: Snapshot) -> Decision:
 def judge_view(policy: Policy, snapshot: Snapshot, view: View, context: cel.Context) -> Decision:
     """:func:`judge` on a prebuilt view and context of the same snapshot."""
     made = _ruled(_Case(policy, snapshot, view, context))
-    others = {path: seen for path, seen in view.usable.items() if not is_self_reported(seen.source)}
-    if len(others) < len(view.usable):
-        unheard = replace(view, usable=others)
+    own = [path for path, seen in view.usable.items() if is_self_reported(seen.source)]
+    if own:
+        unheard = view.without(own)
         made = _no_milder(made, _ruled(_Case(policy, snapshot, unheard, unheard.context())).ruling)
     return _decision(policy, snapshot, made.rule, made.ruling, made.reason, made.conditions, made.skipped)
 
 
-@dataclass(frozen=True, slots=True)
-class _Made:
+class _Made(NamedTuple):
     """What the rules make of one view, before the standing is laid over it."""
 
     rule: Rule | None
@@ -193,13 +199,17 @@ class _Made:
 def _ruled(case: _Case) -> _Made:
     policy, skipped = case.policy, list[str]()
     for rule in policy.rules_at(case.snapshot.moment):
-        matched = case.answer(rule.match) if rule.match is not None else None
-        if matched is not None and matched.counts is Truth.FALSE:
-            skipped.append(rule.name)
-            continue
+        matched = None
+        if rule.match is not None:
+            truth = rule.match.ask(case.context)
+            if truth is not Truth.FALSE:
+                matched = case.answer(rule.match, truth)
+            if matched is None or matched.counts is Truth.FALSE:
+                skipped.append(rule.name)
+                continue
         answers = [case.answer(condition) for condition in rule.require]
         ruling, reason = _rule(policy, rule, matched, answers)
-        results = tuple(answer.result for answer in answers)
+        results = tuple([answer.result for answer in answers])
         if matched is not None:
             results = (matched.result, *results)
         return _Made(rule, ruling, reason, results, tuple(skipped))
@@ -212,18 +222,19 @@ def _no_milder(made: _Made, unheard: Ruling) -> _Made:
     if not stricter:  # then its people need not be told: their case is not this one
         unheard = structs.replace(unheard, obligations=structs.replace(unheard.obligations, notify=()))
     ruling = strictest(made.ruling, unheard)
-    return replace(made, ruling=ruling, reason=POLICY_SELF_REPORTED.code if stricter else made.reason)
+    return made._replace(ruling=ruling, reason=POLICY_SELF_REPORTED.code if stricter else made.reason)
 
 
 def _rule(policy: Policy, rule: Rule, matched: _Answer | None, answers: Sequence[_Answer]) -> tuple[Ruling, str]:
     if matched is not None and matched.counts is Truth.UNKNOWN:
         return rule.unknown, POLICY_CONDITION_UNKNOWN.code
-    if any(answer.counts is Truth.FALSE for answer in answers):
+    counts = [answer.counts for answer in answers]
+    if Truth.FALSE in counts:
         return rule.otherwise, POLICY_CONDITION_FALSE.code
-    if any(answer.counts is Truth.UNKNOWN for answer in answers):
+    if Truth.UNKNOWN in counts:
         return rule.unknown, POLICY_CONDITION_UNKNOWN.code
     asked = (matched, *answers) if matched is not None else answers
-    feeds = sorted({feed for answer in asked for feed in answer.excused_by})
+    feeds = sorted({feed for answer in asked if answer.excused_by for feed in answer.excused_by})
     if not feeds:
         return rule.then, POLICY_CONDITIONS_MET.code
     rulings = [made for feed in feeds if (made := policy.feed(feed).ruling) is not None]
@@ -239,7 +250,9 @@ def _decision(
     conditions: tuple[ConditionResult, ...] = (),
     skipped: tuple[str, ...] = (),
 ) -> Decision:
-    least = max(floor(one.standing, snapshot.moment) for one in (snapshot.subject, snapshot.keeper) if one is not None)
+    least = floor(snapshot.subject.standing, snapshot.moment)
+    if snapshot.keeper is not None:
+        least = max(least, floor(snapshot.keeper.standing, snapshot.moment))
     final = ruling if policy is None else lay_standing(policy, ruling, least, snapshot.moment)
     return Decision(
         id=snapshot.id,
@@ -248,7 +261,8 @@ def _decision(
         asked=snapshot.asked,
         subject=snapshot.subject,
         outcome=final.outcome,
-        reason=POLICY_STANDING.code if final.outcome > ruling.outcome else reason,
+        # The standing can only have made it stricter.
+        reason=reason if final.outcome is ruling.outcome else POLICY_STANDING.code,
         obligations=final.obligations,
         policy=policy.name if policy is not None else None,
         policy_version=policy.version if policy is not None else None,
@@ -259,7 +273,7 @@ def _decision(
         keeper=snapshot.keeper,
         conditions=conditions,
         skipped=skipped,
-        request=tuple(seen for seen in snapshot.values if seen.source == "request"),
+        request=tuple([seen for seen in snapshot.values if seen.source == "request"]),
         failures=snapshot.failures,
     )
 

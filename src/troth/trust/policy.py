@@ -14,7 +14,7 @@ from typing import Any
 from troth.trust.cel import NOW, SEEN, Condition, context_of
 from troth.trust.cel_library import cel
 from troth.trust.model import Moment, Obligations, Ruling, Seen
-from troth.trust.vocabulary import VOCABULARY, Attribute, Type, misfit, native
+from troth.trust.vocabulary import VOCABULARY, Attribute, Type, fitted
 
 #: An observation may lie this far in the future before it is called unusable: clocks of sources differ a little.
 SKEW = timedelta(minutes=5)
@@ -37,6 +37,11 @@ class Rule:
     then: Ruling
     otherwise: Ruling
     unknown: Ruling
+
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        """All that it may ask, ``match`` first."""
+        return (self.match, *self.require) if self.match is not None else self.require
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +69,7 @@ class Policy:
         restricted: obligations that a restricted standing adds.
         quarantined: the quarantine profile and lifetime a quarantined standing is left with; None: nothing at all.
         attributes: words of its own beside the vocabulary.
+        time_zone: IANA name, for ``time.local_…``.
     """
 
     name: str
@@ -78,20 +84,23 @@ class Policy:
     restricted: Obligations = RESTRICTED
     quarantined: Obligations | None = None
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
+    time_zone: str | None = None
     types: Mapping[str, Type] = field(init=False)
     paths: frozenset[str] = field(init=False)
     functions: frozenset[str] = field(init=False)
+    aged: frozenset[str] = field(init=False)
     _roots: frozenset[str] = field(init=False)
     _by_moment: Mapping[Moment, tuple[Rule, ...]] = field(init=False)
 
     def __post_init__(self) -> None:
-        conditions = [one for rule in self.rules for one in (*((rule.match,) if rule.match else ()), *rule.require)]
+        conditions = [one for rule in self.rules for one in rule.conditions]
         paths = frozenset(path for one in conditions for path in one.paths) | {NOW}
         words = {**VOCABULARY, **self.attributes}
         put = object.__setattr__
         put(self, "types", {path: words[path].type for path in paths})
         put(self, "paths", paths)
         put(self, "functions", frozenset(name for one in conditions for name in one.functions))
+        put(self, "aged", frozenset(path for one in conditions for path in one.aged))
         put(self, "_roots", frozenset(path.partition(".")[0] for path in paths))
         put(
             self,
@@ -114,44 +123,66 @@ class Policy:
     def view(self, values: Iterable[Seen], at: datetime) -> View:
         """What the conditions of this policy may see of ``values``."""
         usable: dict[str, Seen] = {}
+        natives: dict[str, Any] = {}
         unusable: dict[str, tuple[Seen, str]] = {}
+        types, latest = self.types, at + SKEW
         for seen in values:
-            wanted = self.types.get(seen.path)
+            path = seen.path
+            wanted = types.get(path)
             if wanted is None:
                 continue
-            wrong = misfit(seen.value, wanted)
-            if wrong is None and seen.observed_at - at > SKEW:
+            native, wrong = fitted(seen.value, wanted)
+            if wrong is None and seen.observed_at > latest:
                 wrong = f"was observed in the future, at {seen.observed_at.isoformat()}"
             if wrong is None:
-                usable[seen.path] = seen
+                usable[path] = seen
+                natives[path] = native
             else:
-                unusable[seen.path] = (seen, wrong)
-        return View(self, at, usable, unusable)
+                unusable[path] = (seen, wrong)
+        return View(self, at, usable, natives, unusable)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class View:
-    """Values sorted into those a condition may use and those it may not, with why not."""
+    """Values sorted into those a condition may use and those it may not, with why not.
+
+    Attributes:
+        natives: the usable values as CEL takes them.
+    """
 
     policy: Policy
     at: datetime
     usable: Mapping[str, Seen]
+    natives: Mapping[str, Any]
     unusable: Mapping[str, tuple[Seen, str]]
 
     def context(self, freshened: frozenset[str] = frozenset()) -> cel.Context:
         """The evaluation context. ``freshened``: attributes taken as if they had been observed just now."""
-        roots: dict[str, dict[str, Any]] = {root: {} for root in self.policy._roots}
-        observed: dict[str, datetime] = {}
-        types = self.policy.types
-        for path, seen in self.usable.items():
+        policy, usable = self.policy, self.usable
+        roots: dict[str, dict[str, Any]] = {root: {} for root in policy._roots}
+        for path, native in self.natives.items():
             root, _, name = path.partition(".")
-            wanted = types[path]
-            fresh = path in freshened
-            roots[root][name] = self.at if fresh and wanted is Type.TIME else native(seen.value, wanted)
-            observed[path] = self.at if fresh else seen.observed_at
+            roots[root][name] = native
+        for path in freshened:
+            if policy.types[path] is Type.TIME:
+                root, _, name = path.partition(".")
+                roots[root][name] = self.at
         roots["time"]["now"] = self.at
-        roots[SEEN] = observed
-        return context_of(roots, self.policy.functions)
+        roots[SEEN] = {
+            path: self.at if path in freshened else usable[path].observed_at for path in policy.aged if path in usable
+        }
+        return context_of(roots, policy.functions)
+
+    def without(self, paths: Iterable[str]) -> View:
+        """The same, as if nobody had said anything of ``paths``."""
+        unsaid = frozenset(paths)
+        return View(
+            self.policy,
+            self.at,
+            {path: seen for path, seen in self.usable.items() if path not in unsaid},
+            {path: value for path, value in self.natives.items() if path not in unsaid},
+            self.unusable,
+        )
 
     def age_of(self, path: str) -> timedelta | None:
         """How old the value at ``path`` is, as ``age()`` has it; None if there is none."""
@@ -159,6 +190,6 @@ class View:
         if seen is None:
             return None
         if self.policy.types[path] is Type.TIME:
-            since: datetime = native(seen.value, Type.TIME)
+            since: datetime = self.natives[path]
             return self.at - since
         return self.at - seen.observed_at

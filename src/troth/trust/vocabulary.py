@@ -127,6 +127,38 @@ VOCABULARY: Mapping[str, Attribute] = {
     **_words(
         "certificate",
         key_assurance=(Type.STRING, "key assurance that the certificate records: attested, mdm-asserted or unproven"),
+        issuer=(Type.STRING, "of the one that is shown: the authority that issued it"),
+        serial=(Type.STRING, "its serial number, in hexadecimal"),
+        sha256=(Type.STRING, "its SHA-256, in hexadecimal"),
+        profile=(Type.STRING, "the profile that it was issued for"),
+        status=(Type.STRING, "good, held or revoked"),
+        issued_at=(Type.TIME, "when it was issued"),
+        not_before=(Type.TIME, "its notBefore"),
+        not_after=(Type.TIME, "its notAfter"),
+        age=(Type.DURATION, "time since it was issued"),
+        remaining=(Type.DURATION, "time until it ends"),
+        names=(Type.STRINGS, "its subject alternative names: dns:www.example.com, uri:…"),
+        usages=(Type.STRINGS, "its extended key usages: clientAuth, serverAuth, or their numbers"),
+    ),
+    **_words(
+        "application",
+        name=(Type.STRING, "the application that asks whether to let somebody in"),
+        action=(Type.STRING, "what is to be done there"),
+        resource_type=(Type.STRING, "the type of what it is to be done to"),
+        resource=(Type.STRING, "which one: its identifier, or method and path"),
+    ),
+    **_words(
+        "nas",
+        identifier=(Type.STRING, "the network access server's NAS-Identifier"),
+        address=(Type.STRING, "its IP address"),
+        port_type=(Type.STRING, "wireless, ethernet, virtual …: its NAS-Port-Type"),
+        ssid=(Type.STRING, "the wireless network that is joined"),
+        site=(Type.STRING, "where it stands"),
+    ),
+    **_words(
+        "place",
+        site=(Type.STRING, "the site that the access server, or else the caller's address, belongs to"),
+        country=(Type.STRING, "that site's country: DE"),
     ),
     **_words(
         "subject",
@@ -184,12 +216,29 @@ VOCABULARY: Mapping[str, Attribute] = {
         reboot_required=(Type.BOOL, "an update is installed that counts only after a restart"),
         updates_pending=(Type.INT, "updates that are to be had and not installed"),
     ),
-    **_words("risk", score=(Type.INT, "0 (none) to 100")),
+    **_words(
+        "signals",
+        open=(Type.STRINGS, "kinds of the open causes that weigh on the subject, one for each: edr.intrusion"),
+        feeds=(Type.STRINGS, "who raised them"),
+        classes=(Type.STRINGS, "their classes of source: edr, mdm, idp, network, integrity, generic, person"),
+        restricted=(Type.STRINGS, "kinds of those that alone would restrict it"),
+        quarantined=(Type.STRINGS, "kinds of those that alone would quarantine it"),
+        distrusted=(Type.STRINGS, "kinds of those that alone would distrust it"),
+        count=(Type.INT, "how many open causes there are"),
+        newest=(Type.TIME, "when the latest of them was raised; missing if there is none"),
+        oldest=(Type.TIME, "when the first of them was raised; missing if there is none"),
+    ),
+    **_words(
+        "risk", score=(Type.INT, "0 (none) to 100"), level=(Type.STRING, "the score in a word: low, medium or high")
+    ),
     **_words(
         "time",
         now=(Type.TIME, "the moment of the decision"),
         hour=(Type.INT, "hour of the day in UTC, 0 to 23"),
         weekday=(Type.INT, "day of the week in UTC, 1 (Monday) to 7"),
+        local_hour=(Type.INT, "hour of the day in the policy's time zone, 0 to 23"),
+        local_minute=(Type.INT, "minute of that day, 0 to 1439"),
+        local_weekday=(Type.INT, "day of the week in the policy's time zone, 1 (Monday) to 7"),
     ),
 }
 
@@ -199,6 +248,8 @@ ROOTS = frozenset(path.partition(".")[0] for path in VOCABULARY)
 OPEN_ROOTS = frozenset({"posture", "user", "device", "workload", "evidence"})
 #: Roots that facts may speak of; the others come from the door, the clock or the subject's row.
 FACT_ROOTS = frozenset({"posture", "risk", "user", "device", "workload"})
+#: Roots that are gathered for each decision: the facts, and what Troth itself has taken in of signals.
+GATHERED_ROOTS = FACT_ROOTS | {"signals"}
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}\Z")
 
@@ -237,13 +288,21 @@ def misfit(value: Any, wanted: Type) -> str | None:
     return None if fits else f"is {_called(value)}, not {wanted.called}"
 
 
-def native(value: Any, wanted: Type) -> Any:
-    """A fitting JSON ``value`` as CEL takes it: a time as datetime, a duration as timedelta."""
-    if wanted is Type.TIME:
-        return _time(value)
-    if wanted is Type.DURATION:
-        return timedelta(seconds=value)
-    return value
+_PLAIN = {Type.BOOL: bool, Type.INT: int, Type.STRING: str}
+
+
+def fitted(value: Any, wanted: Type) -> tuple[Any, str | None]:
+    """``value`` as CEL takes it (a time as datetime, a duration as timedelta), or None and why it does not fit."""
+    plain = type(value) is _PLAIN.get(wanted)
+    if plain and (wanted is Type.BOOL or (wanted is Type.STRING and len(value) <= MAX_TEXT)):
+        return value, None
+    if wanted is Type.TIME and isinstance(value, str):
+        found = _time(value)
+        return (found, None) if found is not None else (None, misfit(value, wanted))
+    wrong = misfit(value, wanted)
+    if wrong is not None:
+        return None, wrong
+    return (timedelta(seconds=value) if wanted is Type.DURATION else value), None
 
 
 def _time(text: str) -> datetime | None:

@@ -14,7 +14,7 @@ from troth.kit.ids import new_id
 from troth.store.lease import Lease
 from troth.store.pool import Database
 from troth.store.unit import Unit
-from troth.trust.decide import Judge, Question, Verdict
+from troth.trust.decide import Judge, Verdict
 from troth.trust.directory_plan import Directory
 from troth.trust.errors import Retryable, StandingChanged, TrustError
 from troth.trust.grammar import parse_policy
@@ -22,6 +22,7 @@ from troth.trust.judge import judge as judge_purely
 from troth.trust.model import Kind, Moment, Outcome, encode
 from troth.trust.policy_service import PolicyService
 from troth.trust.policy_store import PolicyStore
+from troth.trust.question import Question
 from troth.trust.store import SubjectStore
 from troth.trust.subjects import Subjects
 from troth.trust.why import Why

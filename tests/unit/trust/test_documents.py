@@ -19,7 +19,7 @@ def blocks(name: str) -> list[str]:
 
 def test_the_attribute_table_is_the_vocabulary() -> None:
     text = (DOCS / "policies.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| `([a-z_.]+)` \| ([a-z()]+) \| (.+) \|$", text, re.MULTILINE)
+    rows = re.findall(r"^\| `([a-z0-9_.]+)` \| ([a-z()]+) \| (.+) \|$", text, re.MULTILINE)
     assert rows == [(path, word.type.value, word.meaning) for path, word in VOCABULARY.items()]
 
 
