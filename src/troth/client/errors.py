@@ -24,6 +24,18 @@ JOSE_SIGNATURE = reason(
     "the signature does not verify",
     fix="Check that key and signed bytes belong together.",
 )
+JWKS_NO_KEY = reason(
+    "jose.no_key",
+    "the issuer has no key of this id",
+    fix="Publish the key in the issuer's key set, under the `kid` that the token names.",
+    status=401,
+)
+JWKS_ABSENT = reason(
+    "jose.no_keys",
+    "the issuer's keys cannot be had",
+    fix="Check that its key set is reachable from here, that it is a JWK set, and that egress.hosts allows it.",
+    status=502,
+)
 TRANSPORT = reason(
     "client.transport",
     "the server could not be reached or did not speak HTTP/1.1",

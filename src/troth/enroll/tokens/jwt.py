@@ -1,21 +1,18 @@
 """A JSON Web Token in compact form (RFC 7519, RFC 7515, 7.1), taken apart strictly and held against a key.
 
-By our own small verifier on ``client.jose``: canonical base64url, members unique at every depth, no ``none`` and no
+By our own small verifier in ``client.compact``: canonical base64url, members unique at every depth, no ``none`` and no
 HMAC, the algorithm from the configuration's list and fitting the key, ``crit`` refused. Keys named in the token itself
 (``jwk``, ``jku``, ``x5c``) are not looked at.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
+from troth.client.compact import CompactJws
 from troth.client.errors import JoseError
-from troth.client.jose import VerifyingKey, b64url_decode
-from troth.enroll.acme.flattened import parse_object
-from troth.enroll.acme.problems import AcmeProblem
+from troth.client.jose import VerifyingKey
 from troth.enroll.tokens.errors import (
     TOKEN_CLAIM,
     TOKEN_MALFORMED,
@@ -28,41 +25,32 @@ MAX_TOKEN = 16_384
 _FAR = 1 << 40
 
 
-@dataclass(frozen=True, slots=True)
 class Token:
     """A token, decoded and not believed before :meth:`verify`."""
 
-    header: Mapping[str, Any]
-    claims: Mapping[str, Any]
-    signature: bytes
-    signing_input: bytes
+    def __init__(self, parts: CompactJws) -> None:
+        self._parts = parts
+        self.header = parts.header
+        self.claims = parts.claims
+        self.signing_input = parts.signing_input
 
     @classmethod
     def parse(cls, text: str) -> Token:
         """Take ``text`` apart. Raises TokenRefused."""
-        parts = text.split(".")
-        if len(parts) != 3 or len(text) > MAX_TOKEN or not text.isascii():
-            raise TokenRefused(TOKEN_MALFORMED, "a token has three parts with dots between, and is not endless")
         try:
-            header, claims = (parse_object(b64url_decode(part), "part of the token") for part in parts[:2])
-            signature = b64url_decode(parts[2])
-        except (JoseError, AcmeProblem) as error:
+            return cls(CompactJws.parse(text, limit=MAX_TOKEN))
+        except JoseError as error:
             raise TokenRefused(TOKEN_MALFORMED, error.detail) from error
-        if "crit" in header or "b64" in header:
-            raise TokenRefused(TOKEN_MALFORMED, "crit and b64 are not taken")
-        return cls(header, claims, signature, f"{parts[0]}.{parts[1]}".encode("ascii"))
 
     @property
     def algorithm(self) -> str:
         """``alg``; empty if there is none."""
-        value = self.header.get("alg")
-        return value if isinstance(value, str) else ""
+        return self._parts.text_of("alg") or ""
 
     @property
     def key_id(self) -> str | None:
         """``kid``."""
-        value = self.header.get("kid")
-        return value if isinstance(value, str) else None
+        return self._parts.text_of("kid")
 
     def verify(self, key: VerifyingKey, algorithms: Collection[str]) -> None:
         """Hold it against ``key``. Raises TokenRefused."""
@@ -71,7 +59,7 @@ class Token:
                 TOKEN_SIGNATURE, f"it is signed with {self.algorithm[:20]!r}, not {', '.join(algorithms)}"
             )
         try:
-            key.verify(self.algorithm, self.signing_input, self.signature)
+            self._parts.verify(key)
         except JoseError as error:
             raise TokenRefused(TOKEN_SIGNATURE, error.detail) from error
 

@@ -74,11 +74,13 @@ async def test_while_the_issuer_is_away_its_keys_serve_for_a_day(
     assert await keys.find("k1")
 
 
-async def test_a_token_without_key_id_takes_the_only_key(platform: OidcPlatform, keys: KeySet) -> None:
+async def test_a_token_without_key_id_takes_the_only_key(
+    platform: OidcPlatform, keys: KeySet, clock: FakeClock
+) -> None:
     assert await keys.find(None)
     platform.keys["k2"] = SigningKey.wrap(rsa_key(1))
     with pytest.raises(TokenRefused):
-        await KeySet(platform, FakeClock(keys._clock.now()), issuer=ISSUER).find(None)
+        await KeySet(platform, FakeClock(clock.now()), issuer=ISSUER).find(None)
 
 
 @pytest.mark.parametrize(
