@@ -61,7 +61,7 @@ fuzz: setup-dev ## every parser that takes outside bytes, longer than in the tes
 	TROTH_FUZZ_EXAMPLES=$(EXAMPLES) $(PYTHON_BIN) -m pytest -n $(JOBS) --timeout 0 tests/unit/fuzz $(ARGS)
 
 .PHONY: bench
-bench: bench-gate bench-issue bench-acme bench-ocsp bench-crl bench-signal ## every benchmark, one after the other
+bench: bench-gate bench-issue bench-acme bench-ocsp bench-crl bench-signal bench-policy ## every benchmark, one after the other
 
 .PHONY: bench-gate
 bench-gate: setup-dev ## issuances per second through the gate, durable
@@ -87,6 +87,10 @@ bench-issue: setup-dev ## one leaf beside one raw signature, and issuances per s
 .PHONY: bench-crl
 bench-crl: setup-dev ## CRLs of a million entries, and from a revocation to OCSP and CRL
 	$(PYTHON_BIN) -m bench.crl $(ARGS)
+
+.PHONY: bench-policy
+bench-policy: setup-dev ## decisions per second in one process, and with each made durable
+	$(PYTHON_BIN) -m bench.policy $(ARGS)
 
 .PHONY: bench-signal
 bench-signal: setup-dev ## from an accepted signal to OCSP answering revoked, under load

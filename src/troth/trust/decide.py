@@ -109,7 +109,7 @@ class Verdict:
                 )
         for decision, made_from in zip(self.decisions, self.snapshots, strict=True):
             unit.write(ADD_DECISION, *decision_row(decision, made_from))
-            unit.record(_event(decision, actor, refs))
+            unit.record(decision_event(decision, actor, refs))
         return unit
 
 
@@ -118,7 +118,8 @@ def subject_key(subject: Subject) -> tuple[str, UUID]:
     return ("subject", subject.id)
 
 
-def _event(decision: Decision, actor: str, refs: Sequence[str]) -> Event:
+def decision_event(decision: Decision, actor: str, refs: Sequence[str]) -> Event:
+    """The ledger's event about ``decision``."""
     subject = decision.subject
     return Event(
         "decision.made",

@@ -86,6 +86,19 @@ POLICY_UNKNOWN = reason(
     status=404,
 )
 
+JOURNAL_FULL = reason(
+    "trust.journal.full",
+    "more decisions wait for the disk than may",
+    fix="Ask again in a moment; if it lasts, the disk under the data directory is too slow.",
+    status=503,
+)
+JOURNAL_UNWRITABLE = reason(
+    "trust.journal.unwritable",
+    "the decision cannot be made durable, so nobody is let in on it",
+    fix="Look at the disk under the data directory, and start Troth anew.",
+    status=503,
+)
+
 # --- subjects and the directory --------------------------------------------------------------------------------------
 
 STANDING_CHANGED = reason(
@@ -133,6 +146,10 @@ DIRECTORY_CHANGED = reason(
 
 class TrustError(TrothError):
     """A failure of the judge's floor."""
+
+
+class JournalError(TrustError):
+    """A decision that cannot be made durable."""
 
 
 class PolicyError(TrustError):

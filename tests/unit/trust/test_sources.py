@@ -152,7 +152,7 @@ def test_office_hours_are_those_of_the_policys_time_zone() -> None:
 
 
 def test_local_time_without_a_zone_and_a_zone_that_is_none_are_refused() -> None:
-    with pytest.raises(PolicyError, match="time.local_hour needs a time zone"):
+    with pytest.raises(PolicyError, match=r"time\.local_hour needs a time zone"):
         rules(OFFICE)
     for zone in ("Mars/Olympus", "../../etc/passwd", "/etc/localtime"):
         with pytest.raises(PolicyError, match="no time zone"):
