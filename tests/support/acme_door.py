@@ -329,7 +329,7 @@ async def door(
             issuance,
             enrolling.admission,
             AttestedOrders(attestations.store, devices),
-            CaaRecheck(validator.resolver, clock),
+            CaaRecheck(validator, clock),
         ),
         revocations=RevocationDesk(database, clock),
         results=Results(database, patience=0),

@@ -8,6 +8,7 @@ from troth.assembly.attesting import attestations_of, attesting_of
 from troth.assembly.context import RoleContext
 from troth.assembly.enrolling import Enrolling, enrolling_of
 from troth.assembly.mint import Mint
+from troth.assembly.vantages import reaching
 from troth.enroll.acme.accounts import AccountDesk, AccountRules
 from troth.enroll.acme.attested import AttestedOrders, Devices
 from troth.enroll.acme.attesting import AttestationDesk
@@ -27,7 +28,7 @@ from troth.enroll.acme.routes import AcmeDoor, Desks
 from troth.enroll.acme.standing import StandingProofs
 from troth.enroll.acme.store import AcmeStore
 from troth.enroll.acme.validate.network import listener
-from troth.enroll.acme.validate.validator import build_validating, quick_validating, quick_validator
+from troth.enroll.acme.validate.validator import build_validating, quick_validating
 from troth.enroll.acme.validation import ValidationJobs
 from troth.enroll.issuance import Issuance
 from troth.enroll.tpm.store import TpmStore
@@ -47,9 +48,9 @@ def acme_door(
     attestations = attestations_of(context, database, mint.catalogue)
     admission = DeviceAdmission(database, devices, issuance)
     lifetime = timedelta(seconds=settings.authorization_lifetime_seconds)
-    looking = quick_validator(settings)
-    standing = StandingProofs(quick_validating(settings), clock, lifetime)
-    caa = CaaRecheck(looking.resolver, clock)
+    looking = quick_validating(settings, reaching(context.layout, clock))
+    standing = StandingProofs(looking, clock, lifetime)
+    caa = CaaRecheck(looking, clock)
     renewals = Renewals(database, mint.catalogue, clock, strict=settings.strict_replaces)
     orders = OrderDesk(
         database, clock, order_rules(settings), enrolling.admission, renewals, admission, standing, chaos=chaos
@@ -115,7 +116,9 @@ def validation_jobs(context: RoleContext, database: Database, mint: Mint) -> Val
     return ValidationJobs(
         database,
         OrderDesk(database, context.clock, order_rules(settings), enrolling_of(context, database).admission),
-        chaos_in(context, mint).validating(build_validating(settings, own_listeners=own)),
+        chaos_in(context, mint).validating(
+            build_validating(settings, own_listeners=own, reaching=reaching(context.layout, context.clock))
+        ),
         context.clock,
         directories(settings, context.config.attest),
         base=context.state.public_url,

@@ -117,6 +117,13 @@ BAD_SITE = reason(
 )
 
 
+VANTAGE_OPEN = reason(
+    "assembly.vantage_open",
+    "a vantage point answers only those whose keys it knows, and none is configured",
+    fix="Put what `troth vantage key` prints on Troth's machine into vantage.asked_by.",
+)
+
+
 class AssemblyError(TrothError):
     """Troth cannot start, or cannot go on, as it is set up."""
 

@@ -83,6 +83,11 @@ class Layout:
         return self.secrets / "server.pem"
 
     @property
+    def vantage_identity(self) -> Path:
+        """The key by which this installation asks vantage points elsewhere, or by which a vantage is known (PEM)."""
+        return self.secrets / "vantage.pem"
+
+    @property
     def nonces(self) -> Path:
         return self.root / "nonces.map"
 

@@ -54,6 +54,12 @@ def open_listeners(
     return sockets, _public(settings, state, addresses)
 
 
+def bound(text: str) -> list[socket.socket]:
+    """Listen at ``HOST:PORT``; port 0 takes a free one. Raises AssemblyError."""
+    host, port = parse_address(text)
+    return _bind(host, port or 0)
+
+
 def open_unix(path: Path) -> socket.socket:
     """Listen on a Unix socket at ``path``, for our own user and root alone.
 

@@ -53,6 +53,7 @@ app.command("troth.cli.unseal:unseal", name="unseal", help="Open a sealed custod
 app.command("troth.cli.anchor:app", name="anchor", help="Roots of others, believed for some purposes.")
 app.command("troth.cli.attest:app", name="attest", help="Attestations of devices.")
 app.command("troth.cli.tpm:app", name="tpm", help="TPMs, and the devices they belong to.")
+app.command("troth.cli.vantage:app", name="vantage", help="Places elsewhere from which names are looked at.")
 app.command("troth.cli.renewal:app", name="renewal", help="Have certificates renewed early, some a minute.")
 app.command("troth.cli.rollover:app", name="rollover", help="From one issuing authority to the next, stage by stage.")
 app.command("troth.cli.ceremony:app", name="ceremony", help="Plan, hold and prove ceremonies of an offline root.")

@@ -13,8 +13,15 @@ from troth.cli.options import Data
 
 def serve(
     *,
-    role: Annotated[Literal["signer", "worker", "status", "web"], Parameter(help="Which process to be.")],
+    role: Annotated[
+        Literal["signer", "worker", "status", "web", "vantage"],
+        Parameter(help="Which process to be; vantage: one that looks at names from elsewhere, and needs nothing else."),
+    ],
     data: Data = None,
 ) -> int:
     """Run one role of Troth on its own, as a service manager or a pod does; `troth up` runs all of them."""
+    if role == "vantage":
+        from troth.assembly.roles.vantage import serve_vantage
+
+        return serve_vantage(Layout.at(data or default_data_dir()))
     return assembly.serve(role, Layout.at(data or default_data_dir()))

@@ -17,6 +17,7 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 import httptools
 
 from troth.client.errors import TRANSPORT, TransportError
+from troth.client.pinned import pin_of
 
 _MAX_ANSWER = 16 * 1024 * 1024
 _FRAMING = frozenset({"content-length", "transfer-encoding"})
@@ -75,6 +76,9 @@ class Transport:
         tls: context for https; :func:`trusting` makes one.
         timeout: seconds for one request, connecting included.
         user_agent: sent with each request; RFC 8555, 6.1 wants one.
+        pin: SHA-256 of the only key that an https server may show, in hexadecimal (see ``pinned``). Nothing is sent
+            to another.
+        longest: octets of an answer's body, of which more are not read.
     """
 
     def __init__(
@@ -84,7 +88,11 @@ class Transport:
         timeout: float = 30.0,
         user_agent: str = "troth-client",
         per_origin: int = 4,
+        pin: str = "",
+        longest: int = _MAX_ANSWER,
     ) -> None:
+        self._pin = pin
+        self._longest = longest
         self._tls = tls or trusting()
         self._timeout = timeout
         self._user_agent = user_agent
@@ -136,8 +144,11 @@ class Transport:
         loop = asyncio.get_running_loop()
         scheme, host, port = origin
         _, connection = await loop.create_connection(
-            _Connection, host, port, ssl=self._tls if scheme == "https" else None
+            lambda: _Connection(self._longest), host, port, ssl=self._tls if scheme == "https" else None
         )
+        if self._pin and (scheme != "https" or connection.shown_key() != self._pin):
+            connection.abort()
+            raise ConnectionAbortedError("the server's key is not the pinned one")
         try:
             answer = await connection.exchange(method, url, raw)
         except _Stale:
@@ -176,6 +187,7 @@ class _Parsing:
 
     is_head: bool
     done: asyncio.Future[None]
+    longest: int
     headers: dict[str, list[str]] = field(default_factory=dict)
     body: bytearray = field(default_factory=bytearray)
     begun: bool = False
@@ -189,7 +201,7 @@ class _Parsing:
 
     def on_body(self, data: bytes) -> None:
         self.body += data
-        if len(self.body) > _MAX_ANSWER and not self.done.done():
+        if len(self.body) > self.longest and not self.done.done():
             self.done.set_exception(ConnectionAbortedError("the answer is too large"))
 
     def on_message_complete(self) -> None:
@@ -200,7 +212,8 @@ class _Parsing:
 class _Connection(asyncio.Protocol):
     """One connection, one request at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, longest: int) -> None:
+        self._longest = longest
         self._transport: asyncio.Transport | None = None
         self._parsing: _Parsing | None = None
         self._parser: httptools.HttpResponseParser | None = None
@@ -213,10 +226,16 @@ class _Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
+    def shown_key(self) -> str:
+        """The pin of the key that the server has proved to hold in the handshake; empty without TLS."""
+        tls = self._transport.get_extra_info("ssl_object") if self._transport is not None else None
+        certificate = tls.getpeercert(binary_form=True) if tls is not None else None
+        return pin_of(certificate) if certificate else ""
+
     async def exchange(self, method: str, url: str, raw: bytes) -> HttpAnswer:
         if self._transport is None:
             raise _Stale
-        parsing = _Parsing(method == "HEAD", asyncio.get_running_loop().create_future())
+        parsing = _Parsing(method == "HEAD", asyncio.get_running_loop().create_future(), self._longest)
         parser = httptools.HttpResponseParser(parsing)
         self._parsing, self._parser = parsing, parser
         try:

@@ -46,8 +46,22 @@ class AcmeDirectory(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ] = False
 
 
+#: SHA-256 of a public key, in hexadecimal.
+Pin = Annotated[str, Meta(pattern=r"\A([0-9a-fA-F]{64})?\Z")]
+
+
 class AcmeVantage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One further place from which control of a name is looked at: another resolver, another address, or both."""
+    """One further place from which control of a name is looked at: a vantage process elsewhere (`url` and `key`), or
+    this machine with another resolver, another address, or both."""
+
+    url: Annotated[
+        str,
+        Meta(
+            description="Where a `troth serve --role vantage` listens, `https://HOST:PORT`. Empty: this machine.",
+            pattern=r"\A(https://[^/\s]+)?\Z",
+        ),
+    ] = ""
+    key: Annotated[Pin, Meta(description="What `troth vantage key` prints there.")] = ""
 
     resolver: Annotated[
         str, Meta(description="DNS server, `ADDRESS` or `ADDRESS:PORT`. Empty: as everywhere else.")
@@ -55,6 +69,18 @@ class AcmeVantage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     source_address: Annotated[
         str, Meta(description="Address of this machine to connect from; its routing decides on the path. Empty: any.")
     ] = ""
+
+
+class VantageSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """This process as a vantage point of a Troth elsewhere (`troth serve --role vantage`). Ports, resolver, networks
+    and longest time are those of `[acme]` here."""
+
+    listen: Annotated[str, Meta(description="`HOST:PORT`; `*` as the host listens on every address.")] = "*:8460"
+    asked_by: Annotated[
+        tuple[Annotated[str, Meta(pattern=r"\A[0-9a-fA-F]{64}\Z")], ...],
+        Meta(description="Keys whose questions are answered: what `troth vantage key` prints on Troth's machines."),
+    ] = ()
+    at_once: Annotated[int, Meta(ge=1, le=10_000, description="Questions under way; more are refused.")] = 64
 
 
 #: Devices that are known to the directory, on their hardware's word.
@@ -86,7 +112,13 @@ class AcmeSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         Meta(description="Further vantage points by name, one table each: `[acme.vantages.NAME]`, below."),
     ] = {}
     quorum: Annotated[
-        int, Meta(ge=0, le=20, description="How many of the further vantage points must see what the first one saw.")
+        int,
+        Meta(
+            ge=0,
+            le=20,
+            description="How many of the further vantage points must see what the first one saw. 0: as many as public "
+            "authorities need (all but one of two to five, all but two of six or more).",
+        ),
     ] = 0
     issuer_domains: Annotated[
         tuple[str, ...],

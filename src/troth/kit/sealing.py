@@ -6,7 +6,6 @@ cannot be swapped. Trusted: the key file. A database that is stolen without it o
 
 from __future__ import annotations
 
-import os
 import secrets
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from troth.kit.errors import SEAL_BROKEN, TrothError
+from troth.kit.files import made_once
 
 _NONCE = 12
 
@@ -32,20 +32,7 @@ class SecretBox:
     @classmethod
     def at(cls, path: Path, *, purpose: str) -> SecretBox:
         """The box whose 32-byte key is kept at ``path`` (0600); the key is made on first use."""
-        if not path.exists():
-            draft = path.with_name(f".{path.name}.{os.getpid()}")
-            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as file:
-                file.write(secrets.token_bytes(32))
-                file.flush()
-                os.fsync(file.fileno())
-            try:
-                # Unlike a rename, a link never replaces the key that another process has just made.
-                os.link(draft, path)
-            except FileExistsError:
-                pass
-            finally:
-                draft.unlink()
-        return cls(path.read_bytes(), purpose=purpose)
+        return cls(made_once(path, lambda: secrets.token_bytes(32)), purpose=purpose)
 
     def seal(self, name: str, secret: bytes) -> bytes:
         """``secret`` sealed for ``name``: 12 bytes of nonce, ciphertext, tag."""

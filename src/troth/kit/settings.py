@@ -11,7 +11,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta, Struct, field
 
-from troth.kit.acme_settings import AcmeSettings, AcmeTestSettings
+from troth.kit.acme_settings import AcmeSettings, AcmeTestSettings, VantageSettings
 from troth.kit.attest_settings import AttestSettings
 from troth.kit.limit_settings import LimitSettings
 from troth.kit.place_settings import PlaceSettings
@@ -339,6 +339,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     acme: AcmeSettings = field(default_factory=AcmeSettings)
     attest: AttestSettings = field(default_factory=AttestSettings)
     acme_test: AcmeTestSettings = field(default_factory=AcmeTestSettings)
+    vantage: VantageSettings = field(default_factory=VantageSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
     tokens: TokenSettings = field(default_factory=TokenSettings)
     workload: WorkloadSettings = field(default_factory=WorkloadSettings)

@@ -114,6 +114,7 @@ def _custodian_metrics(custodians: Collection[CustodianState] | None) -> list[Me
     return [answers, states, keys, orphans]
 
 
+_VANTAGE = "vantage:"
 #: Mark → name and meaning of the gauge that tells its age.
 _AGES = {
     "backup": ("troth_backup_age_seconds", "Seconds since the newest archive on schedule was begun"),
@@ -157,6 +158,13 @@ def _operations_metrics(seen: Operations | None, now: datetime) -> list[Metric]:
         attestations.add_metric([kind, result], number)
     families: list[Metric] = [findings, enrolments, paused, refused, failures, incidents, tpms, attestations]
     families += _found_metrics(seen.found, now)
+    vantages = GaugeMetricFamily(
+        "troth_acme_vantage_age_seconds", "Seconds since a vantage point elsewhere last answered", labels=["vantage"]
+    )
+    for mark, at in sorted(seen.marks.items()):
+        if mark.startswith(_VANTAGE):
+            vantages.add_metric([mark.removeprefix(_VANTAGE)], (now - at).total_seconds())
+    families.append(vantages)
     for mark, (name, meaning) in _AGES.items():
         if mark in seen.marks:
             families.append(GaugeMetricFamily(name, meaning, (now - seen.marks[mark]).total_seconds()))

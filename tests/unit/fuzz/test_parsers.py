@@ -40,6 +40,7 @@ from troth.enroll.acme.flattened import Flattened
 from troth.enroll.acme.identifiers import read_identifiers
 from troth.enroll.acme.pausing import Patience, Pausing
 from troth.enroll.acme.validate.issue_value import parse_issue_value
+from troth.enroll.acme.vantage import wire
 from troth.enroll.attest import cbor
 from troth.enroll.attest.anchors import read_roots, shipped_roots
 from troth.enroll.attest.android import DESCRIPTION
@@ -198,6 +199,18 @@ Refusals = tuple[type[Exception], ...]
 #: Name → parser, what it may raise, seeds that it takes (or nearly).
 PARSERS: dict[str, tuple[Callable[[bytes], object], Refusals, Callable[[], list[bytes]]]] = {
     "der": (walk, (der.DerError,), lambda: [request(), golden_lint.crl(), golden_lint.certificate()]),
+    "vantage question": (
+        wire.read_question, (wire.QuestionRefused,),
+        lambda: [
+            b'{"to":"a","id":"b","at":1.5,"budget":5,"challenge":{"type":"http-01","identifier":{"type":"dns",'
+            b'"value":"a.test"},"token":"t","key_authorization":"t.k"}}',
+            b'{"to":"a","id":"b","at":1,"budget":5,"caa":{"name":"a.test","wildcard":false,"account_uri":"","method":""}}',
+        ],
+    ),
+    "vantage answer": (
+        lambda data: wire.outcome(wire.read_seen(data)), (ValueError,),
+        lambda: [b'{"valid":false,"at":1,"version":"1","reason":"acme.validation.dns","record":[["a",null,"b"]]}'],
+    ),
     "csr": (parse_csr, (TrothError,), lambda: [request()]),
     "spki": (
         check_spki, (TrothError,),

@@ -18,6 +18,7 @@ from troth.assembly.mint import Mint, mint_of
 from troth.assembly.notary import notary_of
 from troth.assembly.people import access_of
 from troth.assembly.roles.common import database_of
+from troth.assembly.vantages import vantage_duties
 from troth.audit.checkpoints import Checkpointer
 from troth.audit.sequencer import Sequencer
 from troth.audit.store import LedgerStore
@@ -93,7 +94,8 @@ async def _duties(context: RoleContext, database: Database, instance: Instance, 
     decisions = PolicyStore(database)
     auditor = Auditor(database, mint.catalogue, clock, decisions.known_decisions)
     # Longer than a validation can take, so that no two workers do one at once; a dead worker's are taken up after it.
-    lease = timedelta(seconds=context.config.acme.timeout_seconds + 5)
+    # First it is looked from here, then from all vantage points at once.
+    lease = timedelta(seconds=2 * context.config.acme.timeout_seconds + 5)
     keep_orders = timedelta(days=context.config.acme.keep_orders_days)
     backing = backup_duties(context, database, instance)
     return [
@@ -110,7 +112,10 @@ async def _duties(context: RoleContext, database: Database, instance: Instance, 
         _every(60.0, _swept(database, clock), stop, "meters"),
         *(
             _every(pause, work, stop, name)
-            for pause, work, name in attestation_duties(context, database, mint.catalogue)
+            for pause, work, name in (
+                *attestation_duties(context, database, mint.catalogue),
+                *vantage_duties(context, database),
+            )
         ),
         _every(60.0, Mender(database, clock, Enforcer()).run_once, stop, "mending"),
     ]

@@ -1,4 +1,7 @@
-"""CAA once more before a certificate is made, where the last look is too old (RFC 8659, section 4; eight hours)."""
+"""CAA once more before a certificate is made, where the last look is too old (RFC 8659, section 4; eight hours).
+
+It is looked at from as many vantage points as any proof: one poisoned resolver must not open what a zone closes.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,9 @@ from troth.enroll.acme.directories import Directory
 from troth.enroll.acme.errors import VALIDATION_DNS
 from troth.enroll.acme.model import Authorization, Challenge, Order
 from troth.enroll.acme.problems import AcmeProblem, Identifier, compound
-from troth.enroll.acme.validate.caa import CaaQuestion, CaaResolver, check_caa
-from troth.enroll.acme.validate.outcome import Log, NotShown
+from troth.enroll.acme.validate.caa import CaaQuestion
+from troth.enroll.acme.validate.outcome import Valid
+from troth.enroll.acme.validate.perspectives import Validating
 from troth.kit.clock import Clock
 
 #: What a validation looked at holds for so long.
@@ -25,9 +29,9 @@ _LONGEST = 5.0
 class CaaRecheck:
     """See the module."""
 
-    def __init__(self, resolver: CaaResolver, clock: Clock, *, longest: float = _LONGEST) -> None:
+    def __init__(self, validating: Validating, clock: Clock, *, longest: float = _LONGEST) -> None:
         self._longest = longest
-        self._resolver = resolver
+        self._validating = validating
         self._clock = clock
         self._slots = asyncio.Semaphore(_AT_ONCE)
 
@@ -62,14 +66,14 @@ class CaaRecheck:
         question = CaaQuestion(name.value.removeprefix("*."), name.value.startswith("*."), account_uri, method)
         try:
             async with self._slots, asyncio.timeout(self._longest):
-                await check_caa(question, issuers=directory.issuers, resolver=self._resolver, log=Log())
-        except NotShown as why:
-            return AcmeProblem(why.reason, why.detail, identifier=name)
+                found = await self._validating.permitted(question, directory.issuers)
         except TimeoutError:
             return AcmeProblem(
                 VALIDATION_DNS, f"{name.value}: its CAA records could not be read in time", identifier=name
             )
-        return None
+        if isinstance(found, Valid):
+            return None
+        return AcmeProblem(found.problem.reason, found.problem.detail, identifier=name)
 
 
 def _valid(authz: Authorization) -> Challenge | None:

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from msgspec import structs
 
 from troth.enroll.acme.errors import TEST_MODE
 from troth.enroll.acme.jws import Nonces
+from troth.enroll.acme.validate.caa import CaaQuestion
 from troth.enroll.acme.validate.outcome import Attempt, Challenge, Invalid, Valid
 from troth.enroll.acme.validate.perspectives import Validating
 from troth.kit.acme_settings import AcmeTestSettings
@@ -110,3 +111,6 @@ class _Slow:
         if self.always_valid:
             return Valid((Attempt("nothing", None, "valid by test mode"),))
         return await self.inner.validate(challenge)
+
+    async def permitted(self, question: CaaQuestion, issuers: Sequence[str]) -> Valid | Invalid:
+        return await self.inner.permitted(question, issuers)

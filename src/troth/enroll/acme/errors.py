@@ -288,6 +288,28 @@ VALIDATION_QUORUM = reason(
     "too few vantage points saw what the first one saw",
     fix="Check that the name answers alike from everywhere: split DNS, anycast and firewalls are the usual causes.",
 )
+VALIDATION_VANTAGE = reason(
+    "acme.validation.vantage",
+    "a vantage point elsewhere gave no answer that counts",
+    fix="Run `troth vantage check` on Troth's machine; look at the vantage's log.",
+)
+VANTAGE_QUESTION = reason(
+    "vantage.question",
+    "the vantage does not answer this question",
+    fix="Use the same version of Troth on both sides, and set their clocks.",
+)
+VANTAGE_STRANGER = reason(
+    "vantage.stranger",
+    "the vantage answers only those whose keys it knows",
+    fix="Put what `troth vantage key` prints on Troth's machine into vantage.asked_by of the vantage.",
+    status=403,
+)
+VANTAGE_BUSY = reason(
+    "vantage.busy",
+    "the vantage has too many questions under way",
+    fix="Raise vantage.at_once, or ask fewer at a time.",
+    status=503,
+)
 VALIDATION_CAA = reason(
     "acme.validation.caa",
     "the name's CAA records do not allow this server to certify it",

@@ -63,6 +63,8 @@ ACME_TYPES: dict[str, tuple[str, int | None]] = {
     "acme.validation.tls": ("tls", None),
     "acme.validation.incorrect": ("incorrectResponse", None),
     "acme.validation.quorum": ("connection", None),
+    "acme.validation.vantage": ("connection", None),
+    "vantage": ("serverInternal", None),
     "acme.validation.caa": ("caa", 403),
     "acme.validation.target": ("connection", None),
     "attest": ("badAttestationStatement", 400),

@@ -15,6 +15,8 @@ from troth.enroll.acme.directories import Directory
 from troth.enroll.acme.model import Authorization, Challenge, Order
 from troth.enroll.acme.problems import AcmeProblem, Identifier
 from troth.enroll.acme.validate.caa import CaaRecord
+from troth.enroll.acme.validate.network import Address, NetworkPolicy
+from troth.enroll.acme.validate.validator import ValidationSettings, Validator
 from troth.enroll.acme.views import rfc3339
 
 NAME = Identifier("dns", "a.example")
@@ -28,11 +30,21 @@ class Zone:
         self.asked: list[str] = []
         self.silent = silent
 
+    async def addresses(self, name: str) -> list[Address]:
+        raise AssertionError(name)
+
+    async def texts(self, name: str) -> list[bytes]:
+        raise AssertionError(name)
+
     async def caa(self, name: str) -> list[CaaRecord]:
         self.asked.append(name)
         if self.silent:
             await asyncio.Event().wait()
         return [CaaRecord(0, "issue", b";")]
+
+
+def looking(zone: Zone) -> Validator:
+    return Validator(ValidationSettings(), network=NetworkPolicy(), resolver=zone)
 
 
 def order(*names: Identifier) -> Order:
@@ -57,7 +69,9 @@ async def test_a_name_is_looked_at_again_when_that_was_long_ago_or_never(
     clock: FakeClock, ago: timedelta, more: dict[str, object], asked: bool
 ) -> None:
     zone = Zone()
-    checking = CaaRecheck(zone, clock).check(order(), {NAME: proof(clock, ago, **more)}, DIRECTORY, "https://a/1")
+    checking = CaaRecheck(looking(zone), clock).check(
+        order(), {NAME: proof(clock, ago, **more)}, DIRECTORY, "https://a/1"
+    )
     if asked:
         with pytest.raises(AcmeProblem, match="allows nobody"):
             await checking
@@ -69,13 +83,13 @@ async def test_a_name_is_looked_at_again_when_that_was_long_ago_or_never(
 async def test_addresses_and_directories_without_caa_are_passed_over(clock: FakeClock) -> None:
     zone, address = Zone(), Identifier("ip", "192.0.2.1")
     old = proof(clock, FRESH)
-    await CaaRecheck(zone, clock).check(order(), {NAME: old}, replace(DIRECTORY, caa=False), "https://a/1")
-    await CaaRecheck(zone, clock).check(order(address), {address: old}, DIRECTORY, "https://a/1")
+    await CaaRecheck(looking(zone), clock).check(order(), {NAME: old}, replace(DIRECTORY, caa=False), "https://a/1")
+    await CaaRecheck(looking(zone), clock).check(order(address), {address: old}, DIRECTORY, "https://a/1")
     assert zone.asked == []
 
 
 async def test_a_server_that_is_silent_is_no_permission_and_not_waited_for(clock: FakeClock) -> None:
-    recheck = CaaRecheck(Zone(silent=True), clock, longest=0.01)
+    recheck = CaaRecheck(looking(Zone(silent=True)), clock, longest=0.01)
     with pytest.raises(AcmeProblem) as caught:
         await recheck.check(order(), {NAME: proof(clock, FRESH)}, DIRECTORY, "https://a/1")
     assert caught.value.reason.code == "acme.validation.dns"

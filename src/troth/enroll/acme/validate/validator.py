@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
+from typing import TypeAlias
 
 from msgspec import structs
 
@@ -17,10 +18,11 @@ from troth.enroll.acme.validate.dns_persist01 import validate_persist
 from troth.enroll.acme.validate.http01 import HttpPorts, validate_http01
 from troth.enroll.acme.validate.network import Address, NetworkPolicy, networks
 from troth.enroll.acme.validate.outcome import Challenge, Invalid, Log, NotShown, Valid
-from troth.enroll.acme.validate.perspectives import Perspectives
+from troth.enroll.acme.validate.perspectives import Perspectives, Validating
 from troth.enroll.acme.validate.resolver import DnsResolver, Resolver, SystemResolver
 from troth.enroll.acme.validate.tlsalpn01 import validate_tlsalpn01
 from troth.kit.acme_settings import AcmeSettings, AcmeVantage
+from troth.kit.errors import Reason
 
 #: Challenge types by identifier type, in the order in which they are offered. A wildcard takes dns-01 only
 #: (RFC 8555 leaves it to the server, but neither http-01 nor tls-alpn-01 shows control of a whole domain).
@@ -65,16 +67,27 @@ class Validator:
     async def validate(self, challenge: Challenge) -> Valid | Invalid:
         """Hold ``challenge`` against the network. Returns within the budget; raises only CancelledError."""
         log = Log()
+        late = VALIDATION_DNS if challenge.type in _BY_DNS else VALIDATION_CONNECTION
+        return await self._within(self._run(challenge, log), log, challenge.identifier.value, late)
+
+    async def permitted(self, question: CaaQuestion, issuers: Sequence[str]) -> Valid | Invalid:
+        """Look at CAA alone, in the same manner."""
+        log = Log()
+        looking = check_caa(question, issuers=issuers, resolver=self.resolver, log=log)
+        return await self._within(looking, log, question.name, VALIDATION_DNS)
+
+    async def _within(
+        self, looking: Coroutine[object, object, float | None], log: Log, what: str, late: Reason
+    ) -> Valid | Invalid:
         try:
             async with asyncio.timeout(self._settings.budget):
-                until = await self._run(challenge, log)
+                until = await looking
             return Valid(tuple(log.attempts), until)
         except NotShown as why:
             reason, detail, retryable = why.reason, why.detail, why.retryable
         except TimeoutError:
-            reason = VALIDATION_DNS if challenge.type in _BY_DNS else VALIDATION_CONNECTION
-            detail, retryable = f"no answer within {self._settings.budget:g} seconds", True
-        return Invalid(AcmeProblem(reason, f"{challenge.identifier.value}: {detail}"), retryable, tuple(log.attempts))
+            reason, detail, retryable = late, f"no answer within {self._settings.budget:g} seconds", True
+        return Invalid(AcmeProblem(reason, f"{what}: {detail}"), retryable, tuple(log.attempts))
 
     async def _run(self, challenge: Challenge, log: Log) -> float | None:
         until = await self._method(challenge, log)
@@ -112,30 +125,38 @@ class Validator:
         return None
 
 
-def build_validating(settings: AcmeSettings, *, own_listeners: Sequence[tuple[Address, int]]) -> Perspectives:
-    """The validator that the configuration describes, with its vantage points. Raises ValueError as below."""
+#: Makes what asks a vantage in a process elsewhere: its name, its settings, seconds for a look.
+Reaching: TypeAlias = Callable[[str, AcmeVantage, float], Validating]
+
+
+def build_validating(
+    settings: AcmeSettings, *, own_listeners: Sequence[tuple[Address, int]], reaching: Reaching | None = None
+) -> Perspectives:
+    """The validator that the configuration describes, with its vantage points. Raises ValueError as below.
+
+    ``reaching``: for vantages that have a ``url``; without it they are refused.
+    """
     first = build_validator(settings, own_listeners=own_listeners)
-    vantages = {
-        name: build_validator(settings, own_listeners=own_listeners, vantage=one)
-        for name, one in settings.vantages.items()
-    }
+    vantages: dict[str, Validating] = {}
+    for name, one in settings.vantages.items():
+        if not one.url:
+            vantages[name] = build_validator(settings, own_listeners=own_listeners, vantage=one)
+        elif reaching is None or not one.key or one.resolver or one.source_address:
+            raise ValueError(f"acme.vantages.{name}: a url goes with a key, and with nothing else")
+        else:
+            vantages[name] = reaching(name, one, float(settings.timeout_seconds))
     if settings.quorum > len(vantages):
         raise ValueError(f"acme.quorum asks for {settings.quorum} vantage points, and there are {len(vantages)}")
     return Perspectives(first, vantages, settings.quorum)
 
 
-def quick_validator(settings: AcmeSettings) -> Validator:
-    """One that only looks names up, while a client waits for the answer to its request."""
-    return build_validator(_quick(settings), own_listeners=())
+def quick_validating(settings: AcmeSettings, reaching: Reaching | None = None) -> Perspectives:
+    """One that only looks names up, while a client waits for the answer to its request.
 
-
-def quick_validating(settings: AcmeSettings) -> Perspectives:
-    """The same with its vantage points: a proof that is found at once needs as many of them as any other."""
-    return build_validating(_quick(settings), own_listeners=())
-
-
-def _quick(settings: AcmeSettings) -> AcmeSettings:
-    return structs.replace(settings, timeout_seconds=min(2, settings.timeout_seconds))
+    With its vantage points: what is found at once needs as many of them as anything else.
+    """
+    quick = structs.replace(settings, timeout_seconds=min(2, settings.timeout_seconds))
+    return build_validating(quick, own_listeners=(), reaching=reaching)
 
 
 def build_validator(
