@@ -26,6 +26,7 @@ from troth.store.lease import Instance
 from troth.store.pool import Database
 from troth.trust.decide import Judge
 from troth.trust.facts import StoredFacts
+from troth.trust.feed_health import FeedHealthBook
 from troth.trust.places import Places, Site
 from troth.trust.policy_cache import PolicyCache
 from troth.trust.policy_store import PolicyStore
@@ -102,6 +103,7 @@ async def mint_of(context: RoleContext, database: Database, instance: Instance) 
                 policies,
                 [StoredFacts(subject_store), SignalFacts(database.lookups, context.clock)],
                 context.clock,
+                feeds=FeedHealthBook(database, context.clock),
                 places=places_of(context.config.places),
             ),
             subjects=Subjects(subject_store),

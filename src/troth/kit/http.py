@@ -9,9 +9,11 @@ would connect to could not be judged. Redirects are answers, never followed.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import socket
-from collections.abc import Mapping
+import ssl
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -30,6 +32,12 @@ UNREACHABLE = reason(
     "http.unreachable",
     "another system could not be reached",
     fix="Check its address, that it runs, and that its certificate is one this machine trusts.",
+    status=502,
+)
+TLS_FAILED = reason(
+    "http.tls",
+    "another system's certificate is none that Troth trusts, or no TLS could be agreed on",
+    fix="Look at the certificate there: its name, its dates, and an authority that this machine trusts.",
     status=502,
 )
 TIMEOUT = reason(
@@ -79,6 +87,15 @@ class Answer:
     body: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """An answer whose body is still coming. Header names are lower-case."""
+
+    status: int
+    headers: Mapping[str, str]
+    chunks: AsyncIterator[bytes]
+
+
 class HttpClient:
     """Makes requests within ``settings``.
 
@@ -92,8 +109,6 @@ class HttpClient:
         self._hosts = tuple(text.lower().rstrip(".") for text in settings.hosts)
         context = httpx.create_ssl_context(trust_env=False)
         if ca_file is not None:
-            import ssl
-
             context = ssl.create_default_context(cafile=ca_file)
         # A kept connection could be used again for another name at the same address, whose certificate it never saw.
         limits = httpx.Limits(max_keepalive_connections=0)
@@ -120,7 +135,34 @@ class HttpClient:
         except (TimeoutError, httpx.TimeoutException) as error:
             raise HttpFailed(TIMEOUT, f"{target.host} after {self._settings.timeout_seconds} s") from error
         except httpx.HTTPError as error:
-            raise HttpFailed(UNREACHABLE, f"{target.host}: {error}") from error
+            raise _failure(target, error) from error
+
+    @contextlib.asynccontextmanager
+    async def stream(
+        self, method: str, url: str, *, headers: Mapping[str, str] | None = None, idle_seconds: float
+    ) -> AsyncIterator[Stream]:
+        """An exchange whose answer goes on for as long as the block does, or until nothing came for ``idle_seconds``.
+
+        What is read is not bounded: whoever reads must let go of it. Raises as :meth:`request` does, in the block too.
+        """
+        try:
+            target = httpx.URL(url)
+        except httpx.InvalidURL as error:
+            raise EgressRefused(REFUSED, f"not a URL: {error}") from error
+        try:
+            async with asyncio.timeout(self._settings.timeout_seconds):
+                address = await self._judge(target)
+                patience = httpx.Timeout(self._settings.timeout_seconds, read=idle_seconds)
+                request = self._request(method, target, address, dict(headers or {}), b"", patience)
+                response = await self._client.send(request, stream=True)
+            try:
+                yield Stream(response.status_code, dict(response.headers), response.aiter_bytes())
+            finally:
+                await response.aclose()
+        except (TimeoutError, httpx.TimeoutException) as error:
+            raise HttpFailed(TIMEOUT, f"{target.host} sent nothing for too long") from error
+        except httpx.HTTPError as error:
+            raise _failure(target, error) from error
 
     async def _judge(self, target: httpx.URL) -> Ip:
         """The address to connect to. Raises EgressRefused unless every address of the name is allowed."""
@@ -145,15 +187,7 @@ class HttpClient:
     async def _exchange(
         self, method: str, target: httpx.URL, address: Ip, headers: dict[str, str], body: bytes
     ) -> Answer:
-        headers["host"] = target.netloc.decode("ascii")
-        request = self._client.build_request(
-            method,
-            target.copy_with(host=str(address)),
-            headers=headers,
-            content=body,
-            # The certificate is checked against the name that was asked for, not the address.
-            extensions={"sni_hostname": target.raw_host.decode("ascii")},
-        )
+        request = self._request(method, target, address, headers, body, httpx.Timeout(self._settings.timeout_seconds))
         response = await self._client.send(request, stream=True)
         try:
             received = bytearray()
@@ -164,6 +198,30 @@ class HttpClient:
             return Answer(response.status_code, dict(response.headers), bytes(received))
         finally:
             await response.aclose()
+
+    def _request(
+        self, method: str, target: httpx.URL, address: Ip, headers: dict[str, str], body: bytes, patience: httpx.Timeout
+    ) -> httpx.Request:
+        headers["host"] = target.netloc.decode("ascii")
+        return self._client.build_request(
+            method,
+            target.copy_with(host=str(address)),
+            headers=headers,
+            content=body,
+            timeout=patience,
+            # The certificate is checked against the name that was asked for, not the address.
+            extensions={"sni_hostname": target.raw_host.decode("ascii")},
+        )
+
+
+def _failure(target: httpx.URL, error: httpx.HTTPError) -> HttpFailed:
+    """What went wrong, a handshake told apart: its cure is another."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLError):
+            return HttpFailed(TLS_FAILED, f"{target.host}: {cause.reason or cause}")
+        cause = cause.__cause__ or cause.__context__
+    return HttpFailed(UNREACHABLE, f"{target.host}: {error}")
 
 
 def _matches(host: str, pattern: str) -> bool:

@@ -19,6 +19,8 @@ from troth.trust.signals import Whom, alias_value
 
 #: From this confidence on, an alias proves whom it names; below, it may raise and never clears.
 STRONG: Final = 80
+#: How the source of an alias that a person has bound begins.
+_PERSON: Final = "person:"
 
 _ALIAS = Write(
     "subject_alias_put",
@@ -43,8 +45,10 @@ _PRESENT = "SELECT id FROM subject WHERE id = $1"
 _BY_NAME = "SELECT id FROM subject WHERE kind = $1 AND name = $2 AND removed_at IS NULL"
 _BY_SERIAL = """SELECT id FROM subject
 WHERE attributes ->> 'serial' = $1 AND kind = 'device' AND removed_at IS NULL LIMIT 2"""
-_BY_ALIAS = """SELECT a.subject_id AS id, a.confidence FROM subject_alias a JOIN subject s ON s.id = a.subject_id
-WHERE a.system = $1 AND a.value = $2 AND s.removed_at IS NULL ORDER BY a.subject_id LIMIT 2"""
+_BY_ALIAS = """SELECT a.subject_id AS id, a.confidence, a.source
+FROM subject_alias a JOIN subject s ON s.id = a.subject_id
+WHERE a.system = $1 AND a.value = $2 AND s.removed_at IS NULL
+ORDER BY a.source LIKE 'person:%' DESC, a.subject_id LIMIT 2"""
 #: Aliases that the directory's own attributes tell as well.
 _BY_ATTRIBUTE = {
     "email": """SELECT id FROM subject
@@ -108,19 +112,32 @@ async def resolve(reader: Reader, whom: Whom) -> Resolved:
         return Resolved(() if found is None else (whom.id,))
     if whom.device_serial is not None:
         rows = await reader.fetch(_BY_SERIAL, whom.device_serial)
-        return Resolved(tuple(row["id"] for row in rows), weak=True)
+        ids = tuple(row["id"] for row in rows)
+        return Resolved(ids if len(ids) == 1 else await _bound(reader, "serial", whom.device_serial) or ids, weak=True)
     if whom.alias is not None:
         return await _by_alias(reader, whom)
     if whom.certificate is not None or whom.certificate_sha256 is not None:
         return await _by_certificate(reader, whom)
     named = await reader.fetchval(_BY_NAME, whom.kind, whom.name)
-    return Resolved(() if named is None else (named,))
+    if named is None:
+        return Resolved(await _bound(reader, f"name.{whom.kind}", whom.name or ""))
+    return Resolved((named,))
+
+
+async def _bound(reader: Reader, system: str, value: str) -> tuple[UUID, ...]:
+    """Whom a person has said that the name means: that comes before every source's word."""
+    rows = await reader.fetch(_BY_ALIAS, system, alias_value(system, value))
+    return tuple(row["id"] for row in rows if row["source"].startswith(_PERSON))
 
 
 async def _by_alias(reader: Reader, whom: Whom) -> Resolved:
     system, value = whom.alias or ("", "")
     value = alias_value(system, value)
-    known = {row["id"]: int(row["confidence"]) for row in await reader.fetch(_BY_ALIAS, system, value)}
+    rows = await reader.fetch(_BY_ALIAS, system, value)
+    told = tuple(row["id"] for row in rows if row["source"].startswith(_PERSON))
+    if told:
+        return Resolved(told, whom.weak)
+    known = {row["id"]: int(row["confidence"]) for row in rows}
     if system == "serial":
         known |= {row["id"]: 0 for row in await reader.fetch(_BY_SERIAL, (whom.alias or ("", ""))[1].strip())}
     declared = _BY_ATTRIBUTE.get(system)

@@ -184,5 +184,6 @@ def _event(result: AppliedFeed, actor: str) -> Event:
         "cap_subjects": feed.cap.subjects,
         "cap_window_seconds": int(feed.cap.window.total_seconds()),
         "suspended": feed.suspended,
+        "cadence_seconds": None if feed.cadence is None else int(feed.cadence.total_seconds()),
     }
     return Event("feed.applied", actor, (f"feed:{feed.name}",), data)

@@ -34,12 +34,12 @@ LOCK_SWITCH = Guard(
 
 _WRITTEN = (
     "name", "kinds", "scope", "greatest_effect", "may_clear", "cap_percent", "cap_subjects", "cap_window_seconds",
-    "suspended", "applied_at", "actor",
+    "suspended", "applied_at", "actor", "cadence_seconds",
 )  # fmt: skip
 #: What :func:`feed_of` needs.
 COLUMNS = (*_WRITTEN, "former_until")
 _COLUMNS = ", ".join(_WRITTEN)
-_TYPES = ("text", "jsonb", "jsonb", "text", "boolean", "int", "int", "int", "boolean", "timestamptz", "text")
+_TYPES = ("text", "jsonb", "jsonb", "text", "boolean", "int", "int", "int", "boolean", "timestamptz", "text", "int")
 _ARRAYS = ", ".join(f"${place}::{kind}[]" for place, kind in enumerate(_TYPES, start=1))
 
 _CREATE = Claim(
@@ -56,9 +56,9 @@ _CREATE = Claim(
 _UPDATE = Write(
     "feed_update",
     f"""UPDATE feed SET (kinds, scope, greatest_effect, may_clear, cap_percent, cap_subjects, cap_window_seconds,
-                         suspended, applied_at, actor)
+                         suspended, applied_at, actor, cadence_seconds)
           = (i.kinds, i.scope, i.greatest_effect, i.may_clear, i.cap_percent, i.cap_subjects, i.cap_window_seconds,
-             i.suspended, i.applied_at, i.actor)
+             i.suspended, i.applied_at, i.actor, i.cadence_seconds)
         FROM unnest({_ARRAYS}) AS i({_COLUMNS}) WHERE feed.name = i.name""",
     _TYPES,
 )
@@ -181,6 +181,7 @@ def _values(feed: Feed) -> tuple[Any, ...]:
         feed.suspended,
         feed.applied_at,
         feed.actor,
+        None if feed.cadence is None else int(feed.cadence.total_seconds()),
     )
 
 
@@ -197,4 +198,5 @@ def feed_of(row: Row | Mapping[str, Any]) -> Feed:
         applied_at=row["applied_at"],
         actor=row["actor"],
         former_until=row["former_until"],
+        cadence=None if row["cadence_seconds"] is None else timedelta(seconds=row["cadence_seconds"]),
     )

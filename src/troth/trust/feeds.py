@@ -58,6 +58,7 @@ class FeedDefinition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         greatest_effect: no signal of this feed moves a subject further than this.
         may_clear: whether it may take back what it raised.
         suspended: its signals are recorded, and whatever they ask for is staged.
+        cadence_seconds: how often it is heard from when all is well; without it its silence says nothing.
     """
 
     name: str
@@ -67,6 +68,7 @@ class FeedDefinition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     may_clear: bool = True
     cap: CapDefinition = CapDefinition()
     suspended: bool = False
+    cadence_seconds: Annotated[int, msgspec.Meta(ge=5, le=31 * 86_400)] | None = None
 
 
 class _Document(msgspec.Struct, forbid_unknown_fields=True):
@@ -87,6 +89,7 @@ class Feed:
     applied_at: datetime
     actor: str
     former_until: datetime | None = None
+    cadence: timedelta | None = None
 
     def may_send(self, kind: str) -> bool:
         """Whether signals of ``kind`` are granted."""
@@ -173,6 +176,7 @@ def in_force(definition: FeedDefinition, default: Cap, *, at: datetime, actor: s
         suspended=definition.suspended,
         applied_at=at,
         actor=actor,
+        cadence=None if definition.cadence_seconds is None else timedelta(seconds=definition.cadence_seconds),
     )
 
 

@@ -29,14 +29,18 @@ class SignalDesk:
         self._clock = clock
         self._enforcer = enforcer
 
-    async def take(self, signal: Signal) -> Receipt:
+    async def take(self, signal: Signal, *, joined: Unit | None = None) -> Receipt:
         """Act on ``signal``. What is returned is durable, and the same for every repetition of the message.
+
+        ``joined`` is committed with it, unless the message had been taken before.
 
         Raises FeedUnknown, NotGranted (nothing is kept of a signal that its feed may not send), MessageReused.
         """
         resolved = await alias_store.resolve(self._database, signal.whom)
         found = resolved.ids
         unit = Unit().exclusively(("feed", signal.feed))
+        if joined is not None:
+            unit.absorb(joined)
         unknown = FeedUnknown(FEED_UNKNOWN, f"there is no feed {signal.feed!r}", feed=signal.feed)
         if len(found) == 1:
             alone_with(found[0], unit).guard(LOCK_SITUATION, signal.feed, found[0], refuse=unknown)

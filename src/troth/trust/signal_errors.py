@@ -52,6 +52,18 @@ MESSAGE_REUSED = reason(
     fix="Give each message its own id; repeat an id only to repeat the same message.",
     status=409,
 )
+UNREADABLE = reason(
+    "signal.unreadable",
+    "what was written down of this signal cannot be read any more",
+    fix="Report it: a newer Troth must read what an older one has accepted.",
+    status=500,
+)
+UNRESOLVED_GONE = reason(
+    "signal.unresolved_gone",
+    "there is no such unresolved signal",
+    fix="List what is open with `troth signal unresolved`; somebody may have settled it.",
+    status=404,
+)
 SUBJECT_UNKNOWN = reason(
     "signal.subject_unknown",
     "there is no such subject",

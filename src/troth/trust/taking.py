@@ -13,7 +13,7 @@ from uuid import UUID
 from troth.audit.event import Event
 from troth.kit.canonical import Json
 from troth.store.unit import Reader, Unit
-from troth.trust import feed_store, signal_store
+from troth.trust import feed_store, signal_store, unresolved_store
 from troth.trust.action_store import ActionKind, StagedAction, Why
 from troth.trust.alias_store import Resolved
 from troth.trust.causes import RESTRICTIVE, Change, HoldCause, cleared, raised, standing_of, with_cause
@@ -137,6 +137,7 @@ class Taking:
     def _unresolved(self, unit: Unit) -> None:
         self._standing = None
         self._effects.append("subject.ambiguous" if self._found else "subject.unknown")
+        unresolved_store.keep(unit, self._id, self._signal, several=bool(self._found), at=self._at)
         self._record(unit, "signal.unresolved", whom=str(self._signal.whom), kind=self._signal.kind.name)
 
     def _unproved(self, unit: Unit, subject: Subject) -> None:

@@ -44,8 +44,12 @@ from troth.store.lease import Instance
 from troth.store.pool import Database
 from troth.store.runner import Handler, JobRunner
 from troth.trust.enforce import Enforcer
+from troth.trust.feed_health import FeedWatch
+from troth.trust.inbox import Inbox, InboxWorker
 from troth.trust.mending import Mender
 from troth.trust.policy_store import PolicyStore
+from troth.trust.signal_desk import SignalDesk
+from troth.trust.unresolved import UnresolvedDesk
 
 log = get_logger("assembly")
 
@@ -117,6 +121,10 @@ async def _duties(context: RoleContext, database: Database, instance: Instance, 
                 *vantage_duties(context, database),
             )
         ),
+        InboxWorker(database, clock, instance.id, SignalDesk(database, clock, Enforcer())).run(stop),
+        _every(1.0, FeedWatch(database, clock).run_once, stop, "watch over feeds"),
+        _every(3600.0, Inbox(database, clock).forget, stop, "forgetting of refused signals"),
+        _every(3600.0, UnresolvedDesk(database, clock).forget, stop, "forgetting of strangers"),
         _every(60.0, Mender(database, clock, Enforcer()).run_once, stop, "mending"),
     ]
 

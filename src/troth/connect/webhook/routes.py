@@ -15,6 +15,8 @@ from troth.kit.errors import Reason, TrothError
 from troth.kit.lane import Request, Response, Route
 from troth.kit.log import get_logger
 from troth.kit.problems import problem
+from troth.store.unit import Unit
+from troth.trust.health_store import add_heard
 from troth.trust.signals import Signal
 from troth.trust.taking import Receipt
 
@@ -37,8 +39,8 @@ class Secrets(Protocol):
 class Desk(Protocol):
     """Takes signals in."""
 
-    async def take(self, signal: Signal) -> Receipt:
-        """Act on ``signal``; what it returns is durable."""
+    async def take(self, signal: Signal, *, joined: Unit | None = None) -> Receipt:
+        """Act on ``signal``, and commit ``joined`` with it; what it returns is durable."""
         ...
 
 
@@ -74,7 +76,8 @@ class WebhookDoor:
         stamp = Stamp.of(request.headers)
         now = self._clock.now()
         verify(stamp, request.body, secrets=await self._secrets.secrets(feed), now=now, tolerance=self._tolerance)
-        return await self._desk.take(body.read(request.body, feed=feed, message_id=stamp.message_id, now=now))
+        signal = body.read(request.body, feed=feed, message_id=stamp.message_id, now=now)
+        return await self._desk.take(signal, joined=add_heard(Unit(), feed, now))
 
 
 def _answer(receipt: Receipt) -> dict[str, Any]:

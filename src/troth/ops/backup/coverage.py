@@ -59,10 +59,13 @@ WHOLE: tuple[str, ...] = (
     "authority",
     "bulk_revocation",
     "bulk_revocation_item",
+    "connector",
+    "connector_secret",
     "cross_certificate",
     "directory",
     "enforcement_switch",
     "feed",
+    "feed_silence",
     "invitation",
     "ocsp_responder",
     "passkey",
@@ -82,6 +85,11 @@ LEDGER: tuple[str, ...] = ("ledger_event", "ledger_subject", "ledger_head", "led
 
 #: What stays as the archive has it, and why nothing is lost by that.
 NOT_REBUILT: Mapping[str, str] = {
+    "connector_read": "what was read since the archive is read again, and what was taken is not taken twice",
+    "feed_health": "feeds are heard from again, or found silent",
+    "signal_inbox": "what lies there is acted on; what came later is read again by its connector, or sent again",
+    "signal_unresolved": "the ledger tells of each; what is said of them again is kept again",
+    "stranger": "reported again with the next look",
     "attestation_seen": "a statement answers the challenge of an authorization, and those are made anew",
     "attestation_status": "the makers' lists are fetched again",
     "found_certificate": "the hosts' agents report it again",
