@@ -97,7 +97,8 @@ retry_seconds = 1
                 [*self.program, "up", "--data", str(self.data), "--output", "json", *self.arguments],
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env={**os.environ, **self.environment},
+                # Two, whatever the machine: what they must agree on (nonces, orders, policies) is shown by every test.
+                env={**os.environ, "TROTH__PROCESSES__WEB": "2", **self.environment},
             )
         assert self._process.stdout is not None
         os.set_blocking(self._process.stdout.fileno(), False)

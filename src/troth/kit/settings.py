@@ -77,7 +77,15 @@ class ListenSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class ProcessSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How many processes of a role ``troth up`` keeps running."""
 
-    web: Annotated[int, Meta(ge=1, le=64, description="Processes that share the https and admin listeners.")] = 2
+    web: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=64,
+            description="Processes that share the https and admin listeners. 0: one for every two cores, since "
+            "PostgreSQL and the worker want the other, and at most 8.",
+        ),
+    ] = 0
     status: Annotated[int, Meta(ge=1, le=64, description="Processes that share the http listener.")] = 1
 
 

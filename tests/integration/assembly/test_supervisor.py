@@ -31,6 +31,7 @@ ENVIRON = {
     "TROTH__LISTEN__HTTPS": "localhost:0",
     "TROTH__LISTEN__HTTP": "localhost:0",
     "TROTH__LISTEN__ADMIN": "localhost:0",
+    "TROTH__PROCESSES__WEB": "2",
 }
 
 
@@ -139,6 +140,11 @@ def test_it_says_where_everything_is_in_one_json_object_and_stops_cleanly(data: 
         assert troth_up.process.stdout.read() == ""
         assert processes(data) == []
         assert survivors.postmaster(data / "pg") is None
+
+
+def test_several_web_processes_share_one_listener(data: Path) -> None:
+    with up(data) as troth_up:
+        eventually(lambda: {troth_up.answer()[1] for _ in range(20)} == {"0", "1"})
 
 
 def test_ctrl_c_in_the_terminal_ends_children_in_order_with_exit_code_0(data: Path) -> None:
