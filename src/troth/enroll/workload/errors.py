@@ -6,7 +6,7 @@ from troth.kit.errors import TrothError, reason
 
 NODE_UNKNOWN = reason(
     "workload.node.unknown",
-    "no certificate that is in force here has this fingerprint",
+    "the request is not signed with the key of a certificate that is known here",
     fix="The agent signs with the key of its own certificate; have that issued, or renewed, first.",
     status=403,
 )

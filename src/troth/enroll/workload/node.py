@@ -19,6 +19,7 @@ from cryptography import x509
 from troth.client.errors import JoseError
 from troth.client.jose import VerifyingKey, b64url_decode
 from troth.enroll.acme.flattened import Flattened
+from troth.enroll.acme.problems import AcmeProblem
 from troth.enroll.workload.errors import (
     NODE_NOT_GOOD,
     NODE_PROFILE,
@@ -100,9 +101,9 @@ class NodeDesk:
         parts = Flattened.parse(request.body)
         algorithm = parts.algorithm()
         signed_url, nonce = parts.string("url"), parts.string("nonce")
-        record, key = await self._certificate(parts.string("x5t#S256"))
-        parts.verify(key, algorithm)
+        record = await self._signer(parts, algorithm)
         # From here the sender holds the key: it may be told more.
+        self._fit(record)
         if signed_url != url:
             raise NodeRefused(REQUEST_MALFORMED, f"the request was signed for another URL than {url}")
         subject = await self._subject(record)
@@ -111,23 +112,30 @@ class NodeDesk:
             raise NodeRefused(NONCE_REFUSED)
         return Node(subject, record, parts.payload)
 
-    async def _certificate(self, thumbprint: str) -> tuple[CertificateRecord, VerifyingKey]:
+    async def _signer(self, parts: Flattened, algorithm: str) -> CertificateRecord:
+        """The certificate with whose key the request is signed.
+
+        Raises NodeRefused, the same whatever is wrong: who knows a certificate's digest alone learns nothing of it.
+        """
         try:
-            digest = b64url_decode(thumbprint)
+            digest = b64url_decode(parts.string("x5t#S256"))
         except JoseError as error:
             raise NodeRefused(REQUEST_MALFORMED, "x5t#S256 is no base64url") from error
         record = await self._certificates.by_sha256(digest) if len(digest) == hashlib.sha256().digest_size else None
         if record is None or record.der is None:
             raise NodeRefused(NODE_UNKNOWN)
+        try:
+            key = VerifyingKey.from_public_key(x509.load_der_x509_certificate(record.der).public_key())
+            parts.verify(key, algorithm)
+        except (JoseError, AcmeProblem):
+            raise NodeRefused(NODE_UNKNOWN) from None
+        return record
+
+    def _fit(self, record: CertificateRecord) -> None:
         if record.profile not in self._profiles:
             raise NodeRefused(NODE_PROFILE, f"profile {record.profile}", profile=record.profile)
         if record.status != "good" or not record.not_before <= self._clock.now() < record.not_after:
             raise NodeRefused(NODE_NOT_GOOD, f"it is {record.status if record.status != 'good' else 'out of date'}")
-        try:
-            key = VerifyingKey.from_public_key(x509.load_der_x509_certificate(record.der).public_key())
-        except JoseError as error:
-            raise NodeRefused(NODE_PROFILE, f"its key cannot sign requests here: {error.detail}") from error
-        return record, key
 
     async def _subject(self, record: CertificateRecord) -> Subject:
         ids = [subject_id for subject_id, role in await self._certificates.subjects(record.id) if role == "subject"]
