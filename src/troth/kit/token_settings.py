@@ -111,6 +111,14 @@ class TokenSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     credential_seconds: Annotated[
         int, Meta(ge=60, le=86_400, description="How long the credential opens its account.", extra={"unit": "seconds"})
     ] = 600
+    keep_days: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description="A credential goes so long after its end, with its account, once that has no orders any more.",
+            extra={"unit": "days"},
+        ),
+    ] = 30
     skew_seconds: Annotated[
         int, Meta(ge=0, le=600, description="How far the issuers' clocks may be off.", extra={"unit": "seconds"})
     ] = 60

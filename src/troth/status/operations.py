@@ -81,7 +81,7 @@ class OperationsWatch:
             self.last = Operations(
                 await self._findings.severities(),
                 await read_marks(self._database),
-                await self._doors.enrolments(),
+                await self._doors.enrolments(self._clock.now()),
                 await self._doors.paused(),
                 await self._doors.refusals(),
                 await self._doors.failed_validations(self._clock.now() - _AN_HOUR),

@@ -25,7 +25,8 @@ _RESPONDERS = """SELECT DISTINCT ON (r.authority) r.certificate_id, r.authority,
     WHERE r.not_before <= $1 AND r.not_after > $1
     ORDER BY r.authority, r.not_after DESC, r.certificate_id DESC"""
 _FIRST_ID = UUID(int=0)
-_ENROLMENTS = "SELECT kind, status, count(*) AS n FROM enrolment GROUP BY kind, status"
+_ENROLMENTS = """SELECT kind, CASE WHEN status = 'valid' AND expires_at <= $1 THEN 'expired' ELSE status END AS state,
+    count(*) AS n FROM enrolment GROUP BY 1, 2"""
 _TPMS = "SELECT attested_at IS NOT NULL AS attested, count(*) AS n FROM tpm GROUP BY 1"
 _FAILED_VALIDATIONS = """SELECT reason, count(*) AS n FROM acme_attempt
     WHERE at > $1 AND outcome <> 'valid' GROUP BY reason"""
@@ -66,9 +67,9 @@ class StatusReader:
         rows = await self._reader.fetch(_BY_SERIAL, list(serials))
         return {row["serial"]: Found(_entry(row), row["state"]) for row in rows}
 
-    async def enrolments(self) -> dict[tuple[str, str], int]:
-        """How many enrolments there are by (kind, status)."""
-        return {(row["kind"], row["status"]): row["n"] for row in await self._reader.fetch(_ENROLMENTS)}
+    async def enrolments(self, now: datetime) -> dict[tuple[str, str], int]:
+        """How many enrolments there are by (kind, state): valid, expired or revoked."""
+        return {(row["kind"], row["state"]): row["n"] for row in await self._reader.fetch(_ENROLMENTS, now)}
 
     async def failed_validations(self, since: datetime) -> dict[str, int]:
         """Reason code → how many validations failed for it since then."""

@@ -93,6 +93,9 @@ async def test_enrolments_paused_names_and_tpms_are_counted(mint: Mint) -> None:
     assert watch.last.paused == 1
     assert watch.last.tpms == {False: 1}
     assert watch.last.attestations == {("tpm", "attested"): 1, ("tpm", "policy"): 1, ("apple", "attest.chain"): 1}
+    mint.clock.advance(timedelta(minutes=2))
+    await watch.look()
+    assert watch.last.enrolments == {("external-account", "expired"): 1, ("external-account", "revoked"): 1}
     told = b"\n".join(line for line in generate(watch.last) if b"{" in line or b" " in line)
     assert b'troth_enrolments{kind="external-account",status="revoked"} 1.0' in told
     assert b"troth_acme_paused_names 1.0" in told

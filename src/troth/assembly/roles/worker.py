@@ -29,6 +29,7 @@ from troth.enroll.acme.incidents import SPREAD_JOB, Incidents
 from troth.enroll.acme.limit_store import LimitStore
 from troth.enroll.acme.orders import VALIDATE_JOB
 from troth.enroll.acme.prune import Pruner
+from troth.enroll.tokens.prune import TokenPruner
 from troth.kit.clock import Clock
 from troth.kit.errors import TrothError
 from troth.kit.log import get_logger
@@ -101,6 +102,7 @@ async def _duties(context: RoleContext, database: Database, instance: Instance, 
     # First it is looked from here, then from all vantage points at once.
     lease = timedelta(seconds=2 * context.config.acme.timeout_seconds + 5)
     keep_orders = timedelta(days=context.config.acme.keep_orders_days)
+    keep_tokens = timedelta(days=context.config.tokens.keep_days)
     backing = backup_duties(context, database, instance)
     return [
         *backing.duties,
@@ -110,6 +112,7 @@ async def _duties(context: RoleContext, database: Database, instance: Instance, 
         # An authority that was let issue a moment ago wants a responder soon; what is not due costs one query.
         _every(10.0, own_certificates, stop, "own certificates"),
         _every(10.0, Pruner(database, clock, keep=keep_orders).run_once, stop, "pruning of orders"),
+        _every(10.0, TokenPruner(database, clock, keep=keep_tokens).run_once, stop, "pruning of tokens"),
         _every(2.0, burner.burn_abandoned, stop, "burning"),
         _every(60.0, LintSampler(database, clock).run_once, stop, "lint of samples"),
         _every(10.0, auditor.run_once, stop, "audit of certificates"),

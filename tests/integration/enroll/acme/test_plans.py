@@ -17,9 +17,10 @@ from troth.enroll.acme import (
     renewal_store,
     store,
 )
+from troth.enroll.tokens import store as token_store
 from troth.store.statement import Statement
 
-MODULES = (account_store, attempt_store, incident_store, limit_store, prune_store, renewal_store, store)
+MODULES = (account_store, attempt_store, incident_store, limit_store, prune_store, renewal_store, store, token_store)
 INDEX_SCAN = re.compile(r"Index (?:Only )?Scan(?: Backward)? using \w+ on (\w+)[^\n]*\n([^\n]*)")
 #: Tables that are small by their nature.
 SMALL = {"renewal_incident", "rollover", "acme_meter"}

@@ -30,8 +30,11 @@ from tests.support.platform_tokens import (
 from troth.client.acme import AcmeClient, ExternalBinding
 from troth.client.acme_session import AcmeError
 from troth.client.jose import SigningKey
+from troth.enroll.acme.prune import Pruner
+from troth.enroll.credentials.model import Wanted
 from troth.enroll.tokens import routes
 from troth.enroll.tokens.desk import TokenDesk
+from troth.enroll.tokens.prune import TokenPruner
 from troth.enroll.tokens.routes import TokenDoor
 from troth.kit.lane import Lane
 from troth.kit.token_settings import AwsIssuer, AzureIssuer, OidcIssuer, TokenRule, TokenSettings
@@ -152,6 +155,44 @@ async def test_the_credential_lives_for_minutes(exchange: Exchange) -> None:
     exchange.door.mint.clock.advance(timedelta(seconds=601))
     with pytest.raises(AcmeError):
         await exchange.registered(said)
+
+
+async def test_what_tokens_opened_goes_when_it_is_over_and_not_before(exchange: Exchange) -> None:
+    door, clock = exchange.door, exchange.door.mint.clock
+    pruner = TokenPruner(door.mint.database, clock, keep=timedelta(days=10), step=2)
+    orders = Pruner(door.mint.database, clock, keep=timedelta(days=10))
+    made = [(await exchange.job(jti=f"job-{n}"))[1] for n in range(5)]
+    by_hand = await door.enrolling.enrolments.create(
+        Wanted(kind="external-account", name="web", seconds=60, vouches=False), by="admin:alice"
+    )
+    used = await exchange.registered(made[0])
+    order = await used.new_order([("dns", "shop.test")])
+    assert (await used.finalize(order, csr_for(["shop.test"]))).status == "valid"
+    await exchange.registered(made[1])  # an account that never ordered
+
+    async def counts() -> tuple[int, int, int]:
+        return await door.count("token_evidence"), await door.count("enrolment"), await door.count("acme_account")
+
+    async def all_steps() -> int:
+        return sum([await pruner.run_once() for _ in range(4)])
+
+    clock.advance(timedelta(days=9))
+    assert (await all_steps(), await counts()) == (0, (5, 6, 2))
+    clock.advance(timedelta(days=2))
+    young = (await exchange.job(jti="young"))[1]
+    # The one whose certificate lives stays, and so do what is young and what a person made.
+    assert (await all_steps(), await counts()) == (4, (2, 3, 1))
+    assert (await used.new_order([("dns", "shop.test")])).status == "ready"
+    with pytest.raises(AcmeError, match="rejectedIdentifier"):  # still held to its rule
+        await used.new_order([("dns", "other.test")])
+    await exchange.registered(young)
+    clock.advance(timedelta(days=60))
+    for _ in range(3):
+        await orders.run_once()
+    assert (await all_steps(), await counts()) == (2, (0, 1, 0))
+    assert await door.mint.database.fetchval("SELECT id FROM enrolment") == by_hand.enrolment.id
+    with pytest.raises(AcmeError, match="accountDoesNotExist"):
+        await used.new_order([("dns", "shop.test")])
 
 
 _UNFIT: list[tuple[dict[str, Any], str]] = [
