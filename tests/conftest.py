@@ -17,6 +17,7 @@ pytest_plugins = [
     "tests.support.programs",
     "tests.support.webroot",
     "tests.support.workloads",
+    "tests.support.est",
     "tests.support.signals",
     "tests.support.running",
     "tests.support.software_tpm",

@@ -108,6 +108,11 @@ START_FAILED = reason(
     fix="The lines from PostgreSQL say why; more may stand in pg/log.",
     status=500,
 )
+EST_DEFAULT = reason(
+    "assembly.est_default",
+    "the label for EST requests without one does not exist",
+    fix="Set est.default to one of the labels, or write [est.labels.NAME] for it.",
+)
 
 BAD_SITE = reason(
     "assembly.bad_site",

@@ -31,6 +31,8 @@ class Request:
         body: at most the route's limit.
         client: peer address as text, or None on a Unix socket.
         tls_client_cert: DER of the client certificate when the listener asked for one.
+        tls_client_chain: what it was verified by, the certificate itself first.
+        tls_unique: the connection's tls-unique (RFC 5929); None in plain text, and under TLS 1.3, which has none.
     """
 
     method: str
@@ -42,6 +44,8 @@ class Request:
     body: bytes
     client: str | None = None
     tls_client_cert: bytes | None = None
+    tls_client_chain: tuple[bytes, ...] = ()
+    tls_unique: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +226,8 @@ def with_body(request: Request, body: bytes) -> Request:
         body,
         request.client,
         request.tls_client_cert,
+        request.tls_client_chain,
+        request.tls_unique,
     )
 
 

@@ -13,6 +13,7 @@ from msgspec import Meta, Struct, field
 
 from troth.kit.acme_settings import AcmeSettings, AcmeTestSettings, VantageSettings
 from troth.kit.attest_settings import AttestSettings
+from troth.kit.est_settings import EstSettings
 from troth.kit.limit_settings import LimitSettings
 from troth.kit.place_settings import PlaceSettings
 from troth.kit.token_settings import TokenSettings
@@ -53,7 +54,7 @@ class ListenSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     where that is taken. ``*`` as the host listens on every address.
     """
 
-    https: Annotated[str, Meta(description="ACME and incoming signals. First start: `localhost:8443`.")] = ""
+    https: Annotated[str, Meta(description="ACME, EST and incoming signals. First start: `localhost:8443`.")] = ""
     http: Annotated[str, Meta(description="OCSP, CRLs and CA certificates. First start: `localhost:8080`.")] = ""
     admin: Annotated[str, Meta(description="Dashboard and API. First start: `localhost:8444`.")] = ""
     public_url: Annotated[
@@ -350,6 +351,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     vantage: VantageSettings = field(default_factory=VantageSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
     tokens: TokenSettings = field(default_factory=TokenSettings)
+    est: EstSettings = field(default_factory=EstSettings)
     workload: WorkloadSettings = field(default_factory=WorkloadSettings)
     tpm: TpmSettings = field(default_factory=TpmSettings)
     ocsp: OcspSettings = field(default_factory=OcspSettings)

@@ -58,11 +58,17 @@ def remove_anchor(unit: Unit, anchor: TrustAnchor, *, actor: str) -> Unit:
 
 
 def vouched_for(
-    chain: Sequence[x509.Certificate], purpose: str, anchors: Iterable[TrustAnchor], at: datetime
+    chain: Sequence[x509.Certificate],
+    purpose: str,
+    anchors: Iterable[TrustAnchor],
+    at: datetime,
+    *,
+    unstated: bool = False,
 ) -> TrustAnchor:
     """The anchor that vouches for ``chain[0]`` for ``purpose`` (a name as in the anchor). Raises PathRefused.
 
-    ``chain``: the certificate, then whoever signed it, and so on; the anchor itself may stand at its end.
+    ``chain``: the certificate, then whoever signed it, and so on; the anchor itself may stand at its end. ``unstated``:
+    a certificate that states no extended key usage is for the purpose, too; a device's first identity states none.
     """
     last = "no anchor is for this purpose"
     for anchor in anchors:
@@ -70,7 +76,7 @@ def vouched_for(
             continue
         links = [one for one in chain if one.fingerprint(_SHA256) != anchor.sha256]
         try:
-            validate_path(links, anchor.x509, at=at, purpose=usage_oid(purpose))
+            validate_path(links, anchor.x509, at=at, purpose=usage_oid(purpose), unstated=unstated)
         except PathRefused as error:
             last = f"{anchor.name}: {error.detail}"
             continue

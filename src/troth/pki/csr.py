@@ -10,9 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.x509.oid import NameOID
 
+from troth.pki import der
 from troth.pki.algorithms import PublicKey
 from troth.pki.errors import CSR_CA, CSR_MALFORMED, CSR_SIGNATURE, KEY_UNSUPPORTED, CsrRefused, KeyRefused
 from troth.pki.keycheck import CURVES, CheckedKey, check_offered
@@ -20,6 +22,8 @@ from troth.pki.names import GeneralNames, canonical_names, names_of
 
 MAX_BYTES = 16_384
 MAX_NAMES = 100
+_ATTRIBUTES = 0xA0
+_UNREADABLE = "not a DER-encoded PKCS#10 request with a supported key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +46,11 @@ def parse_csr(data: bytes) -> SigningRequest:
 
     Raises CsrRefused (malformed, signature wrong, CA asked for, too many names), KeyRefused, NameRefused.
     """
-    if len(data) > MAX_BYTES:
-        raise CsrRefused(CSR_MALFORMED, f"the request is longer than {MAX_BYTES:,} bytes")
+    csr, as_signed = load_csr(data)
     try:
-        csr = x509.load_der_x509_csr(data)
         public = csr.public_key()
     except Exception as error:
-        # By version and defect this is ValueError, TypeError, UnsupportedAlgorithm or an internal parse error.
-        raise CsrRefused(CSR_MALFORMED, "not a DER-encoded PKCS#10 request with a supported key") from error
+        raise CsrRefused(CSR_MALFORMED, _UNREADABLE) from error
     if not isinstance(public, PublicKey):
         raise KeyRefused(KEY_UNSUPPORTED, "the request's key is not RSA, ECDSA, Ed25519 or ML-DSA")
     if isinstance(public, ec.EllipticCurvePublicKey) and public.curve.name not in CURVES:
@@ -57,12 +58,74 @@ def parse_csr(data: bytes) -> SigningRequest:
     # The key before the signature: verifying with a 16,384-bit modulus is work done for a stranger.
     key = check_offered(public)
     try:
-        genuine = csr.is_signature_valid
+        genuine = csr.is_signature_valid if as_signed else _signs(public, csr, data)
     except Exception as error:
         raise CsrRefused(CSR_SIGNATURE, "the request's signature algorithm is not supported") from error
     if not genuine:
         raise CsrRefused(CSR_SIGNATURE)
     return SigningRequest(key, _names(csr), _common_name(csr))
+
+
+def load_csr(data: bytes) -> tuple[x509.CertificateSigningRequest, bool]:
+    """A request, not yet checked, and whether it reads as it was signed: see :func:`sorted_attributes`.
+
+    Raises CsrRefused.
+    """
+    if len(data) > MAX_BYTES:
+        raise CsrRefused(CSR_MALFORMED, f"the request is longer than {MAX_BYTES:,} bytes")
+    try:
+        try:
+            return x509.load_der_x509_csr(data), True
+        except ValueError:
+            return x509.load_der_x509_csr(sorted_attributes(data)), False
+    except Exception as error:
+        # By version and defect this is ValueError, TypeError, UnsupportedAlgorithm or an internal parse error.
+        raise CsrRefused(CSR_MALFORMED, _UNREADABLE) from error
+
+
+def sorted_attributes(data: bytes) -> bytes:
+    """``data``, a request, with its attributes in the order of DER (X.690, 11.6): no longer what was signed.
+
+    strongSwan and others write the set in the order in which they filled it, which the library does not read. Raises
+    ValueError for what is wrong in another way.
+    """
+    reader = der.Reader(data)
+    outer = reader.enter(der.SEQUENCE)
+    reader.close()
+    info = outer.enter(der.SEQUENCE)
+    head = [info.whole() for _ in range(3)]  # version, subject, subjectPKInfo
+    attributes, found = info.enter(_ATTRIBUTES), []
+    while not attributes.empty:
+        one = attributes.enter(der.SEQUENCE)
+        kind, values, members = one.whole(), one.enter(der.SET), []
+        while not values.empty:
+            members.append(values.whole())
+        one.close()
+        found.append(der.sequence(kind, der.tlv(der.SET, b"".join(sorted(members)))))
+    info.close()
+    ordered = der.sequence(*head, der.tlv(_ATTRIBUTES, b"".join(sorted(found))))
+    return der.sequence(ordered, outer.rest())
+
+
+def _signs(key: PublicKey, csr: x509.CertificateSigningRequest, signed: bytes) -> bool:
+    """Whether the signature holds over the octets that were ``signed``, not over what ``csr`` was made of."""
+    info = der.Reader(signed).enter(der.SEQUENCE).whole()
+    parameters = csr.signature_algorithm_parameters
+    try:
+        if isinstance(key, ec.EllipticCurvePublicKey):
+            if not isinstance(parameters, ec.ECDSA):
+                return False
+            key.verify(csr.signature, info, parameters)
+        elif isinstance(key, rsa.RSAPublicKey):
+            digest = csr.signature_hash_algorithm
+            if digest is None or not isinstance(parameters, (padding.PKCS1v15, padding.PSS)):
+                return False
+            key.verify(csr.signature, info, parameters, digest)
+        else:
+            key.verify(csr.signature, info)
+    except InvalidSignature:
+        return False
+    return True
 
 
 def _names(csr: x509.CertificateSigningRequest) -> GeneralNames:

@@ -46,7 +46,12 @@ class _State:
 
 
 def validate_path(
-    chain: Sequence[x509.Certificate], anchor: x509.Certificate, *, at: datetime, purpose: str | None = None
+    chain: Sequence[x509.Certificate],
+    anchor: x509.Certificate,
+    *,
+    at: datetime,
+    purpose: str | None = None,
+    unstated: bool = False,
 ) -> None:
     """Raise PathRefused unless ``anchor`` vouches for ``chain[0]``.
 
@@ -54,6 +59,7 @@ def validate_path(
         chain: the certificate, then whoever signed it, and so on up to the one that the anchor signed.
         anchor: trusted for its name and key; what else it says binds nobody (6.1.1), but for its own constraints.
         purpose: object identifier that the extended key usage of every link must allow; None asks for none.
+        unstated: take a certificate without extended key usage as one for every purpose (4.2.1.12).
     """
     if not chain or len(chain) > _LONGEST:
         raise _refused(0, f"a chain of 1 to {_LONGEST} certificates", str(len(chain)))
@@ -65,7 +71,7 @@ def validate_path(
         _link(certificate, state, depth, at)
         extensions = _extensions(certificate, depth)
         if purpose is not None:
-            _purpose(extensions, purpose, depth)
+            _purpose(extensions, purpose, depth, unstated=unstated)
         self_issued = certificate.subject == certificate.issuer
         if depth == 0 or not self_issued:
             _names(certificate, extensions, state, depth)
@@ -107,13 +113,13 @@ def _extensions(certificate: x509.Certificate, depth: int) -> dict[str, x509.Ext
     return {one.oid.dotted_string: one.value for one in found}
 
 
-def _purpose(extensions: dict[str, x509.ExtensionType], purpose: str, depth: int) -> None:
+def _purpose(extensions: dict[str, x509.ExtensionType], purpose: str, depth: int, *, unstated: bool) -> None:
     usage = extensions.get("2.5.29.37")
     if isinstance(usage, x509.ExtendedKeyUsage):
         allowed = {one.dotted_string for one in usage}
         if not allowed & {purpose, _ANY}:
             raise _refused(depth, purpose, ", ".join(sorted(allowed)))
-    elif depth == 0:
+    elif depth == 0 and not unstated:
         raise _refused(depth, purpose, "no extended key usage")
 
 

@@ -57,7 +57,7 @@ VOCABULARY: Mapping[str, Attribute] = {
     **_words(
         "request",
         profile=(Type.STRING, "the certificate profile asked for"),
-        protocol=(Type.STRING, "the door: acme, api …"),
+        protocol=(Type.STRING, "the door: acme, est, api …"),
         names=(Type.STRINGS, "DNS names asked for"),
         lifetime=(Type.DURATION, "lifetime asked for"),
         key_type=(Type.STRING, "the key's type: p256, rsa2048 …"),
@@ -67,7 +67,11 @@ VOCABULARY: Mapping[str, Attribute] = {
     **_words(
         "evidence",
         controlled_names=(Type.STRINGS, "names over which control was proved for this request"),
-        methods=(Type.STRINGS, "how: http-01, dns-01, tls-alpn-01, device-attest-01, preauthorized, operator"),
+        methods=(
+            Type.STRINGS,
+            "how: http-01, dns-01, tls-alpn-01, device-attest-01, preauthorized, operator, enrolment, "
+            "certificate, bootstrap-certificate",
+        ),
         attested=(Type.BOOL, "a hardware attestation was verified"),
         attestation_format=(Type.STRING, "who attested: apple, tpm, android-key or step"),
         attestation_digest=(Type.STRING, "SHA-256 of the statement, in hexadecimal"),
@@ -122,6 +126,10 @@ VOCABULARY: Mapping[str, Attribute] = {
         token_issuer=(Type.STRING, "whose token opened the account, as the configuration calls it: github, cluster-a"),
         token_subject=(Type.STRING, "whom that token was about: repo:org/shop:ref:refs/heads/main"),
         token_claims=(Type.STRINGS, "claims of that token that its rule looked at: repository=org/shop"),
+        bootstrap_anchor=(
+            Type.STRING,
+            "the foreign trust anchor that vouched for what an EST client showed",
+        ),
         selectors=(Type.STRINGS, "what that host's agent saw of the process: unix:uid:1000, systemd:shop.service"),
     ),
     **_words(

@@ -23,6 +23,7 @@ import httptools
 from troth.kit.clock import Clock
 from troth.kit.lane import Lane, Request, Response, Route, with_body
 from troth.kit.log import get_logger
+from troth.web.tls import NOBODY, peer_of
 
 log = get_logger("web")
 
@@ -67,7 +68,7 @@ class HotProtocol(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: Any = None
         self._client: str | None = None
-        self._certificate: bytes | None = None
+        self._peer = NOBODY
         self._tls = False
         self._parser = httptools.HttpRequestParser(self)
         self._waiting: deque[_Waiting] = deque()
@@ -92,7 +93,7 @@ class HotProtocol(asyncio.Protocol):
         tls = transport.get_extra_info("ssl_object")
         if tls is not None:
             self._tls = True
-            self._certificate = tls.getpeercert(binary_form=True)
+            self._peer = peer_of(tls)
         self._expect_within(READ_SECONDS)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -188,7 +189,9 @@ class HotProtocol(asyncio.Protocol):
             self._headers,
             b"",
             self._client,
-            self._certificate,
+            self._peer.certificate,
+            self._peer.chain,
+            self._peer.unique,
         )
         refused = self._lane.refused(self._route, request)
         bodiless = "transfer-encoding" not in self._headers and self._headers.get("content-length", "0") == "0"

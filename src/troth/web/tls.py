@@ -1,9 +1,44 @@
-"""The listener's own certificate: loaded, and changed under running connections."""
+"""The listener's own certificate, changed under running connections; and what TLS tells of the client's."""
 
 from __future__ import annotations
 
 import ssl
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The other end of a TLS connection: see :class:`~troth.kit.lane.Request`."""
+
+    certificate: bytes | None = None
+    chain: tuple[bytes, ...] = ()
+    unique: bytes | None = None
+
+
+NOBODY = Peer()
+
+
+def peer_of(tls: ssl.SSLObject) -> Peer:
+    """What the handshake told."""
+    # Under TLS 1.3 OpenSSL still gives octets for tls-unique, but they bind nothing (RFC 9266, 1).
+    unique = tls.get_channel_binding("tls-unique") if tls.version() == "TLSv1.2" else None
+    certificate = tls.getpeercert(binary_form=True)
+    if certificate is None:
+        return NOBODY if unique is None else Peer(unique=unique)
+    return Peer(certificate, _verified(tls) or (certificate,), unique)
+
+
+def _verified(tls: Any) -> tuple[bytes, ...]:
+    """The chain that OpenSSL found. Python 3.13 tells it; before, the object inside does."""
+    if hasattr(tls, "get_verified_chain"):
+        return tuple(bytes(one) for one in tls.get_verified_chain())
+    inner = getattr(tls, "_sslobj", None)
+    if inner is None or not hasattr(inner, "get_verified_chain"):
+        return ()
+    return tuple(ssl.PEM_cert_to_DER_cert(one.public_bytes()) for one in inner.get_verified_chain() or ())
 
 
 class ServerTls:
@@ -13,23 +48,35 @@ class ServerTls:
 
     Args:
         identity: file with the certificate chain (the listener's own first) and its unencrypted private key, PEM.
-        client_authorities: PEM of the authorities whose client certificates are taken when a client shows one;
-            empty: none are asked for. An expired or unknown client certificate ends the handshake.
+        asks: whether clients are asked for a certificate. None need show one; one that is out of date, not for clients
+            or of no authority that was :meth:`take` knows ends the handshake. What it is worth is judged behind it.
     """
 
-    def __init__(self, identity: Path, client_authorities: str = "") -> None:
+    def __init__(self, identity: Path, *, asks: bool = False) -> None:
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.minimum_version = ssl.TLSVersion.TLSv1_2
         self.context.set_alpn_protocols(["http/1.1"])
         # No resumption: the processes behind one listener share no ticket keys, so half of the attempts would fail.
         self.context.options |= ssl.OP_NO_TICKET
         self.context.num_tickets = 0
-        if client_authorities:
-            self.context.load_verify_locations(cadata=client_authorities)
+        self._taken: set[bytes] = set()
+        if asks:
             self.context.verify_mode = ssl.CERT_OPTIONAL
+            # An anchor need not be a root.
+            self.context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         self._identity = identity
         self._loaded: tuple[int, int] | None = None
         self.reload()
+
+    def take(self, authorities: Iterable[bytes]) -> None:
+        """Let the client certificates of these authorities (DER) through the handshake from now on.
+
+        None is taken back: a certificate that passes here is judged by the present ones wherever it counts.
+        """
+        for one in authorities:
+            if one not in self._taken:
+                self.context.load_verify_locations(cadata=one)
+                self._taken.add(one)
 
     def reload(self) -> bool:
         """Take up the identity file if it is another than before; whether it was.

@@ -51,6 +51,8 @@ from troth.enroll.attest.model import Known
 from troth.enroll.attest.statement import read_any
 from troth.enroll.attest.statuses import read_statuses
 from troth.enroll.attest.told import attestation_report
+from troth.enroll.est.callers import read_basic
+from troth.enroll.est.request import read_request
 from troth.enroll.tpm import structures
 from troth.enroll.tpm.endorsement import make_of, read_certificates, read_endorsement_key
 from troth.enroll.tpm.registry import endorsement_of, read_csv
@@ -212,6 +214,11 @@ PARSERS: dict[str, tuple[Callable[[bytes], object], Refusals, Callable[[], list[
         lambda: [b'{"valid":false,"at":1,"version":"1","reason":"acme.validation.dns","record":[["a",null,"b"]]}'],
     ),
     "csr": (parse_csr, (TrothError,), lambda: [request()]),
+    "est request": (lambda data: read_request(b64encode(data)), (TrothError,), lambda: [request()]),
+    "est body": (read_request, (TrothError,), lambda: [b64encode(request())]),
+    "basic credentials": (
+        lambda data: read_basic(data.decode("latin-1")), (TrothError,), lambda: [b"Basic dXNlcjpwYXNzd29yZA=="]
+    ),
     "spki": (
         check_spki, (TrothError,),
         lambda: [golden_lint.SPKI, golden_lint._rsa(65537, golden_lint._modulus(2048))],

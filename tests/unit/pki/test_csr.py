@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from tests.unit.pki.forge import Forge, spki
 from troth.kit.errors import TrothError
-from troth.pki.csr import parse_csr
+from troth.pki import der
+from troth.pki.csr import parse_csr, sorted_attributes
 from troth.pki.errors import CsrRefused, KeyRefused, NameRefused
 from troth.pki.keycheck import _ROCA, _check_rsa, check_spki
 
@@ -149,3 +150,50 @@ def test_a_changed_byte_never_escapes_as_another_error(position: int, value: int
 
 
 _BASE = _csr(FORGE.keys["p256"], [x509.DNSName("a.example")], "a.example")
+
+
+def _reversed_attributes(data: bytes, key: ec.EllipticCurvePrivateKey) -> bytes:
+    """``data`` with its attributes in the wrong order, signed so: as strongSwan writes requests."""
+    outer = der.Reader(data).enter(der.SEQUENCE)
+    info = outer.enter(der.SEQUENCE)
+    head = [info.whole() for _ in range(3)]
+    attributes = info.enter(0xA0)
+    found = []
+    while not attributes.empty:
+        found.append(attributes.whole())
+    assert len(found) > 1
+    signed = der.sequence(*head, der.tlv(0xA0, b"".join(reversed(found))))
+    signature = key.sign(signed, ec.ECDSA(hashes.SHA256()))
+    return der.sequence(signed, outer.whole(), der.bits(signature))
+
+
+def _with_two_attributes(key: ec.EllipticCurvePrivateKey) -> bytes:
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
+    builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName("a.example")]), False)
+    builder = builder.add_attribute(x509.oid.AttributeOID.CHALLENGE_PASSWORD, b"x")
+    return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+
+
+def test_a_request_whose_attributes_are_in_the_wrong_order_is_read_and_verified_as_it_was_signed() -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    data = _reversed_attributes(_with_two_attributes(key), key)
+    with pytest.raises(ValueError, match="InvalidSetOrdering"):
+        x509.load_der_x509_csr(data)  # the library alone does not read it
+    assert parse_csr(data).names == (("dns", "a.example"),)
+    with pytest.raises(CsrRefused):
+        parse_csr(data + b"\x00")
+    # Put in order it is not what was signed, and somebody else's signature is none.
+    with pytest.raises(CsrRefused) as refused:
+        parse_csr(sorted_attributes(data))
+    assert refused.value.code == "pki.csr.signature"
+    with pytest.raises(CsrRefused) as refused:
+        parse_csr(_reversed_attributes(_with_two_attributes(key), ec.generate_private_key(ec.SECP256R1())))
+    assert refused.value.code == "pki.csr.signature"
+
+
+@given(st.binary(max_size=400))
+def test_sorting_refuses_whatever_is_no_request(data: bytes) -> None:
+    try:
+        sorted_attributes(data)
+    except ValueError:
+        pass

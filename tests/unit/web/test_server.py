@@ -121,14 +121,15 @@ async def test_the_application_sees_the_clients_certificate_and_nothing_without_
 ) -> None:
     client = tmp_path / "client.pem"
     client.write_bytes(identity("device-7"))
-    authority = client.read_text()
-    tls = ServerTls(identity_file, authority[: authority.index("-----BEGIN PRIVATE KEY")])
+    der = x509.load_pem_x509_certificate(client.read_bytes()).public_bytes(serialization.Encoding.DER)
+    tls = ServerTls(identity_file, asks=True)
+    tls.take([der])
+    tls.take([der])  # once more changes nothing
     listener = tcp()
     address = listener.getsockname()
     async with serving(Listening(app=LANE, sockets=[listener], tls=tls)):
         with_one = await get(address, tls=trusting(identity_file.read_bytes(), client))
         without = await get(address, tls=trusting(identity_file.read_bytes()))
-    der = x509.load_pem_x509_certificate(client.read_bytes()).public_bytes(serialization.Encoding.DER)
     assert json.loads(with_one.rpartition(b"\r\n")[2]) == {"client": der.hex()}
     assert json.loads(without.rpartition(b"\r\n")[2]) == {"client": None}
 
@@ -224,3 +225,32 @@ async def test_a_request_under_way_is_finished_when_the_server_stops() -> None:
         asking = asyncio.create_task(get(listener.getsockname()))
         await begun.wait()
     assert (await asking).endswith(b"done")
+
+
+async def test_a_link_to_the_connection_is_told_where_tls_has_one(tmp_path: Path, identity_file: Path) -> None:
+    seen: list[Request] = []
+
+    async def look(request: Request) -> Response:
+        seen.append(request)
+        return Response(200, b"ok")
+
+    lane = Lane([Route("/", {"GET": look}, permission="public")], on_error=failed)
+    client = tmp_path / "client.pem"
+    client.write_bytes(identity("device-7"))
+    der = x509.load_pem_x509_certificate(client.read_bytes()).public_bytes(serialization.Encoding.DER)
+    tls = ServerTls(identity_file, asks=True)
+    tls.take([der])
+    listener = tcp()
+    async with serving(Listening(app=lane, sockets=[listener], tls=tls)):
+        for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+            context = trusting(identity_file.read_bytes(), client)
+            context.minimum_version = context.maximum_version = version
+            where = listener.getsockname()[:2]
+            reader, writer = await asyncio.open_connection(*where, ssl=context, server_hostname="localhost")
+            unique = writer.get_extra_info("ssl_object").get_channel_binding("tls-unique")
+            writer.write(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+            assert b" 200 " in await reader.read()
+            writer.close()
+            # Under TLS 1.3 OpenSSL has octets for it that bind nothing (RFC 9266, 1).
+            assert seen[-1].tls_unique == (unique if version is ssl.TLSVersion.TLSv1_2 else None)
+            assert seen[-1].tls_client_chain == (der,)

@@ -12,6 +12,7 @@ from troth.assembly.admin import admin_app
 from troth.assembly.context import RoleContext
 from troth.assembly.enrolling import Enrolling, enrolling_of
 from troth.assembly.errors import NOT_PREPARED, AssemblyError
+from troth.assembly.est import Admitting, est_door
 from troth.assembly.mint import Mint, mint_of
 from troth.assembly.roles.common import LIVEZ, database_of, internal_error
 from troth.assembly.tokens import token_routes
@@ -21,6 +22,7 @@ from troth.assembly.workload import node_desk, report_door, workload_door
 from troth.connect.webhook.routes import WebhookDoor
 from troth.enroll.acme.unpause import UnpauseDoor
 from troth.enroll.compromise import CompromiseDoor
+from troth.enroll.est.tally import Tally
 from troth.enroll.issuance import Issuance
 from troth.kit.lane import Asgi, Lane, Request, Response, plain_refusal
 from troth.kit.log import get_logger
@@ -38,6 +40,8 @@ _IDENTITY_SECONDS = 20.0
 async def run(context: RoleContext) -> None:
     """Serve until told to stop."""
     tls = await _identity(context)
+    # Only the doors for machines ask for a certificate: a browser would ask the person in front of it.
+    public_tls = ServerTls(context.layout.server_identity, asks=context.config.est.enabled)
     async with contextlib.AsyncExitStack() as stack:
         database, instance = await stack.enter_async_context(database_of(context))
         mint = await stack.enter_async_context(mint_of(context, database, instance))
@@ -46,23 +50,34 @@ async def run(context: RoleContext) -> None:
         enrolling = enrolling_of(context, database)
         stack.push_async_callback(enrolling.meters.close)
         admin = await admin_app(context, database, mint, trust, issuance, enrolling)
-        public = _public(context, database, mint, trust, issuance, enrolling)
+        tally = Tally(database)
+        stack.push_async_callback(tally.close)
+        public = _public(context, database, mint, trust, issuance, enrolling, tally)
+        admitting = Admitting(public_tls, mint.catalogue, database)
+        await admitting.look()
         listenings = [
-            Listening(app=public, sockets=context.sockets["https"], tls=tls),
+            Listening(app=public, sockets=context.sockets["https"], tls=public_tls),
             Listening(app=admin, sockets=context.sockets["admin"], tls=tls, lifespan=True),
             Listening(app=admin, sockets=context.sockets["admin_socket"]),
         ]
-        renewing = asyncio.create_task(_follow(tls))
+        following = [asyncio.create_task(_follow(one)) for one in (tls, public_tls)]
+        following.append(asyncio.create_task(admitting.run()))
         try:
             await serve(listenings, stop=context.stop, ready=context.ready)
         finally:
-            renewing.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await renewing
+            for task in following:
+                task.cancel()
+            await asyncio.gather(*following, return_exceptions=True)
 
 
 def _public(
-    context: RoleContext, database: Database, mint: Mint, trust: Trust, issuance: Issuance, enrolling: Enrolling
+    context: RoleContext,
+    database: Database,
+    mint: Mint,
+    trust: Trust,
+    issuance: Issuance,
+    enrolling: Enrolling,
+    tally: Tally,
 ) -> Asgi:
     """The https listener: the doors whose messages authenticate themselves."""
     acme = acme_door(context, database, mint, issuance, enrolling)
@@ -73,6 +88,7 @@ def _public(
     workload = workload_door(context, database, mint, issuance, nodes)
     reports = report_door(context, database, nodes)
     tpm = tpm_door(context, database, issuance)
+    est = est_door(context, database, mint, issuance, enrolling, tally)
     compromise = CompromiseDoor(BlockedKeys(database, context.clock), context.clock)
 
     def refusal(request: Request, status: int, detail: str) -> Response:
@@ -92,6 +108,7 @@ def _public(
             *workload.routes(),
             *reports.routes(),
             *tpm.routes(),
+            *(est.routes() if est is not None else ()),
             *token_routes(context, database, enrolling.enrolments),
             *compromise.routes(),
             LIVEZ,

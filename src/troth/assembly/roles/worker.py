@@ -29,6 +29,7 @@ from troth.enroll.acme.incidents import SPREAD_JOB, Incidents
 from troth.enroll.acme.limit_store import LimitStore
 from troth.enroll.acme.orders import VALIDATE_JOB
 from troth.enroll.acme.prune import Pruner
+from troth.enroll.est.prune import EstPruner
 from troth.enroll.tokens.prune import TokenPruner
 from troth.kit.clock import Clock
 from troth.kit.errors import TrothError
@@ -103,6 +104,7 @@ async def _duties(context: RoleContext, database: Database, instance: Instance, 
     lease = timedelta(seconds=2 * context.config.acme.timeout_seconds + 5)
     keep_orders = timedelta(days=context.config.acme.keep_orders_days)
     keep_tokens = timedelta(days=context.config.tokens.keep_days)
+    keep_repeats = timedelta(seconds=context.config.est.repeat_seconds)
     backing = backup_duties(context, database, instance)
     return [
         *backing.duties,
@@ -113,6 +115,7 @@ async def _duties(context: RoleContext, database: Database, instance: Instance, 
         _every(10.0, own_certificates, stop, "own certificates"),
         _every(10.0, Pruner(database, clock, keep=keep_orders).run_once, stop, "pruning of orders"),
         _every(10.0, TokenPruner(database, clock, keep=keep_tokens).run_once, stop, "pruning of tokens"),
+        _every(30.0, EstPruner(database, clock, repeat=keep_repeats).run_once, stop, "pruning of EST requests"),
         _every(2.0, burner.burn_abandoned, stop, "burning"),
         _every(60.0, LintSampler(database, clock).run_once, stop, "lint of samples"),
         _every(10.0, auditor.run_once, stop, "audit of certificates"),

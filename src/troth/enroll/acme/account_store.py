@@ -107,10 +107,12 @@ _ORDERS = """SELECT id, profile, status, identifiers, expires, created_at, certi
 _LIVING = """SELECT c.id FROM acme_order o JOIN certificate c ON c.id = o.certificate_id
     WHERE o.account_id = $1 AND o.certificate_id IS NOT NULL AND c.status <> 'revoked' AND c.not_after > $2
     ORDER BY o.id LIMIT $3"""
-_LIVING_OF_ENROLMENT = """SELECT c.id FROM acme_account a JOIN acme_order o ON o.account_id = a.id
-    JOIN certificate c ON c.id = o.certificate_id
-    WHERE a.enrolment_id = $1 AND o.certificate_id IS NOT NULL AND c.status <> 'revoked' AND c.not_after > $2
-    ORDER BY o.id LIMIT $3"""
+#: By its accounts, and by EST.
+_LIVING_OF_ENROLMENT = """SELECT c.id FROM (
+        SELECT o.certificate_id AS id FROM acme_account a JOIN acme_order o ON o.account_id = a.id
+        WHERE a.enrolment_id = $1 AND o.certificate_id IS NOT NULL
+        UNION ALL SELECT certificate_id FROM est_certificate WHERE enrolment_id = $1) AS of
+    JOIN certificate c ON c.id = of.id WHERE c.status <> 'revoked' AND c.not_after > $2 ORDER BY c.id LIMIT $3"""
 
 
 class AccountStore:
@@ -157,7 +159,7 @@ class AccountStore:
         return [row["id"] for row in await self._reader.fetch(_LIVING, account, now, limit)]
 
     async def living_of_enrolment(self, enrolment: UUID, now: datetime, limit: int) -> list[UUID]:
-        """The same for all accounts of an enrolment."""
+        """The same for all that an enrolment has brought."""
         return [row["id"] for row in await self._reader.fetch(_LIVING_OF_ENROLMENT, enrolment, now, limit)]
 
 

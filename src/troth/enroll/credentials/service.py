@@ -227,6 +227,12 @@ class Enrolments:
             unit.record(Event("enrolment.used", "system:enrolment", (f"enrolment:{grant.id}",)))
         return unit
 
+    def renewing(self, unit: Unit, enrolment: Enrolment) -> Unit:
+        """Let ``unit`` renew what came by ``enrolment``, unless it is revoked; that it has expired ends nothing."""
+        closed = EnrolmentRefused(ENROLMENT_CLOSED, "the enrolment is revoked")
+        unit.guard(store.ENROLMENT_VALID, enrolment.id, enrolment.created_at, refuse=closed)
+        return self.ordering(unit, granted(enrolment))
+
     def taking(self, unit: Unit, enrolment: Enrolment, refuse: Exception) -> Unit:
         """Let ``unit`` use a one-time identifier up; the commit raises ``refuse`` if it cannot be used any more."""
         unit.guard(store.ENROLMENT_VALID, enrolment.id, self._clock.now(), refuse=refuse)

@@ -46,6 +46,7 @@ BY_REFERENCE: Mapping[str, ByReference] = {
     "tpm": ByReference("subject", "device_id"),
     "attestation": ByReference("subject", "subject_id"),
     "attested_key": ByReference("subject", "subject_id"),
+    "est_certificate": ByReference("certificate", "certificate_id"),
     "token_evidence": ByReference("enrolment", "enrolment_id"),
 }
 
@@ -105,6 +106,8 @@ NOT_REBUILT: Mapping[str, str] = {
     "acme_meter": "limits are refilled within hours by themselves",
     "acme_failing": "clients that never succeed are paused again when they go on",
     "approval_turn": "a lock without content",
+    "est_count": "counters, for metrics",
+    "est_request": "a client that asks again for what it was given is given another certificate",
     "crl": "numbers come from the ledger's events, bodies are signed anew from `certificate`",
     "crl_issue": "numbers come from the ledger's events, bodies are signed anew from `certificate`",
     "crl_change": "every change is shown again by the first CRL, which is a complete one",
