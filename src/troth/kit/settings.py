@@ -13,6 +13,7 @@ from msgspec import Meta, Struct, field
 
 from troth.kit.acme_settings import AcmeSettings, AcmeTestSettings, VantageSettings
 from troth.kit.attest_settings import AttestSettings
+from troth.kit.effect_settings import EffectSettings
 from troth.kit.est_settings import EstSettings
 from troth.kit.limit_settings import LimitSettings
 from troth.kit.place_settings import PlaceSettings
@@ -359,6 +360,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     trust: TrustSettings = field(default_factory=TrustSettings)
     places: PlaceSettings = field(default_factory=PlaceSettings)
     signals: SignalSettings = field(default_factory=SignalSettings)
+    effects: EffectSettings = field(default_factory=EffectSettings)
     audit: AuditSettings = field(default_factory=AuditSettings)
     backup: BackupSettings = field(default_factory=BackupSettings)
     pki: PkiSettings = field(default_factory=PkiSettings)

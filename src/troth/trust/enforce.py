@@ -24,6 +24,7 @@ from troth.trust import action_store, signal_store
 from troth.trust.action_store import ActionKind, ActionState, StagedAction, Why
 from troth.trust.causes import Change, HoldCause, standing_of, with_cause
 from troth.trust.model import Subject
+from troth.trust.outbox.planner import Outbox
 from troth.trust.signal_errors import SUBJECT_UNKNOWN, SubjectUnknown
 from troth.trust.standing import CertificateStatus, Standing, meaning
 
@@ -77,6 +78,7 @@ class Trigger:
         id: of the signal or order.
         feed, cause: the cause that changed.
         revocation_reason: set when a person orders distrust: then, and only then, certificates are revoked at once.
+        accepted_at: when the signal was accepted, if that was before ``at``; the latency of effects counts from it.
     """
 
     actor: str
@@ -85,13 +87,18 @@ class Trigger:
     cause: str
     at: datetime
     revocation_reason: int | None = None
+    accepted_at: datetime | None = None
 
 
 class Enforcer:
-    """Applies standings to certificates. Holds no state but the names of the quarantine profiles."""
+    """Applies standings to certificates, and plans what is done elsewhere. Holds no state but the names of the
+    quarantine profiles."""
 
-    def __init__(self, *, quarantine_profiles: Collection[str] = QUARANTINE_PROFILES) -> None:
+    def __init__(
+        self, *, quarantine_profiles: Collection[str] = QUARANTINE_PROFILES, outbox: Outbox | None = None
+    ) -> None:
         self.quarantine_profiles = frozenset(quarantine_profiles)
+        self._outbox = outbox or Outbox()
 
     async def change_cause(
         self,
@@ -146,6 +153,10 @@ class Enforcer:
                         ],
                     },
                 )
+            )  # fmt: skip
+            await self._outbox.plan(
+                reader, unit, subject, standing, causes,
+                actor=by.actor, signal_id=by.id, at=by.at, accepted_at=by.accepted_at,
             )  # fmt: skip
             if standing is not Standing.DISTRUSTED or by.revocation_reason is None:
                 await self.align(reader, unit, replace(subject, standing=standing), by)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -104,11 +104,24 @@ def _standing_changed(data: Mapping[str, Any]) -> str:
     return f"standing changed from {data['from']} to {data['to']}"
 
 
-_TELLERS = {
+def _effect_done(data: Mapping[str, Any]) -> str:
+    detail = f": {data['detail']}" if data.get("detail") else ""
+    return f"{data['port']} at {data['target']} done {data['latency_ms']} ms after the signal was accepted{detail}"
+
+
+def _effect_dead(data: Mapping[str, Any]) -> str:
+    return f"{data['port']} at {data['target']} given up after {data['attempts']} tries: {data['detail']}"
+
+
+_TELLERS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "decision.made": _decision_made,
     "fact.changed": _fact_changed,
     "subject.created": _subject_created,
     "subject.changed": _subject_changed,
     "subject.removed": lambda _data: "removed from the directory",
     "standing.changed": _standing_changed,
+    "effects.planned": lambda data: f"to be done: {data['what']}",
+    "effect.done": _effect_done,
+    "effect.dead": _effect_dead,
+    "effect.superseded": lambda data: f"{data['port']} at {data['target']} is needed no more: {data['detail']}",
 }

@@ -11,7 +11,7 @@ from typing import Any
 
 from troth.access.approvals.model import Proposal
 from troth.audit.event import StreamEvent
-from troth.web import enrolment_words
+from troth.web import effect_words, enrolment_words
 from troth.web.approval_views import ApprovalView, ProposalView
 from troth.web.looks import LOOKS, Look
 from troth.web.views import EventView
@@ -129,6 +129,7 @@ _SENTENCES: Mapping[str, str] = {
     "certificate.audit_finding": "The audit found {code} in {who}",
     "key.blocked": "Blocked a {reason} key, {spki_sha256}",
     **enrolment_words.SENTENCES,
+    **effect_words.SENTENCES,
     "attestation.clone_suspected": "The attested key {key_sha256} came from two devices",
     "attestation.roots_set": "Set the roots for attestations of {format}, version {version}",
     "attestation.status_list": "Took in the status list of {format}, entries: {entries}",

@@ -12,6 +12,7 @@ from troth.assembly.acme import validation_jobs
 from troth.assembly.attesting import attestation_duties
 from troth.assembly.backing import backup_duties
 from troth.assembly.context import RoleContext
+from troth.assembly.effects import effect_duties
 from troth.assembly.hierarchy import ensure_documents
 from troth.assembly.identity import ServiceIdentity
 from troth.assembly.mint import Mint, mint_of
@@ -132,6 +133,7 @@ async def _duties(context: RoleContext, database: Database, instance: Instance, 
         _every(3600.0, Inbox(database, clock).forget, stop, "forgetting of refused signals"),
         _every(3600.0, UnresolvedDesk(database, clock).forget, stop, "forgetting of strangers"),
         _every(60.0, Mender(database, clock, Enforcer()).run_once, stop, "mending"),
+        *effect_duties(context, database),
     ]
 
 
