@@ -9,37 +9,66 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from troth.agent.errors import DISK, AgentError
 
 #: Nothing the agent reads back is longer; what is longer was not written by it.
 MAX_READ = 4 * 1024 * 1024
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 def write(path: Path, data: bytes, *, mode: int = 0o600, uid: int = -1, gid: int = -1) -> None:
     """Put ``data`` at ``path``, durably, in one step; ``-1`` leaves owner or group as they come. Raises AgentError."""
-    beside = _beside(path)
     with _told(path):
-        beside.unlink(missing_ok=True)
-        # O_EXCL and O_NOFOLLOW: in a directory that others may write, nobody chooses where these bytes go.
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(beside, flags, 0o600)
+        directory = os.open(path.parent, _DIRECTORY)
         try:
-            try:
-                _write_all(descriptor, data)
-                if (uid, gid) != (-1, -1):
-                    os.fchown(descriptor, uid, gid)
-                os.fchmod(descriptor, mode)
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-            beside.rename(path)
-        except OSError:
-            beside.unlink(missing_ok=True)
-            raise
-        sync_directory(path.parent)
+            _write_in(directory, path.name, data, mode, uid, gid)
+        finally:
+            os.close(directory)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A directory that is held open: whatever its names come to mean meanwhile, files go into this one and no other."""
+
+    path: Path
+    descriptor: int
+
+    def write(self, name: str, data: bytes, *, mode: int) -> None:
+        """As :func:`write`. Raises AgentError."""
+        with _told(self.path / name):
+            _write_in(self.descriptor, name, data, mode)
+
+    def remove(self, name: str) -> None:
+        """As :func:`remove`. Raises AgentError."""
+        with _told(self.path / name), suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=self.descriptor)
+
+
+@contextmanager
+def below(root: Path, *names: str, mode: int) -> Iterator[Held]:
+    """The directory ``names`` below ``root``, made where it is missing, for where others may write below the root.
+
+    No link below the root is followed, at whatever moment it is put there. Raises AgentError.
+    """
+    place = root.joinpath(*names)
+    with ExitStack() as stack:
+        with _told(place):
+            descriptor = os.open(root, _DIRECTORY)
+            stack.callback(os.close, descriptor)
+            for name in names:
+                made = False
+                with suppress(FileExistsError):
+                    os.mkdir(name, mode, dir_fd=descriptor)
+                    made = True
+                descriptor = os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=descriptor)
+                stack.callback(os.close, descriptor)
+                if made:
+                    os.fchmod(descriptor, mode)  # whatever the umask said
+        yield Held(place, descriptor)
 
 
 def point(link: Path, target: str) -> None:
@@ -113,6 +142,30 @@ def sync_directory(path: Path) -> None:
 
 def _beside(path: Path) -> Path:
     return path.with_name(f".{path.name}.troth-new")
+
+
+def _write_in(directory: int, name: str, data: bytes, mode: int, uid: int = -1, gid: int = -1) -> None:
+    beside = f".{name}.troth-new"
+    with suppress(FileNotFoundError):
+        os.unlink(beside, dir_fd=directory)
+    # O_EXCL and O_NOFOLLOW: in a directory that others may write, nobody chooses where these bytes go.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(beside, flags, 0o600, dir_fd=directory)
+    try:
+        try:
+            _write_all(descriptor, data)
+            if (uid, gid) != (-1, -1):
+                os.fchown(descriptor, uid, gid)
+            os.fchmod(descriptor, mode)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.rename(beside, name, src_dir_fd=directory, dst_dir_fd=directory)
+    except OSError:
+        with suppress(FileNotFoundError):
+            os.unlink(beside, dir_fd=directory)
+        raise
+    os.fsync(directory)
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

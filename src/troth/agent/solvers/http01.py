@@ -24,20 +24,16 @@ class WebRootSolver:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._directory = root / _PATH.strip("/")
 
     @asynccontextmanager
     async def shown(self, proof: Proof) -> AsyncIterator[Mapping[str, Any]]:
-        place = self._directory / proof.token
-        disk.make_directory(self._directory, 0o755)
-        if not self._directory.resolve().is_relative_to(self._root.resolve()):
-            # Whoever may write below the root could have a link there, and we write as root.
-            raise AgentError(CHALLENGE, f"{self._directory} leads out of {self._root}")
-        disk.write(place, proof.key_authorization.encode("ascii"), mode=0o644)
-        try:
-            yield {}
-        finally:
-            disk.remove(place)
+        # Whoever may write below the root could put a link there at any moment, and we write as root.
+        with disk.below(self._root, *_PATH.strip("/").split("/"), mode=0o755) as place:
+            place.write(proof.token, proof.key_authorization.encode("ascii"), mode=0o644)
+            try:
+                yield {}
+            finally:
+                place.remove(proof.token)
 
 
 class HttpListeners:

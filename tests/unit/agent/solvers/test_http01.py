@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.running import free_port
+from troth.agent import disk
 from troth.agent.errors import CHALLENGE, AgentError
 from troth.agent.settings import ListenHttp, WebRoot
 from troth.agent.solvers.build import Solvers
@@ -77,10 +78,35 @@ async def test_a_link_out_of_the_web_servers_root_is_not_followed(tmp_path: Path
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "www" / ".well-known").mkdir(parents=True)
     (tmp_path / "www" / ".well-known" / "acme-challenge").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(AgentError, match="leads out of"):
+    with pytest.raises(AgentError, match="acme-challenge"):
         async with Solvers(clock).make(WebRoot(path=str(tmp_path / "www"))).shown(proof("one")):
             raise AssertionError("not reached")
     assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+@pytest.mark.parametrize("swapped", [".well-known", ".well-known/acme-challenge"])
+async def test_a_link_that_is_put_there_meanwhile_changes_nothing(
+    tmp_path: Path, clock: FakeClock, swapped: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between looking and writing, and between writing and taking away: the directory that was opened is the one."""
+    elsewhere, place = tmp_path / "elsewhere", tmp_path / "www" / PATH.strip("/")
+    (elsewhere / "acme-challenge").mkdir(parents=True)
+    for one in (elsewhere / "one", elsewhere / "acme-challenge" / "one"):
+        one.write_text("somebody else's")
+    place.mkdir(parents=True)
+    target, aside = tmp_path / "www" / swapped, tmp_path / "aside"
+    write = disk.Held.write
+
+    def swapping(held: disk.Held, name: str, data: bytes, *, mode: int) -> None:
+        target.rename(aside)
+        target.symlink_to(elsewhere)
+        write(held, name, data, mode=mode)
+
+    monkeypatch.setattr(disk.Held, "write", swapping)
+    async with Solvers(clock).make(WebRoot(path=str(tmp_path / "www"))).shown(proof("one")):
+        assert [one.read_text() for one in aside.rglob("one")] == ["one.thumb"]
+    assert [one.read_text() for one in elsewhere.rglob("one")] == ["somebody else's"] * 2
+    assert list(aside.rglob("one")) == []
 
 
 @pytest.mark.parametrize("token", ["", "../../etc/passwd", "a/b", "a.b", "a" * 300, "a\n", "ä"])
