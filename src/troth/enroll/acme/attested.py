@@ -173,6 +173,11 @@ def whom(device: Subject, about: str) -> tuple[Subject, Subject | None]:
     return device.owner, device
 
 
+def opened_for(device: Subject, bound: Subject | None) -> bool:
+    """Whether an account that acts in the name of ``bound`` may ask for ``device``: it, or its owner, or nobody."""
+    return bound is None or bound.id == device.id or (device.owner is not None and bound.id == device.owner.id)
+
+
 @dataclass(frozen=True, slots=True)
 class Proved:
     """The device behind an order that is being finalized."""
@@ -211,10 +216,8 @@ class AttestedOrders:
 
     @staticmethod
     def of_account(proved: Proved, subject: Subject | None) -> None:
-        """Raise AcmeProblem unless the device is that for which the account was opened, or that user's."""
-        owner = proved.device.owner
-        known = {proved.device.id} | ({owner.id} if owner is not None else set())
-        if subject is not None and subject.id not in known:
+        """Raise AcmeProblem unless the account may still have certificates of the device."""
+        if not opened_for(proved.device, subject):
             raise AcmeProblem(errors.DECISION_REFUSED, "this account was opened for another device")
 
     @staticmethod

@@ -5,8 +5,10 @@ Apple's servers attest a device only so often; an order that is bound to fail mu
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from troth.enroll.acme import errors
-from troth.enroll.acme.attested import Attesting, Devices, whom
+from troth.enroll.acme.attested import Attesting, Devices, opened_for, whom
 from troth.enroll.acme.devices import certified_name, device_of
 from troth.enroll.acme.model import DEVICE_ATTEST_01, Account
 from troth.enroll.acme.problems import AcmeProblem, Identifier
@@ -16,7 +18,7 @@ from troth.store.pool import Database
 from troth.store.unit import Unit
 from troth.trust.decide import Verdict
 from troth.trust.errors import POLICY_STANDING
-from troth.trust.model import Truth
+from troth.trust.model import Subject, Truth
 
 
 class DeviceAdmission:
@@ -27,15 +29,30 @@ class DeviceAdmission:
         self._devices = devices
         self._issuance = issuance
 
-    async def admit(self, account: Account, identifiers: tuple[Identifier, ...], profile: str, rule: Attesting) -> None:
-        """Refuse a device that is not known, or for which no attestation could get a certificate.
+    async def admit(
+        self,
+        account: Account,
+        identifiers: tuple[Identifier, ...],
+        profile: str,
+        rule: Attesting,
+        bound: Callable[[Account], Awaitable[Subject | None]],
+    ) -> None:
+        """Refuse a device that is not known, that is another than the account was opened for, or for which no
+        attestation could get a certificate.
 
-        Conditions that look at the evidence are left open, and so is what is not known now. Raises AcmeProblem.
+        Conditions that look at the evidence are left open, and so is what is not known now. ``bound``: in whose name
+        the account acts. Raises AcmeProblem.
         """
         identifier = device_of(identifiers)
         if identifier is None:
             return
         wanted = await self._devices.wanted(identifier)
+        if not opened_for(wanted.device, await bound(account)):
+            raise AcmeProblem(
+                errors.IDENTIFIER_REJECTED,
+                "this account was opened for another device",
+                subproblems=[AcmeProblem(errors.IDENTIFIER_REJECTED, identifier=identifier)],
+            )
         subject, carrier = whom(wanted.device, rule.about)
         verdict, _ = await self._issuance.preview(
             Ask(

@@ -132,7 +132,8 @@ class OrderDesk:
         exempt = replaced is not None and replaced.exempt
         admitted = await self._admission.admit(account, identifiers, profile, exempt=exempt)
         if self._devices is not None:
-            await self._devices.admit(account, identifiers, profile, directory.attesting)
+            bound = self._admission.subject
+            await self._devices.admit(account, identifiers, profile, directory.attesting, bound)
         ancestors = read_ancestors(payload["identifiers"], identifiers) if directory.subdomains else {}
         # A device proves itself for each order anew: its attestation is for one key.
         asked = [name for name in identifiers if name not in admitted.vouched and name.type not in DEVICE_TYPES]

@@ -718,14 +718,30 @@ async def test_an_account_that_was_opened_for_a_device_enrols_no_other(fleet: Fl
     url = f"{BASE}/acme/devices/e/{made.secret}/directory"
     client = await AcmeClient.open(url, key=SigningKey.generate(), transport=LaneTransport(fleet.door.lane))
     await client.register()
-    key = new_key()
-    order = await fleet.order(client)
-    await fleet.attest(client, order, tpm, key)
-    with pytest.raises(AcmeError) as refused:
-        await client.finalize(await client.order(order.url), certificate_request(key))
-    assert (refused.value.status, refused.value.problem.short_type) == (403, "unauthorized")
+    with pytest.raises(AcmeError, match="another device") as refused:
+        await fleet.order(client)  # at once, before a device has to attest
+    assert refused.value.problem.short_type == "rejectedIdentifier"
     own = await fleet.certified(client, lambda k, b: tpm(k, b, serial="LAB-SERIAL-2"), value="LAB-SERIAL-2")
     assert own.subject.rfc4514_string().endswith("CN=laptop-2")
+
+
+async def test_an_account_of_a_user_enrols_a_device_only_as_long_as_it_is_his(fleet: Fleet) -> None:
+    alice = await SubjectStore(fleet.door.mint.database).find(Kind.USER, "alice")
+    assert alice is not None
+    made = await fleet.door.enrolling.enrolments.create(
+        Wanted(kind="directory", name="alice", seconds=3600, user_id=alice.id), by="admin:test"
+    )
+    await fleet.open()
+    url = f"{BASE}/acme/devices/e/{made.secret}/directory"
+    client = await AcmeClient.open(url, key=SigningKey.generate(), transport=LaneTransport(fleet.door.lane))
+    await client.register()
+    key, order = new_key(), await fleet.order(client)
+    await fleet.attest(client, order, tpm, key)
+    given_away = FLEET.replace("{name: laptop-1, owner: alice,", "{name: laptop-1, owner: bob,")
+    await fleet.people.apply(await fleet.people.plan(given_away), actor="admin:test")
+    with pytest.raises(AcmeError, match="another device") as refused:
+        await client.finalize(await client.order(order.url), certificate_request(key))
+    assert (refused.value.status, refused.value.problem.short_type) == (403, "unauthorized")
 
 
 async def test_another_device_cannot_use_an_identifier_that_is_good_once(fleet: Fleet) -> None:
