@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
 from troth.cli.api import Api, segment
-from troth.cli.options import Data, Output
+from troth.cli.closing import Certificates, Yes, close, of_account
+from troth.cli.options import Data, Output, Propose
 from troth.cli.show import as_json, facts, listed, plain, table, when
 
 app = App(name="account", help="ACME accounts.", help_format="plaintext")
@@ -87,27 +88,14 @@ def show(account: Reference, *, data: Data = None, output: Output = "text") -> i
 
 @app.command
 def revoke(
-    account: Reference,
-    *,
-    certificates: Annotated[bool, Parameter(help="Revoke its certificates, too.", negative="")] = False,
-    yes: Annotated[bool, Parameter(help="Do it; without this, only say what it would hit.", negative="")] = False,
-    data: Data = None,
-    output: Output = "text",
-) -> int:
+    account: Reference, *, certificates: Certificates = False, yes: Yes = False, propose: Propose = False,
+    data: Data = None, output: Output = "text",
+) -> int:  # fmt: skip
     """Close an account for good: it is shut out on its next call."""
-    api = Api.at(data)
-    if not yes:
-        one: dict[str, Any] = api.get(f"/acme/accounts/{segment(account)}")
-        print(f"Would close the account {plain(one['id'])} in the directory {plain(one['directory'])}.")
-        living = f"{one['certificates']} living certificates"
-        print(f"Its {living} would be revoked." if certificates else f"Its {living} would stay.")
-        print("Nothing was done. Say --yes to do it.")
-        return 0
-    done = api.post(f"/acme/accounts/{segment(account)}/revoke", {"certificates": certificates})
-    if output == "json":
-        return as_json(done)
-    print(f"Closed: {plain(done['id'])}.")
-    return 0
+    return close(
+        f"/acme/accounts/{segment(account)}", of_account,
+        certificates=certificates, yes=yes, propose=propose, data=data, output=output,
+    )  # fmt: skip
 
 
 @app.command

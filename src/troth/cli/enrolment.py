@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from troth.cli.api import Api, segment
+from troth.cli.closing import Certificates, Yes, close, of_enrolment
 from troth.cli.errors import FILE_EXISTS, UNWRITABLE
-from troth.cli.options import Data, Output
+from troth.cli.options import Data, Output, Propose
 from troth.cli.show import as_json, facts, listed, plain, when
 from troth.kit.errors import TrothError
 
@@ -111,27 +112,14 @@ def create(
 
 @app.command
 def revoke(
-    enrolment: Reference,
-    *,
-    certificates: Annotated[bool, Parameter(help="Revoke the certificates of its accounts, too.", negative="")] = False,
-    yes: Annotated[bool, Parameter(help="Do it; without this, only say what it would hit.", negative="")] = False,
-    data: Data = None,
-    output: Output = "text",
-) -> int:
+    enrolment: Reference, *, certificates: Certificates = False, yes: Yes = False, propose: Propose = False,
+    data: Data = None, output: Output = "text",
+) -> int:  # fmt: skip
     """End an enrolment: the accounts that it opened are shut out on their next call."""
-    api = Api.at(data)
-    if not yes:
-        one = api.get(f"/enrolments/{segment(enrolment)}")
-        print(f"Would end {plain(one['name'])} and close the accounts that it has opened.")
-        living = f"{one['certificates']} living certificates behind it"
-        print(f"The {living} would be revoked." if certificates else f"The {living} would stay.")
-        print("Nothing was done. Say --yes to do it.")
-        return 0
-    done = api.post(f"/enrolments/{segment(enrolment)}/revoke", {"certificates": certificates})
-    if output == "json":
-        return as_json(done)
-    print(f"Ended: {plain(done['name'])}. Its accounts are closed.")
-    return 0
+    return close(
+        f"/enrolments/{segment(enrolment)}", of_enrolment,
+        certificates=certificates, yes=yes, propose=propose, data=data, output=output,
+    )  # fmt: skip
 
 
 def _tell(one: dict[str, Any]) -> None:

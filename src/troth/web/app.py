@@ -45,6 +45,7 @@ from troth.web.pages import (
     admitting,
     approving,
     attesting,
+    closing,
     enrolments,
     entering,
     found,
@@ -91,7 +92,7 @@ def make_litestar() -> Litestar:
         *stream.HANDLERS, *found.HANDLERS, *approving.HANDLERS,
         *inspecting.HANDLERS, *keys.HANDLERS,
         *renewals.HANDLERS, *tpms.HANDLERS, *attesting.HANDLERS,
-        *rollovers.HANDLERS, *validations.HANDLERS, *enrolments.HANDLERS, *admitting.HANDLERS,
+        *rollovers.HANDLERS, *validations.HANDLERS, *enrolments.HANDLERS, *closing.HANDLERS, *admitting.HANDLERS,
     )  # fmt: skip
     api = Router(
         "/api/v1",

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.integration.web.test_enrolments import an_account
 from tests.support.approving import Person, person
 from tests.support.dashboard import ORIGIN, PASSWORD, Browser, House
 from troth.access.approvals.rule import REGULATED
@@ -119,6 +120,28 @@ async def test_every_dangerous_route_waits_for_two_others_under_the_regulated_ru
     assert (await ann.get("/waiting")).json()["approvals"] == len(requests)
     both = await ann.post("/api/v1/apply", content=policy + "\n---\n" + feeds)
     assert both.json()["code"] == "web.one_document_at_a_time"
+
+
+async def test_enrolments_end_and_accounts_close_as_two_others_approved(office: Office) -> None:
+    ann, house = office.browsers["ann"], office.house
+    rule = "approvals: {rules: [{kinds: [enrolment.revoke, acme_account.revoke], approvals: 2}]}"
+    assert (await office.both(await ann.post("/api/v1/approvals/rule", json={"document": rule})))["state"] == "executed"
+    web = {"kind": "external-account", "name": "web", "suffixes": ["shop.example"], "vouches": True}
+    key_id = (await ann.post("/api/v1/enrolments", json=web)).json()["key_id"]
+    account = await an_account(house)
+    for api, page, data in (
+        (f"/api/v1/enrolments/{key_id}/revoke", f"/enrolments/{key_id}/revoke", {"typed": "web"}),
+        (f"/api/v1/acme/accounts/{account}/revoke", f"/acme/accounts/{account}/revoke", {}),
+    ):
+        from_page = await ann.post(page, data=data)
+        assert (from_page.status_code, "/approvals/" in from_page.headers["location"]) == (303, True)
+        asked = await ann.post(api, json={"certificates": True})
+        assert (asked.status_code, asked.json()["needed"]) == (202, 2)
+        assert "valid" in (await ann.get(api.removesuffix("/revoke"))).text
+        assert (await office.both(asked))["state"] == "executed"
+        shown = (await ann.get(api.removesuffix("/revoke"))).json()
+        assert "revoked" in (shown.get("state"), shown.get("status"))
+        assert (await ann.post(api, json={"certificates": "x"})).status_code == 400
 
 
 CLOSED = Write(

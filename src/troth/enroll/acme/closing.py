@@ -51,11 +51,11 @@ class Closer:
             raise AccountRefused(ACCOUNT_NOT_FOUND)
         return found
 
-    async def revoke(self, account: UUID, *, by: str, certificates: bool) -> None:
-        """Close one account. Raises AccountRefused if it is closed already."""
+    async def revoke(self, account: UUID, *, by: str, certificates: bool, joined: Unit | None = None) -> None:
+        """Close one account, in one unit with ``joined``. Raises AccountRefused if it is closed already."""
         found = await self.get(account)
         closed = AccountRefused(ACCOUNT_CLOSED, f"it is {found.status}")
-        unit = Unit().guard(account_store.ACCOUNT_VALID, account, refuse=closed, key=account)
+        unit = (joined or Unit()).guard(account_store.ACCOUNT_VALID, account, refuse=closed, key=account)
         unit.write(account_store.REVOKE_ACCOUNT, account)
         unit.write(store.CANCEL_AUTHZS, account).write(store.CANCEL_ORDERS, account)
         unit.record(Event("acme.account.revoked", by, (f"account:{account}",), {"why": "an operator closed it"}))

@@ -2,8 +2,9 @@
 
 The two-person rule (:mod:`troth.access.approvals`) knows of no policies, feeds or certificates; here each kind of act
 is told to it. ``documents`` (policies, profiles, feeds, directories), ``feeds``, ``enforcement``, ``bulk``,
-``authorities``, ``ceremonies``, ``recovery``, ``keys``, ``renewals``, ``tpms`` and ``judged`` (by the signer);
-``wiring`` makes them all; acts on accounts and the rule are in :mod:`troth.access.approvals.acts`.
+``authorities``, ``closing`` (enrolments and ACME accounts), ``ceremonies``, ``recovery``, ``keys``, ``renewals``,
+``tpms`` and ``judged`` (by the signer); ``wiring`` makes them all; acts on accounts and the rule are in
+:mod:`troth.access.approvals.acts`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ KINDS = frozenset(
         "key.block", "staged.approve", "recovery.decide", "authority.cross", "rollover.start",
         "rollover.advance", "rollover.attest", "rollover.back_out", "trust_anchor.add", "trust_anchor.remove",
         "authority.crls", "key.generate", "key.attach", "approver.add", "approver.remove", "approver.number",
-        "renewal.early", "attestation.roots", "tpm.register", "tpm.remove",
+        "renewal.early", "attestation.roots", "tpm.register", "tpm.remove", "enrolment.revoke",
+        "acme_account.revoke",
     }
 )  # fmt: skip

@@ -7,8 +7,10 @@ from troth.access.approvals.model import Executor
 from troth.access.approvals.service import Approvals
 from troth.access.approvals.store import ApprovalStore
 from troth.access.service import Access
+from troth.enroll.acme.closing import Closer
 from troth.enroll.acme.incidents import Incidents
 from troth.enroll.attest.service import Attestations
+from troth.enroll.credentials.service import Enrolments
 from troth.enroll.tpm.registry import TpmRegistry
 from troth.kit.clock import Clock
 from troth.ops.rollover.service import Rollovers
@@ -27,6 +29,7 @@ from troth.web.acts.attestations import AttestationRoots
 from troth.web.acts.authorities import AuthorityStateChange, CrlCut
 from troth.web.acts.bulk import RevokeMany
 from troth.web.acts.ceremonies import CeremonyImport, KeyList
+from troth.web.acts.closing import AcmeAccountRevoke, EnrolmentRevoke
 from troth.web.acts.documents import DirectoryApply, FeedGrant, PolicyApply, ProfileApply
 from troth.web.acts.enforcement import StagedApproval, Unfreeze
 from troth.web.acts.feeds import FeedResume, FeedSecret
@@ -49,6 +52,7 @@ def approvals_of(
     catalogue: Catalogue,
     subjects: Subjects,
     incidents: Incidents,
+    enrolments: Enrolments,
     keys: KeyList | None = None,
     judge: JudgeSigner | None = None,
     more: dict[str, Executor] | None = None,
@@ -73,6 +77,8 @@ def approvals_of(
         "certificate.revoke_many": RevokeMany(BulkRevocations(database, clock), subjects),
         "key.block": BlockKey(database, clock),
         "renewal.early": RenewEarly(incidents),
+        "enrolment.revoke": EnrolmentRevoke(enrolments, Closer(database, clock)),
+        "acme_account.revoke": AcmeAccountRevoke(Closer(database, clock)),
         "authority.state": AuthorityStateChange(database, clock, catalogue),
         "authority.add": AuthorityAdd(database, clock, catalogue, keys),
         "trust_anchor.add": AnchorAdd(database, clock),

@@ -11,6 +11,7 @@ from msgspec import Meta, Struct
 
 from troth.access.roles import Permission
 from troth.enroll.credentials.model import KINDS
+from troth.web.asking import ask
 from troth.web.enrolment_views import (
     AccountRow,
     AccountView,
@@ -77,7 +78,8 @@ async def create_enrolment(request: Req, data: JSONBody[EnrolmentCommand]) -> En
       operation_id="revokeEnrolment", tags=_TAGS, status_code=200)  # fmt: skip
 async def revoke_enrolment(request: Req, enrolment_id: FromPath[UUID], data: JSONBody[RevokeCommand]) -> EnrolmentView:
     """End it, and the accounts that it has opened; with `certificates`, theirs are revoked too."""
-    return await services_of(request).enrolments.revoke(enrolment_id, asker(request), certificates=data.certificates)
+    await ask(request, "enrolment.revoke", {"enrolment": str(enrolment_id), "certificates": data.certificates})
+    return await services_of(request).enrolments.get(enrolment_id)
 
 
 @get("/acme/directories", opt=needs(Permission.ENROLMENT_READ), operation_id="listDirectories", tags=_TAGS)
@@ -112,7 +114,8 @@ async def get_account(request: Req, account_id: FromPath[UUID]) -> AccountView:
       operation_id="revokeAcmeAccount", tags=_TAGS, status_code=200)  # fmt: skip
 async def revoke_account(request: Req, account_id: FromPath[UUID], data: JSONBody[RevokeCommand]) -> AccountView:
     """Close it for good; with `certificates`, its certificates are revoked too."""
-    return await services_of(request).acme_accounts.revoke(account_id, asker(request), certificates=data.certificates)
+    await ask(request, "acme_account.revoke", {"account": str(account_id), "certificates": data.certificates})
+    return await services_of(request).acme_accounts.get(account_id)
 
 
 @post("/acme/accounts/{account_id:uuid}/unpause", opt=needs(Permission.ENROLMENT_MANAGE),

@@ -109,6 +109,7 @@ def build(rooms: Rooms) -> AdminServices:
         catalogue=rooms.catalogue,
         subjects=finder,
         incidents=incidents,
+        enrolments=rooms.enrolments,
         keys=rooms.keys,
         judge=rooms.judge,
     )

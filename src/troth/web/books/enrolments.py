@@ -41,7 +41,7 @@ _ORDERS_SHOWN = 50
 
 
 class EnrolmentBook:
-    """Enrolments: looking, handing out, revoking.
+    """Enrolments: looking and handing out.
 
     Args:
         directories: ACME directories by name, each with the profiles that it offers.
@@ -116,12 +116,6 @@ class EnrolmentBook:
             directory_urls=self._urls(made),
             apple=apple,
         )
-
-    async def revoke(self, enrolment: UUID, by: Principal, *, certificates: bool) -> EnrolmentView:
-        """End it and its accounts, and have their certificates revoked if that is wanted. Raises EnrolmentRefused."""
-        close = self._closer.enrolled_with_certificates if certificates else self._closer.enrolled
-        await self._enrolments.revoke(enrolment, by=by.actor, closing=[close])
-        return await self.get(enrolment)
 
     def _apple(self, apple: AppleWanted, wanted: Wanted, secret: str) -> ApplePayloadView:
         if wanted.kind == "external-account":
@@ -230,11 +224,6 @@ class AccountBook:
             paused=tuple(_paused(one) for one in paused),
             certificates=await self._closer.living("account", account),
         )
-
-    async def revoke(self, account: UUID, by: Principal, *, certificates: bool) -> AccountView:
-        """Close it for good, and have its certificates revoked if that is wanted. Raises AccountRefused."""
-        await self._closer.revoke(account, by=by.actor, certificates=certificates)
-        return await self.get(account)
 
     async def unpause(self, account: UUID, by: Principal) -> Unpaused:
         """Set its paused names going again. Raises AccountRefused."""

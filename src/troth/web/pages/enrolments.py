@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import get_args
 from uuid import UUID
 
 from litestar import Response, get, post
@@ -98,43 +98,6 @@ async def enrolment(request: Req, enrolment_id: FromPath[UUID], cursor: FromQuer
     )  # fmt: skip
 
 
-async def _confirm_enrolment(request: Req, enrolment_id: UUID, problem: TrothError | None = None) -> Response[str]:
-    found = await services_of(request).enrolments.get(enrolment_id)
-    hits = [
-        f"{found.name}: {found.kind}, {found.state}. It opens nothing any more.",
-        "Every account that it has opened is shut out on its next call; orders under way end.",
-        f"{found.certificates} living certificates of these accounts: revoked only if you choose so.",
-    ]
-    choices = [("", "Leave the certificates"), ("certificates", "Revoke the certificates, too")]
-    return await page(
-        request, "confirm.html", area="enrolments", status=problem.reason.status if problem else 200,
-        title=f"End {found.name}", text="This is final: an enrolment that has ended is not taken up again.", hits=hits,
-        action=f"/enrolments/{found.id}/revoke", back=f"/enrolments/{found.id}", verb="End it", tone="danger",
-        typed=found.name, note_required=False, reasons=choices, line=f"troth enrolment revoke {found.id} --yes",
-        problem=shown(problem) if problem else None,
-    )  # fmt: skip
-
-
-@get("/enrolments/{enrolment_id:uuid}/revoke", opt=needs(Permission.ENROLMENT_MANAGE), include_in_schema=False)
-async def revoke_preview(request: Req, enrolment_id: FromPath[UUID]) -> Response[str]:
-    """What it would hit."""
-    return await _confirm_enrolment(request, enrolment_id)
-
-
-@post("/enrolments/{enrolment_id:uuid}/revoke", opt=needs(Permission.ENROLMENT_MANAGE), include_in_schema=False)
-async def revoke(request: Req, enrolment_id: FromPath[UUID]) -> Response[Any]:
-    """End it; its name must be typed."""
-    typed, reason = await fields(request, "typed", "reason")
-    book = services_of(request).enrolments
-    try:
-        if typed.strip() != (await book.get(enrolment_id)).name:
-            raise WebError(MALFORMED, "the name typed is not the enrolment's")
-        await book.revoke(enrolment_id, asker(request), certificates=reason == "certificates")
-    except TrothError as error:
-        return await _confirm_enrolment(request, enrolment_id, error)
-    return Redirect(f"/enrolments/{enrolment_id}?done=enrolment_revoked", status_code=303)
-
-
 @get("/acme/accounts", opt=needs(Permission.ENROLMENT_READ), include_in_schema=False)
 async def accounts(request: Req, status: FromQuery[str] = "", cursor: FromQuery[str] = "") -> Response[str]:
     """ACME accounts, and clients that are paused."""
@@ -158,41 +121,6 @@ async def account(request: Req, account_id: FromPath[UUID]) -> Response[str]:
     )  # fmt: skip
 
 
-async def _confirm_account(request: Req, account_id: UUID, problem: TrothError | None = None) -> Response[str]:
-    found = await services_of(request).acme_accounts.get(account_id)
-    hits = [
-        f"An account of the directory {found.directory}, {found.status}, key {found.thumbprint}.",
-        "It is shut out on its next call; orders under way end. Its key can open no other account there.",
-        f"{found.certificates} living certificates: revoked only if you choose so.",
-    ]
-    choices = [("", "Leave the certificates"), ("certificates", "Revoke the certificates, too")]
-    return await page(
-        request, "confirm.html", area="enrolments", status=problem.reason.status if problem else 200,
-        title="Close this account", text="This is final: a closed account is not opened again.", hits=hits,
-        action=f"/acme/accounts/{found.id}/revoke", back=f"/acme/accounts/{found.id}", verb="Close it", tone="danger",
-        typed="", note_required=False, reasons=choices, line=f"troth account revoke {found.id} --yes",
-        problem=shown(problem) if problem else None,
-    )  # fmt: skip
-
-
-@get("/acme/accounts/{account_id:uuid}/revoke", opt=needs(Permission.ENROLMENT_MANAGE), include_in_schema=False)
-async def revoke_account_preview(request: Req, account_id: FromPath[UUID]) -> Response[str]:
-    """What it would hit."""
-    return await _confirm_account(request, account_id)
-
-
-@post("/acme/accounts/{account_id:uuid}/revoke", opt=needs(Permission.ENROLMENT_MANAGE), include_in_schema=False)
-async def revoke_account(request: Req, account_id: FromPath[UUID]) -> Response[Any]:
-    """Close it."""
-    (reason,) = await fields(request, "reason")
-    book = services_of(request).acme_accounts
-    try:
-        await book.revoke(account_id, asker(request), certificates=reason == "certificates")
-    except TrothError as error:
-        return await _confirm_account(request, account_id, error)
-    return Redirect(f"/acme/accounts/{account_id}?done=acme_closed", status_code=303)
-
-
 @post("/acme/accounts/{account_id:uuid}/unpause", opt=needs(Permission.ENROLMENT_MANAGE), include_in_schema=False)
 async def unpause(request: Req, account_id: FromPath[UUID]) -> Redirect:
     """Let it try its paused names again."""
@@ -200,7 +128,4 @@ async def unpause(request: Req, account_id: FromPath[UUID]) -> Redirect:
     return Redirect(f"/acme/accounts/{account_id}?done=unpaused", status_code=303)
 
 
-HANDLERS = (
-    enrolments, create, enrolment, revoke_preview, revoke, accounts, account, revoke_account_preview, revoke_account,
-    unpause,
-)  # fmt: skip
+HANDLERS = (enrolments, create, enrolment, accounts, account, unpause)
