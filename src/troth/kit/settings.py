@@ -17,6 +17,7 @@ from troth.kit.effect_settings import EffectSettings
 from troth.kit.est_settings import EstSettings
 from troth.kit.limit_settings import LimitSettings
 from troth.kit.place_settings import PlaceSettings
+from troth.kit.ssf_settings import SsfSettings
 from troth.kit.token_settings import TokenSettings
 
 Count = Annotated[int, Meta(ge=0)]
@@ -361,6 +362,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     places: PlaceSettings = field(default_factory=PlaceSettings)
     signals: SignalSettings = field(default_factory=SignalSettings)
     effects: EffectSettings = field(default_factory=EffectSettings)
+    ssf: SsfSettings = field(default_factory=SsfSettings)
     audit: AuditSettings = field(default_factory=AuditSettings)
     backup: BackupSettings = field(default_factory=BackupSettings)
     pki: PkiSettings = field(default_factory=PkiSettings)

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from cryptography import x509
 
+from troth.pki.model import CertificateRecord
 from troth.pki.store import CertificateStore
 from troth.store.statement import Write
 from troth.store.unit import Reader, Unit
@@ -148,16 +149,22 @@ async def _by_alias(reader: Reader, whom: Whom) -> Resolved:
 
 async def _by_certificate(reader: Reader, whom: Whom) -> Resolved:
     """The subjects that a certificate of ours speaks for; who merely owns or carries it is not meant."""
-    store = CertificateStore(reader)
-    if whom.certificate_sha256 is not None:
-        found = await store.by_sha256(whom.fingerprint)
-    else:
-        found = await store.by_serial(whom.serial_number)
-        if found is not None and (found.der is None or not _issued_by(found.der, (whom.certificate or ("", ""))[0])):
-            found = None
+    found = await certificate_of(reader, whom)
     if found is None:
         return Resolved(())
-    return Resolved(tuple(subject for subject, role in await store.subjects(found.id) if role == "subject"))
+    subjects = await CertificateStore(reader).subjects(found.id)
+    return Resolved(tuple(subject for subject, role in subjects if role == "subject"))
+
+
+async def certificate_of(reader: Reader, whom: Whom) -> CertificateRecord | None:
+    """The certificate of ours that ``whom`` names by issuer and serial number, or by hash."""
+    store = CertificateStore(reader)
+    if whom.certificate_sha256 is not None:
+        return await store.by_sha256(whom.fingerprint)
+    found = await store.by_serial(whom.serial_number)
+    if found is not None and (found.der is None or not _issued_by(found.der, (whom.certificate or ("", ""))[0])):
+        return None
+    return found
 
 
 def _issued_by(der: bytes, issuer: str) -> bool:

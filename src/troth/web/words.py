@@ -11,7 +11,7 @@ from typing import Any
 
 from troth.access.approvals.model import Proposal
 from troth.audit.event import StreamEvent
-from troth.web import effect_words, enrolment_words
+from troth.web import effect_words, enrolment_words, ssf_words
 from troth.web.approval_views import ApprovalView, ProposalView
 from troth.web.looks import LOOKS, Look
 from troth.web.views import EventView
@@ -65,6 +65,7 @@ _EVENT_LOOKS: tuple[tuple[str, Look], ...] = (
     ("feed.stale", Look("bad", "radio-tower", "")),
     ("feed.dead", Look("bad", "radio-tower", "")),
     ("feed.", Look("", "radio-tower", "")),
+    ("ssf.", Look("warn", "radio-tower", "")),
     ("subject.", Look("", "users", "")),
     ("authority.", Look("", "landmark", "")),
     ("crl.", Look("", "landmark", "")),
@@ -130,6 +131,7 @@ _SENTENCES: Mapping[str, str] = {
     "key.blocked": "Blocked a {reason} key, {spki_sha256}",
     **enrolment_words.SENTENCES,
     **effect_words.SENTENCES,
+    **ssf_words.SENTENCES,
     "attestation.clone_suspected": "The attested key {key_sha256} came from two devices",
     "attestation.roots_set": "Set the roots for attestations of {format}, version {version}",
     "attestation.status_list": "Took in the status list of {format}, entries: {entries}",

@@ -15,6 +15,7 @@ from troth.assembly.errors import NOT_PREPARED, AssemblyError
 from troth.assembly.est import Admitting, est_door
 from troth.assembly.mint import Mint, mint_of
 from troth.assembly.roles.common import LIVEZ, database_of, internal_error
+from troth.assembly.shared_signals import shared_signals_of
 from troth.assembly.tokens import token_routes
 from troth.assembly.tpm import tpm_door
 from troth.assembly.trust import Trust, trust_of
@@ -105,6 +106,7 @@ def _public(
             *UnpauseDoor(enrolling.pausing).routes(),
             *acme.routes(),
             *webhook.routes(),
+            *shared_signals_of(context, database).door.routes(),
             *workload.routes(),
             *reports.routes(),
             *tpm.routes(),

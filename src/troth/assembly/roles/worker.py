@@ -19,6 +19,7 @@ from troth.assembly.mint import Mint, mint_of
 from troth.assembly.notary import notary_of
 from troth.assembly.people import access_of
 from troth.assembly.roles.common import database_of
+from troth.assembly.shared_signals import shared_signal_duties
 from troth.assembly.vantages import vantage_duties
 from troth.audit.checkpoints import Checkpointer
 from troth.audit.sequencer import Sequencer
@@ -107,6 +108,7 @@ async def _duties(context: RoleContext, database: Database, instance: Instance, 
     keep_tokens = timedelta(days=context.config.tokens.keep_days)
     keep_repeats = timedelta(seconds=context.config.est.repeat_seconds)
     backing = backup_duties(context, database, instance)
+    polling, due = shared_signal_duties(context, database, instance.id)
     return [
         *backing.duties,
         Checkpointer(LedgerStore(database), notary, key, clock, ceiling=backing.ceiling).run(stop),
@@ -132,6 +134,8 @@ async def _duties(context: RoleContext, database: Database, instance: Instance, 
         _every(1.0, FeedWatch(database, clock).run_once, stop, "watch over feeds"),
         _every(3600.0, Inbox(database, clock).forget, stop, "forgetting of refused signals"),
         _every(3600.0, UnresolvedDesk(database, clock).forget, stop, "forgetting of strangers"),
+        polling,
+        *(_every(pause, work, stop, name) for pause, work, name in due),
         _every(60.0, Mender(database, clock, Enforcer()).run_once, stop, "mending"),
         *effect_duties(context, database),
     ]

@@ -131,7 +131,6 @@ WIRE_CODES: Final[Mapping[str, str]] = {
     SET_ISSUER.code: "invalid_issuer",
     SET_AUDIENCE.code: "invalid_audience",
     SET_STATE.code: "invalid_state",
-    STREAM_STATE.code: "access_denied",
 }
 
 

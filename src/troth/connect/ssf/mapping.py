@@ -76,13 +76,13 @@ class Heard:
     """An event with what is known of its stream.
 
     Attributes:
-        dialect: ``standard``, ``okta``, ``jamf`` or ``google``.
+        systems: member of a subject → the system in which the transmitter's own identifiers are known here.
     """
 
     event: SecurityEvent
     type: EventType
     subject: AnySubject
-    dialect: str = "standard"
+    systems: Mapping[str, str] = field(default_factory=dict)
 
     def claim(self, name: str) -> str:
         """A claim of the event; empty if there is none."""
@@ -100,21 +100,16 @@ class Heard:
         return tuple(dict.fromkeys(found))
 
     def _names(self, one: Identifier, member: str) -> tuple[Name, ...]:
-        own = _OWN_IDS.get((self.dialect, member))
+        own = self.systems.get(member)
         value = one.values.get("sub") or one.values.get("id")
         first = [(own, value)] if own and value and "@" not in value else []
         return tuple(name for name in (*first, *names(one, self.event.issuer)) if 0 < len(name[1]) <= _MAX_ALIAS)
 
 
+#: Bytes of what a person is shown of an event.
+_MAX_TOLD: Final = 3_000
 #: Longer names stand in no table of aliases.
 _MAX_ALIAS: Final = 400
-#: Vendors' own identifiers: the table of aliases has them from the vendors' connectors.
-_OWN_IDS: Final[Mapping[tuple[str, str], str]] = {
-    ("okta", "user"): "okta.user",
-    ("okta", "device"): "okta.device",
-    ("jamf", "device"): "jamf.udid",
-    ("google", "user"): "google.user",
-}
 _Rule: TypeAlias = "Callable[[Heard], Reading]"
 
 
@@ -131,13 +126,23 @@ def read(heard: Heard) -> Reading:
 
 def _told(heard: Heard) -> dict[str, str]:
     """What a person should see of the event: its texts, bounded, and the subject as it was named."""
-    found = {"event": heard.type.name, "subject": str(heard.subject)[:300]}
+    found = {
+        "event": heard.type.name,
+        "subject": str(heard.subject)[:200],
+        "reason": reason_of(heard.event.event)[:200],
+    }
+    room = _MAX_TOLD - sum(len(value.encode()) for value in found.values())
     for name in sorted(heard.event.event)[:16]:
         value = text_of(heard.event.event, name, limit=200)
-        if value is not None and len(name) <= 60:
-            found[name] = value
-    reason = reason_of(heard.event.event)
-    return found | ({"reason": reason[:300]} if reason else {})
+        # Twice, since JSON writes some characters longer than they are.
+        room -= 2 * len((name + (value or "")).encode()) + 8
+        if value is not None and len(name) <= 60 and room > 0:
+            found.setdefault(_plain(name), _plain(value))
+    return {name: value for name, value in found.items() if value}
+
+
+def _plain(text: str) -> str:
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def _signals(*said: Said, detail: str = "") -> Reading:

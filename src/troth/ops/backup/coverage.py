@@ -78,6 +78,8 @@ WHOLE: tuple[str, ...] = (
     "renewal_incident",
     "rollover",
     "rollover_attestation",
+    "ssf_stream",
+    "ssf_wide",
     "trust_anchor",
 )
 
@@ -90,6 +92,8 @@ NOT_REBUILT: Mapping[str, str] = {
     "feed_health": "feeds are heard from again, or found silent",
     "signal_inbox": "what lies there is acted on; what came later is read again by its connector, or sent again",
     "signal_unresolved": "the ledger tells of each; what is said of them again is kept again",
+    "ssf_count": "counters, for metrics",
+    "ssf_event": "a token that comes again says what was taken before; its signals are passed over",
     "stranger": "reported again with the next look",
     "attestation_seen": "a statement answers the challenge of an authorization, and those are made anew",
     "attestation_status": "the makers' lists are fetched again",

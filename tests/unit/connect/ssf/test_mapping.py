@@ -10,6 +10,7 @@ import pytest
 from tests.support.ssf import CAEP, ISSUER, OKTA, RISC
 from troth.connect.ssf import events
 from troth.connect.ssf.mapping import Heard, Outcome, Reading, kinds, read
+from troth.connect.ssf.model import DIALECT_IDENTIFIERS
 from troth.connect.ssf.secevent import SecurityEvent
 from troth.connect.ssf.subjects import parse_subject
 from troth.trust.signals import KINDS
@@ -28,7 +29,7 @@ def reading(
     found = SecurityEvent(ISSUER, "j", NOW, ("a",), uri, event, subject or ALICE, None, b"", "k")
     known = events.known(uri, event)
     assert known is not None
-    return read(Heard(found, known, parse_subject(subject or ALICE), dialect))
+    return read(Heard(found, known, parse_subject(subject or ALICE), DIALECT_IDENTIFIERS[dialect]))
 
 
 def complex_(**members: Any) -> dict[str, Any]:
