@@ -19,6 +19,7 @@ pytest_plugins = [
     "tests.support.workloads",
     "tests.support.est",
     "tests.support.signals",
+    "tests.support.vendors.harness",
     "tests.support.running",
     "tests.support.software_tpm",
     "tests.support.attestation_ca",

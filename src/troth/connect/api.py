@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
@@ -36,17 +37,27 @@ _PATIENCE: Final = timedelta(seconds=20)
 _TRIES: Final = 3
 
 
+@dataclass(slots=True)
+class Seen:
+    """What was noticed of the other side by the way.
+
+    Attributes:
+        skew: how far its clock is ahead of ours, by the last answer's ``Date``; None before the first.
+        latency: seconds that the last answer took. requests: how many were sent.
+    """
+
+    skew: timedelta | None = None
+    latency: float = 0.0
+    requests: int = 0
+
+
 class VendorApi:
     """Requests to one system.
 
     Args:
         base_url: what paths stand behind. Requests to any other host or port are refused.
         pause_headers: where the vendor says how long to wait, lower-case, the first that is there counts.
-
-    Attributes:
-        skew: how far the other clock is ahead of ours, by the last answer's ``Date``; None before the first.
-        latency: seconds that the last answer took.
-        requests: how many were sent.
+        seen: where to note what is noticed by the way.
     """
 
     def __init__(
@@ -59,6 +70,7 @@ class VendorApi:
         pace: Pace,
         pause_headers: Sequence[str] = ("retry-after",),
         sleep: Sleep = asyncio.sleep,
+        seen: Seen | None = None,
     ) -> None:
         self._http = http
         self._clock = clock
@@ -67,9 +79,7 @@ class VendorApi:
         self._pace = pace
         self._pause_headers = tuple(pause_headers)
         self._sleep = sleep
-        self.skew: timedelta | None = None
-        self.latency = 0.0
-        self.requests = 0
+        self.seen = seen or Seen()
 
     async def get(self, path: str, query: Mapping[str, str] | None = None, *, scope: str = "") -> Any:
         """The JSON behind ``path`` (or a full link of the same host). ``scope``: what it needs, told if it is refused.
@@ -103,9 +113,9 @@ class VendorApi:
             sent = {**more, **await self._proof.headers()}
             await self._pace.take()
             began = self._clock.monotonic()
-            self.requests += 1
+            self.seen.requests += 1
             answer = await self._http.request(method, url, headers=sent, body=data)
-            self._seen(answer, began)
+            self._notice(answer, began)
             if answer.status in good:
                 return answer
             if answer.status == 401 and not renewed and self._proof.refused():
@@ -131,10 +141,10 @@ class VendorApi:
             raise ConnectorError(ELSEWHERE, f"its link leads to {urlsplit(url).hostname or 'no host'}"[:200])
         return url + ("&" if "?" in url else "?") + urlencode(query) if query else url
 
-    def _seen(self, answer: Answer, began: float) -> None:
-        self.latency = self._clock.monotonic() - began
+    def _notice(self, answer: Answer, began: float) -> None:
+        self.seen.latency = self._clock.monotonic() - began
         try:
-            self.skew = parsedate_to_datetime(answer.headers.get("date", "")) - self._clock.now()
+            self.seen.skew = parsedate_to_datetime(answer.headers.get("date", "")) - self._clock.now()
         except (ValueError, TypeError, OverflowError):
             pass  # no date, no word about its clock
 

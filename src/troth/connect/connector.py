@@ -19,7 +19,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
-from troth.connect.api import VendorApi
+from troth.connect.api import Seen, VendorApi
 from troth.connect.definition import ConnectorDefinition
 from troth.connect.errors import ANSWER, SECRET_MISSING, ConnectorError
 from troth.connect.pacing import Pace, Paces, Sleep
@@ -35,7 +35,7 @@ from troth.trust.standing import Standing
 
 _T = TypeVar("_T")
 
-__all__ = ("Connector", "Pulled", "Pushed", "Read", "Reported", "Spoilt", "Streams", "Vendor", "Wiring", "each")
+__all__ = ("Connector", "Pulled", "Pushed", "Read", "Reported", "Seen", "Spoilt", "Streams", "Vendor", "Wiring", "each")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +127,7 @@ class Wiring:
         options: the definition's, as the vendor's own type.
         secrets: by kind, opened.
         sleep: how to wait; tests hand in another.
+        seen: what was noticed of the other side by the way.
     """
 
     definition: ConnectorDefinition
@@ -138,6 +139,7 @@ class Wiring:
     paces: Paces
     group: str
     sleep: Sleep = asyncio.sleep
+    seen: Seen = field(default_factory=Seen)
 
     def secret(self, kind: str) -> bytes:
         """The secret of that kind. Raises ConnectorError (``connector.secret_missing``)."""
@@ -154,7 +156,7 @@ class Wiring:
         """The vendor's API behind the definition's address."""
         return VendorApi(
             self.http, self.clock, base_url=self.base_url, proof=proof, pace=pace, pause_headers=pause_headers,
-            sleep=self.sleep,
+            sleep=self.sleep, seen=self.seen,
         )  # fmt: skip
 
     def signal(
@@ -205,6 +207,7 @@ class Vendor:
         secrets: kinds of secret → what it is, for people; the first is the usual one.
         tenancy: connectors of one tenancy and tenant share one pace, and are run by one process; usually the name.
         check: what else is to be said against a definition: (field, what is wrong), or None.
+        push_secrets: those of ``secrets`` by which the vendor proves itself to us.
         pulls, pushes: which ways it has.
     """
 
@@ -217,8 +220,21 @@ class Vendor:
     hosts: tuple[str, ...] = ()
     tenancy: str = ""
     check: Callable[[ConnectorDefinition, Any], tuple[str, str] | None] = lambda _definition, _options: None
+    push_secrets: frozenset[str] = frozenset()
     pulls: bool = True
     pushes: bool = False
+
+    def missing(self, definition: ConnectorDefinition, held: frozenset[str]) -> tuple[str, ...]:
+        """Kinds of secret of which one more is needed before ``definition`` can work; empty: it has what it needs.
+
+        Of the secrets by which Troth proves itself one is enough; what others prove themselves with is wanted as well
+        where they push.
+        """
+        own = tuple(kind for kind in self.secrets if kind not in self.push_secrets)
+        lacking = own if own and held.isdisjoint(own) else ()
+        if self.push_secrets and not self.pulls and held.isdisjoint(self.push_secrets):
+            lacking = (*lacking, *self.push_secrets)
+        return lacking
 
     def group(self, definition: ConnectorDefinition) -> str:
         """Who shares a pace with ``definition``."""

@@ -143,7 +143,8 @@ class HttpClient:
     ) -> AsyncIterator[Stream]:
         """An exchange whose answer goes on for as long as the block does, or until nothing came for ``idle_seconds``.
 
-        What is read is not bounded: whoever reads must let go of it. Raises as :meth:`request` does, in the block too.
+        What is read is not bounded: whoever reads must let go of it. Raises as :meth:`request` does, and so do the
+        chunks.
         """
         try:
             target = httpx.URL(url)
@@ -155,14 +156,14 @@ class HttpClient:
                 patience = httpx.Timeout(self._settings.timeout_seconds, read=idle_seconds)
                 request = self._request(method, target, address, dict(headers or {}), b"", patience)
                 response = await self._client.send(request, stream=True)
-            try:
-                yield Stream(response.status_code, dict(response.headers), response.aiter_bytes())
-            finally:
-                await response.aclose()
         except (TimeoutError, httpx.TimeoutException) as error:
-            raise HttpFailed(TIMEOUT, f"{target.host} sent nothing for too long") from error
+            raise HttpFailed(TIMEOUT, f"{target.host} after {self._settings.timeout_seconds} s") from error
         except httpx.HTTPError as error:
             raise _failure(target, error) from error
+        try:
+            yield Stream(response.status_code, dict(response.headers), _chunks(target, response))
+        finally:
+            await response.aclose()
 
     async def _judge(self, target: httpx.URL) -> Ip:
         """The address to connect to. Raises EgressRefused unless every address of the name is allowed."""
@@ -212,6 +213,16 @@ class HttpClient:
             # The certificate is checked against the name that was asked for, not the address.
             extensions={"sni_hostname": target.raw_host.decode("ascii")},
         )
+
+
+async def _chunks(target: httpx.URL, response: httpx.Response) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in response.aiter_bytes():
+            yield chunk
+    except httpx.TimeoutException as error:
+        raise HttpFailed(TIMEOUT, f"{target.host} sent nothing for too long") from error
+    except httpx.HTTPError as error:
+        raise _failure(target, error) from error
 
 
 def _failure(target: httpx.URL, error: httpx.HTTPError) -> HttpFailed:

@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from troth.assembly.acme import acme_door
 from troth.assembly.admin import admin_app
+from troth.assembly.connecting import Connecting, connecting_of
 from troth.assembly.context import RoleContext
 from troth.assembly.enrolling import Enrolling, enrolling_of
 from troth.assembly.errors import NOT_PREPARED, AssemblyError
@@ -50,10 +51,12 @@ async def run(context: RoleContext) -> None:
         issuance = Issuance(database, mint.subjects, mint.judge, mint.gate, mint.catalogue)
         enrolling = enrolling_of(context, database)
         stack.push_async_callback(enrolling.meters.close)
+        connecting = connecting_of(context, database)
+        stack.push_async_callback(connecting.door.close)
         admin = await admin_app(context, database, mint, trust, issuance, enrolling)
         tally = Tally(database)
         stack.push_async_callback(tally.close)
-        public = _public(context, database, mint, trust, issuance, enrolling, tally)
+        public = _public(context, database, mint, trust, issuance, enrolling, tally, connecting)
         admitting = Admitting(public_tls, mint.catalogue, database)
         await admitting.look()
         listenings = [
@@ -79,6 +82,7 @@ def _public(
     issuance: Issuance,
     enrolling: Enrolling,
     tally: Tally,
+    connecting: Connecting,
 ) -> Asgi:
     """The https listener: the doors whose messages authenticate themselves."""
     acme = acme_door(context, database, mint, issuance, enrolling)
@@ -107,6 +111,7 @@ def _public(
             *acme.routes(),
             *webhook.routes(),
             *shared_signals_of(context, database).door.routes(),
+            *connecting.door.routes(),
             *workload.routes(),
             *reports.routes(),
             *tpm.routes(),

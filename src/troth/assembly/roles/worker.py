@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 from troth.assembly.acme import validation_jobs
 from troth.assembly.attesting import attestation_duties
 from troth.assembly.backing import backup_duties
+from troth.assembly.connecting import connecting_of
 from troth.assembly.context import RoleContext
 from troth.assembly.effects import effect_duties
 from troth.assembly.hierarchy import ensure_documents
@@ -131,6 +132,7 @@ async def _duties(context: RoleContext, database: Database, instance: Instance, 
             )
         ),
         InboxWorker(database, clock, instance.id, SignalDesk(database, clock, Enforcer())).run(stop),
+        connecting_of(context, database).puller(database, context, instance.id).run(stop),
         _every(1.0, FeedWatch(database, clock).run_once, stop, "watch over feeds"),
         _every(3600.0, Inbox(database, clock).forget, stop, "forgetting of refused signals"),
         _every(3600.0, UnresolvedDesk(database, clock).forget, stop, "forgetting of strangers"),
