@@ -255,6 +255,7 @@ async def house(trust: Trust, tmp_path: Path, litestar: Litestar) -> AsyncIterat
     from troth.access.service import Access
     from troth.audit.note import NoteKey
     from troth.enroll.acme.pausing import Patience
+    from troth.enroll.est.model import Label
     from troth.enroll.issuance import Issuance
     from troth.trust.decide import Judge
     from troth.trust.facts import StoredFacts
@@ -288,7 +289,8 @@ async def house(trust: Trust, tmp_path: Path, litestar: Litestar) -> AsyncIterat
             interlock=mint.interlock, orders=trust.orders, feeds=trust.feeds,
             notary_key=notary_key, owner_uid=os.getuid(), keys=KeysInMemory(),
             judge=signer, enrolments=enrolling.enrolments, pausing=enrolling.pausing,
-            directories={"tls-server": ("tls-server",)}, public_url="https://acme.test:8443",
+            directories={"tls-server": ("tls-server",)}, est={"hosts": Label("hosts", "mutual-tls")},
+            est_default="hosts", public_url="https://acme.test:8443",
         )
     )  # fmt: skip
     app = make_admin_app(services, hosts={HOST}, litestar=litestar)

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from troth.assembly.context import RoleContext
 from troth.assembly.enrolling import Enrolling
+from troth.assembly.est import labels_of
 from troth.assembly.mint import Mint
 from troth.assembly.people import access_of
 from troth.assembly.state import State
@@ -43,6 +44,8 @@ async def admin_app(
         enrolments=enrolling.enrolments,
         pausing=enrolling.pausing,
         directories={name: one.profiles for name, one in context.config.acme.directories.items()},
+        est=labels_of(context.config.est),
+        est_default=context.config.est.default,
         public_url=context.state.public_url,
     )
     return make_admin_app(build(rooms), hosts=_hosts(context.state))

@@ -1,4 +1,4 @@
-"""``troth enrolment``: what an operator hands out so that clients may open ACME accounts."""
+"""``troth enrolment``: what an operator hands out so that clients may open ACME accounts, or enrol by EST."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def create(
     *,
     kind: Annotated[Kind, Parameter(help="Key id and HMAC key, a secret directory URL, or a device's one-time id.")]
     = "external-account",
-    directory: Annotated[Texts, Parameter(help="ACME directory it is good in; may be given several times. All.")] = (),
+    directory: Annotated[Texts, Parameter(help="ACME directory or est:LABEL where it is good; several. All.")] = (),
     profile: Annotated[Texts, Parameter(help="Profile that its accounts may order. All of the directory.")] = (),
     dns: Annotated[Texts, Parameter(help="Exact DNS name or address that may be asked for.")] = (),
     suffix: Annotated[Texts, Parameter(help="Domain that may be asked for, with all names below it.")] = (),
@@ -102,6 +102,8 @@ def create(
             ("Key id", made["key_id"]),
             (title, made["secret"]),
             *(("Directory", url) for url in made["directory_urls"]),
+            *(("EST", url) for url in made["enrolment"]["est_urls"]),
+            ("EST user", (made["key_id"] or "any") if made["enrolment"]["est_urls"] else None),
             ("Written", ", ".join(map(str, files))),
         ]
     )
@@ -139,6 +141,7 @@ def _tell(one: dict[str, Any]) -> None:
             ("Accounts", one["most_accounts"] and f"{one['accounts']} of {one['most_accounts']}"),
             ("Orders", one["most_orders"] and f"{one['orders']} of {one['most_orders']}"),
             ("Certificates", one["certificates"]),
+            ("EST", one["est_urls"]),
             ("Made", f"{when(one['created_at'])} by {plain(one['created_by'])}"),
             ("Revoked", one["revoked_at"] and f"{when(one['revoked_at'])} by {plain(one['revoked_by'])}"),
         ]

@@ -34,6 +34,7 @@ app.command("troth.cli.authority:app", name="authority", help="Who signs what: t
 app.command("troth.cli.lint:lint", name="lint", help="Say what is wrong with a certificate, request or CRL.")
 app.command("troth.cli.subject:app", name="subject", help="Users, devices and workloads.")
 app.command("troth.cli.enrolment:app", name="enrolment", help="What lets clients open ACME accounts.")
+app.command("troth.cli.est:app", name="est", help="EST: certificates for what speaks no ACME.")
 app.command("troth.cli.account:app", name="account", help="ACME accounts, and clients that are paused.")
 app.command("troth.cli.staged:app", name="staged", help="Decide on actions that wait for a person.")
 app.command("troth.cli.profile:app", name="profile", help="What certificates look like.")

@@ -149,6 +149,11 @@ def _operations_metrics(seen: Operations | None, now: datetime) -> list[Metric]:
     refused = CounterMetricFamily("troth_acme_refused", "ACME requests that a limit has refused", labels=["limit"])
     for name, number in sorted(seen.refusals.items()):
         refused.add_metric([name], number)
+    est = CounterMetricFamily(
+        "troth_est_requests", "What EST clients have asked", labels=["label", "operation", "result"]
+    )
+    for (label, operation, result), number in sorted(seen.est.items()):
+        est.add_metric([label, operation, result], number)
     attestations = GaugeMetricFamily(
         "troth_attestations_day",
         "Attestations of devices, judged in the last day",
@@ -156,7 +161,7 @@ def _operations_metrics(seen: Operations | None, now: datetime) -> list[Metric]:
     )
     for (kind, result), number in sorted(seen.attestations.items()):
         attestations.add_metric([kind, result], number)
-    families: list[Metric] = [findings, enrolments, paused, refused, failures, incidents, tpms, attestations]
+    families: list[Metric] = [findings, enrolments, paused, refused, failures, incidents, tpms, attestations, est]
     families += _found_metrics(seen.found, now)
     vantages = GaugeMetricFamily(
         "troth_acme_vantage_age_seconds", "Seconds since a vantage point elsewhere last answered", labels=["vantage"]

@@ -47,6 +47,7 @@ class Operations:
         failed_validations: reason code → how many tries failed for it within the last hour.
         incidents: early renewals that have not ended.
         attestations: (format, ``attested`` or the reason of the refusal) → judged in the last day.
+        est: (label, operation, result) → what EST clients have asked so far.
         tpms: registered TPMs, by whether an attestation key of theirs was ever certified.
         found: what agents found on their hosts; looked at every few minutes, since it is counted anew each time.
     """
@@ -60,6 +61,7 @@ class Operations:
     incidents: int = 0
     tpms: Mapping[bool, int] = field(default_factory=dict)
     attestations: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    est: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
     found: FoundOnHosts = field(default_factory=FoundOnHosts)
 
 
@@ -88,6 +90,7 @@ class OperationsWatch:
                 await self._doors.incidents(),
                 await self._doors.tpms(),
                 await self._doors.attestations(self._clock.now() - timedelta(days=1)),
+                await self._doors.est(),
                 await self._hosts(),
             )
         except StoreError:

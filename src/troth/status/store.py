@@ -42,6 +42,7 @@ _FOUND = """SELECT
     LEFT JOIN certificate c ON c.sha256 = f.sha256 WHERE s.last_seen_at >= r.received_at GROUP BY 1, 2"""
 _REPORTS = """SELECT count(*) AS n, min(r.received_at) AS oldest FROM host_report r
     JOIN subject u ON u.id = r.subject_id AND u.removed_at IS NULL"""
+_EST = "SELECT label, operation, result, number FROM est_count"
 _PAUSED = "SELECT count(*) FROM acme_failing WHERE paused_at IS NOT NULL"
 
 
@@ -82,6 +83,11 @@ class StatusReader:
     async def refusals(self) -> dict[str, int]:
         """How often each limit has refused an ACME client."""
         return {row["name"]: row["number"] for row in await self._reader.fetch(_REFUSED)}
+
+    async def est(self) -> dict[tuple[str, str, str], int]:
+        """What EST clients asked, by (label, operation, result)."""
+        rows = await self._reader.fetch(_EST)
+        return {(row["label"], row["operation"], row["result"]): row["number"] for row in rows}
 
     async def attestations(self, since: datetime) -> dict[tuple[str, str], int]:
         """Attestations that were judged since then, by (format, result)."""

@@ -26,7 +26,8 @@ class EnrolmentView(Struct, frozen=True, kw_only=True):
     Attributes:
         state: ``valid``, ``used`` (as often as it may be), ``expired`` or ``revoked``.
         accounts, orders: how many it has opened and placed; counted only where there is a most.
-        certificates: living ones of its accounts, 10,000 at most; None in lists.
+        certificates: living ones of its accounts and by EST, 10,000 at most; None in lists.
+        est_urls: where it is good as user name (its id) and password (its secret).
     """
 
     id: UUID
@@ -52,6 +53,32 @@ class EnrolmentView(Struct, frozen=True, kw_only=True):
     revoked_at: datetime | None
     revoked_by: str | None
     certificates: int | None = None
+    est_urls: tuple[str, ...] = ()
+
+
+class EstLabelView(Struct, frozen=True, kw_only=True):
+    """An EST label: see `[est.labels.NAME]`. ``default``: requests without a label go to it."""
+
+    name: str
+    url: str
+    default: bool
+    profile: str
+    bootstrap: str
+    from_profiles: tuple[str, ...]
+    adopt: bool
+    server_keygen: bool
+    channel_binding: str
+
+
+class EstCertificateRow(Struct, frozen=True, kw_only=True):
+    """A certificate that an enrolment brought by EST."""
+
+    id: UUID
+    label: str
+    names: tuple[str, ...]
+    status: str
+    issued_at: datetime
+    not_after: datetime
 
 
 class EnrolmentCommand(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -26,6 +26,7 @@ from troth.web.authority_views import AuthorityView
 from troth.web.books.anchors import Anchors
 from troth.web.books.attestations import AttestationBook
 from troth.web.books.enrolments import AccountBook, EnrolmentBook
+from troth.web.books.est import EstBook
 from troth.web.books.found import Found
 from troth.web.books.tpms import Tpms
 from troth.web.crl_views import CrlView
@@ -369,6 +370,7 @@ class AdminServices:
     attestations: AttestationBook
     found: Found
     enrolments: EnrolmentBook
+    est: EstBook
     acme_accounts: AccountBook
     attempts: AttemptStore
     health: HealthBook

@@ -92,6 +92,7 @@ def actor_words(actor: str | None) -> str:
         "system": f"Troth ({name})",
         "feed": f"feed {name}",
         "acme": f"ACME account {name[:8]}",
+        "est": f"EST client ({name.partition(':')[0]} {name.partition(':')[2][:8]})",
         "token": f"API token {name[:8]}",
         "local": f"local user {name}",
     }.get(kind, actor or "")

@@ -71,3 +71,16 @@ async def test_accounts_are_listed_unpaused_and_closed(run: Run, house: House) -
     assert json.loads((await run("account", "show", account, "-o", "json")).out)["status"] == "revoked"
     assert (await run("account", "revoke", account, "--yes")).code == FAILED
     assert "No account" in (await run("account", "list", "--enrolment", account)).out
+
+
+async def test_est_labels_and_where_an_enrolment_is_good(run: Run) -> None:
+    url = "https://acme.test:8443/.well-known/est/hosts"
+    said = (await run("est", "labels")).out
+    assert "hosts (default)" in said
+    assert url in said
+    made = await run("enrolment", "create", "gear", "--suffix", "shop.example", "--vouch", "--directory", "est:hosts")
+    assert url in made.out
+    key_id = json.loads((await run("enrolment", "list", "-o", "json")).out)["items"][0]["id"]
+    assert made.out.count(key_id) >= 2  # the key id is the user name
+    assert url in (await run("enrolment", "show", key_id)).out
+    assert "None yet." in (await run("est", "certificates", key_id)).out

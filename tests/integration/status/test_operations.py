@@ -112,3 +112,16 @@ def generate(seen: Operations) -> list[bytes]:
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Collected(_operations_metrics(seen, START)))
     return generate_latest(registry).splitlines()
+
+
+async def test_what_est_clients_ask_is_told(mint: Mint) -> None:
+    from troth.enroll.est.tally import Tally
+
+    for _ in range(2):  # two processes
+        tally = Tally(mint.database)
+        tally.count("hosts", "simpleenroll", "issued")
+        await tally.close()
+    watch = OperationsWatch(mint.database, mint.clock)
+    await watch.look()
+    assert watch.last is not None
+    assert watch.last.est == {("hosts", "simpleenroll", "issued"): 2}

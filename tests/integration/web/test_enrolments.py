@@ -12,6 +12,7 @@ from troth.enroll.acme.account_store import ADD_ACCOUNT
 from troth.enroll.acme.jwk import encode_jwk
 from troth.enroll.acme.limit_store import SET_FAILING
 from troth.enroll.acme.model import Account
+from troth.enroll.est.store import ISSUED
 from troth.kit.ids import new_id
 from troth.store.unit import Unit
 
@@ -148,3 +149,38 @@ async def test_the_pages_make_an_enrolment_and_show_its_secret_once(house: House
     done = await operator.post(f"/enrolments/{one['id']}/revoke", data={"typed": "<b>web</b>"})
     assert done.status_code == 303
     assert "ended" in (await operator.get(f"/enrolments/{one['id']}")).text
+
+
+async def test_an_enrolment_shows_where_est_is_and_what_it_has_brought(house: House) -> None:
+    operator, auditor = await house.logged_in(Role.OPERATOR), await house.logged_in(Role.AUDITOR)
+    made = (await operator.post("/api/v1/enrolments", json=WEB)).json()
+    url = "https://acme.test:8443/.well-known/est/hosts"
+    assert made["enrolment"]["est_urls"] == [url]
+    elsewhere = (await operator.post("/api/v1/enrolments", json={**WEB, "directories": ["tls-server"]})).json()
+    assert elsewhere["enrolment"]["est_urls"] == []
+    there = (await operator.post("/api/v1/enrolments", json={**WEB, "directories": ["est:hosts"]})).json()
+    assert (there["directory_urls"], there["enrolment"]["est_urls"]) == ([], [url])
+    answer = await operator.post("/api/v1/enrolments", json={**WEB, "directories": ["est:nowhere"]})
+    assert answer.json()["code"] == "enroll.enrolment.invalid"
+    [label] = (await auditor.get("/api/v1/est/labels")).json()
+    assert (label["name"], label["profile"], label["default"], label["url"]) == ("hosts", "mutual-tls", True, url)
+
+    certificate = await house.issue("host.shop.example", "host.shop.example")
+    unit = Unit().write(
+        ISSUED, certificate, "hosts", "enrolment", UUID(made["key_id"]), b"\x00" * 32, house.trust.mint.clock.now()
+    )
+    await house.trust.mint.database.commit(unit)
+    found = (await auditor.get(f"/api/v1/enrolments/{made['key_id']}/certificates")).json()
+    assert [(one["id"], one["label"], one["names"]) for one in found["items"]] == [
+        (str(certificate), "hosts", ["host.shop.example"])
+    ]
+    assert (await auditor.get(f"/api/v1/enrolments/{made['key_id']}")).json()["certificates"] == 1
+    assert (await auditor.get(f"/api/v1/enrolments/{made['key_id']}/certificates?cursor=x")).status_code == 400
+    page = (await auditor.get(f"/enrolments/{made['key_id']}")).text
+    assert url in page
+    assert f'href="/certificates/{certificate}"' in page
+    listed = (await auditor.get("/enrolments")).text
+    assert "profile mutual-tls" in listed
+    form = {"kind": "external-account", "name": "gear", "directory": "est:hosts", "names": ".shop.example", "days": "7"}
+    answer = await operator.post("/enrolments", data={**form, "most": "", "vouches": "1"})
+    assert url in answer.text

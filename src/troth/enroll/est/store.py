@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from troth.pki.names import GeneralNames
 from troth.store.pool import Database
 from troth.store.statement import Claim, Write
 from troth.store.unit import Reader
@@ -49,8 +51,10 @@ DROP_CERTIFICATE = Write(
 
 _REQUEST = "SELECT attempt, request_id, at FROM est_request WHERE digest = $1"
 _CERTIFICATE = "SELECT label, method, enrolment_id, asked, issued_at FROM est_certificate WHERE certificate_id = $1"
-_OF_ENROLMENT = """SELECT certificate_id, label, issued_at FROM est_certificate
-    WHERE enrolment_id = $1 AND ($2::uuid IS NULL OR certificate_id < $2) ORDER BY certificate_id DESC LIMIT $3"""
+_OF_ENROLMENT = """SELECT e.certificate_id, e.label, e.issued_at, c.names, c.status, c.not_after
+    FROM est_certificate e JOIN certificate c ON c.id = e.certificate_id
+    WHERE e.enrolment_id = $1 AND ($2::uuid IS NULL OR e.certificate_id < $2)
+    ORDER BY e.certificate_id DESC LIMIT $3"""
 _OLD_REQUESTS = "SELECT digest FROM est_request WHERE at < $1 ORDER BY at LIMIT $2"
 _OLD_CERTIFICATES = """SELECT e.certificate_id AS id, e.issued_at, c.id IS NULL OR c.not_after < $2 AS over
     FROM (SELECT * FROM est_certificate WHERE $1::uuid IS NULL OR certificate_id > $1
@@ -91,6 +95,9 @@ class Given:
     certificate_id: UUID
     label: str
     issued_at: datetime
+    names: GeneralNames
+    status: str
+    not_after: datetime
 
 
 class EstStore:
@@ -111,7 +118,8 @@ class EstStore:
 
     async def of_enrolment(self, enrolment: UUID, *, before: UUID | None, limit: int) -> list[Given]:
         """What an enrolment has brought, the newest first."""
-        return [Given(**dict(row)) for row in await self._reader.fetch(_OF_ENROLMENT, enrolment, before, limit)]
+        rows = await self._reader.fetch(_OF_ENROLMENT, enrolment, before, limit)
+        return [Given(**{**dict(row), "names": tuple(map(tuple, json.loads(row["names"])))}) for row in rows]
 
     async def old_requests(self, before: datetime, limit: int) -> list[bytes]:
         """Requests older than ``before``."""

@@ -18,6 +18,8 @@ from troth.web.enrolment_views import (
     EnrolmentCommand,
     EnrolmentMade,
     EnrolmentView,
+    EstCertificateRow,
+    EstLabelView,
     PausedView,
     Unpaused,
 )
@@ -66,6 +68,21 @@ async def enrolment_accounts(
 ) -> Page[AccountRow]:
     """The accounts that it has opened."""
     return await services_of(request).acme_accounts.page(enrolment=enrolment_id, cursor=cursor, limit=limit)
+
+
+@get("/enrolments/{enrolment_id:uuid}/certificates", opt=needs(Permission.ENROLMENT_READ),
+     operation_id="listEnrolmentCertificates", tags=_TAGS)  # fmt: skip
+async def enrolment_certificates(
+    request: Req, enrolment_id: FromPath[UUID], cursor: FromQuery[str] = "", limit: FromQuery[Limit] = 50
+) -> Page[EstCertificateRow]:
+    """What it has brought by EST, the newest first. Certificates of its ACME accounts are with those."""
+    return await services_of(request).est.certificates(enrolment_id, cursor=cursor, limit=limit)
+
+
+@get("/est/labels", opt=needs(Permission.ENROLMENT_READ), operation_id="listEstLabels", tags=_TAGS)
+async def est_labels(request: Req) -> list[EstLabelView]:
+    """The EST labels, as they are configured."""
+    return services_of(request).est.labels()
 
 
 @post("/enrolments", opt=needs(Permission.ENROLMENT_MANAGE), operation_id="createEnrolment", tags=_TAGS)
@@ -132,6 +149,7 @@ async def list_paused(request: Req, cursor: FromQuery[str] = "", limit: FromQuer
 
 
 HANDLERS = (
-    list_enrolments, get_enrolment, enrolment_accounts, create_enrolment, revoke_enrolment, list_accounts, get_account,
+    list_enrolments, get_enrolment, enrolment_accounts, enrolment_certificates, est_labels,
+    create_enrolment, revoke_enrolment, list_accounts, get_account,
     revoke_account, unpause_account, list_paused, list_directories,
 )  # fmt: skip

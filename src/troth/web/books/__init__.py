@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from troth.access.service import Access
 from troth.audit.note import NoteKey
@@ -17,6 +17,7 @@ from troth.enroll.acme.attempt_store import AttemptStore
 from troth.enroll.acme.incidents import Incidents
 from troth.enroll.acme.pausing import Pausing
 from troth.enroll.credentials.service import Enrolments
+from troth.enroll.est.model import Label
 from troth.enroll.issuance import Issuance
 from troth.kit.clock import Clock
 from troth.kit.settings import BackupSettings
@@ -39,6 +40,7 @@ from troth.web.books.authorities import Authorities
 from troth.web.books.certificates import Certificates
 from troth.web.books.crls import Crls
 from troth.web.books.enrolments import AccountBook, EnrolmentBook
+from troth.web.books.est import EstBook
 from troth.web.books.events import Events
 from troth.web.books.found import Found
 from troth.web.books.inspecting import Inspections
@@ -88,6 +90,8 @@ class Rooms:
     enrolments: Enrolments
     pausing: Pausing
     directories: Mapping[str, Sequence[str]]
+    est: Mapping[str, Label] = field(default_factory=dict)
+    est_default: str = ""
     public_url: str = ""
 
 
@@ -95,6 +99,7 @@ def build(rooms: Rooms) -> AdminServices:
     """The admin application's services over the real rooms."""
     database, clock = rooms.database, rooms.clock
     incidents = Incidents(database, clock, most=rooms.renewals_per_minute)
+    est = EstBook(database, rooms.est, rooms.est_default, rooms.public_url)
     finder = Subjects(SubjectStore(database))
     authorities = Authorities(database, clock, rooms.keys)
     documents = Documents(
@@ -136,7 +141,8 @@ def build(rooms: Rooms) -> AdminServices:
         tpms=Tpms(database, clock),
         attestations=AttestationBook(database, clock, rooms.catalogue),
         found=Found(database, clock),
-        enrolments=EnrolmentBook(database, clock, rooms.enrolments, finder, rooms.directories, rooms.public_url),
+        enrolments=EnrolmentBook(database, clock, rooms.enrolments, finder, rooms.directories, rooms.public_url, est),
+        est=est,
         attempts=AttemptStore(database),
         acme_accounts=AccountBook(database, clock, rooms.pausing),
         health=HealthChecks(

@@ -22,6 +22,7 @@ from troth.store.pool import Database
 from troth.trust.model import Kind as SubjectKind
 from troth.trust.store import SubjectStore
 from troth.trust.subjects import Subjects
+from troth.web.books.est import EstBook
 from troth.web.enrolment_views import (
     AccountOrder,
     AccountRow,
@@ -56,6 +57,7 @@ class EnrolmentBook:
         finder: Subjects,
         directories: Mapping[str, Sequence[str]],
         base: str,
+        est: EstBook,
     ) -> None:
         self._clock = clock
         self._enrolments = enrolments
@@ -64,11 +66,19 @@ class EnrolmentBook:
         self._closer = Closer(database, clock)
         self._directories = directories
         self._base = base
+        self._est = est
+        #: Wherever an enrolment may be good.
+        self._everywhere = {**directories, **est.directories}
 
     @property
     def directories(self) -> Mapping[str, Sequence[str]]:
         """Names of the ACME directories, and the profiles of each."""
         return self._directories
+
+    @property
+    def everywhere(self) -> Mapping[str, Sequence[str]]:
+        """The same with EST's labels, as enrolments name them."""
+        return self._everywhere
 
     async def page(self, *, kind: str = "", cursor: str = "", limit: int = 50) -> Page[EnrolmentView]:
         """The newest first."""
@@ -84,9 +94,9 @@ class EnrolmentBook:
     async def create(self, command: EnrolmentCommand, by: Principal) -> EnrolmentMade:
         """Make one. Raises EnrolmentRefused for what cannot be, TrustError for a subject that is not there."""
         for name in command.directories:
-            if name not in self._directories:
+            if name not in self._everywhere:
                 raise EnrolmentRefused(ENROLMENT_INVALID, f"there is no directory {name[:40]!r}")
-        offered = {one for name in command.directories or self._directories for one in self._directories[name]}
+        offered = {one for name in command.directories or self._everywhere for one in self._everywhere[name]}
         for profile in command.profiles:
             if profile not in offered:
                 raise EnrolmentRefused(
@@ -131,7 +141,8 @@ class EnrolmentBook:
 
     def _urls(self, made: Made) -> tuple[str, ...]:
         secret = made.secret if made.enrolment.kind == "directory" else ""
-        return tuple(self._url(name, secret) for name in made.enrolment.directories or self._directories)
+        wanted = made.enrolment.directories or self._directories
+        return tuple(self._url(name, secret) for name in wanted if name in self._directories)
 
     def _url(self, name: str, secret: str) -> str:
         root = f"{self._base}/acme/{name}"
@@ -171,6 +182,7 @@ class EnrolmentBook:
             revoked_at=one.revoked_at,
             revoked_by=one.revoked_by,
             certificates=certificates,
+            est_urls=self._est.urls(one.directories, one.profiles),
         )
 
 

@@ -38,14 +38,15 @@ async def _list(
     return await page(
         request, "enrolments.html", area="enrolments", status=problem.reason.status if problem else 200,
         page=found, made=made, problem=shown(problem) if problem else None, kinds=_KINDS, lives=_LIVES, cursor=cursor,
-        directories=[("", "Every directory"), *((name, name) for name in book.directories)],
+        directories=[("", "Every directory"), *((name, _directory(name)) for name in book.everywhere)],
+        labels=services_of(request).est.labels(),
         next_url=link("/enrolments", cursor=found.next),
     )  # fmt: skip
 
 
 @get("/enrolments", opt=needs(Permission.ENROLMENT_READ), include_in_schema=False)
 async def enrolments(request: Req, cursor: FromQuery[str] = "") -> Response[str]:
-    """What lets clients open accounts."""
+    """What lets clients open accounts, and enrol by EST."""
     return await _list(request, cursor=cursor)
 
 
@@ -62,6 +63,11 @@ async def create(request: Req) -> Response[str]:
     except TrothError as error:
         return await _list(request, problem=error)
     return await _list(request, made=made)
+
+
+def _directory(name: str) -> str:
+    kind, colon, label = name.partition(":")
+    return f"{kind.upper()} {label}" if colon else f"ACME {name}"
 
 
 def _command(kind: str, name: str, directory: str, names: str, days: str, most: str, vouches: str) -> EnrolmentCommand:
@@ -93,6 +99,7 @@ async def enrolment(request: Req, enrolment_id: FromPath[UUID], cursor: FromQuer
     accounts = await services.acme_accounts.page(enrolment=enrolment_id, cursor=cursor)
     return await page(
         request, "enrolment.html", area="enrolments", enrolment=found, accounts=accounts,
+        certificates=(await services.est.certificates(enrolment_id, limit=20)).items,
         next_url=link(f"/enrolments/{found.id}", cursor=accounts.next),
         events=(await services.events.list(EventFilter(ref=f"enrolment:{found.id}", limit=20))).items,
     )  # fmt: skip
