@@ -15,6 +15,7 @@ from troth.audit.note import NoteKey
 from troth.enroll.issuance import Issuance
 from troth.kit.lane import Asgi
 from troth.store.pool import Database
+from troth.trust.policy_trial import Guard
 from troth.web.app import make_admin_app
 from troth.web.books import Rooms, build
 
@@ -47,6 +48,7 @@ async def admin_app(
         est=labels_of(context.config.est),
         est_default=context.config.est.default,
         public_url=context.state.public_url,
+        policy_guard=Guard(context.config.policy.guard_percent, context.config.policy.guard_subjects),
     )
     return make_admin_app(build(rooms), hosts=_hosts(context.state))
 

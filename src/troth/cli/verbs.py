@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -29,15 +29,22 @@ def apply(
     prune: Annotated[
         bool, Parameter(help="Also remove subjects of a directory's source that it no longer names.", negative="")
     ] = False,
+    yes: Annotated[
+        bool, Parameter(help="Apply a policy however many would lose by it; --dry-run says who.", negative="")
+    ] = False,
+    force: Annotated[
+        str, Parameter(help="Why a policy is applied though examples of its own fail; the ledger keeps it.")
+    ] = "",
     propose: Propose = False,
     data: Data = None,
     output: Output = "text",
 ) -> int:
     """Apply directories, policies, feeds and profiles. All documents are checked before any is applied."""
-    asked = {"dry_run": dry_run, "prune": prune, "propose": propose}
-    found = Api.at(data).post(
-        "/apply", "\n---\n".join(read(one) for one in file), **{name: "true" for name, value in asked.items() if value}
-    )
+    if not force and not dry_run:
+        run_beside(file)
+    asked = {"dry_run": dry_run, "prune": prune, "propose": propose, "accept_loss": yes}
+    chosen = {name: "true" for name, value in asked.items() if value} | ({"force": force} if force else {})
+    found = Api.at(data).post("/apply", "\n---\n".join(read(one) for one in file), **chosen)
     if output == "json":
         return as_json(found)
     for change in found["changes"]:
@@ -46,9 +53,34 @@ def apply(
         print(f"{mark} {change['kind']} {plain(change['name'])}: {change['action']}{detail}")
         if change["secret"]:
             print(f"    its webhook secret, shown this once: {change['secret']}")
+    for note in found.get("notes", ()):
+        for line in note.splitlines():
+            print(f"  {plain(line)}")
     if dry_run:
         print("Nothing was applied: this was a dry run.")
     return 0
+
+
+def run_beside(files: Sequence[Path]) -> None:
+    """Run the examples in ``NAME.tests.yaml`` beside each policy file. Raises TrothError if one fails."""
+    from troth.trust.errors import POLICY_TESTS_FAILED
+    from troth.trust.grammar import parse_policy
+    from troth.trust.policy_tests import run_tests
+
+    for path in files:
+        beside = beside_of(path)
+        if beside is None:
+            continue
+        failed = [one for one in run_tests(parse_policy(read(path)), read(beside), file=beside.name) if not one.passed]
+        if failed:
+            told = "; ".join(f"{one.name}: {', '.join(one.differences)}" for one in failed)
+            raise TrothError(POLICY_TESTS_FAILED, f"{beside.name}: {told}")
+
+
+def beside_of(file: Path) -> Path | None:
+    """``NAME.tests.yaml`` beside ``NAME.yaml``, where there is one."""
+    beside = file.with_name(f"{file.name.removesuffix('.yaml')}.tests.yaml")
+    return beside if file.name.endswith(".yaml") and beside.is_file() else None
 
 
 def read(path: Path) -> str:

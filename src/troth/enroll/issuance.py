@@ -94,7 +94,7 @@ class Issuance:
     def __init__(self, database: Database, subjects: Subjects, judge: Judge, gate: Gate, catalogue: Catalogue) -> None:
         self._database = database
         self._subjects = subjects
-        self._judge = judge
+        self.judge = judge
         self._gate = gate
         self._catalogue = catalogue
 
@@ -116,7 +116,7 @@ class Issuance:
         for attempt in range(_DECISIONS):
             subjects, beside = await self._about(ask)
             question = self._question(ask, subjects)
-            verdict = await self._judge.decide(question)
+            verdict = await self.judge.decide(question)
             try:
                 if not permits(verdict):
                     await self._refuse(ask, verdict, on_refusal())
@@ -156,7 +156,7 @@ class Issuance:
         facts = verdict.facts
         if verdict.profile != question.profile:
             # The decision put another profile in its place, which may say more than the one asked for.
-            facts = await self._judge.facts(replace(question, wants=profile.variables))
+            facts = await self.judge.facts(replace(question, wants=profile.variables))
         subject = verdict.subjects[0]
         try:
             return render(profile, facts, ask.names, ask.common_name)
@@ -170,7 +170,7 @@ class Issuance:
         """What policy would say now, and what the certificate would be named or why not. Nothing is written."""
         subjects, _ = await self._about(ask)
         question = self._question(ask, subjects)
-        verdict = await self._judge.decide(question)
+        verdict = await self.judge.decide(question)
         try:
             return verdict, await self._rendered(ask, question, verdict)
         except ProfileRefused as refusal:

@@ -17,6 +17,7 @@ from troth.kit.effect_settings import EffectSettings
 from troth.kit.est_settings import EstSettings
 from troth.kit.limit_settings import LimitSettings
 from troth.kit.place_settings import PlaceSettings
+from troth.kit.policy_settings import PolicySettings
 from troth.kit.ssf_settings import SsfSettings
 from troth.kit.token_settings import TokenSettings
 
@@ -359,6 +360,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ocsp: OcspSettings = field(default_factory=OcspSettings)
     crl: CrlSettings = field(default_factory=CrlSettings)
     trust: TrustSettings = field(default_factory=TrustSettings)
+    policy: PolicySettings = field(default_factory=PolicySettings)
     places: PlaceSettings = field(default_factory=PlaceSettings)
     signals: SignalSettings = field(default_factory=SignalSettings)
     effects: EffectSettings = field(default_factory=EffectSettings)

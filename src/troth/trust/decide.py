@@ -22,10 +22,11 @@ from troth.kit.canonical import Json
 from troth.kit.clock import Clock
 from troth.store.unit import Unit
 from troth.trust.errors import STANDING_CHANGED, SUBJECT_NONE, StandingChanged, TrustError
-from troth.trust.facts import FactSource, FeedHealth, gather
+from troth.trust.facts import FactSource, FeedHealth, Observation, gather
 from troth.trust.judge import judge
 from troth.trust.model import (
     Decision,
+    FeedState,
     Obligations,
     Outcome,
     Ruling,
@@ -44,6 +45,8 @@ from troth.trust.vocabulary import FACT_ROOTS, GATHERED_ROOTS
 
 #: Seconds that all fact sources together may take.
 BUDGET = 1.0
+#: Seconds that they may take for a page of subjects, where nobody waits for one answer.
+BULK_BUDGET = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +161,7 @@ class Judge:
         places: Places | None = None,
         budget: float = BUDGET,
     ) -> None:
-        self._policies = policies
+        self.policies = policies
         self._sources = tuple(sources)
         self._clock = clock
         self._feeds = feeds
@@ -172,7 +175,7 @@ class Judge:
         """
         if not question.subjects:
             raise TrustError(SUBJECT_NONE)
-        policy = self._policies.governing(question.profile)
+        policy = self.policies.governing(question.profile)
         paths = policy.wants(*GATHERED_ROOTS) if policy is not None else frozenset()
         paths |= {path for path in question.wants if path.partition(".")[0] in FACT_ROOTS}
         whom = {one.id: one for subject in question.subjects for one in (subject, subject.owner) if one is not None}
@@ -184,6 +187,15 @@ class Judge:
             for subject in question.subjects
         )
         return combine(question.subjects, snapshots, tuple(judge(policy, one) for one in snapshots))
+
+    async def observations(self, subjects: Sequence[Subject], paths: frozenset[str]) -> list[Observation]:
+        """What all sources say of many subjects at once. A source that fails contributes nothing."""
+        found, _ = await gather(self._sources, subjects, paths, budget=BULK_BUDGET)
+        return found
+
+    async def feeds_down(self) -> tuple[FeedState, ...]:
+        """Every feed that does not report as it should."""
+        return tuple(await self._feeds.down()) if self._feeds is not None else ()
 
     async def facts(self, question: Question) -> dict[str, Json]:
         """What is known now of the question's first subject, as far as ``wants`` asks, by path."""

@@ -79,6 +79,24 @@ POLICY_CHANGED = reason(
     fix="Look at the difference again and repeat.",
     status=409,
 )
+POLICY_TESTS_FAILED = reason(
+    "policy.tests_failed",
+    "examples that are kept beside the policy come out otherwise than they say",
+    fix="Mend the policy or its tests ('troth policy test'); or apply it with --force REASON, which the ledger keeps.",
+    status=409,
+)
+REPLAY_BUSY = reason(
+    "policy.replay_busy",
+    "another policy is being replayed",
+    fix="Wait until it has ended.",
+    status=429,
+)
+POLICY_WOULD_LOSE = reason(
+    "policy.would_lose",
+    "more of the fleet would lose by this policy than is usual for one change",
+    fix="Look at 'troth policy replay'; if it is what you want, apply it with --yes.",
+    status=409,
+)
 POLICY_UNKNOWN = reason(
     "policy.not_found",
     "there is no such policy or version",

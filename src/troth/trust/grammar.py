@@ -63,7 +63,13 @@ def _compiled_policy(text: str) -> Policy:
 
 def _policy(top: Field, text: str) -> Policy:
     fields = top.fields(
-        "description", "attributes", "feed_down", "standing", "time_zone", required=("policy", "profiles", "rules")
+        "description",
+        "attributes",
+        "feed_down",
+        "standing",
+        "time_zone",
+        "tests",
+        required=("policy", "profiles", "rules"),
     )
     attributes = _attributes(fields.get("attributes"))
     words = {**VOCABULARY, **attributes}
@@ -156,7 +162,7 @@ def _feed_down(field: Field | None) -> tuple[dict[str, FeedDown], FeedDown]:
                 raise inner["last_standing"].wrong("at most 7d: what a feed said last week is no knowledge")
             made = FeedDown(hours)
         else:
-            ruling = _ruling(entry)
+            ruling = ruling_in(entry)
             if ruling.outcome is Outcome.ALLOW:
                 raise entry.wrong("a feed that is down allows nothing; last_standing takes its last word for a time")
             made = FeedDown(None, ruling)
@@ -175,17 +181,18 @@ def _standing(field: Field | None) -> tuple[Obligations, Obligations | None]:
     fields = field.fields("restricted", "quarantined")
     restricted, quarantined = RESTRICTED, None
     if "restricted" in fields:
-        restricted = _obligations(fields["restricted"])
+        restricted = obligations_in(fields["restricted"])
         if restricted.lifetime is None:
             raise fields["restricted"].wrong("a restricted standing gets a shorter lifetime: name it")
     if "quarantined" in fields:
-        quarantined = _obligations(fields["quarantined"])
+        quarantined = obligations_in(fields["quarantined"])
         if quarantined.profile is None:
             raise fields["quarantined"].wrong("name the quarantine profile: profile: quarantine")
     return restricted, quarantined
 
 
-def _obligations(field: Field) -> Obligations:
+def obligations_in(field: Field) -> Obligations:
+    """The obligations that ``field`` names. Raises DocumentError."""
     fields = field.fields(*_OBLIGATIONS)
     return Obligations(
         lifetime=fields["lifetime"].duration() if "lifetime" in fields else None,
@@ -227,7 +234,8 @@ def _session_time(field: Field) -> timedelta:
     return found
 
 
-def _ruling(field: Field) -> Ruling:
+def ruling_in(field: Field) -> Ruling:
+    """The outcome that ``field`` names, alone or with obligations. Raises DocumentError."""
     if field.is_text:
         word, inner = field.text(), None
     else:
@@ -238,7 +246,7 @@ def _ruling(field: Field) -> Ruling:
     outcome = _OUTCOMES.get(word)
     if outcome is None:
         raise field.wrong(f"an outcome is one of {', '.join(_OUTCOMES)}, not {word!r}")
-    obligations = _obligations(inner) if inner is not None else Obligations()
+    obligations = obligations_in(inner) if inner is not None else Obligations()
     if outcome is Outcome.DENY and obligations != Obligations(notify=obligations.notify, say=obligations.say):
         raise field.wrong("what is denied has neither lifetime nor profile, and no place in the network")
     return Ruling(outcome, obligations)
@@ -252,12 +260,12 @@ def _rule(field: Field, words: Mapping[str, Attribute]) -> Rule:
     )
     if len(require) > MAX_CONDITIONS:
         raise fields["require"].wrong(f"a rule has at most {MAX_CONDITIONS} conditions")
-    then, unknown = _ruling(fields["then"]), _ruling(fields["unknown"])
+    then, unknown = ruling_in(fields["then"]), ruling_in(fields["unknown"])
     if unknown.outcome is Outcome.ALLOW:
         raise fields["unknown"].wrong("unknown is not good: it may restrict, quarantine or deny, never allow")
     if require and "else" not in fields:
         raise field.wrong("a rule with conditions says what happens 'else'")
-    otherwise = _ruling(fields["else"]) if "else" in fields else Ruling(Outcome.DENY)
+    otherwise = ruling_in(fields["else"]) if "else" in fields else Ruling(Outcome.DENY)
     return Rule(
         name=_name(fields["rule"]),
         moments=_moments(fields.get("moments")),

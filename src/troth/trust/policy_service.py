@@ -15,11 +15,19 @@ from troth.kit.canonical import Json
 from troth.kit.clock import Clock
 from troth.store.pool import Database
 from troth.store.unit import Unit
-from troth.trust.errors import POLICY_CHANGED, POLICY_CONFLICT, POLICY_UNKNOWN, PolicyError, Retryable
+from troth.trust.errors import (
+    POLICY_CHANGED,
+    POLICY_CONFLICT,
+    POLICY_TESTS_FAILED,
+    POLICY_UNKNOWN,
+    PolicyError,
+    Retryable,
+)
 from troth.trust.grammar import parse_policy
 from troth.trust.policy import Policy
 from troth.trust.policy_cache import APPLIED
 from troth.trust.policy_store import ADD_VERSION, PolicyStore, PolicyVersion
+from troth.trust.policy_tests import Tried, run_tests
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +39,28 @@ class PolicyPlan:
         before: the version in force, or None for a new policy.
         diff: unified diff of the texts, empty if nothing changes.
         seen: how many policy versions had ever been applied when this was planned.
+        tests: its own examples, as they came out.
     """
 
     policy: Policy
     before: PolicyVersion | None
     diff: str
     seen: int
+    tests: tuple[Tried, ...] = ()
+
+    @property
+    def failed(self) -> tuple[Tried, ...]:
+        """The examples that did not come out as they should."""
+        return tuple(one for one in self.tests if not one.passed)
+
+    def refuse_failed(self) -> None:
+        """Raise PolicyError (``policy.tests_failed``), naming each example that failed, if one did."""
+        if self.failed:
+            told = "; ".join(f"{one.name}: {', '.join(one.differences)}" for one in self.failed[:10])
+            more = f" and {len(self.failed) - 10} more" if len(self.failed) > 10 else ""
+            raise PolicyError(
+                POLICY_TESTS_FAILED, f"{len(self.failed)} of {len(self.tests)}: {told}{more}", policy=self.policy.name
+            )
 
     @property
     def changes(self) -> bool:
@@ -72,22 +96,32 @@ class PolicyService:
         unchanged = before is not None and before.sha256 == policy.sha256
         number = (before.version if before is not None else 0) + (0 if unchanged else 1)
         return PolicyPlan(
-            policy=parse_policy(text, file=file, version=number), before=before, diff=_diff(before, policy), seen=seen
+            policy=parse_policy(text, file=file, version=number),
+            before=before,
+            diff=_diff(before, policy),
+            seen=seen,
+            tests=run_tests(policy),
         )
 
-    async def apply(self, plan: PolicyPlan, *, actor: str) -> Policy:
+    async def apply(self, plan: PolicyPlan, *, actor: str, forced: str | None = None) -> Policy:
         """Make ``plan`` the policy in force; applying the same text again changes nothing.
 
-        Raises Retryable if another version of any policy was applied since it was planned.
+        Raises PolicyError if one of its own tests fails and nobody has ``forced`` it with a reason, Retryable if
+        another version of any policy was applied since it was planned.
         """
         if not plan.changes:
             return plan.policy
-        await self._database.commit(self.unit(plan, actor=actor))
+        await self._database.commit(self.unit(plan, actor=actor, forced=forced))
         return plan.policy
 
-    def unit(self, plan: PolicyPlan, *, actor: str) -> Unit:
-        """The write unit that applies ``plan``: for callers that join more to it (an approval, a first start)."""
+    def unit(self, plan: PolicyPlan, *, actor: str, forced: str | None = None) -> Unit:
+        """The write unit that applies ``plan``: for callers that join more to it (an approval, a first start).
+
+        Raises PolicyError as :meth:`apply` does.
+        """
         policy = plan.policy
+        if forced is None:
+            plan.refuse_failed()
         changed = Retryable(POLICY_CHANGED, f"a policy was applied since version {policy.version} was planned")
         unit = Unit()
         unit.claim(
@@ -103,6 +137,8 @@ class PolicyService:
             "profiles": list(policy.profiles),
             "before": plan.before.version if plan.before is not None else None,
         }
+        if forced is not None:
+            data |= {"forced": forced, "tests_failed": [one.name for one in plan.failed]}
         return unit.record(Event(APPLIED, actor, (f"policy:{policy.name}",), data))
 
     async def show(self, name: str, version: int | None = None) -> PolicyVersion:

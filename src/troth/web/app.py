@@ -28,6 +28,7 @@ from troth.web.api import enrolments as api_enrolments
 from troth.web.api import found as api_found
 from troth.web.api import inspecting as api_inspecting
 from troth.web.api import keys as api_keys
+from troth.web.api import policies as api_policies
 from troth.web.api import profiles as api_profiles
 from troth.web.api import recovery as api_recovery
 from troth.web.api import renewals as api_renewals
@@ -52,6 +53,7 @@ from troth.web.pages import (
     inspecting,
     keys,
     looking,
+    policies,
     profiles,
     renewals,
     rollovers,
@@ -91,7 +93,7 @@ def make_litestar() -> Litestar:
         *looking.HANDLERS, *profiles.HANDLERS, *acting.HANDLERS, *entering.HANDLERS, *account.HANDLERS,
         *stream.HANDLERS, *found.HANDLERS, *approving.HANDLERS,
         *inspecting.HANDLERS, *keys.HANDLERS,
-        *renewals.HANDLERS, *tpms.HANDLERS, *attesting.HANDLERS,
+        *renewals.HANDLERS, *tpms.HANDLERS, *attesting.HANDLERS, *policies.HANDLERS,
         *rollovers.HANDLERS, *validations.HANDLERS, *enrolments.HANDLERS, *closing.HANDLERS, *admitting.HANDLERS,
     )  # fmt: skip
     api = Router(
@@ -106,6 +108,7 @@ def make_litestar() -> Litestar:
             *api_rollovers.HANDLERS,
             *api_profiles.HANDLERS,
             *api_trust.HANDLERS,
+            *api_policies.HANDLERS,
             *api_tpms.HANDLERS,
             *api_attestations.HANDLERS,
             *api_system.HANDLERS,

@@ -14,6 +14,8 @@ from uuid import UUID
 import msgspec
 
 from troth.access.approvals.model import Proposal
+from troth.access.errors import Forbidden
+from troth.access.roles import Permission
 from troth.kit.canonical import Json
 from troth.web.books.trusting import documents_in
 from troth.web.errors import ONE_AT_A_TIME, WebError
@@ -61,13 +63,26 @@ async def ask(request: Req, kind: str, payload: Mapping[str, Json], *, comment: 
     return dict(made.outcome) if isinstance(made.outcome, Mapping) else {}
 
 
-async def apply(request: Req, text: str, *, prune: bool) -> Applied:
-    """Apply documents. Where one of them takes approval it must come alone: one document is one act."""
+async def apply(request: Req, text: str, *, prune: bool, accept_loss: bool = False) -> Applied:
+    """Apply documents. Where one of them takes approval it must come alone: one document is one act.
+
+    ``?force=REASON`` and ``?accept_loss=true`` of the request: see :class:`troth.web.services.Configuration`.
+    """
     services, by = services_of(request), asker(request)
     parts = documents_in(text)
+    forced = request.query_params.get("force", "")[:500]
+    accept_loss = accept_loss or request.query_params.get("accept_loss", "") == "true"
     acts: list[tuple[str, dict[str, Json]]] = [
         (_ACTS[kind], {"document": part} | ({"prune": prune} if kind == "directory" else {})) for kind, part in parts
     ]
+    if len(acts) == 1 and acts[0][0] == "policy.apply":
+        if not by.may(Permission.POLICY_WRITE):
+            raise Forbidden(Permission.POLICY_WRITE.value)
+        # Weighed before it is asked for, so that those who approve it see whom it would change.
+        report = await services.policies.weighed(parts[0][1], accept_loss=accept_loss)
+        acts[0][1]["impact"] = list(report.sentences) if report is not None else []
+        if forced:
+            acts[0][1]["forced"] = forced
     if len(acts) == 1:
         outcome = await ask(request, *acts[0])
         return Applied(msgspec.convert(outcome["changes"], tuple[Change, ...]))
@@ -76,4 +91,6 @@ async def apply(request: Req, text: str, *, prune: bool) -> Applied:
             _, demand = await services.approvals.preview(kind, payload, by)
             if demand.approvals or request.query_params.get("propose", "") == "true":
                 raise WebError(ONE_AT_A_TIME, f"{kind} takes approval, so it cannot be applied together with others")
-    return await services.configuration.apply(text, by, dry_run=False, prune=prune)
+    return await services.configuration.apply(
+        text, by, dry_run=False, prune=prune, forced=forced or None, accept_loss=accept_loss
+    )

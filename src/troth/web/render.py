@@ -55,6 +55,7 @@ NAVIGATION = (
 DONE: Mapping[str, str] = {
     "held": "The certificate is on hold. OCSP says so within a second.",
     "released": "Your cause is cleared; the certificate is good again unless another cause remains.",
+    "applied": "Applied. It is in force within a second.",
     "blocked": "The key is blocked, and what has it is being revoked.",
     "revoked": "The certificate is revoked for good.",
     "approved": "Approved, and done.",

@@ -28,6 +28,7 @@ from troth.web.books.attestations import AttestationBook
 from troth.web.books.enrolments import AccountBook, EnrolmentBook
 from troth.web.books.est import EstBook
 from troth.web.books.found import Found
+from troth.web.books.policies import PolicyBook
 from troth.web.books.tpms import Tpms
 from troth.web.crl_views import CrlView
 from troth.web.health import Health, RecoveryView
@@ -173,9 +174,19 @@ class StagedBook(Protocol):
 class Configuration(Protocol):
     """Directories, policies and feeds as documents."""
 
-    async def apply(self, documents: str, by: Principal, *, dry_run: bool, prune: bool = False) -> Applied:
+    async def apply(
+        self,
+        documents: str,
+        by: Principal,
+        *,
+        dry_run: bool,
+        prune: bool = False,
+        forced: str | None = None,
+        accept_loss: bool = False,
+    ) -> Applied:
         """Apply YAML documents all together or not at all. Raises TrothError, naming document and line.
 
+        ``forced``: why policies are applied though their own examples fail; ``accept_loss``: however many lose by them.
         Policies need ``policy.write`` and feeds ``feed.write`` besides the route's own permission.
         """
         ...
@@ -358,6 +369,7 @@ class AdminServices:
     events: EventBook
     staged: StagedBook
     configuration: Configuration
+    policies: PolicyBook
     profiles: ProfileBook
     enforcement: Enforcement
     authorities: AuthorityBook

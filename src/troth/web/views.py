@@ -357,7 +357,8 @@ class Change(Struct, frozen=True):
 
 
 class Applied(Struct, frozen=True):
-    """All that an ``apply`` did, or would do when ``dry_run``."""
+    """All that an ``apply`` did, or would do when ``dry_run``. ``notes``: what policies would change, and for whom."""
 
     changes: tuple[Change, ...]
     dry_run: bool = False
+    notes: tuple[str, ...] = ()

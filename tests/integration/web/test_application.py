@@ -279,6 +279,7 @@ async def test_documents_are_applied_by_those_who_may_and_planned_without_harm(h
     assert dry.json() == {
         "changes": [{"kind": "user", "name": "alice", "action": "created", "detail": "", "secret": None}],
         "dry_run": True,
+        "notes": [],
     }
     assert (await operator.get("/api/v1/subjects")).json()["items"] == []
     refused = await operator.post("/api/v1/apply", content=f"{people}---\n{feeds}")

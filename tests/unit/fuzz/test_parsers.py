@@ -77,6 +77,10 @@ from troth.pki.signer.certificate_rules import read_tbs
 from troth.pki.signer.protocol import Frames, FrameTooLarge, Health, decode_request, frame
 from troth.trust.directory import parse_directory
 from troth.trust.grammar import parse_policy
+from troth.trust.journal import Entry, framed
+from troth.trust.journal import read as read_journal
+from troth.trust.policy import Policy
+from troth.trust.policy_tests import run_tests
 from troth.web.books.enrolments import _place
 from troth.web.pages.admitting import certificates_in, crl_in
 
@@ -187,6 +191,19 @@ _SIGNAL_BY_CERTIFICATE = (
 )
 _NOTE_KEY = "troth.example+1234abcd+AQECAwQ="
 _CHECKPOINT = "troth.example/ledger\n17\nqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqo=\n"
+_ENTRY = Entry(1, "application:vpn", ("application:vpn",), msgspec.Raw(b'{"id":1}'), msgspec.Raw(b'{"at":"now"}'))
+
+
+@lru_cache(maxsize=1)
+def _device_policy() -> Policy:
+    return parse_policy((_POLICIES / "client-device.yaml").read_text())
+
+
+def _policy_tests() -> bytes:
+    _, _, tests = _device_policy().source.partition("\ntests:")
+    return f"policy: client-device\ntests:{tests}".encode()
+
+
 _POLICY = documents(*(path.read_text() for path in sorted(_POLICIES.glob("*.yaml"))))
 _DIRECTORY = documents("users:\n  - {name: alice, enabled: true, groups: [a]}\ndevices:\n  - {name: x, owner: alice}\n")
 _AGENT = """[issuer.a]
@@ -304,6 +321,8 @@ PARSERS: dict[str, tuple[Callable[[bytes], object], Refusals, Callable[[], list[
     ),
     "profile": (text(parse_profile), (TrothError,), lambda: documents(*shipped_profiles().values())),
     "policy": (text(parse_policy), (TrothError,), lambda: _POLICY),
+    "policy-tests": (text(lambda one: run_tests(_device_policy(), one)), (TrothError,), _policy_tests),
+    "journal": (read_journal, (), lambda: framed(_ENTRY) * 3),
     "directory": (text(lambda one: parse_directory(one, at=NOW)), (TrothError,), lambda: _DIRECTORY),
     "approval rule": (text(lambda one: parse_rule(one, ("key.block",))), (TrothError,), lambda: _RULE),
     "agent configuration": (text(agent.parse), (TrothError,), lambda: documents(_AGENT)),

@@ -8,6 +8,7 @@ from pathlib import Path
 from tests.unit.trust.policies import AT
 from troth.trust.directory import parse_directory
 from troth.trust.grammar import parse_policy
+from troth.trust.policy_tests import run_tests
 from troth.trust.vocabulary import VOCABULARY
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -26,5 +27,6 @@ def test_the_attribute_table_is_the_vocabulary() -> None:
 def test_the_examples_are_taken_as_they_stand() -> None:
     [policy] = blocks("policies.md")
     assert parse_policy(policy).rules[0].name == "healthy-device"
+    assert [one.differences for one in run_tests(parse_policy(policy))] == [()]
     [directory] = blocks("directory.md")
     assert [one.name for one in parse_directory(directory, at=AT).subjects] == ["alice", "laptop-17", "shop"]

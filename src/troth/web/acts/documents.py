@@ -18,7 +18,8 @@ from troth.store.pool import Database
 from troth.trust.directory_plan import Directory
 from troth.trust.feed_desk import FeedDesk
 from troth.trust.feeds import Feed, parse_feeds
-from troth.trust.policy_service import PolicyService
+from troth.trust.policy_service import PolicyPlan, PolicyService
+from troth.trust.policy_trial import Trials
 from troth.web.changes import directory_changes, policy_change
 from troth.web.views import Change
 
@@ -38,19 +39,26 @@ def _lines(changes: list[Change]) -> tuple[str, ...]:
 
 
 class PolicyApply:
-    """``policy.apply``: make a policy document the one in force."""
+    """``policy.apply``: make a policy document the one in force.
+
+    ``forced``: why it is applied though examples of its own fail. ``impact``: whom it would change, as it was weighed
+    when the act was asked for; where nobody has weighed it, that is done now, and ``accept_loss`` lets any loss pass.
+    """
 
     permission: ClassVar = Permission.POLICY_WRITE
     secret: ClassVar = False
 
-    def __init__(self, database: Database, policies: PolicyService) -> None:
+    def __init__(self, database: Database, policies: PolicyService, trials: Trials | None = None) -> None:
         self._database = database
         self._policies = policies
+        self._trials = trials
 
     async def preview(self, payload: Mapping[str, Any], by: Principal) -> Preview:
         """See :class:`~troth.access.approvals.model.Executor`."""
         plan = await self._policies.plan(text(payload, "document"))
-        lines = [f"Governs the profiles {', '.join(plan.policy.profiles)}.", *plan.diff.splitlines()[:_LINES]]
+        lines = [f"Governs the profiles {', '.join(plan.policy.profiles)}.", *_tried(plan, payload)]
+        lines += [str(one) for one in payload.get("impact", ())][:_LINES]
+        lines += plan.diff.splitlines()[:_LINES]
         if not plan.changes:
             lines = ["It is in force already; nothing changes."]
         before = plan.before.version if plan.before else 0
@@ -65,9 +73,26 @@ class PolicyApply:
         plan = await self._policies.plan(text(payload, "document"))
         unit = order.unit
         if plan.changes:
-            unit = self._policies.unit(plan, actor=order.by.actor).absorb(unit)
+            if self._trials is not None and "impact" not in payload:
+                await self._trials.weighed(plan, accept_loss=payload.get("accept_loss") is True)
+            forced = _forced(payload)
+            unit = self._policies.unit(plan, actor=order.by.actor, forced=forced).absorb(unit)
         await self._database.commit(unit)
         return told([policy_change(plan.policy.name, plan.policy.version, plan.before is None, plan.changes)])
+
+
+def _forced(payload: Mapping[str, Any]) -> str | None:
+    return text(payload, "forced")[:500] if payload.get("forced") else None
+
+
+def _tried(plan: PolicyPlan, payload: Mapping[str, Any]) -> list[str]:
+    if not plan.tests:
+        return ["It has no examples."]
+    if not plan.failed:
+        return [f"All of its {len(plan.tests)} examples pass."]
+    lines = [f"{len(plan.failed)} of its {len(plan.tests)} examples fail: {', '.join(one.name for one in plan.failed)}"]
+    forced = _forced(payload)
+    return [*lines, f"It is forced: {forced}"] if forced else [*lines, "It will not be applied, for it is not forced."]
 
 
 class ProfileApply:

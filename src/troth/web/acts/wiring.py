@@ -22,6 +22,7 @@ from troth.trust.directory_plan import Directory
 from troth.trust.feed_desk import FeedDesk
 from troth.trust.orders import Orders
 from troth.trust.policy_service import PolicyService
+from troth.trust.policy_trial import Trials
 from troth.trust.subjects import Subjects
 from troth.web.acts.admission import AuthorityAdd
 from troth.web.acts.anchors import AnchorAdd, AnchorRemove
@@ -55,10 +56,11 @@ def approvals_of(
     enrolments: Enrolments,
     keys: KeyList | None = None,
     judge: JudgeSigner | None = None,
+    trials: Trials | None = None,
     more: dict[str, Executor] | None = None,
 ) -> Approvals:
     """The two-person rule over the real rooms. ``judge``: the signer, for acts that it judges itself; ``more``: further
-    kinds of act."""
+    kinds of act; ``trials``: who weighs a policy before it is applied."""
     store = ApprovalStore(database)
     executors: dict[str, Executor] = {
         "role.grant": RoleGrant(access.invitations, access.accounts),
@@ -66,7 +68,7 @@ def approvals_of(
         "account.enable": AccountAct(access.accounts, store, "enable"),
         "account.remove": AccountAct(access.accounts, store, "remove"),
         "person.change": PersonChange(access.accounts),
-        "policy.apply": PolicyApply(database, PolicyService(database, clock)),
+        "policy.apply": PolicyApply(database, PolicyService(database, clock), trials),
         "profile.apply": ProfileApply(catalogue),
         "feed.grant": FeedGrant(feeds),
         "directory.apply": DirectoryApply(database, Directory(database, clock)),

@@ -30,6 +30,8 @@ from troth.trust.directory_plan import Directory
 from troth.trust.feed_desk import FeedDesk
 from troth.trust.orders import Orders
 from troth.trust.policy_service import PolicyService
+from troth.trust.policy_trial import Guard, Trials
+from troth.trust.replay_service import Replay
 from troth.trust.store import SubjectStore
 from troth.trust.subjects import Subjects
 from troth.web.acts.wiring import approvals_of
@@ -45,6 +47,7 @@ from troth.web.books.events import Events
 from troth.web.books.found import Found
 from troth.web.books.inspecting import Inspections
 from troth.web.books.keys import Keys, KeySigner
+from troth.web.books.policies import PolicyBook
 from troth.web.books.profiles import Profiles
 from troth.web.books.recovery import Recovery
 from troth.web.books.subjects import Decisions, SubjectPages
@@ -68,6 +71,7 @@ class Rooms:
         renewals_per_minute: certificates that incidents may have renewed early in a minute.
         keys: the signer, asked who holds the authorities' keys; without it the custodian is unknown.
         judge: the signer, as the judge of acts; without it there are none that it judges.
+        policy_guard: how much of the fleet a policy may take from without being asked about it.
         directories: ACME directories by name, with the profiles of each; public_url: where they are.
     """
 
@@ -93,6 +97,7 @@ class Rooms:
     est: Mapping[str, Label] = field(default_factory=dict)
     est_default: str = ""
     public_url: str = ""
+    policy_guard: Guard | None = None
 
 
 def build(rooms: Rooms) -> AdminServices:
@@ -102,9 +107,9 @@ def build(rooms: Rooms) -> AdminServices:
     est = EstBook(database, rooms.est, rooms.est_default, rooms.public_url)
     finder = Subjects(SubjectStore(database))
     authorities = Authorities(database, clock, rooms.keys)
-    documents = Documents(
-        database, clock, Directory(database, clock), PolicyService(database, clock), rooms.feeds, rooms.catalogue
-    )
+    policies = PolicyService(database, clock)
+    trials = Trials(policies, Replay(database, rooms.issuance.judge, clock), rooms.policy_guard)
+    documents = Documents(database, clock, Directory(database, clock), policies, rooms.feeds, rooms.catalogue, trials)
     approvals = approvals_of(
         database,
         clock,
@@ -117,6 +122,7 @@ def build(rooms: Rooms) -> AdminServices:
         enrolments=rooms.enrolments,
         keys=rooms.keys,
         judge=rooms.judge,
+        trials=trials,
     )
     return AdminServices(
         clock=clock,
@@ -130,6 +136,7 @@ def build(rooms: Rooms) -> AdminServices:
         events=Events(database, rooms.notary_key),
         staged=Staged(database, rooms.orders),
         configuration=documents,
+        policies=PolicyBook(policies, trials),
         profiles=Profiles(database, clock, rooms.catalogue, rooms.issuance, finder),
         enforcement=Switch(rooms.orders),
         authorities=authorities,

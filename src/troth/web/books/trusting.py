@@ -25,6 +25,7 @@ from troth.trust.grammar import parse_policy
 from troth.trust.orders import Orders
 from troth.trust.policy_service import PolicyService
 from troth.trust.policy_store import PolicyVersion
+from troth.trust.policy_trial import Trials
 from troth.trust.store import SubjectStore
 from troth.web.books.certificates import link
 from troth.web.books.store import BookStore
@@ -160,7 +161,9 @@ class Documents:
         policies: PolicyService,
         desk: FeedDesk,
         catalogue: Catalogue,
+        trials: Trials | None = None,
     ) -> None:
+        self._trials = trials
         self._clock = clock
         self._directory = directory
         self._policies = policies
@@ -168,7 +171,16 @@ class Documents:
         self._catalogue = catalogue
         self._books = BookStore(database)
 
-    async def apply(self, documents: str, by: Principal, *, dry_run: bool, prune: bool = False) -> Applied:
+    async def apply(
+        self,
+        documents: str,
+        by: Principal,
+        *,
+        dry_run: bool,
+        prune: bool = False,
+        forced: str | None = None,
+        accept_loss: bool = False,
+    ) -> Applied:
         parts = documents_in(documents)
         for kind, _ in parts:
             wanted = _NEEDS.get(kind)
@@ -176,11 +188,25 @@ class Documents:
                 raise Forbidden(wanted.value)
         planned = [change for kind, part in parts for change in await self._plan(kind, part, prune)]
         if dry_run:
-            return Applied(tuple(planned), True)
+            return Applied(tuple(planned), True, await self._notes([part for kind, part in parts if kind == "policy"]))
+        for kind, part in parts:
+            if kind == "policy" and self._trials is not None:
+                await self._trials.weighed(await self._policies.plan(part), accept_loss=accept_loss)
         done: list[Change] = []
         for kind, part in parts:
-            done += await self._apply(kind, part, by, prune)
+            done += await self._apply(kind, part, by, prune, forced)
         return Applied(tuple(done))
+
+    async def _notes(self, policies: Sequence[str]) -> tuple[str, ...]:
+        """What is to be known of policies before they are applied: examples that fail, and whom they would change."""
+        notes: list[str] = []
+        for text in policies:
+            plan = await self._policies.plan(text)
+            notes += [f"{plan.policy.name}: example {one.told()}" for one in plan.failed]
+            if plan.changes and self._trials is not None:
+                report = await self._trials.weighed(plan, accept_loss=True)
+                notes += [f"{plan.policy.name}: {line}" for line in report.sentences] if report is not None else []
+        return tuple(notes)
 
     async def _plan(self, kind: str, text: str, prune: bool) -> list[Change]:
         if kind == "directory":
@@ -193,14 +219,14 @@ class Documents:
             return [Change("feed", one.feed.name, one.change.value) for one in found]
         return [self._profile_change(text)]
 
-    async def _apply(self, kind: str, text: str, by: Principal, prune: bool) -> list[Change]:
+    async def _apply(self, kind: str, text: str, by: Principal, prune: bool, forced: str | None) -> list[Change]:
         if kind == "directory":
             plan = await self._directory.plan(text, prune=prune)
             await self._directory.apply(plan, actor=by.actor)
             return directory_changes(plan)
         if kind == "policy":
             wanted = await self._policies.plan(text)
-            await self._policies.apply(wanted, actor=by.actor)
+            await self._policies.apply(wanted, actor=by.actor, forced=forced)
             return [policy_change(wanted.policy.name, wanted.policy.version, wanted.before is None, wanted.changes)]
         if kind == "feeds":
             applied = await self._desk.apply(parse_feeds(text), actor=by.actor)

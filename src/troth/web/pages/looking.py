@@ -201,16 +201,6 @@ async def policies(request: Req) -> Response[str]:
     return await page(request, "policies.html", area="policies", policies=found)
 
 
-@get("/policies/{name:str}", opt=needs(Permission.POLICY_READ), include_in_schema=False)
-async def policy(request: Req, name: FromPath[str], version: FromQuery[int | None] = None) -> Response[str]:
-    """One policy, in one of its versions."""
-    versions = await services_of(request).configuration.policy(name)
-    shown = next((one for one in versions if version in (None, one.version)), None)
-    if shown is None:
-        raise NotFound("there is no such policy, or no such version of it")
-    return await page(request, "policy.html", area="policies", versions=versions, shown=shown)
-
-
 @get("/authorities", opt=needs(Permission.AUTHORITY_READ), include_in_schema=False)
 async def authorities(request: Req) -> Response[str]:
     """Who signs what."""
@@ -261,6 +251,6 @@ async def search(request: Req, q: FromQuery[str] = "") -> Redirect:
 
 
 HANDLERS = (
-    overview, certificates, certificate, subjects, subject, decision, events, feeds, policies, policy, authorities,
+    overview, certificates, certificate, subjects, subject, decision, events, feeds, policies, authorities,
     authority, ledger, search,
 )  # fmt: skip
