@@ -4,48 +4,83 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import timedelta
 from typing import Any
 
 from troth.assembly.context import RoleContext
+from troth.connect.effects.chat import ChatPort
+from troth.connect.effects.mail import MailPort, NotifyPort
+from troth.connect.effects.vpn import VpnPort
+from troth.connect.effects.webhook import WebhookPort
+from troth.kit.errors import TrothError
+from troth.kit.http import HttpClient
 from troth.kit.log import get_logger
-from troth.store.errors import StoreError
+from troth.kit.sealing import SecretBox
 from troth.store.pool import Database
 from troth.trust.outbox import store
+from troth.trust.outbox.desk import EffectDesk
 from troth.trust.outbox.model import EffectPort
 from troth.trust.outbox.runner import EffectRunner
 
 log = get_logger("assembly")
 
 _HOUR = 3600.0
+_RATES = 5.0
+
+
+def effect_desk(context: RoleContext, database: Database) -> EffectDesk:
+    """Effects and reactions, with the secrets of targets."""
+    box = SecretBox.at(context.layout.secrets / "effects.secret", purpose="effect")
+    return EffectDesk(database, context.clock, box)
 
 
 def effect_duties(context: RoleContext, database: Database) -> list[Coroutine[Any, Any, None]]:
     """The runner of effects, and the forgetting of what ended long ago."""
-    settings = context.config.effects
+    settings, desk = context.config.effects, effect_desk(context, database)
+    http = HttpClient(context.config.egress)
     runner = EffectRunner(
         database,
         context.clock,
-        effect_ports(),
+        effect_ports(context, desk, http),
         timeout=timedelta(seconds=settings.timeout_seconds),
         give_up=timedelta(hours=settings.give_up_hours),
     )
-    return [runner.run(context.stop), _prune(context, database, timedelta(days=settings.keep_days))]
+    keep = timedelta(days=settings.keep_days)
 
-
-def effect_ports() -> Mapping[str, EffectPort]:
-    """Who does which effect here. A port that is not among them is told as unavailable."""
-    return {}
-
-
-async def _prune(context: RoleContext, database: Database, keep: timedelta) -> None:
-    while not context.stop.is_set():
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_HOUR):
-                await context.stop.wait()
-            return
+    async def run() -> None:
         try:
-            await store.prune(database, before=context.clock.now() - keep)
-        except StoreError as error:
-            log.warning("duty.postponed", duty="pruning of effects", code=error.code, detail=error.detail)
+            await runner.run(context.stop)
+        finally:
+            await http.close()
+
+    async def rates() -> None:
+        reactions, _ = await desk.in_force()
+        runner.set_rates({name: target.per_minute for name, target in reactions.targets.items()})
+
+    async def forget() -> None:
+        await store.prune(database, before=context.clock.now() - keep)
+
+    return [run(), _every(_RATES, rates, context.stop), _every(_HOUR, forget, context.stop)]
+
+
+def effect_ports(context: RoleContext, desk: EffectDesk, http: HttpClient) -> Mapping[str, EffectPort]:
+    """Who does which effect here. A port that is not among them is told as unavailable."""
+    chat, mail = ChatPort(desk, http, context.clock), MailPort(desk, http)
+    return {
+        "webhook": WebhookPort(desk, http, context.clock),
+        "notify": NotifyPort(desk, mail, chat),
+        "vpn": VpnPort(desk),
+    }
+
+
+async def _every(seconds: float, work: Callable[[], Awaitable[None]], stop: asyncio.Event) -> None:
+    """Do ``work`` at once and then now and again; what it raises is told, and tried again next time."""
+    while not stop.is_set():
+        try:
+            await work()
+        except TrothError as error:
+            log.warning("duty.postponed", duty="effects", code=error.code, detail=error.detail)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await stop.wait()

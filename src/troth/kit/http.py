@@ -169,12 +169,23 @@ class HttpClient:
         """The address to connect to. Raises EgressRefused unless every address of the name is allowed."""
         if target.scheme != "https" and not (target.scheme == "http" and self._settings.plain_http):
             raise EgressRefused(REFUSED, f"{target.scheme or 'no scheme'}:// is not allowed")
-        host = target.host.lower().rstrip(".")
+        return await self._judge_host(target.host, target.port or 0)
+
+    async def judged(self, host: str, port: int) -> str:
+        """The address that ``host`` may be connected to: for what is not HTTP. Raises EgressRefused, HttpFailed."""
+        try:
+            async with asyncio.timeout(self._settings.timeout_seconds):
+                return str(await self._judge_host(host, port))
+        except TimeoutError as error:
+            raise HttpFailed(TIMEOUT, f"{host} after {self._settings.timeout_seconds} s") from error
+
+    async def _judge_host(self, host: str, port: int) -> Ip:
+        host = host.lower().rstrip(".")
         if not host:
             raise EgressRefused(REFUSED, "the URL has no host")
         named = any(_matches(host, pattern) for pattern in self._hosts)
         try:
-            found = await asyncio.get_running_loop().getaddrinfo(host, target.port or 0, type=socket.SOCK_STREAM)
+            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except OSError as error:
             raise HttpFailed(UNREACHABLE, f"{host}: {error.strerror}") from error
         addresses = [_plain(str(entry[4][0])) for entry in found]

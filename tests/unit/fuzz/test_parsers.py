@@ -34,6 +34,7 @@ from troth.audit.verify import verify_export
 from troth.client.errors import JoseError
 from troth.client.jose import VerifyingKey, b64url_decode
 from troth.client.renewal import parse_cert_id, parse_renewal_info
+from troth.connect.effects import vici
 from troth.connect.webhook import body as webhook
 from troth.enroll.acme.binding import read_binding
 from troth.enroll.acme.flattened import Flattened
@@ -79,6 +80,8 @@ from troth.trust.directory import parse_directory
 from troth.trust.grammar import parse_policy
 from troth.trust.journal import Entry, framed
 from troth.trust.journal import read as read_journal
+from troth.trust.outbox.reactions import parse_reactions
+from troth.trust.outbox.reactions import shipped as reactions_text
 from troth.trust.policy import Policy
 from troth.trust.policy_tests import run_tests
 from troth.web.books.enrolments import _place
@@ -229,6 +232,11 @@ PARSERS: dict[str, tuple[Callable[[bytes], object], Refusals, Callable[[], list[
     "vantage answer": (
         lambda data: wire.outcome(wire.read_seen(data)), (ValueError,),
         lambda: [b'{"valid":false,"at":1,"version":"1","reason":"acme.validation.dns","record":[["a",null,"b"]]}'],
+    ),
+    "vici message": (vici.decode, (vici.ViciError,), lambda: [vici.encode({"a": "b", "s": {"l": ["x", "y"]}})]),
+    "vici packet": (vici.parse_packet, (vici.ViciError,), lambda: [b"\x07\x07list-sa\x03\x01a\0\1b", b"\x01"]),
+    "reactions": (
+        lambda data: parse_reactions(data.decode("latin-1")), (TrothError,), lambda: [reactions_text().encode()]
     ),
     "csr": (parse_csr, (TrothError,), lambda: [request()]),
     "est request": (lambda data: read_request(b64encode(data)), (TrothError,), lambda: [request()]),

@@ -73,6 +73,7 @@ class EffectDesk:
         self._clock = clock
         self._box = box
         self.documents = DocumentStore(database)
+        self._read: Reactions | None = None
 
     # --- reactions ---------------------------------------------------------------------------------------------------
 
@@ -105,9 +106,10 @@ class EffectDesk:
     async def in_force(self) -> tuple[Reactions, str]:
         """The reactions in force, and their text."""
         newest = await self.documents.newest()
-        if newest is None:
-            return parse_reactions(shipped()), shipped()
-        return parse_reactions(newest.source, version=newest.version), newest.source
+        version, source = (0, shipped()) if newest is None else (newest.version, newest.source)
+        if self._read is None or self._read.version != version:
+            self._read = parse_reactions(source, version=version)
+        return self._read, source
 
     # --- secrets -----------------------------------------------------------------------------------------------------
 

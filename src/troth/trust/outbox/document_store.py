@@ -50,6 +50,11 @@ _SUBJECT = """
 SELECT s.id, s.kind, s.name, s.protected, s.attributes, s.owner_id,
        ARRAY(SELECT n.name FROM subject_name n WHERE n.subject_id = s.id ORDER BY n.name LIMIT 100) AS names
 FROM subject s WHERE s.id = $1"""
+# A name that several subjects have is nobody's: acting on it would hit somebody else.
+_ALIASES = """
+SELECT a.system, a.value FROM subject_alias a WHERE a.subject_id = $1
+AND NOT EXISTS (SELECT FROM subject_alias o WHERE o.system = a.system AND o.value = a.value AND o.subject_id <> $1)
+ORDER BY a.confidence DESC, a.seen_at DESC, a.system, a.value LIMIT 100"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +173,8 @@ class DocumentStore:
         if row is None:
             return None
         attributes = msgspec.json.decode(row["attributes"])
+        aliases = tuple((one["system"], one["value"]) for one in await self._reader.fetch(_ALIASES, subject_id))
         made = EffectSubject(
-            row["id"], row["kind"], row["name"], row["protected"], attributes, tuple(row["names"])
-        )  # fmt: skip
+            row["id"], row["kind"], row["name"], row["protected"], attributes, tuple(row["names"]), aliases
+        )
         return made, row["owner_id"]
