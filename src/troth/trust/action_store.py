@@ -31,6 +31,8 @@ class Why(Enum):
     FROZEN = "frozen"
     FEED_SUSPENDED = "feed_suspended"
     IRREVERSIBLE = "irreversible"
+    QUORUM = "quorum"
+    UNHEALED = "unhealed"
 
 
 class ActionState(Enum):
@@ -49,6 +51,7 @@ class StagedAction:
     Attributes:
         feed, cause, level: the cause that would change; for ``revoke``, what brought the subject to distrust.
         would: what it would hit: ``standing`` (from, to) and ``certificates`` (how many).
+        detail: which cap, or what else a person should know of the reason.
         settled_by: who approved or rejected it, or the feed that took it back.
     """
 
@@ -67,6 +70,7 @@ class StagedAction:
     settled_at: datetime | None = None
     settled_by: str | None = None
     note: str = ""
+    detail: str = ""
 
 
 #: The action is pending and ours until commit.
@@ -81,14 +85,15 @@ LOCK_PENDING = Guard(
 _STAGE = Write(
     "staged_action",
     """INSERT INTO staged_action (id, action, subject_id, feed, cause, level, why, signal_id, observed_at, would,
-                                  staged_at, state)
+                                  staged_at, detail, state)
        SELECT *, 'pending' FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::text[],
-                                       $7::text[], $8::uuid[], $9::timestamptz[], $10::jsonb[], $11::timestamptz[])
+                                       $7::text[], $8::uuid[], $9::timestamptz[], $10::jsonb[], $11::timestamptz[],
+                                       $12::text[])
        ON CONFLICT (subject_id, feed, cause, action) WHERE state = 'pending' DO UPDATE SET
            level = excluded.level, why = excluded.why, signal_id = excluded.signal_id,
-           observed_at = excluded.observed_at, would = excluded.would""",
+           observed_at = excluded.observed_at, would = excluded.would, detail = excluded.detail""",
     (
-        "uuid", "text", "uuid", "text", "text", "text", "text", "uuid", "timestamptz", "jsonb", "timestamptz",
+        "uuid", "text", "uuid", "text", "text", "text", "text", "uuid", "timestamptz", "jsonb", "timestamptz", "text",
     ),
 )  # fmt: skip
 
@@ -103,7 +108,7 @@ _SETTLE = Write(
 
 _ACTION = """
 SELECT id, action, subject_id, feed, cause, level, why, signal_id, observed_at, would, staged_at, state, settled_at,
-       settled_by, note FROM staged_action"""
+       settled_by, note, detail FROM staged_action"""
 _BY_ID = f"{_ACTION} WHERE id = $1"
 _PENDING_OF = f"{_ACTION} WHERE subject_id = $1 AND state = 'pending' ORDER BY id"
 _OF_SUBJECT = f"{_ACTION} WHERE subject_id = $1 ORDER BY id DESC LIMIT 200"
@@ -115,7 +120,7 @@ def stage(unit: Unit, action: StagedAction) -> None:
     unit.write(
         _STAGE, action.id, action.action.value, action.subject_id, action.feed, action.cause, action.level.value,
         action.why.value, action.signal_id, action.observed_at, msgspec.json.encode(action.would).decode(),
-        action.staged_at,
+        action.staged_at, action.detail,
     )  # fmt: skip
 
 

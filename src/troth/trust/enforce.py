@@ -19,10 +19,15 @@ from troth.pki import revocation
 from troth.pki.revocation import OfCertificate, OfSubject
 from troth.pki.status_store import StatusStore
 from troth.pki.store import CertificateStore
+from troth.store.jobs import LeasedJob
 from troth.store.unit import Reader, Unit
-from troth.trust import action_store, signal_store
+from troth.trust import action_store, exemption_store, signal_store
 from troth.trust.action_store import ActionKind, ActionState, StagedAction, Why
-from troth.trust.causes import Change, HoldCause, standing_of, with_cause
+from troth.trust.assessment import Assessment
+from troth.trust.assessor import Assessor
+from troth.trust.causes import Change, HoldCause, with_cause
+from troth.trust.ground_store import Ground
+from troth.trust.kinds import class_of
 from troth.trust.model import Subject
 from troth.trust.outbox.planner import Outbox
 from troth.trust.signal_errors import SUBJECT_UNKNOWN, SubjectUnknown
@@ -92,13 +97,18 @@ class Trigger:
 
 class Enforcer:
     """Applies standings to certificates, and plans what is done elsewhere. Holds no state but the names of the
-    quarantine profiles."""
+    quarantine profiles and the rules it has read."""
 
     def __init__(
-        self, *, quarantine_profiles: Collection[str] = QUARANTINE_PROFILES, outbox: Outbox | None = None
+        self,
+        *,
+        quarantine_profiles: Collection[str] = QUARANTINE_PROFILES,
+        outbox: Outbox | None = None,
+        assessor: Assessor | None = None,
     ) -> None:
         self.quarantine_profiles = frozenset(quarantine_profiles)
         self._outbox = outbox or Outbox()
+        self.assessor = assessor or Assessor()
 
     async def change_cause(
         self,
@@ -108,13 +118,14 @@ class Enforcer:
         causes: Iterable[HoldCause],
         changed: tuple[Change, HoldCause],
         by: Trigger,
+        ground: Ground | None = None,
     ) -> Standing:
         """Write a changed cause and all that follows from it; returns the standing afterwards."""
         change, cause = changed
         if change is Change.LATE:
             return subject.standing
-        signal_store.set_cause(unit, subject.id, cause)
         if change in {Change.KEPT, Change.NOT_OPEN}:
+            signal_store.set_cause(unit, subject.id, cause)
             return subject.standing
         unit.record(
             Event(
@@ -122,17 +133,47 @@ class Enforcer:
                 by.actor,
                 (subject.ref, f"signal:{by.id}"),
                 {"feed": cause.feed, "cause": cause.key, "level": cause.level.value, "signal_id": str(by.id),
-                 "approved_by": cause.approved_by},
+                 "approved_by": cause.approved_by, "shadow": cause.shadow},
             )
         )  # fmt: skip
-        return await self.settle(reader, unit, subject, with_cause(causes, cause), by)
+        return await self.settle(reader, unit, subject, with_cause(causes, cause), by, changed=cause, ground=ground)
 
     async def settle(
-        self, reader: Reader, unit: Unit, subject: Subject, causes: Iterable[HoldCause], by: Trigger
+        self,
+        reader: Reader,
+        unit: Unit,
+        subject: Subject,
+        causes: Iterable[HoldCause],
+        by: Trigger,
+        *,
+        changed: HoldCause | None = None,
+        ground: Ground | None = None,
+        job: LeasedJob | None = None,
     ) -> Standing:
-        """Bring the subject to the standing that ``causes`` amount to, and its certificates with it."""
+        """Bring the subject to the standing that ``causes`` amount to, and its certificates with it.
+
+        ``changed`` is the one of them that has yet to be written. Causes that weigh no more are closed. Within ``job``
+        the next look is that job's next run.
+        """
         causes = tuple(causes)
-        standing = standing_of(causes)
+        looked = await self.assessor.look(reader, subject.id, causes, by.at, ground)
+        outcome = looked.outcome
+        standing = outcome.standing
+        still = self._write_causes(unit, subject, causes, outcome, changed, by)
+        self.assessor.remember(
+            unit, subject.id, looked, open_causes=still, moved=standing is not subject.standing, trigger=by.id, job=job
+        )
+        if outcome.exempt and by.actor.startswith("feed:"):
+            exemption_store.use(unit, subject.id, by.at)
+            unit.record(
+                Event(
+                    "exemption.used",
+                    by.actor,
+                    (subject.ref, f"signal:{by.id}"),
+                    {"subject_id": str(subject.id), "name": subject.name, "standing": standing.value,
+                     "would_be": max(outcome.hard, outcome.scored).value, "feed": by.feed, "cause": by.cause},
+                )
+            )  # fmt: skip
         if standing is not subject.standing:
             signal_store.set_standing(unit, subject, standing, at=by.at)
             unit.record(
@@ -149,8 +190,10 @@ class Enforcer:
                         "standing_version": subject.standing_version + 1,
                         "causes": [
                             {"feed": cause.feed, "cause": cause.key, "level": cause.level.value}
-                            for cause in causes if cause.open
+                            for cause in causes if cause.weighs
                         ],
+                        "score": outcome.score,
+                        "keeps": None if outcome.keeps is None else outcome.keeps.value,
                     },
                 )
             )  # fmt: skip
@@ -162,9 +205,50 @@ class Enforcer:
                 await self.align(reader, unit, replace(subject, standing=standing), by)
         if standing is Standing.DISTRUSTED:
             await self._distrust(reader, unit, subject, by)
-        elif subject.standing is Standing.DISTRUSTED:
+        elif subject.standing is Standing.DISTRUSTED or (looked.ground.state.proposed and not outcome.state.proposed):
             await self._withdraw_revocation(reader, unit, subject, by)
+        if outcome.propose is not None and standing is Standing.QUARANTINED:
+            await self._propose(reader, unit, replace(subject, standing=standing), outcome, by)
         return standing
+
+    def _write_causes(
+        self,
+        unit: Unit,
+        subject: Subject,
+        causes: tuple[HoldCause, ...],
+        outcome: Assessment,
+        changed: HoldCause | None,
+        by: Trigger,
+    ) -> int:
+        """Write the changed cause, close what weighs no more; returns how many stay open."""
+        ended = set(outcome.ended)
+        written = False
+        for cause in causes:
+            over = cause.weighs and (cause.feed, cause.key) in ended
+            if over:
+                signal_store.set_cause(unit, subject.id, replace(cause, cleared_at=by.at))
+                written = written or cause is changed
+                unit.record(
+                    Event(
+                        "cause.ended",
+                        by.actor,
+                        (subject.ref, f"signal:{cause.signal_id}"),
+                        {"feed": cause.feed, "cause": cause.key, "level": cause.level.value, "kind": cause.kind},
+                    )
+                )
+        if changed is not None and not written:
+            signal_store.set_cause(unit, subject.id, changed)
+        return sum(cause.weighs and (cause.feed, cause.key) not in ended for cause in causes)
+
+    async def _propose(self, reader: Reader, unit: Unit, subject: Subject, outcome: Assessment, by: Trigger) -> None:
+        """Put the revocation of a subject that several classes agree about, or that does not heal, before a person."""
+        why = Why.QUORUM if outcome.propose == "quorum" else Why.UNHEALED
+        classes = sorted({class_of(one.kind) for one in outcome.contributions})
+        detail = f"score {outcome.quarantine_score // 10_000} %, by {', '.join(classes)}" if why is Why.QUORUM else ""
+        await self.stage(
+            reader, unit, subject, ActionKind.REVOKE, why, Standing.DISTRUSTED, Standing.DISTRUSTED,
+            by, observed_at=by.at, detail=detail,
+        )  # fmt: skip
 
     async def align(self, reader: Reader, unit: Unit, subject: Subject, by: Trigger) -> None:
         """Hold and release the subject's certificates as its standing means. Repeating it changes nothing.
@@ -214,13 +298,15 @@ class Enforcer:
         by: Trigger,
         *,
         observed_at: datetime,
+        detail: str = "",
     ) -> StagedAction:
         """Put an action before a person, with what it would hit. ``would_be`` is the standing that it leads to."""
         final = action is ActionKind.REVOKE
         would = await self.would(reader, subject, would_be, at=by.at, final=final)
         staged = StagedAction(
-            new_id(), action, subject.id, by.feed, by.cause, level, why, by.id, observed_at, would, by.at
-        )
+            new_id(), action, subject.id, by.feed, by.cause, level, why, by.id, observed_at, would, by.at,
+            detail=detail,
+        )  # fmt: skip
         action_store.stage(unit, staged)
         unit.record(
             Event(
@@ -228,7 +314,7 @@ class Enforcer:
                 by.actor,
                 (subject.ref, f"signal:{by.id}"),
                 {"action": action.value, "why": why.value, "feed": by.feed, "cause": by.cause, "level": level.value,
-                 "signal_id": str(by.id), "would": would},
+                 "signal_id": str(by.id), "would": would, "detail": detail},
             )
         )  # fmt: skip
         return staged

@@ -117,6 +117,21 @@ JOURNAL_UNWRITABLE = reason(
     status=503,
 )
 
+# --- the standing document -------------------------------------------------------------------------------------------
+
+STANDING_MALFORMED = reason(
+    "standing.malformed",
+    "the standing document cannot be taken",
+    fix="Correct the file at the line named; docs/standing.md shows the fields.",
+    status=422,
+)
+STANDING_CHANGED_MEANWHILE = reason(
+    "standing.changed_meanwhile",
+    "somebody applied another standing document meanwhile",
+    fix="Look at the difference again and repeat.",
+    status=409,
+)
+
 # --- subjects and the directory --------------------------------------------------------------------------------------
 
 STANDING_CHANGED = reason(
@@ -172,6 +187,10 @@ class JournalError(TrustError):
 
 class PolicyError(TrustError):
     """A policy that cannot be taken. ``facts`` has ``file``, ``line`` and ``field`` where they are known."""
+
+
+class RulesError(TrustError):
+    """A standing document that cannot be taken. ``facts`` has ``file``, ``line`` and ``field``."""
 
 
 class DirectoryError(TrustError):

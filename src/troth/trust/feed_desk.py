@@ -5,11 +5,11 @@ A definition file is applied in one unit, so that a mistake in its last line lea
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import Enum
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -22,7 +22,7 @@ from troth.store.unit import Reader, Unit
 from troth.trust import feed_store
 from troth.trust.caps import Cap
 from troth.trust.feed_store import LOCK_FEED, Sealed
-from troth.trust.feeds import Feed, FeedDefinition, in_force, is_feed_name, new_webhook_secret, shown
+from troth.trust.feeds import Feed, FeedDefinition, in_force, is_feed_name, new_webhook_secret, shown, stages
 from troth.trust.signal_errors import FEED_UNKNOWN, FeedUnknown
 
 #: How long the former secret stays good when the secret is changed.
@@ -53,8 +53,17 @@ class _Raced(Exception):
 class FeedDesk:
     """The feeds of this installation."""
 
-    def __init__(self, database: Database, clock: Clock, box: SecretBox, *, default_cap: Cap | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        box: SecretBox,
+        *,
+        default_cap: Cap | None = None,
+        new_rollout: Literal["shadow", 5, 25, 100] = 100,
+    ) -> None:
         self._database = database
+        self._new_rollout = stages(new_rollout, {})
         self._clock = clock
         self._box = box
         self._default_cap = default_cap or Cap()
@@ -112,10 +121,17 @@ class FeedDesk:
             return results
 
     def _compare(self, definition: FeedDefinition, present: Feed | None, actor: str) -> AppliedFeed:
-        wanted = in_force(definition, self._default_cap, at=self._clock.now(), actor=actor)
+        rollout = self._new_rollout if present is None else present.rollout
+        wanted = in_force(definition, self._default_cap, at=self._clock.now(), actor=actor, rollout=rollout)
         if present is None:
             return AppliedFeed(wanted, Applied.CREATED)
         wanted = replace(wanted, former_until=present.former_until)
+        if present.suspended_by is not None:
+            # Who suspended it, a person or the breaker, did so after the file was written: applying it lifts nothing.
+            wanted = replace(
+                wanted, suspended=True, suspended_by=present.suspended_by, suspended_why=present.suspended_why,
+                suspended_at=present.suspended_at,
+            )  # fmt: skip
         if replace(wanted, applied_at=present.applied_at, actor=present.actor) == present:
             return AppliedFeed(present, Applied.UNCHANGED)
         return AppliedFeed(wanted, Applied.CHANGED)
@@ -156,12 +172,29 @@ class FeedDesk:
         """Let the feed act again, within its cap. What was staged stays staged."""
         await self._suspend(name, False, actor=actor, reason=reason, joined=joined)
 
+    async def set_rollout(
+        self, name: str, rollout: Mapping[str, int], *, actor: str, reason: str, joined: Unit | None = None
+    ) -> Feed:
+        """How far the feed's words are in force from now on, by kind, class or ``*``. What is only watched by now, and
+        would not be any more, comes into force when it is said again or when standings are evaluated anew."""
+        feed = await self.feed(name)
+        wanted = {**feed.rollout, **rollout}
+        unit = Unit().guard(LOCK_FEED, name, refuse=_unknown(name), key=("feed", name))
+        feed_store.set_rollout(unit, name, wanted)
+        data: dict[str, Json] = {"feed": name, "before": dict(feed.rollout), "after": dict(wanted), "reason": reason}
+        unit.record(Event("feed.rollout_changed", actor, (f"feed:{name}",), data))
+        await self._database.commit(unit if joined is None else unit.absorb(joined))
+        return replace(feed, rollout=wanted)
+
     async def _suspend(
         self, name: str, suspended: bool, *, actor: str, reason: str, joined: Unit | None = None
     ) -> None:
         unit = Unit()
         unit.guard(LOCK_FEED, name, refuse=_unknown(name), key=("feed", name))
-        feed_store.suspend(unit, name, suspended)
+        if suspended:
+            feed_store.suspend(unit, name, by=actor, why=reason, at=self._clock.now())
+        else:
+            feed_store.resume(unit, name)
         kind = "feed.suspended" if suspended else "feed.resumed"
         unit.record(Event(kind, actor, (f"feed:{name}",), {"feed": name, "reason": reason}))
         await self._database.commit(unit if joined is None else unit.absorb(joined))
@@ -185,5 +218,7 @@ def _event(result: AppliedFeed, actor: str) -> Event:
         "cap_window_seconds": int(feed.cap.window.total_seconds()),
         "suspended": feed.suspended,
         "cadence_seconds": None if feed.cadence is None else int(feed.cadence.total_seconds()),
+        "rollout": dict(feed.rollout),
+        "cap_above": feed.cap_above,
     }
     return Event("feed.applied", actor, (f"feed:{feed.name}",), data)

@@ -34,12 +34,16 @@ LOCK_SWITCH = Guard(
 
 _WRITTEN = (
     "name", "kinds", "scope", "greatest_effect", "may_clear", "cap_percent", "cap_subjects", "cap_window_seconds",
-    "suspended", "applied_at", "actor", "cadence_seconds",
+    "suspended", "applied_at", "actor", "cadence_seconds", "rollout", "cap_above", "suspended_by", "suspended_why",
+    "suspended_at",
 )  # fmt: skip
 #: What :func:`feed_of` needs.
 COLUMNS = (*_WRITTEN, "former_until")
 _COLUMNS = ", ".join(_WRITTEN)
-_TYPES = ("text", "jsonb", "jsonb", "text", "boolean", "int", "int", "int", "boolean", "timestamptz", "text", "int")
+_TYPES = (
+    "text", "jsonb", "jsonb", "text", "boolean", "int", "int", "int", "boolean", "timestamptz", "text", "int", "jsonb",
+    "text", "text", "text", "timestamptz",
+)  # fmt: skip
 _ARRAYS = ", ".join(f"${place}::{kind}[]" for place, kind in enumerate(_TYPES, start=1))
 
 _CREATE = Claim(
@@ -55,19 +59,24 @@ _CREATE = Claim(
 
 _UPDATE = Write(
     "feed_update",
-    f"""UPDATE feed SET (kinds, scope, greatest_effect, may_clear, cap_percent, cap_subjects, cap_window_seconds,
-                         suspended, applied_at, actor, cadence_seconds)
-          = (i.kinds, i.scope, i.greatest_effect, i.may_clear, i.cap_percent, i.cap_subjects, i.cap_window_seconds,
-             i.suspended, i.applied_at, i.actor, i.cadence_seconds)
+    f"""UPDATE feed SET ({", ".join(_WRITTEN[1:])}) = ({", ".join(f"i.{name}" for name in _WRITTEN[1:])})
         FROM unnest({_ARRAYS}) AS i({_COLUMNS}) WHERE feed.name = i.name""",
     _TYPES,
 )
 
 _SUSPEND = Write(
     "feed_suspend",
-    """UPDATE feed SET suspended = i.suspended FROM unnest($1::text[], $2::boolean[]) AS i(name, suspended)
+    """UPDATE feed SET suspended = i.suspended, suspended_by = i.by, suspended_why = i.why, suspended_at = i.at
+       FROM unnest($1::text[], $2::boolean[], $3::text[], $4::text[], $5::timestamptz[])
+           AS i(name, suspended, by, why, at) WHERE feed.name = i.name""",
+    ("text", "boolean", "text", "text", "timestamptz"),
+)
+
+_ROLLOUT = Write(
+    "feed_rollout",
+    """UPDATE feed SET rollout = i.rollout FROM unnest($1::text[], $2::jsonb[]) AS i(name, rollout)
        WHERE feed.name = i.name""",
-    ("text", "boolean"),
+    ("text", "jsonb"),
 )
 
 _SECRETS = Write(
@@ -127,9 +136,19 @@ def update(unit: Unit, feed: Feed) -> None:
     unit.write(_UPDATE, *_values(feed))
 
 
-def suspend(unit: Unit, name: str, suspended: bool) -> None:
-    """Add the write that suspends or resumes a feed."""
-    unit.write(_SUSPEND, name, suspended)
+def suspend(unit: Unit, name: str, *, by: str, why: str, at: datetime) -> None:
+    """Add the write that suspends a feed until somebody resumes it."""
+    unit.write(_SUSPEND, name, True, by, why, at)
+
+
+def resume(unit: Unit, name: str) -> None:
+    """Add the write that lets a feed act again."""
+    unit.write(_SUSPEND, name, False, None, "", None)
+
+
+def set_rollout(unit: Unit, name: str, rollout: Mapping[str, int]) -> None:
+    """Add the write of how far a feed's words are in force."""
+    unit.write(_ROLLOUT, name, msgspec.json.encode(rollout).decode())
 
 
 def set_secrets(unit: Unit, name: str, sealed: Sealed) -> None:
@@ -182,6 +201,11 @@ def _values(feed: Feed) -> tuple[Any, ...]:
         feed.applied_at,
         feed.actor,
         None if feed.cadence is None else int(feed.cadence.total_seconds()),
+        msgspec.json.encode(feed.rollout).decode(),
+        feed.cap_above,
+        feed.suspended_by,
+        feed.suspended_why,
+        feed.suspended_at,
     )
 
 
@@ -199,4 +223,9 @@ def feed_of(row: Row | Mapping[str, Any]) -> Feed:
         actor=row["actor"],
         former_until=row["former_until"],
         cadence=None if row["cadence_seconds"] is None else timedelta(seconds=row["cadence_seconds"]),
+        rollout=msgspec.json.decode(row["rollout"], type=dict[str, int]),
+        cap_above=row["cap_above"],
+        suspended_by=row["suspended_by"],
+        suspended_why=row["suspended_why"],
+        suspended_at=row["suspended_at"],
     )

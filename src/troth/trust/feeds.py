@@ -7,17 +7,20 @@ shown once, and kept sealed: an HMAC needs the secret itself, so a hash would no
 from __future__ import annotations
 
 import base64
+import hashlib
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Final, Literal
+from uuid import UUID
 
 import msgspec
 import yaml
 
 from troth.trust.caps import Cap
+from troth.trust.kinds import KINDS, Effect, class_of
 from troth.trust.model import Kind, Subject
 from troth.trust.signal_errors import (
     CLEAR_NOT_GRANTED,
@@ -27,12 +30,17 @@ from troth.trust.signal_errors import (
     FeedInvalid,
     NotGranted,
 )
-from troth.trust.signals import KINDS, Effect, Signal
+from troth.trust.signals import Signal
 from troth.trust.standing import Standing
 
 SECRET_PREFIX: Final = "whsec_"  # noqa: S105 -- what a secret begins with is no secret
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}\Z")
 _MAX_TEXT = 262_144
+
+
+_Stage = Literal["shadow", 5, 25, 100]
+#: How far a feed's words can be in force, per cent of the subjects; 0 is only watching.
+STAGES: Final = (0, 5, 25, 100)
 
 
 class ScopeDefinition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -43,11 +51,15 @@ class ScopeDefinition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class CapDefinition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How many subjects the feed may restrict in one window; what is left out comes from the settings."""
+    """How many subjects the feed may restrict in one window; what is left out comes from the settings.
+
+    ``above``: what happens beyond: everything is staged, or the subject is restricted and the rest is staged.
+    """
 
     percent: Annotated[int, msgspec.Meta(ge=0, le=100)] | None = None
     subjects: Annotated[int, msgspec.Meta(ge=0)] | None = None
     window_seconds: Annotated[int, msgspec.Meta(ge=1, le=31 * 86_400)] | None = None
+    above: Literal["stage", "restrict"] = "stage"
 
 
 class FeedDefinition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -59,6 +71,8 @@ class FeedDefinition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         may_clear: whether it may take back what it raised.
         suspended: its signals are recorded, and whatever they ask for is staged.
         cadence_seconds: how often it is heard from when all is well; without it its silence says nothing.
+        rollout: how far its words are in force: ``shadow``, 5, 25 or 100 (per cent of the subjects), for all kinds or
+            by kind or class; left out, it stays as it is (for a new feed as the settings say).
     """
 
     name: str
@@ -69,6 +83,7 @@ class FeedDefinition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cap: CapDefinition = CapDefinition()
     suspended: bool = False
     cadence_seconds: Annotated[int, msgspec.Meta(ge=5, le=31 * 86_400)] | None = None
+    rollout: _Stage | dict[str, _Stage] | None = None
 
 
 class _Document(msgspec.Struct, forbid_unknown_fields=True):
@@ -90,6 +105,28 @@ class Feed:
     actor: str
     former_until: datetime | None = None
     cadence: timedelta | None = None
+    rollout: Mapping[str, int] = field(default_factory=lambda: {"*": 100})
+    cap_above: str = "stage"
+    suspended_by: str | None = None
+    suspended_why: str = ""
+    suspended_at: datetime | None = None
+
+    def stage_of(self, kind: str) -> int:
+        """For how many per cent of the subjects a word of ``kind`` is in force."""
+        for name in (kind, f"{class_of(kind)}.*", "*"):
+            found = self.rollout.get(name)
+            if found is not None:
+                return found
+        return 100
+
+    def enforces(self, kind: str, subject_id: UUID) -> bool:
+        """Whether a word of ``kind`` about this subject is in force, or only watched.
+
+        A subject's place in the order of rollout is the same for every feed and kind, and never moves: who is in at
+        5 % is in at 25 %.
+        """
+        place = int.from_bytes(hashlib.sha256(b"troth rollout" + subject_id.bytes).digest()[:8], "big") % 100
+        return place < self.stage_of(kind)
 
     def may_send(self, kind: str) -> bool:
         """Whether signals of ``kind`` are granted."""
@@ -110,6 +147,9 @@ class Feed:
             raise NotGranted(CLEAR_NOT_GRANTED, f"feed {self.name} may not clear", kind=kind)
         if subject is not None and not self.covers(subject):
             raise NotGranted(OUT_OF_SCOPE, f"feed {self.name} may not speak of this {subject.kind.value}", kind=kind)
+
+
+_EVERYONE: Mapping[str, int] = {"*": 100}
 
 
 def is_feed_name(name: str) -> bool:
@@ -151,6 +191,9 @@ def _check(feed: FeedDefinition, seen: set[str]) -> None:
     for granted in feed.kinds:
         if granted not in KINDS and not any(_in_class(kind, granted) for kind in KINDS):
             raise refuse("kinds", f"{granted[:80]!r} is no kind and no class of kinds (such as edr.*)")
+    for name in feed.rollout if isinstance(feed.rollout, dict) else ():
+        if name != "*" and name not in KINDS and not any(_in_class(kind, name) for kind in KINDS):
+            raise refuse("rollout", f"{name[:80]!r} is no kind, no class of kinds (such as edr.*), and not *")
     if not feed.scope.subjects:
         raise refuse("scope.subjects", f"name at least one of {', '.join(kind.value for kind in Kind)}")
 
@@ -159,8 +202,17 @@ def _in_class(kind: str, granted: str) -> bool:
     return granted.endswith(".*") and kind.startswith(granted[:-1])
 
 
-def in_force(definition: FeedDefinition, default: Cap, *, at: datetime, actor: str) -> Feed:
-    """The feed that ``definition`` makes, its gaps filled from the settings' ``default`` cap."""
+def stages(asked: str | int | Mapping[str, str | int], default: Mapping[str, int]) -> dict[str, int]:
+    """Rollout as it is kept: by kind, class or ``*``, per cent of the subjects."""
+    by_name = asked if isinstance(asked, Mapping) else {"*": asked}
+    found = {name: 0 if stage == "shadow" else int(stage) for name, stage in by_name.items()}
+    return found if "*" in found else {"*": default.get("*", 100), **found}
+
+
+def in_force(
+    definition: FeedDefinition, default: Cap, *, at: datetime, actor: str, rollout: Mapping[str, int] = _EVERYONE
+) -> Feed:
+    """The feed that ``definition`` makes, its gaps filled from the settings' ``default`` cap and ``rollout``."""
     asked = definition.cap
     return Feed(
         name=definition.name,
@@ -177,6 +229,8 @@ def in_force(definition: FeedDefinition, default: Cap, *, at: datetime, actor: s
         applied_at=at,
         actor=actor,
         cadence=None if definition.cadence_seconds is None else timedelta(seconds=definition.cadence_seconds),
+        rollout=dict(rollout) if definition.rollout is None else stages(definition.rollout, rollout),
+        cap_above=asked.above,
     )
 
 

@@ -45,9 +45,9 @@ class HardRule(Enum):
     ORDER = "order"
 
     @property
-    def proof(self) -> bool:
-        """Whether it is proof that somebody else holds the key: no exemption covers that."""
-        return self in {HardRule.KEY_COMPROMISED, HardRule.FORGERY}
+    def exemptible(self) -> bool:
+        """Whether an exemption covers it: not proof that somebody else holds the key, and not a person's own order."""
+        return self not in {HardRule.KEY_COMPROMISED, HardRule.FORGERY, HardRule.ORDER}
 
 
 @dataclass(frozen=True, slots=True)

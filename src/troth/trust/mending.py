@@ -17,7 +17,6 @@ from troth.kit.log import get_logger
 from troth.store.pool import Database
 from troth.store.unit import Reader, Unit
 from troth.trust import feed_store, mending_store, signal_store
-from troth.trust.causes import standing_of
 from troth.trust.enforce import Enforcer, Trigger, locked_subject, subject_unit
 
 ACTOR: Final = "system:mender"
@@ -74,7 +73,8 @@ class Mender:
         async def step(reader: Reader, unit: Unit) -> None:
             subject = await locked_subject(reader, subject_id)
             causes = await signal_store.causes_of(reader, subject_id)
-            standing = standing_of(causes)
+            looked = await self._enforcer.assessor.look(reader, subject_id, causes, by.at)
+            standing = looked.outcome.standing
             unit.record(
                 Event(
                     "standing.mended",
@@ -90,8 +90,7 @@ class Mender:
             )
             if standing is subject.standing:
                 await self._enforcer.align(reader, unit, subject, by)
-            else:
-                await self._enforcer.settle(reader, unit, subject, causes, by)
+            await self._enforcer.settle(reader, unit, subject, causes, by, ground=looked.ground)
 
         await self._database.commit(subject_unit(subject_id).then(step))
         log.warning("standing.mended", subject_id=str(subject_id))

@@ -8,13 +8,20 @@ from uuid import UUID
 
 from troth.store.unit import Reader
 
-# Subjects whose standing is not the strictest of their open causes.
+# Subjects whose standing, or whose number of open causes, is not what the last assessment left. One that was never
+# assessed (by an earlier Troth) stands where its strictest cause says.
 _STANDING = """
-SELECT s.id FROM subject s LEFT JOIN LATERAL (
-    SELECT max(array_position(ARRAY['trusted', 'restricted', 'quarantined', 'distrusted'], c.level)) AS place
-    FROM hold_cause c WHERE c.subject_id = s.id AND c.cleared_at IS NULL) c ON true
-WHERE (s.standing <> 'trusted' OR c.place > 1)
-AND array_position(ARRAY['trusted', 'restricted', 'quarantined', 'distrusted'], s.standing) <> COALESCE(c.place, 1)
+SELECT s.id FROM (SELECT id FROM subject WHERE standing <> 'trusted'
+                  UNION SELECT subject_id FROM hold_cause WHERE cleared_at IS NULL) AS i(id)
+JOIN subject s ON s.id = i.id LEFT JOIN subject_state t ON t.subject_id = s.id
+CROSS JOIN LATERAL (
+    SELECT count(*) AS n,
+           max(array_position(ARRAY['trusted', 'restricted', 'quarantined', 'distrusted'], c.level)) AS place
+    FROM hold_cause c WHERE c.subject_id = s.id AND c.cleared_at IS NULL AND NOT c.shadow) AS c
+WHERE CASE WHEN t.subject_id IS NULL
+           THEN array_position(ARRAY['trusted', 'restricted', 'quarantined', 'distrusted'], s.standing)
+                <> COALESCE(c.place, 1)
+           ELSE s.standing <> t.standing OR c.n <> t.open_causes END
 LIMIT $1"""
 
 # Live certificates that should be held for a subject and are not.

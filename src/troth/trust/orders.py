@@ -7,7 +7,8 @@ own word. Orders are under no cap; who may give which is the business of ``acces
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -23,6 +24,7 @@ from troth.trust.action_store import LOCK_PENDING, ActionKind, ActionState, Stag
 from troth.trust.causes import Change, HoldCause, cleared, raised
 from troth.trust.enforce import Enforcer, Trigger, locked_subject, subject_unit
 from troth.trust.feed_store import LOCK_SWITCH, Switch
+from troth.trust.kinds import KINDS
 from troth.trust.model import Subject
 from troth.trust.signal_errors import (
     ACTION_SETTLED,
@@ -34,7 +36,7 @@ from troth.trust.signal_errors import (
     CauseNotOpen,
     SubjectProtected,
 )
-from troth.trust.signals import KINDS
+from troth.trust.signal_store import TakenSignal
 from troth.trust.standing import Standing
 
 #: RFC 5280, 5.3.1: privilegeWithdrawn.
@@ -152,7 +154,8 @@ class Orders:
         """
         action = await self._action(action_id)
         at = self._clock.now()
-        kind = KINDS.get(await signal_store.kind_of(self._database, action.signal_id) or "")
+        signal = await signal_store.signal_of(self._database, action.signal_id)
+        kind = None if signal is None else KINDS.get(signal.kind)
         reason = PRIVILEGE_WITHDRAWN if kind is None else kind.revocation_reason
         by = Trigger(f"admin:{person}", action.signal_id, action.feed, action.cause, at)
 
@@ -164,13 +167,7 @@ class Orders:
                 revocation.revoke(unit, OfSubject(subject.id), reason=reason, actor=by.actor, at=at)
                 return subject.standing
             if action.action is ActionKind.RAISE:
-                changed = raised(
-                    causes,
-                    HoldCause(
-                        action.feed, action.cause, action.level, action.observed_at, at, action.signal_id,
-                        approved_by=person,
-                    ),
-                )  # fmt: skip
+                changed = raised(causes, _approved(action, signal, person, at))
             else:
                 changed = cleared(
                     causes, action.feed, action.cause, observed_at=action.observed_at, at=at,
@@ -216,6 +213,20 @@ class Orders:
         kind = "enforcement.frozen" if frozen else "enforcement.unfrozen"
         unit.record(Event(kind, actor, (), {"reason": reason}))
         await self._database.commit(unit if joined is None else unit.absorb(joined))
+
+
+def _approved(action: StagedAction, signal: TakenSignal | None, person: str, at: datetime) -> HoldCause:
+    """The cause that an approved action raises: it weighs what its signal says."""
+    cause = HoldCause(
+        action.feed, action.cause, action.level, action.observed_at, at, action.signal_id, approved_by=person
+    )
+    if signal is None:
+        return cause
+    return replace(
+        cause, kind=signal.kind, severity=signal.severity, confidence=signal.confidence,
+        peak=signal.severity * signal.confidence, effective_at=min(signal.observed_at, at),
+        expires_at=signal.expires_at,
+    )  # fmt: skip
 
 
 def _pending(action: StagedAction) -> Unit:

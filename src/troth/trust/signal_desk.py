@@ -13,6 +13,7 @@ from troth.kit.ids import new_id
 from troth.store.pool import Database
 from troth.store.unit import Unit
 from troth.trust import alias_store, signal_store
+from troth.trust.capping import Capping
 from troth.trust.enforce import Enforcer, alone_with
 from troth.trust.feed_store import LOCK_FEED
 from troth.trust.signal_errors import FEED_UNKNOWN, MESSAGE_REUSED, FeedUnknown, MessageReused
@@ -28,6 +29,7 @@ class SignalDesk:
         self._database = database
         self._clock = clock
         self._enforcer = enforcer
+        self._capping = Capping()
 
     async def take(self, signal: Signal, *, joined: Unit | None = None) -> Receipt:
         """Act on ``signal``. What is returned is durable, and the same for every repetition of the message.
@@ -46,7 +48,7 @@ class SignalDesk:
             alone_with(found[0], unit).guard(LOCK_SITUATION, signal.feed, found[0], refuse=unknown)
         else:
             unit.guard(LOCK_FEED, signal.feed, refuse=unknown)
-        task = Taking(signal, new_id(), self._clock.now(), resolved, self._enforcer)
+        task = Taking(signal, new_id(), self._clock.now(), resolved, self._enforcer, self._capping)
         unit.then(task.run)
         try:
             await self._database.commit(unit)

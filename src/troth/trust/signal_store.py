@@ -14,7 +14,6 @@ from troth.kit.canonical import Json
 from troth.store.statement import Claim, Guard, Write
 from troth.store.unit import Reader, Row, Unit
 from troth.trust.causes import HoldCause
-from troth.trust.feeds import ScopeDefinition
 from troth.trust.model import Kind, Subject
 from troth.trust.signals import Signal, Verified
 from troth.trust.standing import Standing
@@ -51,16 +50,25 @@ _TAKE = Claim(
     ),
 )  # fmt: skip
 
+#: Of a cause, in the order of :class:`~troth.trust.causes.HoldCause`.
+CAUSE_COLUMNS = (
+    "feed", "key", "level", "observed_at", "raised_at", "signal_id", "cleared_at", "approved_by", "kind", "severity",
+    "confidence", "peak", "effective_at", "expires_at", "shadow",
+)  # fmt: skip
+
 _CAUSE = Write(
     "hold_cause",
-    """INSERT INTO hold_cause (subject_id, feed, key, level, observed_at, raised_at, signal_id, cleared_at, approved_by)
+    f"""INSERT INTO hold_cause (subject_id, {", ".join(CAUSE_COLUMNS)})
        SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[],
-                            $7::uuid[], $8::timestamptz[], $9::text[])
+                            $7::uuid[], $8::timestamptz[], $9::text[], $10::text[], $11::smallint[], $12::smallint[],
+                            $13::int[], $14::timestamptz[], $15::timestamptz[], $16::boolean[])
        ON CONFLICT (subject_id, feed, key) DO UPDATE SET
-           level = excluded.level, observed_at = excluded.observed_at, raised_at = excluded.raised_at,
-           signal_id = excluded.signal_id, cleared_at = excluded.cleared_at, approved_by = excluded.approved_by""",
-    ("uuid", "text", "text", "text", "timestamptz", "timestamptz", "uuid", "timestamptz", "text"),
-)
+           {", ".join(f"{name} = excluded.{name}" for name in CAUSE_COLUMNS[2:])}""",
+    (
+        "uuid", "text", "text", "text", "timestamptz", "timestamptz", "uuid", "timestamptz", "text", "text", "smallint",
+        "smallint", "int", "timestamptz", "timestamptz", "boolean",
+    ),
+)  # fmt: skip
 
 _STANDING = Write(
     "subject_standing",
@@ -78,22 +86,18 @@ _SUBJECT = ", ".join(SUBJECT_COLUMNS)
 _BY_ID = f"SELECT {_SUBJECT} FROM subject WHERE id = $1"
 _BY_IDS = f"SELECT {_SUBJECT} FROM subject WHERE id = ANY($1::uuid[])"
 
-_CAUSES = """
-SELECT feed, key, level, observed_at, raised_at, signal_id, cleared_at, approved_by FROM hold_cause
+_CAUSES = f"""
+SELECT {", ".join(CAUSE_COLUMNS)} FROM hold_cause
 WHERE subject_id = $1 AND (cleared_at IS NULL OR (feed = $2 AND key = $3)) ORDER BY raised_at, feed, key"""
-_ALL_CAUSES = """
-SELECT feed, key, level, observed_at, raised_at, signal_id, cleared_at, approved_by FROM hold_cause
+_ALL_CAUSES = f"""
+SELECT {", ".join(CAUSE_COLUMNS)} FROM hold_cause
 WHERE subject_id = $1 AND level <> 'trusted' ORDER BY raised_at DESC, feed, key LIMIT 500"""
-
-_POPULATION = """
-SELECT count(*) FROM subject WHERE removed_at IS NULL AND kind = ANY($1::text[])
-AND (cardinality($2::text[]) = 0 OR groups ?| $2::text[])"""
 
 _SIGNAL = """
 SELECT id, feed, message_id, digest, kind, effect, level, cause, whom, subject_id, observed_at, received_at, evidence,
        standing, staged, effects, severity, confidence, expires_at, sequence, verified, fields, weak FROM signal"""
 _TAKEN = f"{_SIGNAL} WHERE feed = $1 AND message_id = $2"
-_KIND = "SELECT kind FROM signal WHERE id = $1"
+_BY_SIGNAL_ID = f"{_SIGNAL} WHERE id = $1"
 _OF_SUBJECT = f"{_SIGNAL} WHERE subject_id = $1 AND ($2::uuid IS NULL OR id < $2) ORDER BY id DESC LIMIT $3"
 _OF_FEED = f"{_SIGNAL} WHERE feed = $1 AND ($2::uuid IS NULL OR id < $2) ORDER BY id DESC LIMIT $3"
 _NEWEST = f"{_SIGNAL} WHERE $1::uuid IS NULL OR id < $1 ORDER BY id DESC LIMIT $2"
@@ -157,7 +161,8 @@ def set_cause(unit: Unit, subject_id: UUID, cause: HoldCause) -> None:
     """Add the write of one cause, new or changed."""
     unit.write(
         _CAUSE, subject_id, cause.feed, cause.key, cause.level.value, cause.observed_at, cause.raised_at,
-        cause.signal_id, cause.cleared_at, cause.approved_by,
+        cause.signal_id, cause.cleared_at, cause.approved_by, cause.kind, cause.severity, cause.confidence, cause.peak,
+        cause.effective_at, cause.expires_at, cause.shadow,
     )  # fmt: skip
 
 
@@ -203,21 +208,16 @@ async def cause_history(reader: Reader, subject_id: UUID) -> list[HoldCause]:
     return [_cause(row) for row in await reader.fetch(_ALL_CAUSES, subject_id)]
 
 
-async def population(reader: Reader, scope: ScopeDefinition) -> int:
-    """How many subjects are in scope."""
-    return int(await reader.fetchval(_POPULATION, list(scope.subjects), list(scope.groups)))
-
-
 async def find_taken(reader: Reader, feed: str, message_id: str) -> TakenSignal | None:
     """The signal that was accepted under this message id."""
     row = await reader.fetchrow(_TAKEN, feed, message_id)
     return None if row is None else _taken(row)
 
 
-async def kind_of(reader: Reader, signal_id: UUID) -> str | None:
-    """The kind of the signal of that id; None if it was a person's order."""
-    kind: str | None = await reader.fetchval(_KIND, signal_id)
-    return kind
+async def signal_of(reader: Reader, signal_id: UUID) -> TakenSignal | None:
+    """The signal of that id; None if it was a person's order, or time."""
+    row = await reader.fetchrow(_BY_SIGNAL_ID, signal_id)
+    return None if row is None else _taken(row)
 
 
 async def signals(

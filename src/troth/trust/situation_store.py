@@ -14,10 +14,11 @@ import msgspec
 
 from troth.store.statement import Guard
 from troth.store.unit import Reader
-from troth.trust import feed_store, signal_store
+from troth.trust import feed_store, ground_store, signal_store
 from troth.trust.action_store import StagedAction
 from troth.trust.causes import HoldCause
 from troth.trust.feeds import Feed
+from troth.trust.ground_store import Ground
 from troth.trust.model import Subject
 
 #: Feed and subject are there and ours until commit; the switch stays as it is until then (``freeze`` waits).
@@ -35,9 +36,8 @@ SELECT {", ".join(f"f.{name} AS feed_{name}" for name in feed_store.COLUMNS)},
        {", ".join(f"s.{name} AS subject_{name}" for name in signal_store.SUBJECT_COLUMNS)},
        w.frozen,
        EXISTS (SELECT FROM signal g WHERE g.feed = f.name AND g.message_id = $3) AS taken,
-       (SELECT count(DISTINCT c.subject_id) FROM hold_cause c
-        WHERE c.feed = f.name AND c.raised_at > $5::timestamptz - make_interval(secs => f.cap_window_seconds)
-        AND c.approved_by IS NULL AND c.level <> 'trusted' AND c.subject_id <> s.id) AS spent,
+       s.attributes ->> 'site' AS site,
+       {ground_store.GROUND_COLUMNS.replace("$at", "$5")},
        COALESCE((SELECT jsonb_agg(to_jsonb(c) - 'subject_id') FROM hold_cause c WHERE c.subject_id = s.id
                  AND (c.cleared_at IS NULL OR (c.feed = f.name AND c.key = $4))), '[]') AS causes,
        COALESCE((SELECT jsonb_agg(to_jsonb(a)) FROM staged_action a WHERE a.subject_id = s.id
@@ -55,7 +55,7 @@ class Situation:
     Attributes:
         frozen: enforcement is stopped.
         taken: a signal of this feed and message id was taken before.
-        spent: how many other subjects the feed has restricted in its window, on its own account.
+        site: where the subject is, if the directory says so.
         causes: the subject's open causes, and the one that the signal is about even if it is cleared.
         waiting: staged actions about the same cause.
     """
@@ -64,7 +64,8 @@ class Situation:
     subject: Subject
     frozen: bool
     taken: bool
-    spent: int
+    site: str | None
+    ground: Ground
     causes: list[HoldCause]
     waiting: list[StagedAction]
 
@@ -81,7 +82,8 @@ async def situation(
         subject=signal_store.subject_of({name: row[f"subject_{name}"] for name in signal_store.SUBJECT_COLUMNS}),
         frozen=row["frozen"],
         taken=row["taken"],
-        spent=row["spent"],
+        site=row["site"],
+        ground=ground_store.ground_of(row),
         causes=_causes.decode(row["causes"]),
         waiting=_actions.decode(row["waiting"]),
     )

@@ -12,17 +12,25 @@ from uuid import UUID
 
 from troth.audit.event import Event
 from troth.kit.canonical import Json
+from troth.kit.log import get_logger
 from troth.store.unit import Reader, Unit
-from troth.trust import feed_store, signal_store, unresolved_store
+from troth.trust import feed_store, shadow_store, signal_store, unresolved_store
 from troth.trust.action_store import ActionKind, StagedAction, Why
 from troth.trust.alias_store import Resolved
-from troth.trust.causes import RESTRICTIVE, Change, HoldCause, cleared, raised, standing_of, with_cause
+from troth.trust.assessment import State, inputs
+from troth.trust.assessor import Looked
+from troth.trust.cap_store import groups_of
+from troth.trust.capping import Capping
+from troth.trust.causes import RESTRICTIVE, Change, HoldCause, cleared, raised, with_cause
 from troth.trust.enforce import Enforcer, Trigger, withdraw
 from troth.trust.model import Subject
+from troth.trust.scoring import alone
 from troth.trust.signal_errors import FEED_UNKNOWN, FeedUnknown
 from troth.trust.signals import Effect, Signal
 from troth.trust.situation_store import Situation, situation
 from troth.trust.standing import Standing
+
+log = get_logger("trust")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +59,16 @@ class TakenBefore(Exception):
 class Taking:
     """One signal on its way through one transaction. ``run`` may be run again if the transaction is."""
 
-    def __init__(self, signal: Signal, id: UUID, at: datetime, resolved: Resolved, enforcer: Enforcer) -> None:
+    def __init__(
+        self, signal: Signal, id: UUID, at: datetime, resolved: Resolved, enforcer: Enforcer, capping: Capping
+    ) -> None:
         self._signal = signal
         self._id = id
         self._at = at
         self._found = resolved.ids
         self._weak = resolved.weak
         self._enforcer = enforcer
+        self._capping = capping
         self._by = Trigger(f"feed:{signal.feed}", id, signal.feed, signal.cause, at)
         self._level = signal.level
         self._effects: list[str] = []
@@ -159,20 +170,97 @@ class Taking:
         )
 
     async def _raise(self, reader: Reader, unit: Unit, found: Situation, stopped: Why | None) -> None:
-        signal, causes = self._signal, found.causes
-        new = HoldCause(signal.feed, signal.cause, self._level, signal.observed_at, self._at, self._id)
+        signal, subject, causes = self._signal, found.subject, found.causes
+        shadow = not found.feed.enforces(signal.kind.name, subject.id)
+        new = HoldCause(
+            signal.feed, signal.cause, self._level, signal.observed_at, self._at, self._id,
+            kind=signal.kind.name, severity=signal.severity, confidence=signal.confidence,
+            peak=signal.severity * signal.confidence, effective_at=min(signal.observed_at, self._at),
+            expires_at=signal.expires_at, shadow=shadow,
+        )  # fmt: skip
         changed = raised(causes, new)
         if changed[0] is not Change.LATE:
             self._take_back(unit, ActionKind.CLEAR, found.waiting)
-        if changed[0] in RESTRICTIVE:
-            why = stopped or await self._above_cap(reader, found)
-            if why is not None:
-                asked = [one.level for one in found.waiting if one.action is ActionKind.RAISE]
-                level = max([self._level, *asked])
-                would_be = standing_of(with_cause(causes, replace(changed[1], level=level)))
-                await self._stage(reader, unit, found.subject, ActionKind.RAISE, why, level, would_be)
-                return
-        await self._apply(reader, unit, found, changed)
+        if changed[1].shadow:
+            await self._watch(reader, unit, found, changed)
+        elif await self._asks_for_more(reader, found, changed):
+            why, detail = (stopped, "") if stopped is not None else await self._room(reader, unit, found)
+            if why is None:
+                await self._apply(reader, unit, found, changed)
+            else:
+                await self._hold_back(reader, unit, found, changed, why, detail)
+        else:
+            await self._apply(reader, unit, found, changed)
+
+    async def _asks_for_more(self, reader: Reader, found: Situation, changed: tuple[Change, HoldCause]) -> bool:
+        """Whether the word makes the standing stricter, or would by itself keep the subject from full trust."""
+        change, cause = changed
+        if change not in {*RESTRICTIVE, Change.RENEWED}:
+            return False
+        after = await self._look(reader, found, changed)
+        if after.outcome.standing > found.subject.standing:
+            return True
+        (weighed,) = inputs((cause,), State(), self._at).causes
+        return change in RESTRICTIVE and alone(weighed, self._at, after.rules) > Standing.TRUSTED
+
+    async def _look(self, reader: Reader, found: Situation, changed: tuple[Change, HoldCause]) -> Looked:
+        """Where the subject would stand."""
+        causes = with_cause(found.causes, changed[1])
+        return await self._enforcer.assessor.look(reader, found.subject.id, causes, self._at, found.ground)
+
+    async def _watch(self, reader: Reader, unit: Unit, found: Situation, changed: tuple[Change, HoldCause]) -> None:
+        """A word that is not in force here yet: what it would do is written down, and nothing is done."""
+        change, cause = changed
+        subject = found.subject
+        self._standing = subject.standing
+        if change is not Change.LATE:
+            self._effects.append("signal.watched")
+            would = await self._look(reader, found, (change, replace(cause, shadow=False)))
+            if would.outcome.standing > subject.standing:
+                shadow_store.add(
+                    unit, self._signal.feed, self._signal.kind.name, subject.id, self._id, self._at, subject.standing,
+                    would.outcome.standing,
+                )  # fmt: skip
+            signal_store.set_cause(unit, subject.id, cause)
+        self._effects.append(change.value)
+
+    async def _room(self, reader: Reader, unit: Unit, found: Situation) -> tuple[Why | None, str]:
+        """Whether a cap leaves room for this subject; suspends the feed that asks for far too much."""
+        feed = found.feed
+        rules = await self._enforcer.assessor.rules(reader, found.ground.rules_version)
+        room = await self._capping.ask(
+            reader, unit, feed, self._signal.kind.name, found.subject.id,
+            groups_of(found.subject.groups, found.site), rules.caps, self._at,
+        )  # fmt: skip
+        if room.suspend is None:
+            return (None, "") if room.capped is None else (Why.CAP, room.capped)
+        feed_store.suspend(unit, feed.name, by="system:breaker", why=room.suspend, at=self._at)
+        data: dict[str, Json] = {"feed": feed.name, "reason": room.suspend, "signal_id": str(self._id)}
+        unit.record(Event("feed.suspended", "system:breaker", (f"feed:{feed.name}",), data))
+        log.error("feed.suspended", feed=feed.name, reason=room.suspend)
+        self._effects.append("feed.suspended")
+        return Why.FEED_SUSPENDED, room.suspend
+
+    async def _hold_back(
+        self,
+        reader: Reader,
+        unit: Unit,
+        found: Situation,
+        changed: tuple[Change, HoldCause],
+        why: Why,
+        detail: str,
+    ) -> None:
+        """Stage what the word asks for; where the feed's cap says so, the subject is restricted meanwhile."""
+        asked = [one.level for one in found.waiting if one.action is ActionKind.RAISE]
+        level = max([self._level, *asked])
+        would = await self._look(reader, found, (changed[0], replace(changed[1], level=level)))
+        meanwhile = why is Why.CAP and found.feed.cap_above == "restrict" and level > Standing.RESTRICTED
+        if meanwhile:
+            await self._apply(reader, unit, found, (changed[0], replace(changed[1], level=Standing.RESTRICTED)))
+        await self._stage(
+            reader, unit, found.subject, ActionKind.RAISE, why, level, would.outcome.standing, detail=detail,
+            keep=meanwhile,
+        )  # fmt: skip
 
     async def _clear(self, reader: Reader, unit: Unit, found: Situation, stopped: Why | None) -> None:
         signal, causes = self._signal, found.causes
@@ -181,8 +269,8 @@ class Taking:
         )
         if changed[0] is not Change.LATE:
             self._take_back(unit, ActionKind.RAISE, found.waiting)
-        if changed[0] is Change.CLEARED and stopped is not None:
-            would_be = standing_of(with_cause(causes, changed[1]))
+        if changed[0] is Change.CLEARED and stopped is not None and not changed[1].shadow:
+            would_be = (await self._look(reader, found, changed)).outcome.standing
             await self._stage(reader, unit, found.subject, ActionKind.CLEAR, stopped, Standing.TRUSTED, would_be)
             return
         await self._apply(reader, unit, found, changed)
@@ -190,7 +278,9 @@ class Taking:
     async def _apply(self, reader: Reader, unit: Unit, found: Situation, changed: tuple[Change, HoldCause]) -> None:
         self._effects.append(changed[0].value)
         before = found.subject.standing
-        self._standing = await self._enforcer.change_cause(reader, unit, found.subject, found.causes, changed, self._by)
+        self._standing = await self._enforcer.change_cause(
+            reader, unit, found.subject, found.causes, changed, self._by, found.ground
+        )
         if self._standing is not before:
             self._effects.append("standing.changed")
             if self._standing is Standing.DISTRUSTED:
@@ -205,12 +295,17 @@ class Taking:
         why: Why,
         level: Standing,
         would_be: Standing,
+        *,
+        detail: str = "",
+        keep: bool = False,
     ) -> None:
-        self._standing = subject.standing
+        if not keep:
+            self._standing = subject.standing
         self._effects.append("action.staged")
         await self._enforcer.stage(
-            reader, unit, subject, action, why, level, would_be, self._by, observed_at=self._signal.observed_at
-        )
+            reader, unit, subject, action, why, level, would_be, self._by, observed_at=self._signal.observed_at,
+            detail=detail,
+        )  # fmt: skip
 
     def _take_back(self, unit: Unit, action: ActionKind, waiting: list[StagedAction]) -> None:
         """A newer word withdraws what an older one had staged."""
@@ -218,15 +313,6 @@ class Taking:
             if one.action is action and one.observed_at <= self._signal.observed_at:
                 withdraw(unit, one, self._by)
                 self._effects.append("action.withdrawn")
-
-    async def _above_cap(self, reader: Reader, found: Situation) -> Why | None:
-        """CAP if the feed has no room for one more subject in its window."""
-        cap = found.feed.cap
-        if found.spent < cap.binds_below():
-            return None
-        if found.spent < cap.allowed(await signal_store.population(reader, found.feed.scope)):
-            return None
-        return Why.CAP
 
     def _record(self, unit: Unit, event: str, **data: Json) -> None:
         references = [f"feed:{self._signal.feed}", f"signal:{self._id}"]

@@ -11,13 +11,13 @@ from tests.support.signals import Trust
 from troth.kit.ids import new_id
 from troth.pki.model import Binding
 from troth.store.unit import Reader, Unit
-from troth.trust import action_store, signal_store
+from troth.trust import action_store, cap_store, signal_store
 from troth.trust.action_store import ActionState
+from troth.trust.cap_store import Count
 from troth.trust.decide import subject_key
 from troth.trust.enforce import locked_subject
 from troth.trust.errors import STANDING_CHANGED, StandingChanged
 from troth.trust.signal_errors import ActionSettled, ActionUnknown, CauseNotOpen, SubjectProtected, SubjectUnknown
-from troth.trust.situation_store import situation
 from troth.trust.standing import Standing
 from troth.trust.store import STANDING_UNCHANGED
 
@@ -81,7 +81,7 @@ async def test_an_order_about_nobody_is_refused(trust: Trust) -> None:
 
 async def test_an_approved_action_is_done_and_spends_nothing_of_the_cap(trust: Trust) -> None:
     await trust.feed(cap={"percent": 0, "subjects": 1})
-    one, two, three = await trust.subjects(3)
+    one, two, _ = await trust.subjects(3)
     certificate = await trust.certificate(two)
     await trust.take("edr.intrusion", one)
     await trust.take("edr.intrusion", two)
@@ -91,9 +91,9 @@ async def test_an_approved_action_is_done_and_spends_nothing_of_the_cap(trust: T
     assert await trust.status(certificate) == "held"
     (cause,) = await signal_store.cause_history(trust.database, two)
     assert (cause.feed, cause.approved_by) == ("edr", "bob")
-    found = await situation(trust.database, "edr", three, message_id="none", cause="none", at=trust.clock.now())
-    assert found is not None
-    assert found.spent == 1
+    window = (await trust.feeds.feed("edr")).cap.window
+    counted = await cap_store.counts(trust.database, {"feed:edr": window}, trust.clock.now())
+    assert counted["feed:edr"] == Count(spent=1, asked=2)
     # The feed that asked for it clears it.
     assert (await trust.take("edr.cleared", two)).standing is Standing.TRUSTED
 

@@ -84,6 +84,7 @@ from troth.trust.outbox.reactions import parse_reactions
 from troth.trust.outbox.reactions import shipped as reactions_text
 from troth.trust.policy import Policy
 from troth.trust.policy_tests import run_tests
+from troth.trust.rules_grammar import parse_rules, shipped_text
 from troth.web.books.enrolments import _place
 from troth.web.pages.admitting import certificates_in, crl_in
 
@@ -332,6 +333,7 @@ PARSERS: dict[str, tuple[Callable[[bytes], object], Refusals, Callable[[], list[
     "policy-tests": (text(lambda one: run_tests(_device_policy(), one)), (TrothError,), _policy_tests),
     "journal": (read_journal, (), lambda: framed(_ENTRY) * 3),
     "directory": (text(lambda one: parse_directory(one, at=NOW)), (TrothError,), lambda: _DIRECTORY),
+    "standing rules": (text(parse_rules), (TrothError,), lambda: documents(shipped_text())),
     "approval rule": (text(lambda one: parse_rule(one, ("key.block",))), (TrothError,), lambda: _RULE),
     "agent configuration": (text(agent.parse), (TrothError,), lambda: documents(_AGENT)),
     "chain": (read_chain, (TrothError,), lambda: [golden_lint.pem("CERTIFICATE", golden_lint.certificate()).encode()]),

@@ -48,11 +48,13 @@ from troth.status.publisher import CrlDuty
 from troth.store.lease import Instance
 from troth.store.pool import Database
 from troth.store.runner import Handler, JobRunner
+from troth.trust.assessor import SETTLE_JOB
 from troth.trust.enforce import Enforcer
 from troth.trust.feed_health import FeedWatch
 from troth.trust.inbox import Inbox, InboxWorker
 from troth.trust.mending import Mender
 from troth.trust.policy_store import PolicyStore
+from troth.trust.settling import Settler
 from troth.trust.signal_desk import SignalDesk
 from troth.trust.unresolved import UnresolvedDesk
 
@@ -110,6 +112,7 @@ async def _duties(context: RoleContext, database: Database, instance: Instance, 
     keep_repeats = timedelta(seconds=context.config.est.repeat_seconds)
     backing = backup_duties(context, database, instance)
     polling, due = shared_signal_duties(context, database, instance.id)
+    enforcer = Enforcer()
     return [
         *backing.duties,
         Checkpointer(LedgerStore(database), notary, key, clock, ceiling=backing.ceiling).run(stop),
@@ -131,15 +134,16 @@ async def _duties(context: RoleContext, database: Database, instance: Instance, 
                 *vantage_duties(context, database),
             )
         ),
-        InboxWorker(database, clock, instance.id, SignalDesk(database, clock, Enforcer())).run(stop),
+        InboxWorker(database, clock, instance.id, SignalDesk(database, clock, enforcer)).run(stop),
         connecting_of(context, database).puller(database, context, instance.id).run(stop),
         _every(1.0, FeedWatch(database, clock).run_once, stop, "watch over feeds"),
         _every(3600.0, Inbox(database, clock).forget, stop, "forgetting of refused signals"),
         _every(3600.0, UnresolvedDesk(database, clock).forget, stop, "forgetting of strangers"),
         polling,
         *(_every(pause, work, stop, name) for pause, work, name in due),
-        _every(60.0, Mender(database, clock, Enforcer()).run_once, stop, "mending"),
         *effect_duties(context, database),
+        _every(60.0, Mender(database, clock, enforcer).run_once, stop, "mending"),
+        _every(60.0, Settler(database, clock, enforcer).sweep, stop, "looking after standings"),
     ]
 
 
@@ -156,6 +160,7 @@ def _jobs(context: RoleContext, database: Database, mint: Mint) -> dict[str, Han
         REVOKE_JOB: KeyRevoker(database, context.clock).run,
         HOLDERS_JOB: BlockedAccounts(database).run,
         CLOSE_JOB: Closer(database, context.clock).run,
+        SETTLE_JOB: Settler(database, context.clock, Enforcer()).run,
     }
 
 

@@ -21,7 +21,7 @@ from troth.kit.canonical import Json
 from troth.kit.clock import Clock
 from troth.store.pool import Database
 from troth.store.unit import Unit
-from troth.trust import feed_store, signal_store
+from troth.trust import cap_store, feed_store
 from troth.trust.feeds import Feed, ScopeDefinition
 from troth.trust.signal_errors import FEED_UNKNOWN, FeedUnknown
 from troth.trust.signals import Method, Signal, Verified, Whom, signal
@@ -60,7 +60,7 @@ class WideDesk:
         subjects = 0
         if kinds:
             scope = ScopeDefinition(kinds, feed.scope.groups)  # type: ignore[arg-type]
-            subjects = await signal_store.population(self._database, scope)
+            subjects = await cap_store.population(self._database, scope)
         return Reach(event, kinds, feed.scope.groups, subjects)
 
     async def act(self, id: UUID, *, actor: str, joined: Unit | None = None) -> int:
