@@ -22,6 +22,7 @@ from cryptography.x509.oid import NameOID
 
 from tests.support.judging import DeskInProcess
 from tests.support.signals import Trust
+from tests.support.vendors.harness import EGRESS, FakeSleep
 
 if TYPE_CHECKING:
     from litestar import Litestar
@@ -254,9 +255,12 @@ async def house(trust: Trust, tmp_path: Path, litestar: Litestar) -> AsyncIterat
     from troth.access.passwords import Passwords
     from troth.access.service import Access
     from troth.audit.note import NoteKey
+    from troth.connect.desk import ConnectorDesk
+    from troth.connect.vendors import Workshop
     from troth.enroll.acme.pausing import Patience
     from troth.enroll.est.model import Label
     from troth.enroll.issuance import Issuance
+    from troth.kit.sealing import SecretBox
     from troth.trust.decide import Judge
     from troth.trust.facts import StoredFacts
     from troth.trust.policy_cache import PolicyCache
@@ -283,10 +287,13 @@ async def house(trust: Trust, tmp_path: Path, litestar: Litestar) -> AsyncIterat
     notary_key = NoteKey("troth.test/ledger", notary.public_key().public_bytes_raw())
     enrolling = enrolling_for(database, clock, patience=Patience())
     signer = DeskInProcess(tmp_path / "signer", clock)
+    box = SecretBox(b"c" * 32, purpose="connector")
+    connectors = ConnectorDesk(database, clock, box, Workshop(clock, EGRESS, sleep=FakeSleep(clock)))
     services = build(
         Rooms(
             database=database, clock=clock, access=access, issuance=issuance, catalogue=mint.catalogue,
             interlock=mint.interlock, orders=trust.orders, feeds=trust.feeds,
+            connectors=connectors,
             notary_key=notary_key, owner_uid=os.getuid(), keys=KeysInMemory(),
             judge=signer, enrolments=enrolling.enrolments, pausing=enrolling.pausing,
             directories={"tls-server": ("tls-server",)}, est={"hosts": Label("hosts", "mutual-tls")},

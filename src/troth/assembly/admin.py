@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
+from troth.assembly.connecting import Connecting
 from troth.assembly.context import RoleContext
 from troth.assembly.enrolling import Enrolling
 from troth.assembly.est import labels_of
@@ -21,7 +22,13 @@ from troth.web.books import Rooms, build
 
 
 async def admin_app(
-    context: RoleContext, database: Database, mint: Mint, trust: Trust, issuance: Issuance, enrolling: Enrolling
+    context: RoleContext,
+    database: Database,
+    mint: Mint,
+    trust: Trust,
+    issuance: Issuance,
+    enrolling: Enrolling,
+    connecting: Connecting,
 ) -> Asgi:
     """The application for the admin listener and the Unix socket; it wants to be told of start and end once."""
     notary = await mint.signer.notary_state()
@@ -34,6 +41,7 @@ async def admin_app(
         interlock=mint.clocks,
         orders=trust.orders,
         feeds=trust.feeds,
+        connectors=connecting.desk,
         notary_key=NoteKey.parse(notary.verifier_key),
         owner_uid=context.layout.root.stat().st_uid,
         ending=context.stop,

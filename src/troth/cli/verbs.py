@@ -39,7 +39,7 @@ def apply(
     data: Data = None,
     output: Output = "text",
 ) -> int:
-    """Apply directories, policies, feeds and profiles. All documents are checked before any is applied."""
+    """Apply directories, policies, feeds, connectors and profiles. All documents are checked before any is applied."""
     if not force and not dry_run:
         run_beside(file)
     asked = {"dry_run": dry_run, "prune": prune, "propose": propose, "accept_loss": yes}

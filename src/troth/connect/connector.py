@@ -208,6 +208,7 @@ class Vendor:
         tenancy: connectors of one tenancy and tenant share one pace, and are run by one process; usually the name.
         check: what else is to be said against a definition: (field, what is wrong), or None.
         push_secrets: those of ``secrets`` by which the vendor proves itself to us.
+        systems: the names by which it knows subjects: ``crowdstrike.aid``.
         pulls, pushes: which ways it has.
     """
 
@@ -221,6 +222,7 @@ class Vendor:
     tenancy: str = ""
     check: Callable[[ConnectorDefinition, Any], tuple[str, str] | None] = lambda _definition, _options: None
     push_secrets: frozenset[str] = frozenset()
+    systems: tuple[str, ...] = ()
     pulls: bool = True
     pushes: bool = False
 

@@ -14,6 +14,7 @@ from typing import Final
 
 from troth.audit.event import Event
 from troth.connect import connector_store
+from troth.connect.connector import Vendor
 from troth.connect.connector_store import LOCK_CONNECTOR, ReadState, Stored
 from troth.connect.definition import ConnectorDefinition, invalid, is_connector_name
 from troth.connect.errors import (
@@ -104,6 +105,10 @@ class ConnectorDesk:
             for one in await connector_store.connectors(self._database)
         ]
 
+    def vendor(self, definition: ConnectorDefinition) -> Vendor | None:
+        """The vendor of a definition; None if this Troth does not know it (any more)."""
+        return self._vendors.get(definition.vendor)
+
     async def find(self, name: str) -> Stored:
         """The connector of that name. Raises ConnectorUnknown."""
         found = await connector_store.find(self._database, name) if is_connector_name(name) else None
@@ -111,15 +116,20 @@ class ConnectorDesk:
             raise _unknown(name)
         return found
 
-    async def preview(self, definitions: Sequence[ConnectorDefinition]) -> list[AppliedConnector]:
-        """What :meth:`apply` would do; nothing is written. Raises ConnectorInvalid."""
+    async def preview(
+        self, definitions: Sequence[ConnectorDefinition], *, coming: frozenset[str] = frozenset()
+    ) -> list[AppliedConnector]:
+        """What :meth:`apply` would do; nothing is written. Raises ConnectorInvalid.
+
+        ``coming``: feeds that will have been applied by then.
+        """
         present = {one.name: one.definition for one in await connector_store.connectors(self._database)}
         feeds = {feed.name for feed in await feed_store.all_feeds(self._database)}
         held = await connector_store.held_secrets(self._database)
         found = []
         for one in definitions:
             check(one, self._vendors)
-            if one.feed not in feeds:
+            if one.feed not in feeds | coming:
                 raise invalid(one, "feed", f"there is no feed {one.feed!r}; apply it first")
             known = present.get(one.name)
             change = Applied.CREATED if known is None else Applied.UNCHANGED if known == one else Applied.CHANGED

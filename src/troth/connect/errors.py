@@ -72,6 +72,12 @@ ELSEWHERE = reason(
     fix="Troth does not send its credentials there. Check base_url, and who answers at it.",
     status=502,
 )
+NOT_TRIED = reason(
+    "connector.not_tried",
+    "this connector's words are not mapped by its definition",
+    fix="Only connectors of the vendor `generic` have a mapping to try.",
+    status=422,
+)
 PUSH_UNAUTHENTICATED = reason(
     "connector.push_unauthenticated",
     "the message is not from a system known here",

@@ -50,7 +50,7 @@ class Tested:
         return all(one.code is None for one in self.probes) and (self.skew is None or abs(self.skew) <= SKEW_ALLOWED)
 
 
-async def test(desk: ConnectorDesk, clock: Clock, name: str) -> Tested:
+async def examine(desk: ConnectorDesk, clock: Clock, name: str) -> Tested:
     """Test the connector; nothing is written, here or there. Raises ConnectorUnknown, and what keeps it from starting
     (a secret that is missing or of no use)."""
     stored = await desk.find(name)

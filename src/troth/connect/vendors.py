@@ -58,6 +58,11 @@ def base_url_of(definition: ConnectorDefinition, vendor: Vendor) -> str:
     return definition.base_url or vendor.clouds.get(definition.cloud, "")
 
 
+def address_of(definition: ConnectorDefinition, vendor: Vendor | None) -> str:
+    """Where its API is, as far as that is known: for people."""
+    return definition.base_url if vendor is None else base_url_of(definition, vendor)
+
+
 def egress_for(settings: EgressSettings, vendor: Vendor) -> EgressSettings:
     """The allow-list of this connector's requests: the vendor's own names, and what the settings allow anyway.
 

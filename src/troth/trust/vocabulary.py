@@ -219,6 +219,7 @@ VOCABULARY: Mapping[str, Attribute] = {
         os_version=(Type.STRING, "version of the operating system"),
         os_supported=(Type.BOOL, "the operating system still gets security updates"),
         edr_running=(Type.BOOL, "the EDR sensor runs"),
+        score=(Type.INT, "how well the device is kept by its EDR's assessment, 0 to 100"),
         jailbroken=(Type.BOOL, "the device is jailbroken or rooted"),
         secure_boot=(Type.BOOL, "the firmware starts signed systems only"),
         reboot_required=(Type.BOOL, "an update is installed that counts only after a restart"),

@@ -22,6 +22,7 @@ from troth.web.api import attestations as api_attestations
 from troth.web.api import authorities as api_authorities
 from troth.web.api import ceremonies as api_ceremonies
 from troth.web.api import certificates as api_certificates
+from troth.web.api import connectors as api_connectors
 from troth.web.api import credentials as api_credentials
 from troth.web.api import crls as api_crls
 from troth.web.api import enrolments as api_enrolments
@@ -109,6 +110,7 @@ def make_litestar() -> Litestar:
             *api_profiles.HANDLERS,
             *api_trust.HANDLERS,
             *api_policies.HANDLERS,
+            *api_connectors.HANDLERS,
             *api_tpms.HANDLERS,
             *api_attestations.HANDLERS,
             *api_system.HANDLERS,

@@ -24,7 +24,13 @@ from troth.web.render import Req, services_of
 from troth.web.views import Applied, Change
 
 #: What a document of this kind is as an act.
-_ACTS = {"policy": "policy.apply", "profile": "profile.apply", "feeds": "feed.grant", "directory": "directory.apply"}
+_ACTS = {
+    "policy": "policy.apply",
+    "profile": "profile.apply",
+    "feeds": "feed.grant",
+    "connectors": "connector.apply",
+    "directory": "directory.apply",
+}
 
 
 class Waiting(msgspec.Struct, frozen=True):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from troth.connect.desk import AppliedConnector
 from troth.trust.directory_plan import DirectoryPlan
 from troth.web.views import Change
 
@@ -26,3 +29,15 @@ def policy_change(name: str, version: int, fresh: bool, changes: bool) -> Change
     """Of a policy."""
     action = "unchanged" if not changes else "created" if fresh else "changed"
     return Change("policy", name, action, f"version {version}")
+
+
+def connector_changes(planned: Sequence[AppliedConnector]) -> list[Change]:
+    """Of connectors: one that lacks a secret says so, since nothing is read before it has one."""
+    return [
+        Change(
+            "connector", one.definition.name, one.change.value,
+            f"lacks {' or '.join(one.missing)}: troth connector secret {one.definition.name} --file FILE"
+            if one.missing else "",
+        )
+        for one in planned
+    ]  # fmt: skip

@@ -25,6 +25,7 @@ from troth.web.approval_views import ApproversView
 from troth.web.authority_views import AuthorityView
 from troth.web.books.anchors import Anchors
 from troth.web.books.attestations import AttestationBook
+from troth.web.books.connectors import Connectors, Unresolved
 from troth.web.books.enrolments import AccountBook, EnrolmentBook
 from troth.web.books.est import EstBook
 from troth.web.books.found import Found
@@ -378,6 +379,8 @@ class AdminServices:
     keys: KeyBook
     rollovers: Rollovers
     anchors: Anchors
+    connectors: Connectors
+    unresolved: Unresolved
     tpms: Tpms
     attestations: AttestationBook
     found: Found

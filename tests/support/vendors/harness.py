@@ -139,9 +139,9 @@ class Connected:
 
     async def test(self, name: str = "it") -> Tested:
         """What ``troth connector test`` finds."""
-        from troth.connect.testing import test
+        from troth.connect.testing import examine
 
-        return await test(self.desk, self.clock, name)
+        return await examine(self.desk, self.clock, name)
 
     async def signals(self) -> list[TakenSignal]:
         """Every signal that was acted on, the oldest first."""

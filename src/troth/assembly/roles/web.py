@@ -53,7 +53,7 @@ async def run(context: RoleContext) -> None:
         stack.push_async_callback(enrolling.meters.close)
         connecting = connecting_of(context, database)
         stack.push_async_callback(connecting.door.close)
-        admin = await admin_app(context, database, mint, trust, issuance, enrolling)
+        admin = await admin_app(context, database, mint, trust, issuance, enrolling, connecting)
         tally = Tally(database)
         stack.push_async_callback(tally.close)
         public = _public(context, database, mint, trust, issuance, enrolling, tally, connecting)

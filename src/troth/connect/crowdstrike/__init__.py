@@ -59,5 +59,6 @@ CROWDSTRIKE: Final = Vendor(
         "us-gov-2": "https://api.us-gov-2.crowdstrike.mil",
     },
     hosts=("*.crowdstrike.com", "api.us-gov-2.crowdstrike.mil", "firehose.us-gov-2.crowdstrike.mil"),
+    systems=("crowdstrike.aid",),
     check=_check,
 )

@@ -1,7 +1,8 @@
 """What may need approval, kind by kind: who previews it and who does it.
 
 The two-person rule (:mod:`troth.access.approvals`) knows of no policies, feeds or certificates; here each kind of act
-is told to it. ``documents`` (policies, profiles, feeds, directories), ``feeds``, ``enforcement``, ``bulk``,
+is told to it. ``documents`` (policies, profiles, feeds, directories), ``connectors``, ``feeds``, ``enforcement``,
+``bulk``,
 ``authorities``, ``closing`` (enrolments and ACME accounts), ``ceremonies``, ``recovery``, ``keys``, ``renewals``,
 ``tpms`` and ``judged`` (by the signer); ``wiring`` makes them all; acts on accounts and the rule are in
 :mod:`troth.access.approvals.acts`.
@@ -19,6 +20,6 @@ KINDS = frozenset(
         "rollover.advance", "rollover.attest", "rollover.back_out", "trust_anchor.add", "trust_anchor.remove",
         "authority.crls", "key.generate", "key.attach", "approver.add", "approver.remove", "approver.number",
         "renewal.early", "attestation.roots", "tpm.register", "tpm.remove", "enrolment.revoke",
-        "acme_account.revoke",
+        "acme_account.revoke", "connector.apply",
     }
 )  # fmt: skip

@@ -7,6 +7,7 @@ from troth.access.approvals.model import Executor
 from troth.access.approvals.service import Approvals
 from troth.access.approvals.store import ApprovalStore
 from troth.access.service import Access
+from troth.connect.desk import ConnectorDesk
 from troth.enroll.acme.closing import Closer
 from troth.enroll.acme.incidents import Incidents
 from troth.enroll.attest.service import Attestations
@@ -31,6 +32,7 @@ from troth.web.acts.authorities import AuthorityStateChange, CrlCut
 from troth.web.acts.bulk import RevokeMany
 from troth.web.acts.ceremonies import CeremonyImport, KeyList
 from troth.web.acts.closing import AcmeAccountRevoke, EnrolmentRevoke
+from troth.web.acts.connectors import ConnectorApply
 from troth.web.acts.documents import DirectoryApply, FeedGrant, PolicyApply, ProfileApply
 from troth.web.acts.enforcement import StagedApproval, Unfreeze
 from troth.web.acts.feeds import FeedResume, FeedSecret
@@ -54,6 +56,7 @@ def approvals_of(
     subjects: Subjects,
     incidents: Incidents,
     enrolments: Enrolments,
+    connectors: ConnectorDesk,
     keys: KeyList | None = None,
     judge: JudgeSigner | None = None,
     trials: Trials | None = None,
@@ -73,6 +76,7 @@ def approvals_of(
         "feed.grant": FeedGrant(feeds),
         "directory.apply": DirectoryApply(database, Directory(database, clock)),
         "feed.secret": FeedSecret(feeds),
+        "connector.apply": ConnectorApply(connectors),
         "feed.resume": FeedResume(feeds),
         "enforcement.unfreeze": Unfreeze(orders),
         "staged.approve": StagedApproval(database, orders),

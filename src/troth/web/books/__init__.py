@@ -13,6 +13,7 @@ from troth.access.service import Access
 from troth.audit.note import NoteKey
 from troth.audit.store import LedgerStore
 from troth.audit.stream import Stream
+from troth.connect.desk import ConnectorDesk
 from troth.enroll.acme.attempt_store import AttemptStore
 from troth.enroll.acme.incidents import Incidents
 from troth.enroll.acme.pausing import Pausing
@@ -34,12 +35,14 @@ from troth.trust.policy_trial import Guard, Trials
 from troth.trust.replay_service import Replay
 from troth.trust.store import SubjectStore
 from troth.trust.subjects import Subjects
+from troth.trust.unresolved import UnresolvedDesk
 from troth.web.acts.wiring import approvals_of
 from troth.web.books.anchors import Anchors
 from troth.web.books.approvers import ApproverDesk
 from troth.web.books.attestations import AttestationBook
 from troth.web.books.authorities import Authorities
 from troth.web.books.certificates import Certificates
+from troth.web.books.connectors import Connectors, Unresolved
 from troth.web.books.crls import Crls
 from troth.web.books.enrolments import AccountBook, EnrolmentBook
 from troth.web.books.est import EstBook
@@ -83,6 +86,7 @@ class Rooms:
     interlock: Interlock
     orders: Orders
     feeds: FeedDesk
+    connectors: ConnectorDesk
     notary_key: NoteKey
     owner_uid: int
     ending: asyncio.Event | None = None
@@ -109,7 +113,16 @@ def build(rooms: Rooms) -> AdminServices:
     authorities = Authorities(database, clock, rooms.keys)
     policies = PolicyService(database, clock)
     trials = Trials(policies, Replay(database, rooms.issuance.judge, clock), rooms.policy_guard)
-    documents = Documents(database, clock, Directory(database, clock), policies, rooms.feeds, rooms.catalogue, trials)
+    documents = Documents(
+        database,
+        clock,
+        Directory(database, clock),
+        policies,
+        rooms.feeds,
+        rooms.catalogue,
+        rooms.connectors,
+        trials,
+    )
     approvals = approvals_of(
         database,
         clock,
@@ -120,6 +133,7 @@ def build(rooms: Rooms) -> AdminServices:
         subjects=finder,
         incidents=incidents,
         enrolments=rooms.enrolments,
+        connectors=rooms.connectors,
         keys=rooms.keys,
         judge=rooms.judge,
         trials=trials,
@@ -145,6 +159,8 @@ def build(rooms: Rooms) -> AdminServices:
         keys=Keys(rooms.keys, clock, database),
         rollovers=Rollovers(database, clock, rooms.catalogue),
         anchors=Anchors(database, clock),
+        connectors=Connectors(database, clock, rooms.connectors, rooms.public_url),
+        unresolved=Unresolved(database, UnresolvedDesk(database, clock), finder),
         tpms=Tpms(database, clock),
         attestations=AttestationBook(database, clock, rooms.catalogue),
         found=Found(database, clock),

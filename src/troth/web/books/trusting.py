@@ -10,6 +10,8 @@ from uuid import UUID
 from troth.access.errors import Forbidden
 from troth.access.model import Principal
 from troth.access.roles import Permission
+from troth.connect.definition import parse_connectors
+from troth.connect.desk import ConnectorDesk
 from troth.kit.clock import Clock
 from troth.pki.catalogue import Catalogue
 from troth.pki.profile import parse_profile
@@ -29,7 +31,7 @@ from troth.trust.policy_trial import Trials
 from troth.trust.store import SubjectStore
 from troth.web.books.certificates import link
 from troth.web.books.store import BookStore
-from troth.web.changes import directory_changes, policy_change
+from troth.web.changes import connector_changes, directory_changes, policy_change
 from troth.web.errors import MALFORMED, WebError
 from troth.web.views import Applied, Change, FeedView, FreezeView, PolicyView, StagedView, SubjectLink
 
@@ -115,7 +117,8 @@ _TOP = re.compile(r"^([A-Za-z_]+)\s*:", re.MULTILINE)
 
 
 def kind_of(document: str) -> str:
-    """What a YAML document is, by its top-level keys: ``policy``, ``feeds``, ``directory`` or ``profile``.
+    """What a YAML document is, by its top-level keys: ``policy``, ``feeds``, ``connectors``, ``directory`` or
+    ``profile``.
 
     Raises WebError for one that is none of them.
     """
@@ -124,12 +127,15 @@ def kind_of(document: str) -> str:
         return "policy"
     if "feeds" in keys:
         return "feeds"
+    if "connectors" in keys:
+        return "connectors"
     if keys & {"users", "devices", "workloads"}:
         return "directory"
     if "extended_key_usage" in keys:
         return "profile"
     raise WebError(
-        MALFORMED, "a document has none of policy:, feeds:, users:, devices:, workloads: or extended_key_usage:"
+        MALFORMED,
+        "a document has none of policy:, feeds:, connectors:, users:, devices:, workloads: or extended_key_usage:",
     )
 
 
@@ -143,6 +149,7 @@ def documents_in(text: str) -> list[tuple[str, str]]:
 
 _NEEDS = {
     "policy": Permission.POLICY_WRITE, "profile": Permission.PROFILE_WRITE, "feeds": Permission.FEED_WRITE,
+    "connectors": Permission.FEED_WRITE,
 }  # fmt: skip
 
 
@@ -161,10 +168,12 @@ class Documents:
         policies: PolicyService,
         desk: FeedDesk,
         catalogue: Catalogue,
+        connectors: ConnectorDesk,
         trials: Trials | None = None,
     ) -> None:
         self._trials = trials
         self._clock = clock
+        self._connectors = connectors
         self._directory = directory
         self._policies = policies
         self._desk = desk
@@ -186,7 +195,8 @@ class Documents:
             wanted = _NEEDS.get(kind)
             if wanted is not None and not by.may(wanted):
                 raise Forbidden(wanted.value)
-        planned = [change for kind, part in parts for change in await self._plan(kind, part, prune)]
+        coming = frozenset(one.name for kind, part in parts if kind == "feeds" for one in parse_feeds(part))
+        planned = [change for kind, part in parts for change in await self._plan(kind, part, prune, coming)]
         if dry_run:
             return Applied(tuple(planned), True, await self._notes([part for kind, part in parts if kind == "policy"]))
         for kind, part in parts:
@@ -208,7 +218,7 @@ class Documents:
                 notes += [f"{plan.policy.name}: {line}" for line in report.sentences] if report is not None else []
         return tuple(notes)
 
-    async def _plan(self, kind: str, text: str, prune: bool) -> list[Change]:
+    async def _plan(self, kind: str, text: str, prune: bool, coming: frozenset[str]) -> list[Change]:
         if kind == "directory":
             return directory_changes(await self._directory.plan(text, prune=prune))
         if kind == "policy":
@@ -217,6 +227,8 @@ class Documents:
         if kind == "feeds":
             found = await self._desk.preview(parse_feeds(text))
             return [Change("feed", one.feed.name, one.change.value) for one in found]
+        if kind == "connectors":
+            return connector_changes(await self._connectors.preview(parse_connectors(text), coming=coming))
         return [self._profile_change(text)]
 
     async def _apply(self, kind: str, text: str, by: Principal, prune: bool, forced: str | None) -> list[Change]:
@@ -231,6 +243,8 @@ class Documents:
         if kind == "feeds":
             applied = await self._desk.apply(parse_feeds(text), actor=by.actor)
             return [Change("feed", one.feed.name, one.change.value, "", one.secret) for one in applied]
+        if kind == "connectors":
+            return connector_changes(await self._connectors.apply(parse_connectors(text), actor=by.actor))
         change = self._profile_change(text)
         await self._catalogue.apply_profile(text, actor=by.actor)
         return [change]
