@@ -33,7 +33,7 @@ class EnrolmentRevoke:
         living = await self._closer.living("enrolment", found.id)
         lines = (
             f"{found.kind}, {found.status}. It opens nothing any more.",
-            "Every account that it has opened is shut out on its next call; orders under way end.",
+            "Every account that it has opened is shut out on its next call; orders under way end, and renewals by EST.",
             _certificates(payload, living),
         )
         state: Json = {"enrolment": str(found.id), "status": found.status}

@@ -34,8 +34,8 @@ async def _of_enrolment(request: Req, enrolment_id: UUID, problem: TrothError | 
     found = await services_of(request).enrolments.get(enrolment_id)
     hits = [
         f"{found.name}: {found.kind}, {found.state}. It opens nothing any more.",
-        "Every account that it has opened is shut out on its next call; orders under way end.",
-        f"{found.certificates} living certificates of these accounts: {_CHOSEN}",
+        "Every account that it has opened is shut out on its next call; orders under way end, and renewals by EST.",
+        f"{found.certificates} living certificates that it brought: {_CHOSEN}",
     ]
     return await _confirm(
         request, problem, title=f"End {found.name}", hits=hits, typed=found.name, verb="End it",
