@@ -205,7 +205,7 @@ class Est:
 
 
 def _answer(response: Response) -> Answer:
-    headers = {name.decode(): value.decode() for name, value in response.headers}
+    headers = {name.decode().lower(): value.decode() for name, value in response.headers}
     return Answer(response.status, response.body, headers)
 
 

@@ -362,7 +362,7 @@ def _head(response: Response, date: bytes, *, last: bool) -> bytes:
         parts += (name, b": ", value, b"\r\n")
     if response.status not in (204, 304):  # there it would have to be the length of what is not sent (RFC 9110, 8.6)
         size = len(response.body) + sum(map(len, response.more)) if response.more else len(response.body)
-        parts.append(b"content-length: %d\r\n" % size)
+        parts.append(b"Content-Length: %d\r\n" % size)  # so written: there are clients that compare octets
     if last:
         parts.append(b"connection: close\r\n")
     parts.append(b"\r\n")

@@ -33,9 +33,12 @@ def decoded(body: bytes) -> bytes:
     return found
 
 
-def encoded(data: bytes) -> bytes:
-    """``data`` in base64, on one line: strongSwan 5.9.8 reads no other."""
-    return base64.b64encode(data) + b"\n"
+def encoded(data: bytes, *, lines: bool = False) -> bytes:
+    """``data`` in base64, on one line as RFC 8951, 3.1 has it, or in the ``lines`` of RFC 7030's time.
+
+    strongSwan 5.9.8 reads the first alone; libest, which is in much network gear, the second alone.
+    """
+    return base64.encodebytes(data) if lines else base64.b64encode(data) + b"\n"
 
 
 def certs_only(certificates: Iterable[bytes]) -> bytes:

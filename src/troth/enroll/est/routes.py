@@ -38,10 +38,13 @@ ROOT = "/.well-known/est"
 _BELOW = ("store.", "signer.", "pki.gate.", "pki.authority.", "trust.standing.changed", "trust.subject.raced")
 _BELOW_RETRY = 30
 _A_MINUTE = 60
-_TEXT = (b"content-type", b"text/plain; charset=utf-8")
-_BASE64 = (b"content-transfer-encoding", b"base64")
-_NO_STORE = (b"cache-control", b"no-store")
-_ASK = (b"www-authenticate", b'Basic realm="EST enrolment", charset="UTF-8"')
+#: How libest calls itself, now and before.
+_LIBEST = ("libest", "Cisco EST client")
+#: Names of headers as they are usually written: libest compares them so.
+_TEXT = (b"Content-Type", b"text/plain; charset=utf-8")
+_BASE64 = (b"Content-Transfer-Encoding", b"base64")
+_NO_STORE = (b"Cache-Control", b"no-store")
+_ASK = (b"WWW-Authenticate", b'Basic realm="EST enrolment", charset="UTF-8"')
 
 _Work = Callable[[Request, Label], Awaitable["tuple[Response, str]"]]
 
@@ -122,11 +125,11 @@ class EstDoor:
 
     async def _cacerts(self, request: Request, label: Label) -> tuple[Response, str]:
         found = ca_certificates(self._catalogue, self._catalogue.profile(label.profile), self._clock.now())
-        return _binary(CERTS_ONLY, certs_only(found)), "told"
+        return _binary(request, CERTS_ONLY, certs_only(found)), "told"
 
     async def _csrattrs(self, request: Request, label: Label) -> tuple[Response, str]:
         found = csr_attributes(self._catalogue.profile(label.profile), label.channel_binding)
-        return _binary(b"application/csrattrs", found), "told"
+        return _binary(request, b"application/csrattrs", found), "told"
 
     # --- certificates --------------------------------------------------------------------------------------------
 
@@ -134,13 +137,13 @@ class EstDoor:
         caller = await self._callers.enrolling(request, label)
         wanted = _read(request, label)
         der, before = await self._desk.enrol(caller, label, wanted, address=request.client)
-        return _binary(CERTS_ONLY, certs_only((der,))), "repeated" if before else "issued"
+        return _binary(request, CERTS_ONLY, certs_only((der,))), "repeated" if before else "issued"
 
     async def _simplereenroll(self, request: Request, label: Label) -> tuple[Response, str]:
         caller = await self._callers.renewing(request, label)
         wanted = _read(request, label)
         der, before = await self._desk.enrol(caller, label, wanted, address=request.client, renewing=True)
-        return _binary(CERTS_ONLY, certs_only((der,))), "repeated" if before else "issued"
+        return _binary(request, CERTS_ONLY, certs_only((der,))), "repeated" if before else "issued"
 
     async def _serverkeygen(self, request: Request, label: Label) -> tuple[Response, str]:
         caller = await self._callers.enrolling(request, label)
@@ -150,7 +153,7 @@ class EstDoor:
         der, _ = await self._desk.enrol(caller, label, wanted, address=request.client)
         boundary = f"troth-{secrets.token_hex(16)}".encode()
         body = key_and_certificate(key, der, boundary)
-        kind = (b"content-type", b'multipart/mixed; boundary="' + boundary + b'"')
+        kind = (b"Content-Type", b'multipart/mixed; boundary="' + boundary + b'"')
         return Response(200, body, (kind, _NO_STORE)), "issued"
 
     async def _fullcmc(self, request: Request, label: Label) -> tuple[Response, str]:
@@ -162,7 +165,7 @@ class EstDoor:
     def _refused(refusal: TrothError) -> Response:
         code, status = refusal.code, refusal.reason.status
         if isinstance(refusal, AcmeProblem):  # of the limits, which are shared with ACME
-            kept = [(name, value) for name, value in refusal.headers if name == b"retry-after"]
+            kept = [(b"Retry-After", value) for name, value in refusal.headers if name == b"retry-after"]
             return _told(refusal.reason, refusal.detail, refusal.status, *kept)
         if isinstance(refusal, EstWaits):
             return _told(refusal.reason, refusal.detail, status, _after(refusal.retry_after))
@@ -183,18 +186,19 @@ def _read(request: Request, label: Label) -> EnrolRequest:
     return found
 
 
-def _binary(kind: bytes, content: bytes) -> Response:
-    return Response(200, encoded(content), ((b"content-type", kind), _BASE64, _NO_STORE))
+def _binary(request: Request, kind: bytes, content: bytes) -> Response:
+    lines = request.headers.get("user-agent", "").startswith(_LIBEST)
+    return Response(200, encoded(content, lines=lines), ((b"Content-Type", kind), _BASE64, _NO_STORE))
 
 
 def _after(seconds: int) -> tuple[bytes, bytes]:
-    return b"retry-after", str(seconds).encode()
+    return b"Retry-After", str(seconds).encode()
 
 
 def _told(reason: Reason, detail: str, status: int, *more: tuple[bytes, bytes]) -> Response:
     lines = [reason.summary] if detail in ("", reason.summary) else [reason.summary, _plain(detail)]
     text = "\n".join([*lines, f"To do: {reason.fix}", f"Code: {reason.code}"]) + "\n"
-    return Response(status, text.encode(), (_TEXT, _NO_STORE, (b"troth-code", reason.code.encode()), *more))
+    return Response(status, text.encode(), (_TEXT, _NO_STORE, (b"Troth-Code", reason.code.encode()), *more))
 
 
 def _plain(text: str) -> str:

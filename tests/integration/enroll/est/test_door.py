@@ -133,3 +133,18 @@ async def test_a_rollover_shows_clients_the_coming_authority_before_it_issues(es
     await mint.database.commit(unit)
     await mint.catalogue.refresh()
     assert set((await est.ask("cacerts")).certificates) == {mint.issuer, coming, mint.root, planned}
+
+
+async def test_libest_is_answered_as_it_reads(est: Est) -> None:
+    for agent, lines in (("libest 3.2.0p", True), ("Cisco EST client 1.0", True), ("curl/8.5.0", False)):
+        answer = await est.ask("cacerts", user_agent=agent)
+        assert (max(map(len, answer.body.splitlines())) == 76) is lines
+        assert set(answer.certificates) == {est.mint.issuer, est.mint.root}
+    # It compares names of headers as octets.
+    [route] = [one for one in est.door.routes() if one.pattern == "/.well-known/est/simpleenroll"]
+    from troth.kit.lane import Request
+
+    request = Request("POST", "/.well-known/est/simpleenroll", b"", b"", (), {}, b"")
+    response = await route.methods["POST"](request)
+    names = [name for name, _ in response.headers]
+    assert names == [b"Content-Type", b"Cache-Control", b"Troth-Code", b"WWW-Authenticate"]
