@@ -55,6 +55,15 @@ POLICY_STANDING = reason(
     status=403,
 )
 
+#: What a decision may give as its reason.
+DECISION_REASONS = {
+    one.code: one
+    for one in (
+        POLICY_CONDITIONS_MET, POLICY_CONDITION_FALSE, POLICY_CONDITION_UNKNOWN, POLICY_FEED_DOWN, POLICY_NO_RULE,
+        POLICY_NO_POLICY, POLICY_SELF_REPORTED, POLICY_STANDING,
+    )
+}  # fmt: skip
+
 # --- policy files ----------------------------------------------------------------------------------------------------
 
 POLICY_MALFORMED = reason(

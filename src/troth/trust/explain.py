@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import Enum
-from typing import Any
 
+from troth.trust.counterfactual import Counterfactual
 from troth.trust.errors import (
+    DECISION_REASONS,
     POLICY_CONDITION_FALSE,
     POLICY_CONDITION_UNKNOWN,
     POLICY_CONDITIONS_MET,
@@ -21,6 +22,8 @@ from troth.trust.errors import (
 )
 from troth.trust.model import Cause, ConditionResult, Decision, Moment, Outcome, Seen, Truth
 from troth.trust.standing import Standing
+from troth.trust.ways_out import told
+from troth.trust.wording import listed, show, span, stamp
 
 
 class Tone(Enum):
@@ -73,8 +76,11 @@ _OUTCOMES = {
 _TONES = {Truth.TRUE: Tone.GOOD, Truth.FALSE: Tone.BAD, Truth.UNKNOWN: Tone.UNKNOWN}
 
 
-def explain(decision: Decision) -> Explanation:
-    """``decision`` in sentences."""
+def explain(decision: Decision, otherwise: Sequence[Counterfactual] = ()) -> Explanation:
+    """``decision`` in sentences.
+
+    ``otherwise``: computed ways to a better outcome; without them it is told what the conditions that failed name.
+    """
     lines = [
         Line(Tone.TITLE, _verdict(decision), at=decision.at),
         Line(Tone.PLAIN, _reason(decision)),
@@ -84,7 +90,8 @@ def explain(decision: Decision) -> Explanation:
     lines += _standing(decision)
     lines += [Line(Tone.PLAIN, f"{source} could not be asked: {what}.") for source, what in decision.failures]
     lines += _obligations(decision)
-    changes = tuple(_changes(decision))
+    lines += _for_the_help_desk(decision)
+    changes = tuple(_changes(decision, otherwise))
     if changes:
         lines.append(Line(Tone.PLAIN, "What would have to change:"))
         lines += [Line(Tone.FIX, change, 1) for change in changes]
@@ -110,9 +117,9 @@ def _reason(decision: Decision) -> str:
     open_ = [condition.name for condition in decision.conditions if condition.result is Truth.UNKNOWN]
     reasons = {
         POLICY_CONDITIONS_MET.code: f"{rule}: every condition was met." if required else f"{rule}.",
-        POLICY_CONDITION_FALSE.code: f"{rule}: not met: {_and(failed)}.",
-        POLICY_CONDITION_UNKNOWN.code: f"{rule}: could not be answered, and unknown is not good: {_and(open_)}.",
-        POLICY_FEED_DOWN.code: f"{rule}: a feed is down, and its last word was taken for {_and(open_)}.",
+        POLICY_CONDITION_FALSE.code: f"{rule}: not met: {listed(failed)}.",
+        POLICY_CONDITION_UNKNOWN.code: f"{rule}: could not be answered, and unknown is not good: {listed(open_)}.",
+        POLICY_FEED_DOWN.code: f"{rule}: a feed is down, and its last word was taken for {listed(open_)}.",
         POLICY_SELF_REPORTED.code: (
             f"{rule}: the host's own word counts against it, and never for a milder outcome than without it."
         ),
@@ -180,7 +187,7 @@ def _standing(decision: Decision) -> list[Line]:
         who.append(f"the {subject.kind.value} stood {subject.standing.value}")
     if keeper is not None and keeper.standing is not Standing.TRUSTED:
         who.append(f"its owner {keeper.name} stood {keeper.standing.value}")
-    told = _and(who)
+    told = listed(who)
     return [Line(Tone.BAD, f"{told[:1].upper()}{told[1:]}: {means}.", 1)]
 
 
@@ -204,16 +211,28 @@ def _obligations(decision: Decision) -> list[Line]:
     if given.session_time is not None:
         lines.append(Line(Tone.PLAIN, f"The session is asked about anew after {span(given.session_time)}."))
     if given.notify:
-        lines.append(Line(Tone.PLAIN, f"To be told: {_and(given.notify)}."))
+        lines.append(Line(Tone.PLAIN, f"To be told: {listed(given.notify)}."))
     if given.say:
         lines.append(Line(Tone.PLAIN, given.say))
     return lines
 
 
-def _changes(decision: Decision) -> list[str]:
+def _for_the_help_desk(decision: Decision) -> list[Line]:
+    """The reason code with its words: what a ticket is searched by."""
+    if decision.outcome is Outcome.ALLOW:
+        return []
+    known = DECISION_REASONS.get(decision.reason)
+    words = f"{known.summary} " if known is not None else ""
+    return [Line(Tone.PLAIN, f"For the help desk: {words}[{decision.reason}].")]
+
+
+def _changes(decision: Decision, otherwise: Sequence[Counterfactual]) -> list[str]:
     """What would have to be different for the best this policy gives. Nothing, if it was given."""
     if decision.outcome is Outcome.ALLOW:
         return []
+    if otherwise:
+        fixes = [one.fix for one in decision.conditions if one.fix is not None and one.result is not Truth.TRUE]
+        return [*(told(one, decision) for one in otherwise), *dict.fromkeys(fixes)]
     if decision.policy is None:
         return [f"Apply a policy that lists the profile {decision.asked}."]
     if decision.rule is None:
@@ -251,44 +270,3 @@ def _remedy(condition: ConditionResult) -> list[str]:
         seen = ", ".join(f"{one.path} was {show(one.value)}" for one in condition.seen)
         made.append(f"{condition.name} must hold: {condition.expression}{f' ({seen})' if seen else ''}.")
     return made
-
-
-# --- words -----------------------------------------------------------------------------------------------------------
-
-
-def stamp(moment: datetime) -> str:
-    """``2026-11-23 10:00:00 UTC``."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-def span(length: timedelta) -> str:
-    """``3 hours``, ``2 days``, ``1 hour 30 minutes``: at most two units."""
-    seconds = int(length.total_seconds())
-    if seconds < 0:
-        return f"minus {span(-length)}"
-    parts: list[str] = []
-    for unit, size in (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1)):
-        count, seconds = divmod(seconds, size)
-        if count:
-            parts.append(f"{count} {unit}{'s' if count > 1 else ''}")
-        elif parts:
-            break
-    return " ".join(parts[:2]) or "0 seconds"
-
-
-def show(value: Any) -> str:
-    """A value as a sentence has it."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return f"'{value if len(value) <= 80 else value[:79] + '…'}'"
-    if isinstance(value, (list, tuple)):
-        shown = ", ".join(show(item) for item in value[:10])
-        return f"[{shown}{f' and {len(value) - 10} more' if len(value) > 10 else ''}]"
-    return str(value)
-
-
-def _and(words: Sequence[str]) -> str:
-    if not words:
-        return "nothing"
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

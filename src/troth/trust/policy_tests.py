@@ -13,9 +13,10 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from troth.trust.cel_check import parse_duration
+from troth.trust.counterfactual import Counterfactual, counterfactuals
 from troth.trust.documents import DocumentError, Field, parse_document
 from troth.trust.errors import POLICY_MALFORMED, PolicyError
-from troth.trust.explain import explain, span
+from troth.trust.explain import explain
 from troth.trust.facts import Observation
 from troth.trust.grammar import MAX_BYTES, ruling_in
 from troth.trust.judge import judge
@@ -24,6 +25,7 @@ from troth.trust.policy import Policy
 from troth.trust.question import Given, Question, snapshot
 from troth.trust.standing import Standing
 from troth.trust.vocabulary import FACT_ROOTS, VOCABULARY, Type, misfit, nearest
+from troth.trust.wording import span
 
 MAX_TESTS = 500
 
@@ -64,6 +66,7 @@ class Tried:
     name: str
     line: int
     decision: Decision
+    otherwise: tuple[Counterfactual, ...]
     differences: tuple[str, ...]
 
     @property
@@ -73,7 +76,7 @@ class Tried:
 
     def told(self) -> str:
         """What went wrong, and why the decision came out as it did."""
-        return f"{self.name}: {'; '.join(self.differences)}\n{explain(self.decision).text()}"
+        return f"{self.name}: {'; '.join(self.differences)}\n{explain(self.decision, self.otherwise).text()}"
 
 
 def run_tests(policy: Policy, beside: str | None = None, *, file: str = "tests") -> tuple[Tried, ...]:
@@ -88,7 +91,9 @@ def _run(policy: Policy, test: Example) -> Tried:
     [subject] = test.question.subjects
     taken = snapshot(test.question, subject, policy, test.observations, test.at, feeds=test.down)
     decision = judge(policy, taken)
-    return Tried(test.name, test.line, decision, tuple(_differences(test, decision)))
+    differences = tuple(_differences(test, decision))
+    otherwise = counterfactuals(policy, taken) if differences else ()
+    return Tried(test.name, test.line, decision, otherwise, differences)
 
 
 def _differences(test: Example, decision: Decision) -> list[str]:

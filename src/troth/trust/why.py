@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
@@ -9,10 +10,13 @@ from uuid import UUID
 from troth.audit.event import StreamEvent
 from troth.audit.store import LedgerStore
 from troth.store.pool import Database
-from troth.trust.errors import DECISION_NOT_FOUND, TrustError
-from troth.trust.explain import Explanation, Line, Tone, explain, show, stamp
-from troth.trust.model import Subject
+from troth.trust.counterfactual import Counterfactual, counterfactuals
+from troth.trust.errors import DECISION_NOT_FOUND, PolicyError, TrustError
+from troth.trust.explain import Explanation, Line, Tone, explain
+from troth.trust.grammar import parse_policy
+from troth.trust.model import Outcome, Subject
 from troth.trust.policy_store import Judged, PolicyStore
+from troth.trust.wording import show, stamp
 
 #: Details of an event that a sentence may name, in this order.
 _TOLD = (
@@ -33,7 +37,7 @@ class Why:
         judged = await self._policies.decision(decision_id)
         if judged is None:
             raise TrustError(DECISION_NOT_FOUND, f"there is no decision {decision_id}")
-        return judged, explain(judged.decision)
+        return judged, explain(judged.decision, await ways_out_of(judged, self._policies))
 
     async def subject(self, subject: Subject, *, events: int = 20) -> Explanation:
         """Where a subject stands, the last decision about it, and its timeline, the newest first."""
@@ -47,7 +51,7 @@ class Why:
             lines.append(Line(Tone.PLAIN, "It is protected: automation alarms about it and changes nothing."))
         latest = await self._policies.decisions_of(subject.id, limit=1)
         if latest:
-            lines += explain(latest[0].decision).lines
+            lines += explain(latest[0].decision, await ways_out_of(latest[0], self._policies)).lines
         else:
             lines.append(Line(Tone.PLAIN, "Nothing was ever decided about it."))
         told = await self.timeline(subject.ref, limit=events)
@@ -59,6 +63,22 @@ class Why:
     async def timeline(self, ref: str, *, limit: int = 50, before: int | None = None) -> Sequence[Line]:
         """The ledger's events about ``ref`` (``subject:<uuid>``, ``certificate:<uuid>``), the newest first."""
         return [tell(event) for event in await self._ledger.about(ref, limit, before=before)]
+
+
+async def ways_out_of(judged: Judged, policies: PolicyStore) -> tuple[Counterfactual, ...]:
+    """What would have to be different, by the policy that decided then. None where that cannot be read any more."""
+    decision = judged.decision
+    if decision.policy is None or decision.outcome is Outcome.ALLOW:
+        return ()
+    version = await policies.version(decision.policy, decision.policy_version)
+    if version is None or version.sha256 != decision.policy_sha256:
+        return ()
+    try:
+        policy = parse_policy(version.source, file=version.name, version=version.version)
+    except PolicyError:
+        return ()
+    # Several dozen judgings: not in the way of others' requests.
+    return await asyncio.to_thread(counterfactuals, policy, judged.snapshot)
 
 
 def tell(event: StreamEvent) -> Line:

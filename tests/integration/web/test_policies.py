@@ -139,3 +139,14 @@ async def test_the_page_tries_and_applies(house: House) -> None:
     changed = TEXT.replace("Client certificates for managed devices.", "For managed devices.")
     applied = await admin.post("/policy/try", data={"text": changed, "verb": "apply"})
     assert applied.headers["location"] == "/policies/client-device?done=applied", applied.text
+
+
+async def test_why_tells_a_computed_way_out_on_page_command_and_api(house: House) -> None:
+    await tried(house)
+    reader = await house.logged_in(Role.AUDITOR)
+    found = (await reader.get("/api/v1/why/laptop-05")).json()
+    wish = "If posture.compliant were true (it was false), it would be allowed, for at most 30 days."
+    assert wish in found["changes"], found["changes"]
+    assert any("[policy.condition_false]" in line for line in found["lines"])
+    assert "Let the device sync with its manager and correct what it reports." in found["changes"]
+    assert wish in (await reader.get(f"/decisions/{found['id']}")).text

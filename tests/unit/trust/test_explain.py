@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from tests.unit.trust.policies import AT, HEALTHY, client_device, taken, tls_server
-from troth.trust.explain import explain, span
+from troth.trust.explain import explain
 from troth.trust.judge import judge
 from troth.trust.model import FeedState, Moment, Seen
 from troth.trust.standing import Standing
+from troth.trust.wording import span
 
 
 def told(values: Mapping[str, object], **more: object) -> str:
@@ -33,6 +34,7 @@ def test_a_decision_is_told_as_a_person_would() -> None:
         "    risk.score was 10, as mdm said 5 minutes before.",
         "The lifetime is at most 4 hours.",
         "The profile is quarantine in place of client-device.",
+        "For the help desk: a condition of the rule was not met [policy.condition_false].",
         "What would have to change:",
         "  → Let the device sync with its manager and correct what it reports.",
     ]

@@ -10,14 +10,17 @@ from troth.kit.ids import parse_id
 from troth.store.pool import Database
 from troth.trust import signal_store
 from troth.trust.causes import HoldCause
+from troth.trust.counterfactual import Counterfactual
 from troth.trust.errors import TrustError
-from troth.trust.explain import Tone, explain, span
+from troth.trust.explain import Tone, explain
 from troth.trust.model import ConditionResult, Decision, Kind, Seen
 from troth.trust.model import Subject as KnownSubject
 from troth.trust.policy_store import PolicyStore
 from troth.trust.standing import Standing
 from troth.trust.store import SubjectStore
 from troth.trust.subjects import Subjects
+from troth.trust.why import ways_out_of
+from troth.trust.wording import span
 from troth.web.books.store import BookStore
 from troth.web.errors import MALFORMED, WebError
 from troth.web.views import (
@@ -144,15 +147,15 @@ class Decisions:
 
     async def get(self, decision_id: UUID) -> DecisionView | None:
         judged = await self._store.decision(decision_id)
-        return None if judged is None else view(judged.decision)
+        return None if judged is None else view(judged.decision, await ways_out_of(judged, self._store))
 
     async def of_subject(self, subject_id: UUID, *, limit: int = 20) -> Sequence[DecisionView]:
         return [view(judged.decision) for judged in await self._store.decisions_of(subject_id, limit=limit)]
 
 
-def view(decision: Decision) -> DecisionView:
+def view(decision: Decision, otherwise: Sequence[Counterfactual] = ()) -> DecisionView:
     """A decision as pages, API and ``troth why`` show it: in the words of :mod:`troth.trust.explain`."""
-    explanation = explain(decision)
+    explanation = explain(decision, otherwise)
     lines = explanation.lines
     obligations = decision.obligations
     told = []

@@ -20,7 +20,6 @@ from troth.trust import action_store
 from troth.trust.action_store import ActionKind, ActionState, StagedAction, Why
 from troth.trust.directory_plan import Directory
 from troth.trust.errors import PolicyError
-from troth.trust.explain import span
 from troth.trust.feed_desk import OVERLAP, FeedDesk
 from troth.trust.feeds import Feed, parse_feeds
 from troth.trust.grammar import parse_policy
@@ -29,6 +28,7 @@ from troth.trust.policy_service import PolicyService
 from troth.trust.policy_store import PolicyVersion
 from troth.trust.policy_trial import Trials
 from troth.trust.store import SubjectStore
+from troth.trust.wording import span
 from troth.web.books.certificates import link
 from troth.web.books.store import BookStore
 from troth.web.changes import connector_changes, directory_changes, policy_change
