@@ -150,7 +150,12 @@ class Decisions:
         return None if judged is None else view(judged.decision, await ways_out_of(judged, self._store))
 
     async def of_subject(self, subject_id: UUID, *, limit: int = 20) -> Sequence[DecisionView]:
-        return [view(judged.decision) for judged in await self._store.decisions_of(subject_id, limit=limit)]
+        found = await self._store.decisions_of(subject_id, limit=limit)
+        # A way out is computed for the latest alone: it is what a person asks about, and each takes a while.
+        return [
+            view(judged.decision, await ways_out_of(judged, self._store) if place == 0 else ())
+            for place, judged in enumerate(found)
+        ]
 
 
 def view(decision: Decision, otherwise: Sequence[Counterfactual] = ()) -> DecisionView:
