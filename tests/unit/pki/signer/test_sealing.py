@@ -24,7 +24,12 @@ def test_it_opens_for_nobody_else() -> None:
         (Recipient(), sealed, SECRET, "ocsp-1"),
         (recipient, sealed, b"t" * 32, "ocsp-1"),
         (recipient, sealed, SECRET, "ocsp-2"),
-        (recipient, Sealed(sealed.ephemeral, sealed.ciphertext[:-1] + b"\x00"), SECRET, "ocsp-1"),
+        (
+            recipient,
+            Sealed(sealed.ephemeral, sealed.ciphertext[:-1] + bytes((sealed.ciphertext[-1] ^ 1,))),
+            SECRET,
+            "ocsp-1",
+        ),
         (recipient, Sealed(Recipient().public, sealed.ciphertext), SECRET, "ocsp-1"),
         (recipient, Sealed(b"short", sealed.ciphertext), SECRET, "ocsp-1"),
     ]
