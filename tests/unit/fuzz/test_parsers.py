@@ -40,6 +40,7 @@ from troth.enroll.acme.binding import read_binding
 from troth.enroll.acme.flattened import Flattened
 from troth.enroll.acme.identifiers import read_identifiers
 from troth.enroll.acme.pausing import Patience, Pausing
+from troth.enroll.acme.validate.dns_quick import question, read_answer
 from troth.enroll.acme.validate.issue_value import parse_issue_value
 from troth.enroll.acme.vantage import wire
 from troth.enroll.attest import cbor
@@ -238,6 +239,13 @@ PARSERS: dict[str, tuple[Callable[[bytes], object], Refusals, Callable[[], list[
     "vici packet": (vici.parse_packet, (vici.ViciError,), lambda: [b"\x07\x07list-sa\x03\x01a\0\1b", b"\x01"]),
     "reactions": (
         lambda data: parse_reactions(data.decode("latin-1")), (TrothError,), lambda: [reactions_text().encode()]
+    ),
+    "dns answer": (
+        lambda data: read_answer(data, question("a.test", 1) or b"", 1), (),
+        lambda: [
+            bytes.fromhex("1234818000010002000000000161047465737400" "00010001" "c00c00010001000000010004c0000201"
+                          "c00c00010001000000010004c0000202"),
+        ],
     ),
     "csr": (parse_csr, (TrothError,), lambda: [request()]),
     "est request": (lambda data: read_request(b64encode(data)), (TrothError,), lambda: [request()]),
