@@ -55,7 +55,6 @@ from troth.enroll.issuance import Issuance
 from troth.enroll.tpm.store import TpmStore
 from troth.kit.acme_settings import AcmeSettings
 from troth.kit.lane import Lane, plain_refusal
-from troth.pki.store import CertificateStore
 from troth.store.jobs import JobQueue
 from troth.trust.decide import Judge
 from troth.trust.facts import StoredFacts
@@ -334,7 +333,6 @@ async def door(
         revocations=RevocationDesk(database, clock),
         results=Results(database, patience=0),
         store=AcmeStore(database),
-        certificates=CertificateStore(database),
         catalogue=mint.catalogue,
         renewals=renewals,
         preauthorizations=PreAuthorizations(database, clock, OrderRules(), enrolling.admission),

@@ -64,7 +64,6 @@ def acme_door(
         revocations=RevocationDesk(database, clock),
         results=Results(database),
         store=AcmeStore(database.lookups),
-        certificates=mint.certificates,
         catalogue=mint.catalogue,
         renewals=renewals,
         attesting=AttestationDesk(database, clock, orders, attestations, devices, issuance),

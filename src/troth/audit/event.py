@@ -10,10 +10,11 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
+
+import msgspec
 
 from troth.audit.inbox_store import INBOX
 from troth.kit.canonical import Json, canonical_json
@@ -26,8 +27,7 @@ URGENT_KINDS = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True):
     """One thing that happened, before it has a place in the log.
 
     Attributes:
@@ -40,7 +40,7 @@ class Event:
     kind: str
     actor: str
     subjects: tuple[str, ...] = ()
-    data: Mapping[str, Json] = field(default_factory=dict)
+    data: Mapping[str, Json] = msgspec.field(default_factory=dict)
 
     @property
     def urgent(self) -> bool:
@@ -64,8 +64,7 @@ class Event:
         return INBOX, (identifier, at, payload, os.urandom(16))
 
 
-@dataclass(frozen=True, slots=True)
-class StreamEvent:
+class StreamEvent(msgspec.Struct, frozen=True):
     """An event with its place in the log.
 
     Attributes:

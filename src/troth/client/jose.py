@@ -13,7 +13,7 @@ import binascii
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -35,7 +35,8 @@ PSS_ALGORITHMS = ("PS256", "PS384", "PS512")
 #: Members that hold secrets (RFC 7518, 6.2.2 and 6.3.2): a peer that sends one has lost its key.
 PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 
-_TO_STANDARD = bytes.maketrans(b"-_", b"+/")
+#: Padding and the other alphabet's characters become one that no alphabet has.
+_TO_STANDARD = bytes.maketrans(b"-_+/=", b"+/!!!")
 _TO_URLSAFE = bytes.maketrans(b"+/", b"-_")
 
 
@@ -55,6 +56,9 @@ _CURVES = (
 )
 _BY_CURVE_NAME = {curve.name: curve for curve in _CURVES}
 _BY_OPENSSL_NAME = {curve.curve.name: curve for curve in _CURVES}
+_BY_ALGORITHM = {curve.algorithm: curve for curve in _CURVES}
+#: By how many characters are left over: the padding, and which last characters have no stray bits.
+_ENDS = ((b"", None), (b"", None), (b"==", frozenset(b"AQgw")), (b"=", frozenset(b"AEIMQUYcgkosw048")))
 _PKCS1 = padding.PKCS1v15()
 _SHA256 = hashes.SHA256()
 _PSS_HASHES: Mapping[str, hashes.HashAlgorithm] = dict(
@@ -75,10 +79,11 @@ def b64url_decode(text: str | bytes) -> bytes:
     """
     try:
         raw = text.encode("ascii") if isinstance(text, str) else text
-        data = binascii.a2b_base64(raw.translate(_TO_STANDARD) + b"=="[: -len(raw) % 4])
+        filling, last = _ENDS[len(raw) & 3]
+        data = binascii.a2b_base64(raw.translate(_TO_STANDARD) + filling, strict_mode=True)
     except ValueError:
         raise JoseError(JOSE_ENCODING) from None
-    if binascii.b2a_base64(data, newline=False).rstrip(b"=").translate(_TO_URLSAFE) != raw:
+    if last is not None and raw[-1] not in last:
         raise JoseError(JOSE_ENCODING)
     return data
 
@@ -150,16 +155,18 @@ class VerifyingKey:
         if algorithm != self.algorithm:
             raise JoseError(JOSE_ALGORITHM, f"this key signs with {self.algorithm}")
         key = self.public_key
+        curve = _BY_ALGORITHM.get(algorithm)  # which tells the key's class as well, and costs less than asking for it
         try:
-            if isinstance(key, ec.EllipticCurvePublicKey):
-                curve = _BY_OPENSSL_NAME[key.curve.name]
+            if curve is not None:
                 if len(signature) != 2 * curve.size:
                     raise JoseError(JOSE_SIGNATURE, f"the signature has {len(signature)} octets, not {2 * curve.size}")
-                key.verify(_to_der(signature, curve.size), signing_input, curve.ecdsa)
+                cast("ec.EllipticCurvePublicKey", key).verify(
+                    _to_der(signature, curve.size), signing_input, curve.ecdsa
+                )
             elif isinstance(key, rsa.RSAPublicKey):
                 key.verify(signature, signing_input, _PKCS1, _SHA256)
             else:
-                key.verify(signature, signing_input)
+                cast("ed25519.Ed25519PublicKey", key).verify(signature, signing_input)
         except InvalidSignature:
             raise JoseError(JOSE_SIGNATURE) from None
 

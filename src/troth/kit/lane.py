@@ -12,14 +12,15 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequen
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+import msgspec
+
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Asgi: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """One request, body read whole.
 
     Attributes:
@@ -48,8 +49,7 @@ class Request:
     tls_unique: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(msgspec.Struct, frozen=True):
     """One answer. ``headers`` are (lower-case name, value) byte pairs; content-length is added.
 
     ``more`` follows ``body`` in pieces, for answers too large to be put together: each waits until the client has
@@ -83,6 +83,26 @@ class Route:
     max_body: int = 65_536
 
 
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """Patterns of one length with placeholders at the same places.
+
+    Attributes:
+        fixed: places of the segments that are given, ``holes``: of those that are not.
+        routes: given segments → (place in the lane's list, route).
+    """
+
+    fixed: tuple[int, ...]
+    holes: tuple[int, ...]
+    routes: dict[tuple[str, ...], tuple[int, Route]]
+
+    @classmethod
+    def of(cls, segments: tuple[str, ...]) -> _Shape:
+        """That of a pattern's segments; no route has it yet."""
+        holes = tuple(at for at, segment in enumerate(segments) if segment == "{}")
+        return cls(tuple(at for at in range(len(segments)) if at not in holes), holes, {})
+
+
 Refusal: TypeAlias = Callable[[Request, int, str], Response]
 
 
@@ -103,16 +123,21 @@ class Lane:
     on_error: Callable[[Request, Exception], Awaitable[Response]]
     refusal: Refusal = plain_refusal
     _exact: dict[str, Route] = field(init=False, default_factory=dict)
-    _shaped: dict[int, list[tuple[tuple[str, ...], Route]]] = field(init=False, default_factory=dict)
+    _shaped: dict[int, list[_Shape]] = field(init=False, default_factory=dict)
     _rest: list[tuple[str, Route]] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
-        for route in self.routes:
+        for number, route in enumerate(self.routes):
             segments = tuple(route.pattern.split("/"))
             if segments[-1] == "{*}":
                 self._rest.append((route.pattern[:-3], route))
             elif "{}" in segments:
-                self._shaped.setdefault(len(segments), []).append((segments, route))
+                shape = _Shape.of(segments)
+                shapes = self._shaped.setdefault(len(segments), [])
+                shape = next((one for one in shapes if one.holes == shape.holes), None) or shape
+                if shape not in shapes:
+                    shapes.append(shape)
+                shape.routes.setdefault(tuple(segments[at] for at in shape.fixed), (number, route))
             else:
                 self._exact[route.pattern] = route
 
@@ -122,17 +147,15 @@ class Lane:
         if exact is not None:
             return exact, ()
         parts = path.split("/")
-        for segments, route in self._shaped.get(len(parts), ()):
-            found: list[str] = []
-            for want, have in zip(segments, parts, strict=True):
-                if want == "{}":
-                    if not have:
-                        break
-                    found.append(have)
-                elif want != have:
-                    break
-            else:
-                return route, tuple(found)
+        best: tuple[int, Route] | None = None
+        holes: tuple[int, ...] = ()
+        for shape in self._shaped.get(len(parts), ()):
+            found = shape.routes.get(tuple([parts[at] for at in shape.fixed]))
+            # Of several that fit, the one that was listed first.
+            if found is not None and (best is None or found[0] < best[0]) and all(parts[at] for at in shape.holes):
+                best, holes = found, shape.holes
+        if best is not None:
+            return best[1], tuple([parts[at] for at in holes])
         for prefix, route in self._rest:
             if path.startswith(prefix):
                 return route, (path[len(prefix) :],)

@@ -83,7 +83,7 @@ def builder_digest(key: PublicKey) -> hashes.SHA256 | hashes.SHA384 | hashes.SHA
 def verify(key: PublicKey, signature: bytes, data: bytes) -> None:
     """Raise InvalidSignature unless ``signature`` over ``data`` is ``key``'s, in the algorithm chosen above."""
     if isinstance(key, ec.EllipticCurvePublicKey):
-        key.verify(signature, data, ec.ECDSA(_ECDSA[key.curve.name][1]))
+        key.verify(signature, data, _SCHEMES[key.curve.name])
     elif isinstance(key, rsa.RSAPublicKey):
         key.verify(signature, data, padding.PKCS1v15(), hashes.SHA256())
     else:

@@ -34,11 +34,13 @@ class SigningRequest:
         key: the public key whose possession was proved.
         names: requested subject alternative names, canonical.
         common_name: the subject's CN as sent, or None.
+        public_key: ``key``, loaded.
     """
 
     key: CheckedKey
     names: GeneralNames
     common_name: str | None
+    public_key: PublicKey
 
 
 def parse_csr(data: bytes) -> SigningRequest:
@@ -63,7 +65,7 @@ def parse_csr(data: bytes) -> SigningRequest:
         raise CsrRefused(CSR_SIGNATURE, "the request's signature algorithm is not supported") from error
     if not genuine:
         raise CsrRefused(CSR_SIGNATURE)
-    return SigningRequest(key, _names(csr), _common_name(csr))
+    return SigningRequest(key, _names(csr), _common_name(csr), public)
 
 
 def load_csr(data: bytes) -> tuple[x509.CertificateSigningRequest, bool]:

@@ -42,6 +42,7 @@ class SharedReads:
     """
 
     def __init__(self, connect: Callable[[], Awaitable[Wire]], otherwise: Reader) -> None:
+        self._loop = asyncio.get_running_loop()
         self._connect = connect
         self._otherwise = otherwise
         self._waiting: deque[_Waiting] = deque()
@@ -55,16 +56,33 @@ class SharedReads:
         """All rows. Raises Unavailable when the database does not answer."""
         if sql in self._unsupported:
             return await self._otherwise.fetch(sql, *values)
-        if self._closing:
-            raise Unavailable(UNAVAILABLE, "this process is stopping")
-        waiting = _Waiting(Ask(sql, values), asyncio.get_running_loop().create_future())
-        self._waiting.append(waiting)
-        if self._pump is None:
-            self._pump = asyncio.create_task(self._run())
+        waiting = self._join(Ask(sql, values))
         try:
             return await waiting.done
         except Unsupported:
             return await self._otherwise.fetch(sql, *values)
+
+    async def fetch_each(self, *asks: Ask) -> list[list[Row]]:
+        """The rows of each of ``asks``, which leave together. Raises Unavailable."""
+        if any(ask.sql in self._unsupported for ask in asks):
+            return [await self.fetch(ask.sql, *ask.values) for ask in asks]
+        joined = [self._join(ask) for ask in asks]
+        # All are waited for before any is asked what it came to: none is left behind with an error unheard.
+        await asyncio.wait([one.done for one in joined])
+        return [
+            await (self._otherwise.fetch(one.ask.sql, *one.ask.values) if _unsupported(one) else one.done)
+            for one in joined
+        ]
+
+    def _join(self, ask: Ask) -> _Waiting:
+        """Let ``ask`` leave with the next exchange."""
+        if self._closing:
+            raise Unavailable(UNAVAILABLE, "this process is stopping")
+        waiting = _Waiting(ask, self._loop.create_future())
+        self._waiting.append(waiting)
+        if self._pump is None:
+            self._pump = self._loop.create_task(self._run())
+        return waiting
 
     async def fetchrow(self, sql: str, *values: Any) -> Row | None:
         """The first row, or None."""
@@ -182,6 +200,17 @@ class SharedReads:
     def _fail_all(self, error: Exception) -> None:
         while self._waiting:
             _fail(self._waiting.popleft(), error)
+
+
+def _unsupported(waiting: _Waiting) -> bool:
+    return isinstance(waiting.done.exception(), Unsupported)
+
+
+async def fetch_each(reader: Reader, *asks: Ask) -> list[list[Row]]:
+    """The rows of each of ``asks``: in one exchange where ``reader`` has exchanges, else one after the other."""
+    if isinstance(reader, SharedReads):
+        return await reader.fetch_each(*asks)
+    return [await reader.fetch(ask.sql, *ask.values) for ask in asks]
 
 
 def _fail(waiting: _Waiting, error: Exception) -> None:

@@ -8,12 +8,12 @@ whose guard fails drops out alone.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Hashable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol, TypeAlias
 from uuid import UUID
 
 import asyncpg
+import msgspec
 
 from troth.kit.ids import new_id
 from troth.store.statement import Claim, Guard, Write
@@ -54,8 +54,7 @@ class Recordable(Protocol):
 Step: TypeAlias = "Callable[[Reader, Unit], Awaitable[None]]"
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(msgspec.Struct, frozen=True):
     """A guard or claim with its values and what to raise when it does not hold."""
 
     statement: Guard | Claim

@@ -21,7 +21,7 @@ from typing import Any, Final, NamedTuple
 
 import asyncpg
 
-from troth.store.codec import BY_OID, Decode, Encode
+from troth.store.codec import BY_OID, Decode, Encode, sized
 
 #: Seconds in which an exchange has to be answered.
 _PATIENCE: Final = 30.0
@@ -83,8 +83,7 @@ class _Prepared:
                 parts.append(_NULL)
             else:
                 octets = encode(value)
-                parts.append(_LENGTH.pack(len(octets)))
-                parts.append(octets)
+                parts += (sized(octets), octets)
         parts.append(_BINARY)
         body = b"".join(parts)
         return b"B" + _LENGTH.pack(len(body) + 4) + body + _EXECUTE
@@ -104,7 +103,7 @@ class Wire(asyncio.Protocol):
         self._prepared: dict[str, _Prepared] = {}
         self._unsupported: set[str] = set()
         self._named = 0
-        self._received = bytearray()
+        self._received = b""
         self._waiter: asyncio.Future[Outcome] | None = None
         self._decoding: list[_Prepared] = []
         self._described: list[tuple[tuple[int, ...], tuple[tuple[str, int], ...]]] = []
@@ -199,30 +198,30 @@ class Wire(asyncio.Protocol):
         self._give_up(ConnectionResetError(f"the connection to the database ended: {exc or 'closed by the server'}"))
 
     def data_received(self, data: bytes) -> None:
-        self._received += data
         try:
-            self._read()
+            self._read(self._received + data if self._received else data)
         except (ValueError, struct.error, IndexError, UnicodeDecodeError) as error:
             self._give_up(ConnectionAbortedError(f"the database said what cannot be read: {error}"))
 
-    def _read(self) -> None:
-        received = bytes(self._received)
-        at, end = 0, len(received)
+    def _read(self, received: bytes) -> None:
+        """Take every message that is here whole; the rest is kept for what follows."""
+        at, end, frame = 0, len(received), _FRAME.unpack_from
         while end - at >= 5:
-            kind, size = _FRAME.unpack_from(received, at)
+            kind, size = frame(received, at)
             if size < 4:
                 raise ValueError("a message shorter than its length")
             after = at + 1 + size
             if after > end:
                 break
-            self._message(kind, received, at + 5, after)
+            if kind == b"D":
+                self._rows.append(self._row(received, at + 5))
+            elif kind != b"2":  # BindComplete, of which there is one for each statement, says nothing
+                self._message(kind, received, at + 5, after)
             at = after
-        del self._received[:at]
+        self._received = received[at:]
 
     def _message(self, kind: bytes, received: bytes, at: int, end: int) -> None:
         match kind:
-            case b"D":
-                self._rows.append(self._row(received, at))
             case b"C":
                 done = self._decoding[len(self._outcome.rows)]
                 self._outcome.rows.append(self._rows)
@@ -245,7 +244,7 @@ class Wire(asyncio.Protocol):
                 self._described.append((self._oids, tuple(_columns(received, at))))
             case b"n":
                 self._described.append((self._oids, ()))
-            case b"1" | b"2" | b"N" | b"S" | b"A" | b"I":
+            case b"1" | b"N" | b"S" | b"A" | b"I":
                 pass
             case _:
                 raise ValueError(f"a message of kind {kind!r}")
@@ -254,14 +253,16 @@ class Wire(asyncio.Protocol):
         decoders = self._decoding[len(self._outcome.rows)].decoders
         at += 2
         values: list[Any] = []
+        add, length = values.append, _LENGTH.unpack_from
         for decode in decoders:
-            (size,) = _LENGTH.unpack_from(received, at)
+            (size,) = length(received, at)
             at += 4
             if size < 0:
-                values.append(None)
+                add(None)
             else:
-                values.append(decode(received[at : at + size]))
-                at += size
+                end = at + size
+                add(decode(received[at:end]))
+                at = end
         return tuple(values)
 
 

@@ -74,6 +74,8 @@ class HotProtocol(asyncio.Protocol):
         self._waiting: deque[_Waiting] = deque()
         self._serving: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0
+        self._deadline: float | None = None
         self._deaf = False
         self._closing = False
         self._halted = False
@@ -100,6 +102,9 @@ class HotProtocol(asyncio.Protocol):
         self._connections.discard(self)
         self._waiting.clear()
         self._expect_nothing()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         self._deaf = True
         self._writable.set()
         if not self.ended.done():
@@ -145,6 +150,7 @@ class HotProtocol(asyncio.Protocol):
         self._in_body = False
         self._route: Route | None = None
         self._request: Request | None = None
+        self._refused: Response | None = None
 
     def on_message_begin(self) -> None:
         """A request has begun."""
@@ -193,7 +199,7 @@ class HotProtocol(asyncio.Protocol):
             self._peer.chain,
             self._peer.unique,
         )
-        refused = self._lane.refused(self._route, request)
+        self._refused = refused = self._lane.refused(self._route, request)
         bodiless = "transfer-encoding" not in self._headers and self._headers.get("content-length", "0") == "0"
         if refused is not None and not bodiless:
             self._refuse(refused)
@@ -221,11 +227,10 @@ class HotProtocol(asyncio.Protocol):
             return
         self._expect_nothing()
         request = self._request
-        refused = self._lane.refused(self._route, request)
         if self._body:
             request = with_body(request, b"".join(self._body))
         last = not self._parser.should_keep_alive()
-        self._waiting.append(_Waiting(self._route, request, refused, last))
+        self._waiting.append(_Waiting(self._route, request, self._refused, last))
         self._request = None
         if last:
             self._deaf = True
@@ -278,7 +283,7 @@ class HotProtocol(asyncio.Protocol):
                     return
         if last:
             self._end(refused=one.refused is not None)
-        elif not self._waiting and self._timer is None:
+        elif not self._waiting and self._deadline is None:
             self._expect_within(self._keep_alive)
 
     async def _write(self, data: bytes) -> bool:
@@ -297,20 +302,40 @@ class HotProtocol(asyncio.Protocol):
         self._waiting.clear()
         self._expect_nothing()
         if refused:
-            self._timer = self._loop.call_later(LINGER_SECONDS, self._transport.close)
+            self._loop.call_later(LINGER_SECONDS, self._transport.close)
         else:
             self._transport.close()
 
     # --- time ----------------------------------------------------------------------------------------------------
 
     def _expect_within(self, seconds: float) -> None:
-        self._expect_nothing()
-        self._timer = self._loop.call_later(seconds, self._transport.abort)
+        """End the connection in ``seconds`` unless something else is expected until then.
+
+        Most requests are here and answered within a millisecond: the timer of one serves those that follow, and
+        looks when it is due what is expected by then.
+        """
+        self._deadline = due = self._loop.time() + seconds
+        if self._timer is None or due < self._due:
+            self._set_timer(due)
 
     def _expect_nothing(self) -> None:
+        self._deadline = None
+
+    def _set_timer(self, due: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
+        self._due = due
+        self._timer = self._loop.call_at(due, self._look_at_time)
+
+    def _look_at_time(self) -> None:
+        self._timer = None
+        if self._deadline is None:
+            return
+        # A timer's grain is a millisecond: it may be early by that.
+        if self._loop.time() + 0.001 >= self._deadline:
+            self._transport.abort()
+        else:
+            self._set_timer(self._deadline)
 
     def shutdown(self) -> None:
         """The server is stopping: what is under way is finished, what idles is closed."""

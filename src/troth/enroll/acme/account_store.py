@@ -7,6 +7,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import msgspec
+
 from troth.enroll.acme.model import Account
 from troth.store.statement import Claim, Guard, Write
 from troth.store.unit import Reader, Row
@@ -173,7 +175,7 @@ def account_of(row: Row | None) -> Account | None:
         row["a_thumbprint"],
         bytes(row["a_jwk"]),
         row["a_status"],
-        tuple(json.loads(row["a_contact"])),
+        tuple(msgspec.json.decode(row["a_contact"])),
         row["a_terms_agreed"],
         row["a_created_at"],
         row["a_enrolment_id"],

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+
+from msgspec.structs import replace
 
 from troth.client.jose import b64url_encode
 from troth.enroll.acme.directories import Directory
@@ -134,8 +136,7 @@ def covers(proved: Mapping[Identifier, Authorization], name: Identifier) -> Auth
 
 def replace_challenge(challenge: Challenge, **changes: Any) -> Challenge:
     """``challenge`` with some members changed."""
-    members = {name: getattr(challenge, name) for name in challenge.__struct_fields__}
-    return Challenge(**{**members, **changes})
+    return replace(challenge, **changes)
 
 
 def with_challenge(authz: Authorization, changed: Challenge) -> Authorization:

@@ -11,7 +11,6 @@ from troth.kit.lane import Response, Route
 from troth.pki.catalogue import Catalogue
 from troth.pki.cross import preferred
 from troth.pki.pem import pem_chain
-from troth.pki.store import CertificateStore
 
 
 class CertificateRoutes:
@@ -20,14 +19,12 @@ class CertificateRoutes:
     def __init__(
         self,
         envelope: Envelope,
-        certificates: CertificateStore,
         revocations: RevocationDesk,
         catalogue: Catalogue,
         store: AcmeStore,
         preferred_chain: str = "",
     ) -> None:
         self._envelope = envelope
-        self._certificates = certificates
         self._revocations = revocations
         self._catalogue = catalogue
         self._store = store
@@ -35,7 +32,7 @@ class CertificateRoutes:
 
     def routes(self) -> list[Route]:
         """Their routes."""
-        post, look = self._envelope.post, self._store.account_and_orderer
+        post, look = self._envelope.post, self._store.account_and_ordered
         return [
             *post("cert/{}", self._certificate, look=look),
             *post("cert/{}/{}", self._certificate, look=look),
@@ -43,16 +40,13 @@ class CertificateRoutes:
         ]
 
     async def _certificate(self, case: Case) -> Response:
-        account, orderer = case.account, case.found
-        if orderer is None:
+        account, ordered = case.account, case.found
+        if ordered is None:
             raise AcmeProblem(errors.NOT_FOUND, "there is no such certificate")
-        if orderer != account.id:
+        if ordered.orderer != account.id:
             raise AcmeProblem(errors.ACCOUNT_FOREIGN, "the certificate belongs to another account")
         certificate_id = identifier_of(case.params[0])
-        record = await self._certificates.by_id(certificate_id)
-        if record is None or record.der is None:
-            raise AcmeProblem(errors.NOT_FOUND, "there is no such certificate")
-        chains = preferred(self._catalogue.chains(record.authority), self._preferred_chain)
+        chains = preferred(self._catalogue.chains(ordered.authority), self._preferred_chain)
         wanted = case.params[1] if len(case.params) > 1 else "0"
         if not wanted.isascii() or not wanted.isdecimal() or len(wanted) > 2 or int(wanted) >= len(chains):
             raise AcmeProblem(errors.NOT_FOUND, "there is no such chain")
@@ -66,7 +60,7 @@ class CertificateRoutes:
         )
         kind = (b"content-type", b"application/pem-certificate-chain")
         headers = (kind, NO_STORE, *others, *self._envelope.common(case.request))
-        return Response(200, pem_chain([record.der, *chains[place]]), headers)
+        return Response(200, pem_chain([ordered.der, *chains[place]]), headers)
 
     async def _revoke(self, case: Case) -> Response:
         await self._revocations.revoke(case.signed.account, case.signed.key, case.signed.json())

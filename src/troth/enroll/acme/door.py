@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 from uuid import UUID
 
@@ -77,8 +77,7 @@ class Secrets(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
+class Case(msgspec.Struct, frozen=True):
     """One authenticated request.
 
     Attributes:
@@ -139,6 +138,9 @@ class Envelope:
         self._nonces = nonces
         self._mounts = (OPEN,) if secrets is None else (OPEN, ENROLLED)
         self._secrets = secrets
+        self._open = {name: Urls.of(base, name) for name in directories}
+        #: The index link by root; those of enrolments are made as they are needed.
+        self._indexes = {urls.root: _index(urls) for urls in self._open.values()}
 
     # --- routes ------------------------------------------------------------------------------------------------
 
@@ -172,7 +174,9 @@ class Envelope:
                 if not case.signed.is_post_as_get:
                     raise AcmeProblem(errors.MALFORMED, "this resource is only read: POST-as-GET has an empty payload")
                 answer = await get(case.request)
-                return replace(answer, headers=(*answer.headers, *self.common(case.request))) if answer.body else answer
+                if not answer.body:
+                    return answer
+                return Response(answer.status, answer.body, (*answer.headers, *self.common(case.request)), answer.more)
 
             async def post(request: Request) -> Response:
                 return await self._signed(request, mount, work, "kid", None, MAX_BODY)
@@ -212,7 +216,7 @@ class Envelope:
             if len(parts) < 6 or not _SECRET.match(parts[4]):
                 return None
             return Urls.of(self.base, parts[2], parts[4])
-        return Urls.of(self.base, parts[2])
+        return self._open.get(parts[2]) or Urls.of(self.base, parts[2])
 
     async def _signed(
         self, request: Request, mount: Mount, work: Work, signed_by: SignedBy, look: Look | None, max_body: int
@@ -262,17 +266,20 @@ class Envelope:
 
     def common(self, request: Request) -> tuple[tuple[bytes, bytes], ...]:
         """Headers of every answer to ``request``: a nonce, the index, and leave to read them in a browser."""
-        nonce, urls = (b"replay-nonce", self._nonces.issue().encode()), self._named(request.path)
+        return self._common(self._named(request.path))
+
+    def _common(self, urls: Urls | None) -> tuple[tuple[bytes, bytes], ...]:
+        nonce = (b"replay-nonce", self._nonces.issue().encode())
         if urls is None:
             return (nonce, *CORS)
-        return (nonce, (b"link", f'<{urls.directory}>;rel="index"'.encode()), *CORS)
+        return (nonce, self._indexes.get(urls.root) or _index(urls), *CORS)
 
     def answer(
         self, case: Case, status: int, value: Any, *headers: tuple[bytes, bytes], location: str | None = None
     ) -> Response:
         """``value`` as JSON: compact and on one line, since acme.sh reads it with regular expressions."""
         where = ((b"location", location.encode()),) if location is not None else ()
-        common = self.common(case.request)
+        common = self._common(case.urls)
         return Response(status, msgspec.json.encode(value), (JSON, NO_STORE, *where, *headers, *common))
 
     def refusal(self, request: Request, status: int, detail: str) -> Response:
@@ -293,6 +300,10 @@ class Envelope:
             )
         extra = ((b"retry-after", b"5"),) if problem.status == 503 else ()
         return render(problem, *self.common(request), *extra)
+
+
+def _index(urls: Urls) -> tuple[bytes, bytes]:
+    return (b"link", f'<{urls.directory}>;rel="index"'.encode())
 
 
 def identifier_of(segment: str) -> UUID:

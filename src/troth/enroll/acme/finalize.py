@@ -8,10 +8,9 @@ at the gate has a request id of its own (order and attempt). If the process dies
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 from typing import Any
 
-from cryptography.hazmat.primitives.serialization import load_der_public_key
+from msgspec.structs import replace
 
 from troth.client.jose import VerifyingKey, b64url_decode
 from troth.enroll.acme import errors, store
@@ -22,14 +21,15 @@ from troth.enroll.acme.authorizations import covers
 from troth.enroll.acme.caa_recheck import CaaRecheck
 from troth.enroll.acme.devices import DEVICE_TYPES, certified_name
 from troth.enroll.acme.directories import Directory
-from troth.enroll.acme.model import Account, Order
+from troth.enroll.acme.model import Account, Authorization, Order
 from troth.enroll.acme.problems import AcmeProblem
-from troth.enroll.acme.store import AcmeStore
+from troth.enroll.acme.store import AcmeStore, proved_by
 from troth.enroll.errors import IssuanceRefused, Undecided
 from troth.enroll.issuance import Ask, Issuance
 from troth.enroll.tokens.evidence import TokenEvidence
 from troth.kit.clock import Clock
 from troth.kit.errors import Reason, TrothError
+from troth.pki.algorithms import PublicKey
 from troth.pki.csr import SigningRequest, parse_csr
 from troth.pki.errors import (
     HARDWARE_REQUIRED,
@@ -84,10 +84,12 @@ class Finalizer:
         *,
         account_uri: str,
         client: str | None,
+        proofs: tuple[Authorization, ...] | None = None,
     ) -> Order:
         """The order, valid, with its certificate. Safe to repeat with the same CSR. Raises AcmeProblem.
 
-        ``account_uri``: how zones name the account (CAA).
+        ``account_uri``: how zones name the account (CAA). ``proofs``: the order's authorizations, where they were read
+        together with it.
         """
         der = _read_csr(payload)
         digest = hashlib.sha256(der).digest()
@@ -95,12 +97,14 @@ class Finalizer:
         if order.status != "ready":
             return _answer_to(digest, order)
         request = _checked(der, order)
-        proved = await self._store.proved(order.id, self._clock.now())
+        if proofs is None:
+            proofs = await self._store.proofs(order.id)
+        proved = proved_by(proofs, self._clock.now())
         if any(covers(proved, name) is None for name in order.identifiers):
             raise AcmeProblem(errors.ORDER_NOT_READY, "an authorization of the order is not valid any more")
         if self._caa is not None:
             await self._caa.check(order, proved, directory, account_uri)
-        attempt, thumbprint = order.attempt + 1, _thumbprint(request.key.spki)
+        attempt, thumbprint = order.attempt + 1, _thumbprint(request.public_key)
         subject = await self._admission.subject(account)
         device = await self._attested.of(order, directory.attesting)
         ask = Ask(
@@ -248,5 +252,5 @@ def _checked(der: bytes, order: Order) -> SigningRequest:
     return request
 
 
-def _thumbprint(spki: bytes) -> str:
-    return VerifyingKey.from_public_key(load_der_public_key(spki)).thumbprint
+def _thumbprint(key: PublicKey) -> str:
+    return VerifyingKey.from_public_key(key).thumbprint

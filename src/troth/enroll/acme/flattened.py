@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import msgspec
@@ -30,8 +29,7 @@ class _Members(msgspec.Struct, forbid_unknown_fields=True):
     signature: str
 
 
-@dataclass(frozen=True, slots=True)
-class Flattened:
+class Flattened(msgspec.Struct, frozen=True):
     """A flattened JWS, decoded but not yet believed."""
 
     header: Mapping[str, Any]
@@ -126,7 +124,7 @@ def _restore_zeros(signature: bytes, key: VerifyingKey) -> list[bytes]:
 def parse_object(raw: bytes, what: str) -> dict[str, Any]:
     """``raw`` as a JSON object in UTF-8 with unique members, at every depth. Raises AcmeProblem (malformed)."""
     try:
-        found = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
+        found = _strict.decode(raw.decode("utf-8"))
         if b"\\u" in raw:
             # A lone surrogate, which JSON can spell, is no text: it would break whatever stores, logs or repeats it.
             json.dumps(found, ensure_ascii=False).encode("utf-8")
@@ -152,3 +150,6 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(_name: str) -> NoReturn:
     raise ValueError("NaN and Infinity are no JSON")
+
+
+_strict = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)

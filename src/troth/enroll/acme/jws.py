@@ -17,8 +17,9 @@ Every failure is an :class:`~troth.enroll.acme.problems.AcmeProblem`; hostile by
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
+
+import msgspec
 
 from troth.client.errors import JoseError
 from troth.client.jose import VerifyingKey
@@ -63,8 +64,7 @@ class Nonces(Protocol):
 A = TypeVar("A", bound=Account)
 
 
-@dataclass(frozen=True, slots=True)
-class SignedRequest(Generic[A]):
+class SignedRequest(msgspec.Struct, Generic[A], frozen=True):
     """An authenticated request.
 
     Attributes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 from uuid import UUID
@@ -23,8 +22,7 @@ DNS_ACCOUNT_01, DNS_PERSIST_01 = "dns-account-01", "dns-persist-01"
 DEVICE_ATTEST_01 = "device-attest-01"
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(msgspec.Struct, frozen=True):
     """A key that may ask. ``directory`` is the one it was made in: an account is good there and nowhere else.
 
     Attributes:
@@ -63,8 +61,7 @@ class Challenge(msgspec.Struct, frozen=True, omit_defaults=True):
     issuers: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Authorization:
+class Authorization(msgspec.Struct, frozen=True):
     """Control over one identifier, for one order; with ``subdomains``, over all names below it too (RFC 9444)."""
 
     id: UUID
@@ -94,8 +91,7 @@ class Authorization:
         return next((challenge for challenge in self.challenges if challenge.type == kind), None)
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(msgspec.Struct, frozen=True):
     """A request for a certificate.
 
     Attributes:

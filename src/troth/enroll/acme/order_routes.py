@@ -43,7 +43,7 @@ class OrderRoutes:
         return [
             *post("new-order", self._new_order),
             *post("order/{}", self._order, look=store.account_and_order),
-            *post("order/{}/finalize", self._finalize, look=store.account_and_order),
+            *post("order/{}/finalize", self._finalize, look=store.account_order_and_proofs),
             *post("authz/{}", self._authz, look=store.account_and_authorization),
             *post("chall/{}/{}", self._challenge, look=store.account_and_authorization, max_body=MAX_ANSWER),
         ]
@@ -61,7 +61,8 @@ class OrderRoutes:
         return self._order_answer(case, await self._finalizer.recovered(order))
 
     async def _finalize(self, case: Case) -> Response:
-        order = self._orders.order(case.account, case.found)
+        found, proofs = case.found or (None, ())
+        order = self._orders.order(case.account, found)
         if order.status == "ready":
             case.directory.still(order.profile, self._catalogue)  # the operator may have thought better of it
         order = await self._finalizer.finalize(
@@ -71,6 +72,9 @@ class OrderRoutes:
             case.directory,
             account_uri=case.urls.account_uri(case.account.id),
             client=case.request.client,
+            # They were read with the order. An order that is given up meanwhile is not ready any more, which the
+            # reservation is guarded by.
+            proofs=proofs,
         )
         return self._order_answer(case, order)
 

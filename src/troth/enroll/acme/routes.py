@@ -7,7 +7,7 @@ Here they are put together, with what needs no signature: the directory itself a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from secrets import token_bytes
 from typing import Any
 
@@ -36,7 +36,6 @@ from troth.enroll.acme.store import AcmeStore
 from troth.enroll.acme.urls import Urls
 from troth.kit.lane import Request, Response, Route
 from troth.pki.catalogue import Catalogue
-from troth.pki.store import CertificateStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,6 @@ class Desks:
     revocations: RevocationDesk
     results: Results
     store: AcmeStore
-    certificates: CertificateStore
     catalogue: Catalogue
     renewals: Renewals
     attesting: AttestationDesk
@@ -104,9 +102,7 @@ class AcmeDoor:
                 desks.catalogue,
                 desks.attesting,
             ),
-            CertificateRoutes(
-                envelope, desks.certificates, desks.revocations, desks.catalogue, desks.store, desks.preferred_chain
-            ),
+            CertificateRoutes(envelope, desks.revocations, desks.catalogue, desks.store, desks.preferred_chain),
             RenewalRoutes(envelope, desks.renewals),
             PreAuthorizationRoutes(envelope, desks.preauthorizations),
         )
@@ -127,7 +123,7 @@ class AcmeDoor:
         at = urls.at
         if self._envelope.random_paths and not urls.secret:
             nobody_knows = b64url_encode(token_bytes(6))
-            at = replace(urls, root=urls.at(f"t/{nobody_knows}")).at
+            at = msgspec.structs.replace(urls, root=urls.at(f"t/{nobody_knows}")).at
         value: dict[str, Any] = {
             "newNonce": at("new-nonce"),
             "newAccount": at("new-account"),

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+
+from msgspec.structs import replace
 
 from troth.enroll.acme.authorizations import replace_challenge, with_challenge
 from troth.enroll.acme.directories import Directory

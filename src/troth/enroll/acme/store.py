@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from datetime import datetime
 from uuid import UUID
@@ -12,8 +11,10 @@ import msgspec
 from troth.enroll.acme.account_store import ACCOUNT_COLUMNS, AccountStore, account_of
 from troth.enroll.acme.model import Account, Authorization, Challenge, Order
 from troth.enroll.acme.problems import Identifier
+from troth.store.reads import fetch_each
 from troth.store.statement import Guard, Write
 from troth.store.unit import Row
+from troth.store.wire import Ask
 
 CANCEL_ORDERS = Write(
     "acme_cancel_orders",
@@ -164,9 +165,9 @@ _ACCOUNT_AND_AUTHZ = (
 _ACCOUNT_AND_ORDER = (
     f"SELECT {ACCOUNT_COLUMNS}, {_O} FROM acme_account a LEFT JOIN acme_order o ON o.id = $2 WHERE a.id = $1"
 )
-_ACCOUNT_AND_ORDERER = f"""
-SELECT {ACCOUNT_COLUMNS}, o.account_id FROM acme_account a
-    LEFT JOIN acme_order o ON o.certificate_id = $2 WHERE a.id = $1"""
+_ACCOUNT_AND_ORDERED = f"""
+SELECT {ACCOUNT_COLUMNS}, o.account_id, c.authority, c.der FROM acme_account a
+    LEFT JOIN acme_order o ON o.certificate_id = $2 LEFT JOIN certificate c ON c.id = $2 WHERE a.id = $1"""
 _ORDERS_OF = """
 SELECT id FROM acme_order WHERE account_id = $1 AND id > $2
     AND status <> 'invalid' AND (status NOT IN ('pending', 'ready') OR expires > $3)
@@ -204,6 +205,14 @@ def encode_challenge(challenge: Challenge) -> str:
     return msgspec.json.encode(challenge).decode()
 
 
+class Ordered(msgspec.Struct, frozen=True):
+    """A certificate as its orderer fetches it: who ordered it, which authority made it, DER."""
+
+    orderer: UUID
+    authority: str
+    der: bytes
+
+
 class AcmeStore(AccountStore):
     """Reads: of accounts as well."""
 
@@ -219,10 +228,23 @@ class AcmeStore(AccountStore):
         row = await self._reader.fetchrow(_ACCOUNT_AND_ORDER, account, order)
         return account_of(row), None if row is None else _order(row)
 
-    async def account_and_orderer(self, account: UUID, certificate: UUID) -> tuple[Account | None, UUID | None]:
-        """An account, and the id of the account that ordered a certificate."""
-        row = await self._reader.fetchrow(_ACCOUNT_AND_ORDERER, account, certificate)
-        return account_of(row), None if row is None else row["account_id"]
+    async def account_order_and_proofs(
+        self, account: UUID, order: UUID
+    ) -> tuple[Account | None, tuple[Order, tuple[Authorization, ...]] | None]:
+        """An account, and any order with its authorizations: whose it is, is not looked at."""
+        rows, authzs = await fetch_each(
+            self._reader, Ask(_ACCOUNT_AND_ORDER, (account, order)), Ask(_AUTHZS_OF, (order,))
+        )
+        row = rows[0] if rows else None
+        found = _order(row)
+        return account_of(row), None if found is None else (found, tuple(_authorizations(authzs)))
+
+    async def account_and_ordered(self, account: UUID, certificate: UUID) -> tuple[Account | None, Ordered | None]:
+        """An account, and any certificate that was ordered: whose it is, is not looked at."""
+        row = await self._reader.fetchrow(_ACCOUNT_AND_ORDERED, account, certificate)
+        if row is None or row["account_id"] is None or row["der"] is None:
+            return account_of(row), None
+        return account_of(row), Ordered(row["account_id"], row["authority"], bytes(row["der"]))
 
     async def authorization_and_its_account(self, authz: UUID) -> tuple[Account, Authorization] | None:
         """An authorization with the account that it is for."""
@@ -242,14 +264,9 @@ class AcmeStore(AccountStore):
         """Ids of an account's orders that are not invalid, oldest first, above ``after``."""
         return [row["id"] for row in await self._reader.fetch(_ORDERS_OF, account, after, now, limit)]
 
-    async def proved(self, order: UUID, now: datetime) -> dict[Identifier, Authorization]:
-        """The order's authorizations that are valid at ``now``, by identifier (``*.`` included)."""
-        found = _authorizations(await self._reader.fetch(_AUTHZS_OF, order))
-        return {
-            Identifier(authz.identifier.type, authz.name): authz
-            for authz in sorted(found, key=_narrow_first)
-            if authz.status == "valid" and authz.expires > now
-        }
+    async def proofs(self, order: UUID) -> tuple[Authorization, ...]:
+        """The order's authorizations, whatever their state."""
+        return tuple(_authorizations(await self._reader.fetch(_AUTHZS_OF, order)))
 
     async def held_domains(self, account: UUID, domains: Iterable[str], now: datetime) -> dict[str, Authorization]:
         """The account's valid authorizations that hold for all names below one of ``domains``."""
@@ -280,10 +297,10 @@ def _order(row: Row | None) -> Order | None:
         account_id=row["account_id"],
         profile=row["profile"],
         status=row["status"],
-        identifiers=tuple(Identifier(kind, value) for kind, value in json.loads(row["identifiers"])),
+        identifiers=tuple(Identifier(kind, value) for kind, value in msgspec.json.decode(row["identifiers"])),
         not_after=row["not_after"],
         expires=row["expires"],
-        error=None if row["error"] is None else json.loads(row["error"]),
+        error=None if row["error"] is None else msgspec.json.decode(row["error"]),
         attempt=row["attempt"],
         csr_sha256=None if row["csr_sha256"] is None else bytes(row["csr_sha256"]),
         certificate_id=row["certificate_id"],
@@ -306,6 +323,15 @@ def _authorization(row: Row | None) -> Authorization | None:
         _challenges.decode(row["challenges"]),
         row["subdomains"],
     )
+
+
+def proved_by(authorizations: Iterable[Authorization], now: datetime) -> dict[Identifier, Authorization]:
+    """Those of ``authorizations`` that are valid at ``now``, by identifier (``*.`` included)."""
+    return {
+        Identifier(authz.identifier.type, authz.name): authz
+        for authz in sorted(authorizations, key=_narrow_first)
+        if authz.status == "valid" and authz.expires > now
+    }
 
 
 def _narrow_first(authz: Authorization) -> bool:

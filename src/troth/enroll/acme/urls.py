@@ -6,12 +6,12 @@ of an enrolment, ``https://host:port/acme/NAME/e/SECRET``: whatever the root is,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from uuid import UUID
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class Urls:
+
+class Urls(msgspec.Struct, frozen=True):
     """URLs of the directory called ``name``.
 
     Attributes:

@@ -39,6 +39,6 @@ def with_made_key(request: EnrolRequest) -> tuple[EnrolRequest, bytes]:
         raise EstRefused(KEYGEN_UNSUPPORTED, f"keys of kind {kind} are not made here")
     key = _MAKE[kind]()
     checked = check_key(key.public_key())
-    made = SigningRequest(checked, request.key.names, request.key.common_name)
+    made = SigningRequest(checked, request.key.names, request.key.common_name, key.public_key())
     private = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
     return replace(request, der=request.der + checked.spki, key=made), private

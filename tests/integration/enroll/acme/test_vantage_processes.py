@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from tests.support.clocks import FakeClock
 from tests.support.dns import DnsServer
@@ -181,7 +182,7 @@ async def test_records_and_caa_are_looked_at_from_there(
     assert reason(await world.validating(2, **both).validate(replace(by_dns, caa=True))) == "acme.validation.quorum"
     assert isinstance(await world.validating(2, **both).validate(by_dns), Valid)
     name = Identifier("dns", "a.test")
-    old = replace(proof(clock, FRESH), identifier=name)
+    old = structs.replace(proof(clock, FRESH), identifier=name)
     recheck = CaaRecheck(world.validating(2, **both), clock)
     with pytest.raises(AcmeProblem) as refused:
         await recheck.check(order(name), {name: old}, DIRECTORY, "https://ca/1")

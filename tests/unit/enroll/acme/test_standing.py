@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from datetime import timedelta
+
+from msgspec.structs import replace
 
 from troth.enroll.acme.directories import Directory
 from troth.enroll.acme.model import DNS_PERSIST_01, Authorization

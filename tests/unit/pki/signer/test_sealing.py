@@ -20,13 +20,14 @@ def test_what_was_sealed_opens_for_its_recipient() -> None:
 def test_it_opens_for_nobody_else() -> None:
     recipient = Recipient()
     sealed = seal(b"key", recipient.public, secret=SECRET, context="ocsp-1")
+    spoilt = sealed.ciphertext[:-1] + bytes((sealed.ciphertext[-1] ^ 1,))
     tries = [
         (Recipient(), sealed, SECRET, "ocsp-1"),
         (recipient, sealed, b"t" * 32, "ocsp-1"),
         (recipient, sealed, SECRET, "ocsp-2"),
         (
             recipient,
-            Sealed(sealed.ephemeral, sealed.ciphertext[:-1] + bytes((sealed.ciphertext[-1] ^ 1,))),
+            Sealed(sealed.ephemeral, spoilt),
             SECRET,
             "ocsp-1",
         ),
