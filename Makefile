@@ -61,7 +61,7 @@ fuzz: setup-dev ## every parser that takes outside bytes, longer than in the tes
 	TROTH_FUZZ_EXAMPLES=$(EXAMPLES) $(PYTHON_BIN) -m pytest -n $(JOBS) --timeout 0 tests/unit/fuzz $(ARGS)
 
 .PHONY: bench
-bench: bench-gate bench-issue bench-acme bench-ocsp bench-crl bench-signal bench-policy ## every benchmark, one after the other
+bench: bench-gate bench-issue bench-acme bench-ocsp bench-crl bench-signal bench-policy bench-reevaluate ## every benchmark, one after the other
 
 .PHONY: bench-gate
 bench-gate: setup-dev ## issuances per second through the gate, durable
@@ -91,6 +91,10 @@ bench-crl: setup-dev ## CRLs of a million entries, and from a revocation to OCSP
 .PHONY: bench-policy
 bench-policy: setup-dev ## decisions per second in one process, and with each made durable
 	$(PYTHON_BIN) -m bench.policy $(ARGS)
+
+.PHONY: bench-reevaluate
+bench-reevaluate: setup-dev ## 100,000 standings evaluated anew after another standing document
+	$(PYTHON_BIN) -m bench.reevaluate $(ARGS)
 
 .PHONY: bench-signal
 bench-signal: setup-dev ## from an accepted signal to OCSP answering revoked, under load

@@ -42,7 +42,6 @@ class Looked:
 
 
 async def _silences(reader: Reader, causes: Iterable[HoldCause], at: datetime) -> list[Quiet]:
-    """When the feeds were silent whose words time changes; where there are none, the database is not asked."""
     fading = [one for one in causes if one.weighs and (one.shape is Shape.EVENT or one.expires_at is not None)]
     if not fading:
         return []
@@ -73,9 +72,23 @@ class Assessor:
         known = ground if ground is not None else await ground_store.ground(reader, subject_id, at)
         rules = await self._rules.of(reader, known.rules_version)
         causes = tuple(causes)
-        silent = await _silences(reader, causes, at)
-        given = inputs(causes, known.state, at, silent=silent, exempt_until=known.exempt_until)
-        return Looked(given, assess(given, rules), rules, known)
+        return self.weigh(causes, at, known, rules, await self.silences(reader, causes, at))
+
+    def weigh(
+        self,
+        causes: Iterable[HoldCause],
+        at: datetime,
+        ground: Ground,
+        rules: StandingRules,
+        silent: Iterable[Quiet],
+    ) -> Looked:
+        """The same, with everything read already."""
+        given = inputs(causes, ground.state, at, silent=silent, exempt_until=ground.exempt_until)
+        return Looked(given, assess(given, rules), rules, ground)
+
+    async def silences(self, reader: Reader, causes: Iterable[HoldCause], at: datetime) -> list[Quiet]:
+        """When the feeds were silent whose words time changes; where there are none, the database is not asked."""
+        return await _silences(reader, causes, at)
 
     def remember(
         self,

@@ -91,6 +91,7 @@ class _Moment:
         self._alive = [one for one in given.causes if not self._expired(one)]
         self._expired_ones = [one for one in given.causes if self._expired(one)]
         self._weighed = [one for one in self._alive if one.hard is None]
+        self._known: dict[tuple[Standing, bool], int] = {}
 
     def _now(self, cause: Weighed) -> datetime:
         """The time, as far as this cause goes: while its feed is silent it stands still."""
@@ -123,7 +124,10 @@ class _Moment:
 
     def score(self, level: Standing, *, worst: bool = False) -> int:
         """The score of what may lead to ``level``."""
-        return noisy_or(self.by_class(level, worst=worst).values())
+        found = self._known.get((level, worst))
+        if found is None:
+            found = self._known[level, worst] = noisy_or(self.by_class(level, worst=worst).values())
+        return found
 
     def by_class(self, level: Standing, *, worst: bool = False) -> dict[str, int]:
         """The greatest value of each class of source."""
@@ -285,7 +289,7 @@ def _crossing(
         moment = _Moment(given, rules, given.at + seconds * _SECOND)
         return (moment.hard(), moment.scored(state)[0]) == now
 
-    if span <= 0 or same(span):
+    if span <= 0 or max(now) is _TRUSTED or same(span):
         return None
     low, high = 0, span
     while high - low > 1:

@@ -96,6 +96,20 @@ ACTION_SETTLED = reason(
 )
 
 
+EXEMPTION_INVALID = reason(
+    "signal.exemption_invalid",
+    "this exemption cannot be granted",
+    fix="Give a reason and 1 to 24 hours.",
+    status=422,
+)
+EXEMPTION_UNKNOWN = reason(
+    "signal.exemption_unknown",
+    "no such exemption is in force",
+    fix="List those in force with `troth exempt list`.",
+    status=404,
+)
+
+
 class SignalError(TrothError):
     """A signal or an order that was refused; nothing was written."""
 
@@ -126,6 +140,10 @@ class SubjectProtected(SignalError):
 
 class CauseNotOpen(SignalError):
     """A person tried to clear what that person did not raise."""
+
+
+class ExemptionRefused(SignalError):
+    """An exemption that cannot be granted, or ended."""
 
 
 class ActionUnknown(SignalError):

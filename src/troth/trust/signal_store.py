@@ -200,12 +200,12 @@ def subject_of(row: Row | Mapping[str, Any]) -> Subject:
 
 async def causes_of(reader: Reader, subject_id: UUID, feed: str = "", key: str = "") -> list[HoldCause]:
     """Every open cause of the subject, and the one of that feed and key even if it is cleared."""
-    return [_cause(row) for row in await reader.fetch(_CAUSES, subject_id, feed, key)]
+    return [cause_of(row) for row in await reader.fetch(_CAUSES, subject_id, feed, key)]
 
 
 async def cause_history(reader: Reader, subject_id: UUID) -> list[HoldCause]:
     """Causes of the subject, open and cleared, the newest first."""
-    return [_cause(row) for row in await reader.fetch(_ALL_CAUSES, subject_id)]
+    return [cause_of(row) for row in await reader.fetch(_ALL_CAUSES, subject_id)]
 
 
 async def find_taken(reader: Reader, feed: str, message_id: str) -> TakenSignal | None:
@@ -238,7 +238,8 @@ async def signals(
     return [_taken(row) for row in rows]
 
 
-def _cause(row: Row) -> HoldCause:
+def cause_of(row: Row | Mapping[str, Any]) -> HoldCause:
+    """A cause from a row with CAUSE_COLUMNS and nothing else."""
     values: dict[str, Any] = dict(row)
     return HoldCause(**(values | {"level": Standing(values["level"])}))
 

@@ -54,6 +54,7 @@ from troth.trust.feed_health import FeedWatch
 from troth.trust.inbox import Inbox, InboxWorker
 from troth.trust.mending import Mender
 from troth.trust.policy_store import PolicyStore
+from troth.trust.reevaluation import REEVALUATE_JOB, Reevaluation
 from troth.trust.settling import Settler
 from troth.trust.signal_desk import SignalDesk
 from troth.trust.unresolved import UnresolvedDesk
@@ -160,6 +161,7 @@ def _jobs(context: RoleContext, database: Database, mint: Mint) -> dict[str, Han
         REVOKE_JOB: KeyRevoker(database, context.clock).run,
         HOLDERS_JOB: BlockedAccounts(database).run,
         CLOSE_JOB: Closer(database, context.clock).run,
+        REEVALUATE_JOB: Reevaluation(database, context.clock, Enforcer()).run,
         SETTLE_JOB: Settler(database, context.clock, Enforcer()).run,
     }
 
