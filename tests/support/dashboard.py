@@ -31,7 +31,10 @@ if TYPE_CHECKING:
     from troth.access.roles import Role
     from troth.access.service import Access
     from troth.audit.note import NoteKey
+    from troth.kit.clock import Clock
     from troth.kit.lane import Asgi
+    from troth.store.pool import Database
+    from troth.web.books.shared_signals import StreamBook
     from troth.web.services import AdminServices
 
 HOST = "localhost"
@@ -239,6 +242,23 @@ class KeysInMemory:
         return None
 
 
+def streams_of(database: Database, clock: Clock) -> StreamBook:
+    """Shared signals, with transmitters on loopback alone."""
+    from troth.connect.ssf.managing import StreamManager
+    from troth.connect.ssf.streams import StreamDesk
+    from troth.connect.ssf.wide import WideDesk
+    from troth.kit.http import HttpClient
+    from troth.kit.sealing import SecretBox
+    from troth.kit.settings import EgressSettings
+    from troth.trust.inbox import Inbox
+    from troth.web.books.shared_signals import StreamBook
+
+    http = HttpClient(EgressSettings(networks=("127.0.0.0/8",), plain_http=True, timeout_seconds=2))
+    desk = StreamDesk(database, clock, SecretBox(b"s" * 32, purpose="ssf"))
+    manager = StreamManager(database, clock, http, desk, push_url=lambda name: f"https://troth.test/ssf/receive/{name}")
+    return StreamBook(database, clock, desk, manager, WideDesk(database, clock, Inbox(database, clock)))
+
+
 @pytest.fixture(scope="session")
 def litestar() -> Litestar:
     """All the routes, made once; each house stands behind them in its turn."""
@@ -293,7 +313,7 @@ async def house(trust: Trust, tmp_path: Path, litestar: Litestar) -> AsyncIterat
         Rooms(
             database=database, clock=clock, access=access, issuance=issuance, catalogue=mint.catalogue,
             interlock=mint.interlock, orders=trust.orders, feeds=trust.feeds,
-            connectors=connectors,
+            connectors=connectors, streams=streams_of(database, clock),
             notary_key=notary_key, owner_uid=os.getuid(), keys=KeysInMemory(),
             judge=signer, enrolments=enrolling.enrolments, pausing=enrolling.pausing,
             directories={"tls-server": ("tls-server",)}, est={"hosts": Label("hosts", "mutual-tls")},

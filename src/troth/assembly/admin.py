@@ -10,6 +10,7 @@ from troth.assembly.enrolling import Enrolling
 from troth.assembly.est import labels_of
 from troth.assembly.mint import Mint
 from troth.assembly.people import access_of
+from troth.assembly.shared_signals import SharedSignals
 from troth.assembly.state import State
 from troth.assembly.trust import Trust
 from troth.audit.note import NoteKey
@@ -19,6 +20,7 @@ from troth.store.pool import Database
 from troth.trust.policy_trial import Guard
 from troth.web.app import make_admin_app
 from troth.web.books import Rooms, build
+from troth.web.books.shared_signals import StreamBook
 
 
 async def admin_app(
@@ -29,6 +31,7 @@ async def admin_app(
     issuance: Issuance,
     enrolling: Enrolling,
     connecting: Connecting,
+    shared: SharedSignals,
 ) -> Asgi:
     """The application for the admin listener and the Unix socket; it wants to be told of start and end once."""
     notary = await mint.signer.notary_state()
@@ -42,6 +45,7 @@ async def admin_app(
         orders=trust.orders,
         feeds=trust.feeds,
         connectors=connecting.desk,
+        streams=StreamBook(database, context.clock, shared.desk, shared.manager, shared.wide),
         notary_key=NoteKey.parse(notary.verifier_key),
         owner_uid=context.layout.root.stat().st_uid,
         ending=context.stop,

@@ -47,6 +47,7 @@ app.command("troth.cli.key:app", name="key", help="Keys of the signer, and who h
 app.command("troth.cli.feed:app", name="feed", help="Sources of signals.")
 app.command("troth.cli.connector:app", name="connector", help="Other systems that Troth reads and listens to.")
 app.command("troth.cli.signal:app", name="signal", help="Signals about nobody we know, and refused ones.")
+app.command("troth.cli.ssf:app", name="ssf", help="Shared signals: streams from identity providers.")
 app.command("troth.cli.verbs:freeze", name="freeze", help="Stop automation.")
 app.command("troth.cli.verbs:unfreeze", name="unfreeze", help="Let automation go on.")
 app.command("troth.cli.audit:app", name="audit", help="Export the ledger, and prove an export offline.")

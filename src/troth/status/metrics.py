@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 from troth.pki.keys.keyring import CustodianState
 from troth.pki.model import Crl
 from troth.status.operations import FoundOnHosts, Operations
+from troth.status.stream_metrics import stream_metrics
 
 
 class Gauges(Protocol):
@@ -163,6 +164,7 @@ def _operations_metrics(seen: Operations | None, now: datetime) -> list[Metric]:
         attestations.add_metric([kind, result], number)
     families: list[Metric] = [findings, enrolments, paused, refused, failures, incidents, tpms, attestations, est]
     families += _found_metrics(seen.found, now)
+    families += stream_metrics(seen.shared, now)
     vantages = GaugeMetricFamily(
         "troth_acme_vantage_age_seconds", "Seconds since a vantage point elsewhere last answered", labels=["vantage"]
     )

@@ -35,6 +35,20 @@ class FoundOnHosts:
 
 
 @dataclass(frozen=True, slots=True)
+class SharedSignals:
+    """Streams of shared signals.
+
+    Attributes:
+        streams: name → (status, when it was heard). tokens: (stream, outcome) → how many ever.
+        waiting: events about many at once that wait for a person.
+    """
+
+    streams: Mapping[str, tuple[str, datetime | None]] = field(default_factory=dict)
+    tokens: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    waiting: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Operations:
     """What was seen.
 
@@ -49,6 +63,7 @@ class Operations:
         attestations: (format, ``attested`` or the reason of the refusal) → judged in the last day.
         est: (label, operation, result) → what EST clients have asked so far.
         tpms: registered TPMs, by whether an attestation key of theirs was ever certified.
+        shared: streams of shared signals.
         found: what agents found on their hosts; looked at every few minutes, since it is counted anew each time.
     """
 
@@ -63,6 +78,7 @@ class Operations:
     attestations: Mapping[tuple[str, str], int] = field(default_factory=dict)
     est: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
     found: FoundOnHosts = field(default_factory=FoundOnHosts)
+    shared: SharedSignals = field(default_factory=SharedSignals)
 
 
 class OperationsWatch:
@@ -92,6 +108,7 @@ class OperationsWatch:
                 await self._doors.attestations(self._clock.now() - timedelta(days=1)),
                 await self._doors.est(),
                 await self._hosts(),
+                SharedSignals(*await self._doors.streams()),
             )
         except StoreError:
             self.last = None

@@ -44,6 +44,9 @@ _REPORTS = """SELECT count(*) AS n, min(r.received_at) AS oldest FROM host_repor
     JOIN subject u ON u.id = r.subject_id AND u.removed_at IS NULL"""
 _EST = "SELECT label, operation, result, number FROM est_count"
 _PAUSED = "SELECT count(*) FROM acme_failing WHERE paused_at IS NOT NULL"
+_STREAMS = "SELECT name, status, heard_at FROM ssf_stream"
+_TOKENS = "SELECT stream, outcome, n FROM ssf_count"
+_WIDE = "SELECT count(*) FROM ssf_wide WHERE state = 'waiting'"
 
 
 class StatusReader:
@@ -93,6 +96,14 @@ class StatusReader:
         """Attestations that were judged since then, by (format, result)."""
         rows = await self._reader.fetch(_ATTESTATIONS, since)
         return {(row["format"], row["result"]): row["n"] for row in rows}
+
+    async def streams(self) -> tuple[dict[str, tuple[str, datetime | None]], dict[tuple[str, str], int], int]:
+        """Streams of shared signals: (status, when it was heard) by name; tokens by (stream, outcome); events that wait
+        for a person."""
+        rows = await self._reader.fetch(_STREAMS)
+        streams = {row["name"]: (row["status"], row["heard_at"]) for row in rows}
+        tokens = {(row["stream"], row["outcome"]): row["n"] for row in await self._reader.fetch(_TOKENS)}
+        return streams, tokens, int(await self._reader.fetchval(_WIDE))
 
     async def paused(self) -> int:
         """Names that ACME clients never managed to prove, and that are paused."""

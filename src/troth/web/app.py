@@ -34,6 +34,7 @@ from troth.web.api import profiles as api_profiles
 from troth.web.api import recovery as api_recovery
 from troth.web.api import renewals as api_renewals
 from troth.web.api import rollovers as api_rollovers
+from troth.web.api import shared_signals as api_shared_signals
 from troth.web.api import system as api_system
 from troth.web.api import tpms as api_tpms
 from troth.web.api import trust as api_trust
@@ -58,6 +59,7 @@ from troth.web.pages import (
     profiles,
     renewals,
     rollovers,
+    shared_signals,
     stream,
     tpms,
     validations,
@@ -92,7 +94,7 @@ def make_litestar() -> Litestar:
     """The application with neither services nor a door yet: all the routes, which take a third of a second to make."""
     pages: Iterable[Any] = (
         *looking.HANDLERS, *profiles.HANDLERS, *acting.HANDLERS, *entering.HANDLERS, *account.HANDLERS,
-        *stream.HANDLERS, *found.HANDLERS, *approving.HANDLERS,
+        *shared_signals.HANDLERS, *stream.HANDLERS, *found.HANDLERS, *approving.HANDLERS,
         *inspecting.HANDLERS, *keys.HANDLERS,
         *renewals.HANDLERS, *tpms.HANDLERS, *attesting.HANDLERS, *policies.HANDLERS,
         *rollovers.HANDLERS, *validations.HANDLERS, *enrolments.HANDLERS, *closing.HANDLERS, *admitting.HANDLERS,
@@ -111,6 +113,7 @@ def make_litestar() -> Litestar:
             *api_trust.HANDLERS,
             *api_policies.HANDLERS,
             *api_connectors.HANDLERS,
+            *api_shared_signals.HANDLERS,
             *api_tpms.HANDLERS,
             *api_attestations.HANDLERS,
             *api_system.HANDLERS,

@@ -29,6 +29,7 @@ _ACTS = {
     "profile": "profile.apply",
     "feeds": "feed.grant",
     "connectors": "connector.apply",
+    "streams": "ssf.apply",
     "directory": "directory.apply",
 }
 

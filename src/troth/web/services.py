@@ -30,6 +30,7 @@ from troth.web.books.enrolments import AccountBook, EnrolmentBook
 from troth.web.books.est import EstBook
 from troth.web.books.found import Found
 from troth.web.books.policies import PolicyBook
+from troth.web.books.shared_signals import StreamBook
 from troth.web.books.tpms import Tpms
 from troth.web.crl_views import CrlView
 from troth.web.health import Health, RecoveryView
@@ -384,6 +385,7 @@ class AdminServices:
     tpms: Tpms
     attestations: AttestationBook
     found: Found
+    streams: StreamBook
     enrolments: EnrolmentBook
     est: EstBook
     acme_accounts: AccountBook

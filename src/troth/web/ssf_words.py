@@ -1,4 +1,4 @@
-"""Events of shared signals in words."""
+"""What is said of shared signals: events in sentences, states as badges, what a page tells after a change."""
 
 from __future__ import annotations
 
@@ -22,4 +22,36 @@ SENTENCES: Final[Mapping[str, str]] = {
     "ssf.wide_held": "An event of the stream {stream} is about everybody in {subject}: it waits for a person",
     "ssf.wide_acted": "Acted on an event about everybody in {subject}, subjects: {subjects}",
     "ssf.wide_dismissed": "Dismissed an event about everybody in {subject}",
+}
+
+#: Tone, symbol and word of states, kind by kind.
+LOOKS: Final[Mapping[str, Mapping[str, tuple[str, str, str]]]] = {
+    "stream": {
+        "planned": ("", "hourglass", "planned"),
+        "enabled": ("good", "circle-check", "enabled"),
+        "late": ("warn", "clock", "late"),
+        "paused": ("warn", "circle-pause", "paused"),
+        "disabled": ("bad", "circle-x", "disabled"),
+    },
+    "token": {
+        "signals": ("warn", "radio-tower", "signal"),
+        "noted": ("", "circle-check", "noted"),
+        "wide": ("bad", "hand", "waits"),
+        "identifier": ("warn", "user-round", "identifier"),
+        "unknown": ("warn", "circle-help", "unknown value"),
+        "ignored": ("", "circle-dashed", "type not known"),
+        "discarded": ("warn", "circle-x", "discarded"),
+        "stream": ("", "activity", "of the stream"),
+    },
+}
+DONE: Final[Mapping[str, str]] = {
+    "stream_connect": "Connected: the transmitter has the stream as it is defined here.",
+    "stream_verify": "A verification is asked for. It has come when “verified” says so.",
+    "stream_refresh": "The transmitter was asked, and this is what it says.",
+    "stream_paused": "The stream is paused at its transmitter.",
+    "stream_enabled": "The stream goes on.",
+    "stream_secret": "The secret is kept, sealed. It is used from now on.",
+    "stream_deleted": "The stream has ended. What it raised stays raised until a person clears it.",
+    "wide_acted": "It is being said of each of them, within the feed's cap.",
+    "wide_dismissed": "Dismissed. Nothing was changed.",
 }

@@ -114,6 +114,34 @@ def generate(seen: Operations) -> list[bytes]:
     return generate_latest(registry).splitlines()
 
 
+async def test_streams_of_shared_signals_are_told(mint: Mint) -> None:
+    from troth.connect.ssf import event_store, store
+    from troth.connect.ssf.definitions import parse_streams
+    from troth.store.unit import Unit
+
+    document = {"ssf_streams": [{"name": "idp", "feed": "idp", "issuer": "https://i.example", "auth": "none"}]}
+    unit = Unit()
+    for one in parse_streams(document):
+        store.create(unit, one, at=START, actor="test", refuse=AssertionError())
+    await mint.database.commit(unit)
+    unit = Unit()
+    store.heard(unit, "idp", START - timedelta(seconds=7))
+    for outcome in ("signals", "signals", "noted"):
+        event_store.count(unit, "idp", outcome)
+    await mint.database.commit(unit)
+    watch = OperationsWatch(mint.database, mint.clock)
+    await watch.look()
+    assert watch.last is not None
+    told = generate(watch.last)
+    for line in (
+        b'troth_ssf_stream_status{status="planned",stream="idp"} 1.0',
+        b'troth_ssf_stream_silent_seconds{stream="idp"} 7.0',
+        b'troth_ssf_tokens_total{outcome="signals",stream="idp"} 2.0',
+        b"troth_ssf_waiting 0.0",
+    ):
+        assert line in told
+
+
 async def test_what_est_clients_ask_is_told(mint: Mint) -> None:
     from troth.enroll.est.tally import Tally
 

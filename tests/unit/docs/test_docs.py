@@ -26,6 +26,8 @@ from troth.agent import settings as agent_settings
 from troth.assembly.layout import Layout
 from troth.cli.main import app
 from troth.connect.definition import parse_connectors
+from troth.connect.ssf.definitions import parse_streams
+from troth.connect.ssf.events import TYPES as EVENT_TYPES
 from troth.connect.vendors import VENDORS, check
 from troth.kit import config
 from troth.pki.ceremony.plan import parse_plan
@@ -180,6 +182,7 @@ def test_every_dotted_word_is_a_setting_a_code_a_kind_an_attribute_or_a_permissi
     known |= {kind.cause for kind in KINDS.values()} | {"id.timestamp.body"}  # the last: Standard Webhooks' own words
     known |= {one.code for one in all_reasons()} | {kind.rpartition(".")[0] + ".*" for kind in KINDS}
     known |= ACTS | CODES.keys() | {system for vendor in VENDORS.values() for system in vendor.systems}
+    known |= ACTS | CODES.keys() | {one.name for one in EVENT_TYPES.values()}
     for span in spans(page):
         if re.fullmatch(r"[a-z_]+(\.[a-z_]+)+", span) and not _is_file_name(span):
             assert span in known, span
@@ -244,6 +247,8 @@ def _check_yaml(block: str) -> None:
     elif "connectors" in document:
         for definition in parse_connectors(block):
             check(definition)
+    elif "ssf_streams" in document:
+        parse_streams(block)
     elif "approvals" in document:
         parse_rule(block, ACTS)
     elif "ceremony" in document:

@@ -16,7 +16,7 @@ from troth.assembly.errors import NOT_PREPARED, AssemblyError
 from troth.assembly.est import Admitting, est_door
 from troth.assembly.mint import Mint, mint_of
 from troth.assembly.roles.common import LIVEZ, database_of, internal_error
-from troth.assembly.shared_signals import shared_signals_of
+from troth.assembly.shared_signals import SharedSignals, shared_signals_of
 from troth.assembly.tokens import token_routes
 from troth.assembly.tpm import tpm_door
 from troth.assembly.trust import Trust, trust_of
@@ -53,10 +53,11 @@ async def run(context: RoleContext) -> None:
         stack.push_async_callback(enrolling.meters.close)
         connecting = connecting_of(context, database)
         stack.push_async_callback(connecting.door.close)
-        admin = await admin_app(context, database, mint, trust, issuance, enrolling, connecting)
+        shared = shared_signals_of(context, database)
+        admin = await admin_app(context, database, mint, trust, issuance, enrolling, connecting, shared)
         tally = Tally(database)
         stack.push_async_callback(tally.close)
-        public = _public(context, database, mint, trust, issuance, enrolling, tally, connecting)
+        public = _public(context, database, mint, trust, issuance, enrolling, shared, tally, connecting)
         admitting = Admitting(public_tls, mint.catalogue, database)
         await admitting.look()
         listenings = [
@@ -81,6 +82,7 @@ def _public(
     trust: Trust,
     issuance: Issuance,
     enrolling: Enrolling,
+    shared: SharedSignals,
     tally: Tally,
     connecting: Connecting,
 ) -> Asgi:
@@ -110,7 +112,7 @@ def _public(
             *UnpauseDoor(enrolling.pausing).routes(),
             *acme.routes(),
             *webhook.routes(),
-            *shared_signals_of(context, database).door.routes(),
+            *shared.door.routes(),
             *connecting.door.routes(),
             *workload.routes(),
             *reports.routes(),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 from troth.connect.proof import ClientCredentials, Fetches, Proof, Token
 from troth.connect.ssf import store
@@ -21,8 +21,12 @@ from troth.connect.ssf.streams import StreamDesk, event, locked, new_header
 from troth.kit.canonical import Json
 from troth.kit.clock import Clock
 from troth.kit.errors import TrothError
+from troth.kit.ids import new_id
+from troth.store.lease import Lease
 from troth.store.pool import Database
 from troth.store.unit import Unit
+
+_GRACE: Final = timedelta(seconds=15)
 
 
 class _Nothing:
@@ -90,11 +94,17 @@ class StreamManager:
         Raises StreamUnknown, TransmitterFailed, and what the guarded client raises; what failed is kept.
         """
         stream = await self._desk.stream(name)
+        # Two at once would make two streams over there.
+        lease = Lease(self._database, self._clock, f"ssf-connect:{name}", new_id(), seconds=60.0)
+        if await lease.acquire() is None:
+            raise StreamState(STREAM_STATE, f"the stream {name} is just being connected by another process")
         try:
             return await self._connect(stream, actor)
         except TrothError as error:
             await self.failed(name, error)
             raise
+        finally:
+            await lease.release()
 
     async def _connect(self, stream: Stream, actor: str) -> Stream:
         name, definition = stream.name, stream.definition
@@ -253,6 +263,8 @@ class StreamManager:
         now, definition = self._clock.now(), stream.definition
         if stream.status == "planned":
             ready = definition.auth == "none" or stream.secret is not None or not definition.managed
+            # Whoever has just applied it may be connecting it himself, and see at once what is wrong.
+            ready = ready and now - stream.applied_at >= _GRACE
             if ready and (stream.error_at is None or now - stream.error_at >= timedelta(minutes=1)):
                 await self.connect(stream.name, actor="system:ssf")
                 return True

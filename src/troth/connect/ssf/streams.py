@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -60,9 +60,14 @@ class StreamDesk:
             raise unknown(name)
         return found
 
-    async def preview(self, definitions: Sequence[StreamDefinition]) -> list[AppliedStream]:
-        """What :meth:`apply` would do. Raises FeedUnknown if a stream would speak for no feed."""
-        known = {feed.name for feed in await feed_store.all_feeds(self._database)}
+    async def preview(
+        self, definitions: Sequence[StreamDefinition], *, coming: Collection[str] = ()
+    ) -> list[AppliedStream]:
+        """What :meth:`apply` would do; ``coming``: feeds that are applied before it.
+
+        Raises FeedUnknown if a stream would speak for no feed.
+        """
+        known = {*coming, *(feed.name for feed in await feed_store.all_feeds(self._database))}
         for one in definitions:
             if one.feed not in known:
                 raise FeedUnknown(FEED_UNKNOWN, f"stream {one.name!r} speaks for {one.feed!r}", feed=one.feed)

@@ -1,9 +1,9 @@
 """What may need approval, kind by kind: who previews it and who does it.
 
 The two-person rule (:mod:`troth.access.approvals`) knows of no policies, feeds or certificates; here each kind of act
-is told to it. ``documents`` (policies, profiles, feeds, directories), ``connectors``, ``feeds``, ``enforcement``,
-``bulk``,
-``authorities``, ``closing`` (enrolments and ACME accounts), ``ceremonies``, ``recovery``, ``keys``, ``renewals``,
+is told to it. ``documents`` (policies, profiles, feeds, directories), ``connectors``, ``shared_signals``, ``feeds``,
+``enforcement``, ``bulk``, ``authorities``, ``closing`` (enrolments and ACME accounts), ``ceremonies``, ``recovery``,
+``keys``, ``renewals``,
 ``tpms`` and ``judged`` (by the signer); ``wiring`` makes them all; acts on accounts and the rule are in
 :mod:`troth.access.approvals.acts`.
 """
@@ -15,6 +15,7 @@ KINDS = frozenset(
     {
         "role.grant", "account.disable", "account.enable", "account.remove", "person.change", "rule.change",
         "policy.apply", "profile.apply", "directory.apply", "feed.grant", "feed.secret", "feed.resume",
+        "ssf.apply", "ssf.wide",
         "authority.add", "authority.state", "ceremony.import", "certificate.revoke_many", "enforcement.unfreeze",
         "key.block", "staged.approve", "recovery.decide", "authority.cross", "rollover.start",
         "rollover.advance", "rollover.attest", "rollover.back_out", "trust_anchor.add", "trust_anchor.remove",

@@ -41,7 +41,9 @@ from troth.web.acts.keys import BlockKey
 from troth.web.acts.recovery import RecoveryDecide
 from troth.web.acts.renewals import RenewEarly
 from troth.web.acts.rollovers import CrossAdd, RolloverAct
+from troth.web.acts.shared_signals import StreamApply, WideAct
 from troth.web.acts.tpms import TpmRegister, TpmRemove
+from troth.web.books.shared_signals import StreamBook
 from troth.web.judging import JudgeSigner, SignerJudging
 
 
@@ -52,6 +54,7 @@ def approvals_of(
     *,
     orders: Orders,
     feeds: FeedDesk,
+    streams: StreamBook,
     catalogue: Catalogue,
     subjects: Subjects,
     incidents: Incidents,
@@ -77,6 +80,8 @@ def approvals_of(
         "directory.apply": DirectoryApply(database, Directory(database, clock)),
         "feed.secret": FeedSecret(feeds),
         "connector.apply": ConnectorApply(connectors),
+        "ssf.apply": StreamApply(streams.desk),
+        "ssf.wide": WideAct(streams.wide),
         "feed.resume": FeedResume(feeds),
         "enforcement.unfreeze": Unfreeze(orders),
         "staged.approve": StagedApproval(database, orders),

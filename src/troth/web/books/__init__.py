@@ -53,6 +53,7 @@ from troth.web.books.keys import Keys, KeySigner
 from troth.web.books.policies import PolicyBook
 from troth.web.books.profiles import Profiles
 from troth.web.books.recovery import Recovery
+from troth.web.books.shared_signals import StreamBook
 from troth.web.books.subjects import Decisions, SubjectPages
 from troth.web.books.system import HealthChecks
 from troth.web.books.tpms import Tpms
@@ -87,6 +88,7 @@ class Rooms:
     orders: Orders
     feeds: FeedDesk
     connectors: ConnectorDesk
+    streams: StreamBook
     notary_key: NoteKey
     owner_uid: int
     ending: asyncio.Event | None = None
@@ -121,6 +123,7 @@ def build(rooms: Rooms) -> AdminServices:
         rooms.feeds,
         rooms.catalogue,
         rooms.connectors,
+        rooms.streams.desk,
         trials,
     )
     approvals = approvals_of(
@@ -129,6 +132,7 @@ def build(rooms: Rooms) -> AdminServices:
         rooms.access,
         orders=rooms.orders,
         feeds=rooms.feeds,
+        streams=rooms.streams,
         catalogue=rooms.catalogue,
         subjects=finder,
         incidents=incidents,
@@ -166,6 +170,7 @@ def build(rooms: Rooms) -> AdminServices:
         found=Found(database, clock),
         enrolments=EnrolmentBook(database, clock, rooms.enrolments, finder, rooms.directories, rooms.public_url, est),
         est=est,
+        streams=rooms.streams,
         attempts=AttemptStore(database),
         acme_accounts=AccountBook(database, clock, rooms.pausing),
         health=HealthChecks(

@@ -9,6 +9,7 @@ from pathlib import Path
 import troth
 from troth.access.approvals.service import Approvals
 from troth.audit.store import LedgerStore
+from troth.connect.ssf import event_store, store
 from troth.kit.clock import Clock
 from troth.kit.errors import TrothError
 from troth.kit.settings import BackupSettings
@@ -62,8 +63,23 @@ class HealthChecks:
             self._clock.now(),
             (await self._processes(), await self._clocks(), await self._sequencing(), await self._crls(),
              await self._points(), await self._two_persons(), await self._custody(), await self._recovery(),
-             await self._findings(), *self._testing()),
+             await self._findings(), *await self._streams(), *self._testing()),
         )  # fmt: skip
+
+    async def _streams(self) -> tuple[CheckView, ...]:
+        """Streams of shared signals that are silent or stopped; nothing where there are none."""
+        found, now = await store.all_streams(self._database), self._clock.now()
+        if not found:
+            return ()
+        wrong = [
+            f"{one.name} is {one.status}{f' ({one.error})' if one.error else ''}" for one in found
+            if one.status != "enabled"
+        ] + [f"{one.name} is late" for one in found if one.status == "enabled" and one.late(now)]  # fmt: skip
+        wide = len(await event_store.waiting(self._database))
+        if wide:
+            wrong.append(f"{wide} events about many at once wait for a person")
+        words = "; ".join(wrong) if wrong else f"{len(found)} streams, all heard from"
+        return (CheckView("Shared signals", "warn" if wrong else "ok", words),)
 
     def _testing(self) -> tuple[CheckView, ...]:
         """What must not go unseen for as long as it lasts; nothing on a server in use."""

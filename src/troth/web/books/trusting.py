@@ -12,6 +12,8 @@ from troth.access.model import Principal
 from troth.access.roles import Permission
 from troth.connect.definition import parse_connectors
 from troth.connect.desk import ConnectorDesk
+from troth.connect.ssf.definitions import parse_streams
+from troth.connect.ssf.streams import StreamDesk
 from troth.kit.clock import Clock
 from troth.pki.catalogue import Catalogue
 from troth.pki.profile import parse_profile
@@ -117,8 +119,8 @@ _TOP = re.compile(r"^([A-Za-z_]+)\s*:", re.MULTILINE)
 
 
 def kind_of(document: str) -> str:
-    """What a YAML document is, by its top-level keys: ``policy``, ``feeds``, ``connectors``, ``directory`` or
-    ``profile``.
+    """What a YAML document is, by its top-level keys: ``policy``, ``feeds``, ``connectors``, ``streams``, ``directory``
+    or ``profile``.
 
     Raises WebError for one that is none of them.
     """
@@ -129,13 +131,16 @@ def kind_of(document: str) -> str:
         return "feeds"
     if "connectors" in keys:
         return "connectors"
+    if "ssf_streams" in keys:
+        return "streams"
     if keys & {"users", "devices", "workloads"}:
         return "directory"
     if "extended_key_usage" in keys:
         return "profile"
     raise WebError(
         MALFORMED,
-        "a document has none of policy:, feeds:, connectors:, users:, devices:, workloads: or extended_key_usage:",
+        "a document has none of policy:, feeds:, connectors:, ssf_streams:, users:, devices:, workloads: or "
+        "extended_key_usage:",
     )
 
 
@@ -150,6 +155,7 @@ def documents_in(text: str) -> list[tuple[str, str]]:
 _NEEDS = {
     "policy": Permission.POLICY_WRITE, "profile": Permission.PROFILE_WRITE, "feeds": Permission.FEED_WRITE,
     "connectors": Permission.FEED_WRITE,
+    "streams": Permission.FEED_WRITE,
 }  # fmt: skip
 
 
@@ -169,11 +175,13 @@ class Documents:
         desk: FeedDesk,
         catalogue: Catalogue,
         connectors: ConnectorDesk,
+        streams: StreamDesk,
         trials: Trials | None = None,
     ) -> None:
         self._trials = trials
         self._clock = clock
         self._connectors = connectors
+        self._streams = streams
         self._directory = directory
         self._policies = policies
         self._desk = desk
@@ -229,6 +237,9 @@ class Documents:
             return [Change("feed", one.feed.name, one.change.value) for one in found]
         if kind == "connectors":
             return connector_changes(await self._connectors.preview(parse_connectors(text), coming=coming))
+        if kind == "streams":
+            planned = await self._streams.preview(parse_streams(text), coming=coming)
+            return [Change("stream", one.definition.name, one.change.value) for one in planned]
         return [self._profile_change(text)]
 
     async def _apply(self, kind: str, text: str, by: Principal, prune: bool, forced: str | None) -> list[Change]:
@@ -245,6 +256,9 @@ class Documents:
             return [Change("feed", one.feed.name, one.change.value, "", one.secret) for one in applied]
         if kind == "connectors":
             return connector_changes(await self._connectors.apply(parse_connectors(text), actor=by.actor))
+        if kind == "streams":
+            made = await self._streams.apply(parse_streams(text), actor=by.actor)
+            return [Change("stream", one.definition.name, one.change.value) for one in made]
         change = self._profile_change(text)
         await self._catalogue.apply_profile(text, actor=by.actor)
         return [change]

@@ -5,6 +5,7 @@ The names follow the conditions that OpenID's conformance suite has for receiver
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -268,6 +269,7 @@ async def test_what_is_planned_is_connected_by_itself_once_it_has_its_secret(roo
     definition = {"name": "idp", "feed": "idp", "issuer": room.fake.issuer, "client_id": "troth",
                   "token_url": f"{room.fake.origin}/token"}  # fmt: skip
     await room.desk.apply(parse_streams({"ssf_streams": [definition]}), actor=ACTOR)
+    room.advance(seconds=16)
     assert await room.manager.run_due() == 0
     await room.desk.set_secret("idp", room.fake.secret, actor=ACTOR)
     room.fake.fail("/stream", Fault(500))
@@ -276,6 +278,14 @@ async def test_what_is_planned_is_connected_by_itself_once_it_has_its_secret(roo
     room.advance(seconds=61)
     assert await room.manager.run_due() == 1
     assert (await room.stream()).status == "enabled"
+
+
+async def test_two_that_connect_at_once_make_one_stream(room: Room) -> None:
+    await room.define()
+    both = (room.manager.connect("idp", actor=ACTOR), room.manager.connect("idp", actor=ACTOR))
+    results = await asyncio.gather(*both, return_exceptions=True)
+    assert sorted(isinstance(one, StreamState) for one in results) == [False, True]
+    assert len(room.fake.streams) == 1
 
 
 async def test_what_needs_the_transmitter_waits_until_it_knows_us(room: Room) -> None:
