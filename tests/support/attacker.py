@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from tests.support.signing import authority_certificate, crl_tbs, leaf_tbs, spki_of, usage
+from troth.kit.canonical import canonical_json
 from troth.kit.ids import new_id
 from troth.pki import der
 from troth.pki.keys.model import KeyPurpose
@@ -192,7 +193,7 @@ def attacks(assault: Assault) -> dict[str, Callable[[], str]]:
         on="infrastructure",
         usages=[x509.ObjectIdentifier(REGISTRATION_AUTHORITY)],
     )
-    for made in ("ocsp", "radius-key", "ra", "open"):
+    for made in ("ocsp", "radius-key", "ra", "jwt", "open"):
         leaf(f"a server for the signer's {made} key", spki=keys[made].spki)
     # --- bytes with two readings
     odd = x509.ObjectIdentifier("1.2.3.4")
@@ -218,15 +219,30 @@ def attacks(assault: Assault) -> dict[str, Callable[[], str]]:
     raw("a reservation of tomorrow", good, reservation=_at(now + timedelta(days=1)))
     raw("a random reservation", good, reservation=UUID(int=1 << 100))
     # --- keys that sign no certificates
-    for made in ("ocsp", "radius-key", "ra", "notary", "unattached"):
+    for made in ("ocsp", "radius-key", "ra", "jwt", "notary", "unattached"):
         raw(f"with the {made} key", leaf_tbs(keys[made].spki, now, spki=MY_KEY), on=made)
     ask("with no key", protocol.Certify(1, "../../secrets/web.secret", good, new_id()))
+    # --- tokens that would be worth having
+    sub, at = "spiffe://corp.example/default/shop", int(now.timestamp())
+
+    def token(name: str, on: str = "jwt", **changes: Any) -> None:
+        said = {"aud": ["db"], "exp": at + 300, "iat": at, "jti": "a", "sub": sub, **changes}
+        ask(name, protocol.SignJwt(1, keys[on].key_id, canonical_json(said)))
+
+    token("a token of days", exp=at + 86_400)
+    token("a token of next week", iat=at + 600_000, exp=at + 600_300)
+    token("a token for nobody", aud=[])
+    token("a token of a person", sub="alice@corp.example")
+    token("a token with an issuer", iss="https://login.example")
+    for made in ("open", "ocsp", "radius-key", "ra", "notary", "unattached"):
+        token(f"a token with the {made} key", on=made)
+    ask("a certificate as a token", protocol.SignJwt(1, keys["jwt"].key_id, good))
     # --- what is for other roles
     ask("a CRL", protocol.SignCrl(1, keys["open"].key_id, crl_tbs(keys["open"].spki, now)))
     ask("a checkpoint", protocol.Checkpoint(1, 0, [bytes(32)], now))
     for purpose in KeyPurpose:
         ask(f"a new {purpose} key", protocol.GenerateKey(1, purpose))
-    for made in ("ocsp", "radius-key", "ra", "open", "notary"):
+    for made in ("ocsp", "radius-key", "ra", "jwt", "open", "notary"):
         ask(f"the private {made} key", protocol.ReleaseKey(1, keys[made].key_id, bytes(range(32))))
     mine = authority_certificate(keys["unattached"].spki, now)
     bounds = protocol.Bounds(allow_ca=True)

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from tests.support.mint import ca_certificate
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ def to_der(certificate: Any) -> bytes:
 
 @dataclass
 class SvidServer:
-    """Answers ``/workload/svid`` and ``/workload/standing``.
+    """Answers ``/workload/svid``, ``/workload/jwt`` and ``/workload/standing``.
 
     Attributes:
         refuse: code of a refusal, of all or of one path.
@@ -39,11 +41,15 @@ class SvidServer:
     status: int = 403
     ended: list[str] = field(default_factory=list)
     asked: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
+    token_life: timedelta = timedelta(minutes=5)
     change: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         from cryptography.hazmat.primitives.asymmetric import ec
 
+        from troth.client.jose import SigningKey
+
+        self.token_key = SigningKey.generate()
         self.root_key = ec.generate_private_key(ec.SECP256R1())
         self.root = ca_certificate(self.root_key, "Root", self.clock.now())
         self.roots = [to_der(self.root)]
@@ -58,11 +64,33 @@ class SvidServer:
         code = self.refuse.get(path) or self.refuse.get(str(payload.get("workload")))
         if code:
             raise Refused(SERVER, code, code=code, status=self.status)
+        if path == "/workload/jwt":
+            return {"token": self.token(payload), "jwt_keys": self.jwt_keys(), **self.change}
         roots = [base64.b64encode(one).decode() for one in self.roots]
         if path == "/workload/standing":
-            return {"ended": [one for one in payload["certificates"] if one in self.ended], "roots": roots}
-        said = {"chain": [base64.b64encode(self.leaf(payload)).decode()], "roots": roots}
+            ended = [one for one in payload["certificates"] if one in self.ended]
+            return {"ended": ended, "roots": roots, "jwt_keys": self.jwt_keys()}
+        chain = [base64.b64encode(self.leaf(payload)).decode()]
+        said = {"chain": chain, "roots": roots, "jwt_keys": self.jwt_keys()}
         return {**said, **self.change}
+
+    def jwt_keys(self) -> list[dict[str, str]]:
+        """The key of tokens as a JWK."""
+        return [{**self.token_key.public.jwk, "kid": "k1", "use": "jwt-svid"}]
+
+    def token(self, payload: Mapping[str, Any], /, header: Mapping[str, Any] | None = None, **claims: Any) -> str:
+        """A token for the request in ``payload``; ``header`` and ``claims`` change it, None removes."""
+        from troth.client.jose import b64url_encode
+
+        now = int(self.clock.now().timestamp())
+        said = {
+            "sub": f"spiffe://corp.example/{payload['workload']}", "aud": payload["audience"], "iat": now,
+            "exp": now + int(self.token_life.total_seconds()), "jti": str(len(self.asked)), **claims,
+        }  # fmt: skip
+        head = {"alg": "ES256", "kid": "k1", "typ": "JWT", **(header or {})}
+        parts = [{name: value for name, value in one.items() if value is not None} for one in (head, said)]
+        signed = ".".join(b64url_encode(msgspec.json.encode(one)) for one in parts)
+        return f"{signed}.{b64url_encode(self.token_key.sign(signed.encode()))}"
 
     def leaf(self, payload: Mapping[str, Any]) -> bytes:
         """A certificate for the request in ``payload``."""

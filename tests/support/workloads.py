@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from troth.client.transport import Transport
     from troth.enroll.acme.nonce import NonceMap
     from troth.enroll.workload.node import NodeDesk
+    from troth.kit.clock import FakeClock
     from troth.kit.lane import Lane
+    from troth.pki.keys.model import KeyMetadata
     from troth.trust.directory_plan import Directory
     from troth.trust.orders import Orders
     from troth.trust.store import SubjectStore
@@ -69,6 +71,56 @@ class Agent:
         return sign_jws(self.key, protected, octets)
 
 
+class TokenSigner:
+    """Keys of tokens where the signer process would be; what is signed is held against the signer's own rule.
+
+    ``away``: raise as if the signer did not answer.
+    """
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock = clock
+        self.away = False
+        self.held: list[tuple[KeyMetadata, Any]] = []
+        self.signed = 0
+
+    async def list_keys(self, purpose: Any = None) -> list[KeyMetadata]:
+        self._answer()
+        return [metadata for metadata, _ in self.held]
+
+    async def generate_key(self, purpose: Any, algorithm: Any) -> KeyMetadata:
+        from cryptography.hazmat.primitives.asymmetric import ec
+        from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+        from troth.kit.ids import new_id
+        from troth.pki.jwt_svid import FORGOTTEN
+        from troth.pki.keys.model import KeyMetadata
+
+        self._answer()
+        private, now = ec.generate_private_key(ec.SECP256R1()), self.clock.now()
+        spki = private.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        made = KeyMetadata(f"jwt-{new_id()}", purpose, algorithm, spki, now, use_until=now + FORGOTTEN)
+        self.held.append((made, private))
+        return made
+
+    async def sign_jwt(self, key_id: str, claims: bytes) -> bytes:
+        from cryptography.hazmat.primitives import hashes
+        from cryptography.hazmat.primitives.asymmetric import ec
+
+        from troth.pki.jwt_svid import read_claims, signing_input
+
+        self._answer()
+        read_claims(claims, self.clock.now())
+        (private,) = [private for metadata, private in self.held if metadata.key_id == key_id]
+        self.signed += 1
+        return bytes(private.sign(signing_input(key_id, claims), ec.ECDSA(hashes.SHA256())))
+
+    def _answer(self) -> None:
+        from troth.pki.signer.errors import UNAVAILABLE, SignerUnavailable
+
+        if self.away:
+            raise SignerUnavailable(UNAVAILABLE, "as the test wishes")
+
+
 @dataclass
 class Workloads:
     """What a test of the workload door works with."""
@@ -81,6 +133,7 @@ class Workloads:
     orders: Orders
     directory: Directory
     agent: Agent
+    tokens: TokenSigner
 
     async def enrolled(
         self, name: str, *, profile: str = "client-device", kind: str = "device", key: SigningKey | None = None
@@ -181,6 +234,8 @@ async def workloads(mint: Mint, tmp_path: Path) -> AsyncIterator[Workloads]:
     from troth.enroll.acme.nonce import NonceMap
     from troth.enroll.issuance import Issuance
     from troth.enroll.workload.desk import SvidDesk
+    from troth.enroll.workload.jwt import JwtDesk
+    from troth.enroll.workload.jwt_keys import JwtKeys
     from troth.enroll.workload.node import NodeDesk
     from troth.enroll.workload.routes import WorkloadDoor
     from troth.inventory.routes import ReportDoor
@@ -211,7 +266,11 @@ async def workloads(mint: Mint, tmp_path: Path) -> AsyncIterator[Workloads]:
     nonces = NonceMap(tmp_path / "nonces.map", clock=clock)
     nodes = NodeDesk(database, clock, nonces, profiles=("client-device",))
     desk = SvidDesk(database, clock, issuance, mint.catalogue, longest=timedelta(minutes=15))
-    door = WorkloadDoor(BASE, nodes, desk, clock, per_minute=20)
+    tokens = TokenSigner(clock)
+    jwts = JwtDesk(
+        database, clock, issuance, tokens, JwtKeys(tokens, clock), mint.interlock, longest=timedelta(minutes=5)
+    )
+    door = WorkloadDoor(BASE, nodes, desk, jwts, clock, per_minute=20)
 
     reports = ReportDoor(BASE, nodes, Reports(database, clock), clock)
 
@@ -220,7 +279,7 @@ async def workloads(mint: Mint, tmp_path: Path) -> AsyncIterator[Workloads]:
 
     lane = Lane([*door.routes(), *reports.routes()], on_error=fail)
     nobody, orders = Agent(SigningKey.generate(), b""), Orders(database, clock, Enforcer())
-    made = Workloads(mint, lane, nodes, nonces, subjects, orders, directory, nobody)
+    made = Workloads(mint, lane, nodes, nonces, subjects, orders, directory, nobody, tokens)
     made.agent = await made.enrolled("node-1")
     yield made
     nonces.close()

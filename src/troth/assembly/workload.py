@@ -9,6 +9,8 @@ from troth.assembly.mint import Mint
 from troth.enroll.acme.nonce import NonceMap
 from troth.enroll.issuance import Issuance
 from troth.enroll.workload.desk import SvidDesk
+from troth.enroll.workload.jwt import JwtDesk
+from troth.enroll.workload.jwt_keys import JwtKeys
 from troth.enroll.workload.node import NodeDesk
 from troth.enroll.workload.routes import WorkloadDoor
 from troth.inventory.routes import ReportDoor
@@ -35,4 +37,14 @@ def workload_door(
     settings = context.config.workload
     longest = timedelta(seconds=settings.svid_seconds)
     desk = SvidDesk(database, context.clock, issuance, mint.catalogue, longest=longest)
-    return WorkloadDoor(context.state.public_url, nodes, desk, context.clock, per_minute=settings.requests_per_minute)
+    jwts = JwtDesk(
+        database,
+        context.clock,
+        issuance,
+        mint.signer,
+        JwtKeys(mint.signer, context.clock),
+        mint.interlock,
+        longest=timedelta(seconds=settings.jwt_seconds),
+    )
+    per_minute = settings.requests_per_minute
+    return WorkloadDoor(context.state.public_url, nodes, desk, jwts, context.clock, per_minute=per_minute)

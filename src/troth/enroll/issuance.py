@@ -131,6 +131,29 @@ class Issuance:
                     raise
         raise AssertionError("the loop above returns or raises")
 
+    async def judged(self, ask: Ask, *, with_unit: Callable[[Verdict, Rendered], Unit]) -> tuple[Verdict, Rendered]:
+        """``ask`` judged and written down as an issuance of exactly its profile would be, without a certificate.
+
+        ``with_unit`` makes what is committed with the decision, anew for each try. Raises IssuanceRefused,
+        ProfileRefused.
+        """
+        for attempt in range(_DECISIONS):
+            subjects, beside = await self._about(ask)
+            question = self._question(ask, subjects)
+            verdict = await self.judge.decide(question)
+            try:
+                if not permits(verdict) or verdict.profile != ask.profile:
+                    await self._refuse(ask, verdict, Unit())
+                rendered = await self._rendered(ask, question, verdict)
+                unit = _beside(beside, with_unit(verdict, rendered))
+                await self._database.commit(verdict.bind(unit, actor=ask.actor, refs=ask.refs))
+            except Retryable:
+                if attempt == _DECISIONS - 1:
+                    raise
+            else:
+                return verdict, rendered
+        raise AssertionError("the loop above returns or raises")
+
     def _question(self, ask: Ask, subjects: tuple[Subject, ...]) -> Question:
         applied = self._catalogue.profiles.get(ask.profile)
         return Question(

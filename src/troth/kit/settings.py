@@ -198,6 +198,9 @@ class WorkloadSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     svid_seconds: Annotated[
         int, Meta(ge=120, le=86_400, description="No SVID that an agent asks for is longer.", extra={"unit": "seconds"})
     ] = 900
+    jwt_seconds: Annotated[
+        int, Meta(ge=30, le=3600, description="No JWT-SVID is longer.", extra={"unit": "seconds"})
+    ] = 300
     requests_per_minute: Annotated[
         int, Meta(ge=1, le=100_000, description="What each agent may ask in a minute, of each web process.")
     ] = 120

@@ -19,6 +19,18 @@ class CertificateSigner(Protocol):
         ...
 
 
+class JwtSigner(Protocol):
+    """Signs JWT-SVIDs with keys of its own making."""
+
+    async def sign_jwt(self, key_id: str, claims: bytes) -> bytes:
+        """The signature over ``claims`` under a header that names the key: ECDSA-Sig-Value, DER."""
+        ...
+
+    async def list_keys(self, purpose: KeyPurpose | None = None) -> list[KeyMetadata]:
+        """Its keys, oldest first."""
+        ...
+
+
 class CrlSigner(Protocol):
     """Signs TBSCertLists."""
 

@@ -222,6 +222,8 @@ _SENTENCES: Mapping[str, str] = {
     "tpm.registered": "Registered the TPM of {device}, identifier {identifier}",
     "tpm.removed": "Forgot the TPM of {device}",
     "tpm.attested": "The TPM of {device} had an attestation key certified",
+    "workload.jwt_issued": "Made a token for {spiffe_id}",
+    "workload.jwt_key_made": "Made the key {key_id}, which signs tokens of workloads",
     "authority.crossed": "{issuer} vouches for {authority}, too",
     "rollover.started": "Began the rollover from {outgoing} to {incoming}",
     "rollover.advanced": "The rollover from {outgoing} to {incoming} went from {before} on to {stage}",

@@ -6,16 +6,17 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator, Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
-from spiffe import WorkloadApiClient
-from spiffe.workloadapi.errors import FetchX509SvidError
+from spiffe import JwtBundle, JwtSvid, TrustDomain, WorkloadApiClient
+from spiffe.workloadapi.errors import FetchJwtSvidError, FetchX509SvidError
 
 from tests.support.software_tpm import SoftwareTpm, tpm_of
 from tests.support.workloads import BASE, Workloads
@@ -27,6 +28,7 @@ from troth.agent.keys.tpm.keys import TpmKeys
 from troth.agent.services import Host, build_services
 from troth.client.jose import SigningKey
 from troth.client.transport import Transport
+from troth.enroll.workload.jwt_keys import JwtRotation
 
 CONFIG = f"""
 [issuer.troth]
@@ -118,6 +120,42 @@ async def test_a_process_gets_the_identity_that_directory_and_policy_give_it(
         with pytest.raises(FetchX509SvidError, match="no identity"):
             await fetch(tmp_path)
     assert not (tmp_path / "run" / "w.sock").exists()
+
+
+async def test_a_process_gets_tokens_that_anybody_can_hold_against_the_bundle(
+    workloads: Workloads, tmp_path: Path
+) -> None:
+    # The real client looks at the wall clock, so the server's is set by it.
+    workloads.mint.clock.advance(datetime.now(UTC) - workloads.mint.clock.now())
+    rotation = JwtRotation(workloads.mint.database, workloads.tokens, workloads.mint.clock)  # type: ignore[arg-type]
+    await rotation.run_once()
+    workloads.agent = await workloads.enrolled("node-1")
+    async with service(workloads, tmp_path, {"node": installed(workloads, tmp_path / "node")}):
+        socket = f"unix://{tmp_path / 'run' / 'w.sock'}"
+
+        def run() -> Any:
+            with WorkloadApiClient(socket) as client:
+                made = client.fetch_jwt_svid({"https://db.corp.example"})
+                seen = client.validate_jwt_svid(made.token, "https://db.corp.example")
+                assert seen.spiffe_id == made.spiffe_id
+                return made
+
+        made = await asyncio.to_thread(run)
+        assert str(made.spiffe_id) == "spiffe://corp.example/production/shop"
+        status, told = await workloads.call("/workload/bundle", b"", method="GET")
+        assert status == 200
+        # The published bundle, as a reader elsewhere takes it: with keys of both kinds in it.
+        keys = {"keys": [one for one in told["keys"] if one["use"] == "jwt-svid"]}
+        bundle = JwtBundle.parse(TrustDomain("corp.example"), msgspec.json.encode(keys))
+        JwtSvid.parse_and_validate(made.token, bundle, {"https://db.corp.example"})
+        await workloads.hold("workload", "shop")
+
+        def again() -> None:
+            with WorkloadApiClient(socket) as client:
+                client.fetch_jwt_svid({"https://another.corp.example"})
+
+        with pytest.raises(FetchJwtSvidError, match="no identity"):
+            await asyncio.to_thread(again)
 
 
 async def test_a_node_without_a_certificate_yet_is_told_so(workloads: Workloads, tmp_path: Path) -> None:

@@ -143,7 +143,10 @@ async def _furnish(made: Besieged) -> None:
             )
             classes = (IssuerClass.OPEN,) if name == "constrained" else (IssuerClass(name),)
             await setup.attach_authority(key.key_id, certificate, bounds_of(classes))
-        for name, purpose in (("ocsp", KeyPurpose.OCSP), ("radius-key", KeyPurpose.RADIUS), ("ra", KeyPurpose.RA)):
+        for name, purpose in (
+            ("ocsp", KeyPurpose.OCSP), ("radius-key", KeyPurpose.RADIUS), ("ra", KeyPurpose.RA),
+            ("jwt", KeyPurpose.JWT),
+        ):  # fmt: skip
             found[name] = await worker.generate_key(purpose)
         (found["notary"],) = await worker.list_keys(KeyPurpose.NOTARY)
     made.keys = {name: Target(key.key_id, key.public_key) for name, key in found.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -16,11 +17,21 @@ from hypothesis import strategies as st
 from tests.unit.fuzz.test_parsers import EXAMPLES, mutated
 from troth.agent.spiffe import cgroups, pods
 from troth.agent.spiffe.http2 import GrpcServer, _Connection
+from troth.agent.spiffe.jwt_messages import read_jwt_svid_request, read_validate_jwt_svid_request
 from troth.enroll.workload.desk import StandingRequest, SvidRequest, read_request
+from troth.enroll.workload.jwt import JwtRequest
 from troth.inventory.model import read_certificate, read_report
 from troth.kit.errors import TrothError
 
 _POD = "0a1b2c3d-1111-2222-3333-444455556666"
+
+
+def calls(data: bytes) -> None:
+    """The messages that a process sends for tokens."""
+    for read in (read_jwt_svid_request, read_validate_jwt_svid_request):
+        with contextlib.suppress(ValueError):
+            read(data)
+
 
 PARSERS: dict[str, tuple[Callable[[bytes], object], Callable[[], list[bytes]]]] = {
     "control group": (
@@ -38,6 +49,13 @@ PARSERS: dict[str, tuple[Callable[[bytes], object], Callable[[], list[bytes]]]] 
         read_report,
         lambda: [b'{"agent":"a","at":"2026-03-02T09:00:00Z","certificates":["AAAA"],"cut":["x"],'
                  b'"sightings":[{"certificate":0,"place":"/a","kind":"file"}]}'],
+    ),
+    "token request of the agent": (
+        lambda data: read_request(data, JwtRequest),
+        lambda: [b'{"workload":"shop","audience":["db"],"selectors":["a"]}'],
+    ),
+    "token request of a process": (
+        calls, lambda: [b"\x0a\x02db\x12\x0espiffe://a/b/c"],
     ),
     "found certificate": (lambda data: read_certificate(data.decode("latin-1")), lambda: [b"MIIB", b"AAAA"]),
 }  # fmt: skip

@@ -69,6 +69,7 @@ from troth.pki.attributes import parse_attributes
 from troth.pki.blocked import PROOF_NAME, read_key, read_proof
 from troth.pki.crl_lint import crl_findings
 from troth.pki.csr import parse_csr
+from troth.pki.jwt_svid import read_claims
 from troth.pki.keycheck import check_spki
 from troth.pki.lint_file import lint_file
 from troth.pki.names import canonical_name
@@ -245,6 +246,12 @@ PARSERS: dict[str, tuple[Callable[[bytes], object], Refusals, Callable[[], list[
         lambda: [
             bytes.fromhex("1234818000010002000000000161047465737400" "00010001" "c00c00010001000000010004c0000201"
                           "c00c00010001000000010004c0000202"),
+        ],
+    ),
+    "token claims": (
+        lambda data: read_claims(data, NOW), (ValueError,),
+        lambda: [
+            b'{"aud":["db"],"exp":1780272300,"iat":1780272000,"jti":"a","sub":"spiffe://corp.example/shop"}',
         ],
     ),
     "csr": (parse_csr, (TrothError,), lambda: [request()]),

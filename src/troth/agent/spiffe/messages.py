@@ -37,32 +37,38 @@ class X509Svid:
 
 def x509_svid_response(svids: Sequence[X509Svid]) -> bytes:
     """X509SVIDResponse."""
-    return b"".join(_field(1, _svid(one)) for one in svids)
+    return b"".join(field(1, _svid(one)) for one in svids)
 
 
 def x509_bundles_response(bundles: Mapping[str, Sequence[bytes]]) -> bytes:
     """X509BundlesResponse: trust domain → its roots."""
     return b"".join(
-        _field(2, _field(1, domain.encode()) + _field(2, b"".join(roots))) for domain, roots in sorted(bundles.items())
+        field(2, field(1, domain.encode()) + field(2, b"".join(roots))) for domain, roots in sorted(bundles.items())
     )
 
 
 def _svid(one: X509Svid) -> bytes:
     return (
-        _field(1, one.spiffe_id.encode())
-        + _field(2, b"".join(one.chain))
-        + _field(3, one.key)
-        + _field(4, b"".join(one.roots))
-        + _field(5, one.hint.encode())
+        field(1, one.spiffe_id.encode())
+        + field(2, b"".join(one.chain))
+        + field(3, one.key)
+        + field(4, b"".join(one.roots))
+        + field(5, one.hint.encode())
     )
 
 
-def _field(number: int, value: bytes) -> bytes:
+def field(number: int, value: bytes) -> bytes:
     """A length-delimited field; an empty one is left out, as proto3 does."""
-    return _varint(number << 3 | _LENGTH_DELIMITED) + _varint(len(value)) + value if value else b""
+    return whole(number, value) if value else b""
 
 
-def _varint(value: int) -> bytes:
+def whole(number: int, value: bytes) -> bytes:
+    """The same, and an empty one as such."""
+    return varint(number << 3 | _LENGTH_DELIMITED) + varint(len(value)) + value
+
+
+def varint(value: int) -> bytes:
+    """A number."""
     octets = bytearray()
     while value > 0x7F:
         octets.append(value & 0x7F | 0x80)

@@ -16,9 +16,11 @@ from troth.agent.door.client import AgentDoor, Identity
 from troth.agent.errors import DISK, AgentError
 from troth.agent.spiffe.api import WorkloadApi
 from troth.agent.spiffe.http2 import GrpcServer
+from troth.agent.spiffe.jwts import Jwts
 from troth.agent.spiffe.pods import pods_of
 from troth.agent.spiffe.settings import SpiffeSettings
 from troth.agent.spiffe.svids import Svids
+from troth.agent.spiffe.tokens import TokenCalls
 
 if TYPE_CHECKING:
     from troth.agent.services import Host
@@ -35,8 +37,9 @@ class SpiffeService:
         issuer = settings.issuer or next(iter(host.config.issuer))
         door = AgentDoor(settings.server, host.transport(issuer), self._identity)
         poll = timedelta(seconds=settings.poll_seconds)
-        self._svids = Svids(door, host.clock, settings.workload, poll=poll)
-        api = WorkloadApi(self._svids, settings.workload, pods_of(settings.kubernetes, host.clock))
+        jwts = Jwts(door, host.clock, settings.workload)
+        self._svids = Svids(door, host.clock, settings.workload, poll=poll, heard=jwts.heard, ended=jwts.forget)
+        api = WorkloadApi(self._svids, TokenCalls(jwts), settings.workload, pods_of(settings.kubernetes, host.clock))
         self._server = GrpcServer(api.answer)
 
     async def run(self, stop: asyncio.Event) -> None:

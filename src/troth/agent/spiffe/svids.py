@@ -14,7 +14,7 @@ import asyncio
 import base64
 import binascii
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -86,7 +86,20 @@ class _News:
 class Svids:
     """See the module. Belongs to one event loop."""
 
-    def __init__(self, door: Asks, clock: Clock, workloads: tuple[WorkloadSettings, ...], *, poll: timedelta) -> None:
+    def __init__(
+        self,
+        door: Asks,
+        clock: Clock,
+        workloads: tuple[WorkloadSettings, ...],
+        *,
+        poll: timedelta,
+        heard: Callable[[Mapping[str, Any]], bool] = lambda _: False,
+        ended: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """``heard`` is told each answer of the server and says whether that is news, ``ended`` each workload whose
+        certificate is taken away."""
+        self._heard = heard
+        self._ended = ended
         self._door = door
         self._clock = clock
         self._workloads = {one.name: _Workload(one) for one in workloads}
@@ -201,6 +214,7 @@ class Svids:
         try:
             said = await self._door.ask("/workload/svid", payload)
             one.live = self._live(said, key, one)
+            self._heard(said)
         except AgentError as error:
             if isinstance(error, Refused) and error.facts.get("status", 403) == 403:
                 self._end(one, str(error.facts.get("code", error.code)))
@@ -252,6 +266,8 @@ class Svids:
                 return
             log.warning("svid.standing_unknown", code=error.code, detail=error.detail)
             return
+        if self._heard(said):
+            self._tell()
         ended = said.get("ended")
         for digest in ended if isinstance(ended, list) else ():
             if digest in live:
@@ -272,6 +288,7 @@ class Svids:
 
     def _end(self, one: _Workload, why: str) -> None:
         log.warning("svid.ended", workload=one.settings.name, why=why)
+        self._ended(one.settings.name)
         one.live, one.refused, one.failed = None, why, ""
         one.due = self._clock.now() + _AFTER_REFUSAL
         self._tell()

@@ -34,6 +34,7 @@ from troth.enroll.acme.orders import VALIDATE_JOB
 from troth.enroll.acme.prune import Pruner
 from troth.enroll.est.prune import EstPruner
 from troth.enroll.tokens.prune import TokenPruner
+from troth.enroll.workload.jwt_keys import JwtRotation
 from troth.kit.clock import Clock
 from troth.kit.errors import TrothError
 from troth.kit.log import get_logger
@@ -111,6 +112,7 @@ async def _duties(context: RoleContext, database: Database, instance: Instance, 
     keep_orders = timedelta(days=context.config.acme.keep_orders_days)
     keep_tokens = timedelta(days=context.config.tokens.keep_days)
     keep_repeats = timedelta(seconds=context.config.est.repeat_seconds)
+    rotation = JwtRotation(database, mint.signer, clock)
     backing = backup_duties(context, database, instance)
     polling, due = shared_signal_duties(context, database, instance.id)
     enforcer = Enforcer()
@@ -124,6 +126,7 @@ async def _duties(context: RoleContext, database: Database, instance: Instance, 
         _every(10.0, Pruner(database, clock, keep=keep_orders).run_once, stop, "pruning of orders"),
         _every(10.0, TokenPruner(database, clock, keep=keep_tokens).run_once, stop, "pruning of tokens"),
         _every(30.0, EstPruner(database, clock, repeat=keep_repeats).run_once, stop, "pruning of EST requests"),
+        _every(5.0, rotation.run_once, stop, "keys of tokens"),
         _every(2.0, burner.burn_abandoned, stop, "burning"),
         _every(60.0, LintSampler(database, clock).run_once, stop, "lint of samples"),
         _every(10.0, auditor.run_once, stop, "audit of certificates"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -35,9 +35,9 @@ def digest(of: Iterable[Authority]) -> str:
     return hashlib.sha256(b"".join(one.sha256 for one in of)).hexdigest()
 
 
-def document(of: Iterable[Authority]) -> bytes:
-    """The bundle as a JWK set: one key for each root, with its certificate in ``x5c``."""
-    keys: list[Json] = []
+def document(of: Iterable[Authority], jwt: Sequence[Mapping[str, str]] = ()) -> bytes:
+    """The bundle as a JWK set: one key for each root, with its certificate in ``x5c``; and ``jwt``, those of tokens."""
+    keys: list[Json] = [dict(one) for one in jwt]
     for one in of:
         parameters = _parameters(one)
         keys.append({**parameters, "use": "x509-svid", "x5c": [base64.b64encode(one.certificate).decode()]})

@@ -111,7 +111,7 @@ class SvidDesk:
         Raises WorkloadRefused, IssuanceRefused, or what csr, profile and gate raise.
         """
         asked = read_request(node.payload, SvidRequest)
-        if not all(map(_PRINTABLE.match, (asked.workload, *asked.selectors))):
+        if not printable(asked.workload, *asked.selectors):
             raise WorkloadRefused(REQUEST_MALFORMED, "names and selectors are printable ASCII")
         request = parse_csr(_octets(asked.csr))
         workload = await self._subjects.find(Kind.WORKLOAD, asked.workload)
@@ -162,6 +162,11 @@ class SvidDesk:
     def roots(self) -> tuple[Authority, ...]:
         """The bundle's authorities."""
         return bundle.roots(self._catalogue.authorities.values(), self._clock.now())
+
+
+def printable(*texts: str) -> bool:
+    """Whether all of them are printable ASCII without a space at either end."""
+    return all(map(_PRINTABLE.match, texts))
 
 
 def evidence_of(node: Node, selectors: Sequence[str]) -> dict[str, str | bool | list[str]]:

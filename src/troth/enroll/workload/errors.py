@@ -44,6 +44,17 @@ WORKLOAD_UNKNOWN = reason(
     fix="Declare it in the directory with its trust domain and the nodes that it may run on.",
     status=403,
 )
+JWT_AUDIENCE = reason(
+    "workload.jwt.audience",
+    "a token has an audience of 1 to 16 printable texts, each once",
+    fix="Name for whom the token is, as its reader expects it.",
+)
+JWT_KEYS = reason(
+    "workload.jwt.keys",
+    "there is no key yet that tokens are signed with",
+    fix="The worker makes one within a minute of its start; see its log.",
+    status=503,
+)
 TOO_MANY = reason(
     "workload.too_many",
     "this agent asks too often",

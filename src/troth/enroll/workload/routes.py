@@ -1,4 +1,5 @@
-"""The workload door: ``/workload/nonce``, ``/workload/svid``, ``/workload/standing``, ``/workload/bundle``.
+"""The workload door: ``/workload/nonce``, ``/workload/svid``, ``/workload/jwt``, ``/workload/standing``,
+``/workload/bundle``.
 
 Every answer to a signed request carries a fresh ``Replay-Nonce``. Refusals are problem documents with a stable code.
 """
@@ -15,6 +16,7 @@ from troth.enroll.errors import ProofsLimited
 from troth.enroll.workload import bundle
 from troth.enroll.workload.desk import SvidDesk
 from troth.enroll.workload.errors import TOO_MANY, NodeRefused
+from troth.enroll.workload.jwt import JwtDesk
 from troth.enroll.workload.node import Node, NodeDesk
 from troth.kit.clock import Clock
 from troth.kit.errors import INTERNAL, Reason, TrothError
@@ -26,6 +28,7 @@ from troth.trust.model import Subject
 log = get_logger("enroll")
 
 NONCE, SVID, STANDING, BUNDLE = "/workload/nonce", "/workload/svid", "/workload/standing", "/workload/bundle"
+JWT = "/workload/jwt"
 #: Requests a minute from one network before a signature is looked at, in multiples of one agent's allowance.
 _NETWORK = 20
 _MAX_BODY = 65_536
@@ -39,10 +42,13 @@ class WorkloadDoor:
         per_minute: requests that each agent has in a minute, in each process.
     """
 
-    def __init__(self, base: str, nodes: NodeDesk, desk: SvidDesk, clock: Clock, *, per_minute: int = 120) -> None:
+    def __init__(
+        self, base: str, nodes: NodeDesk, desk: SvidDesk, jwts: JwtDesk, clock: Clock, *, per_minute: int = 120
+    ) -> None:
         self._base = base
         self._nodes = nodes
         self._desk = desk
+        self._jwts = jwts
         self._clock = clock
         self._each = Allowance(clock, per_minute)
         self._network = Allowance(clock, per_minute * _NETWORK)
@@ -52,6 +58,7 @@ class WorkloadDoor:
         return (
             Route(NONCE, {"GET": self.nonce, "HEAD": self.nonce}, permission="public"),
             Route(SVID, {"POST": self.svid}, permission="public", max_body=_MAX_BODY),
+            Route(JWT, {"POST": self.jwt}, permission="public", max_body=_MAX_BODY),
             Route(STANDING, {"POST": self.standing}, permission="public", max_body=_MAX_BODY),
             Route(BUNDLE, {"GET": self.bundle}, permission="public"),
         )
@@ -61,9 +68,24 @@ class WorkloadDoor:
         return Response(204, b"", self._headers(b"text/plain"))
 
     async def bundle(self, request: Request) -> Response:
-        """The roots, for anybody: a SPIFFE bundle endpoint (profile https_web)."""
+        """The roots and the keys of tokens, for anybody: a SPIFFE bundle endpoint (profile https_web)."""
         headers = ((b"content-type", b"application/json"), (b"cache-control", b"max-age=%d" % bundle.REFRESH_HINT))
-        return Response(200, bundle.document(self._desk.roots()), headers)
+        return Response(200, bundle.document(self._desk.roots(), await self._jwts.keys.published() or ()), headers)
+
+    async def jwt(self, request: Request) -> Response:
+        """A token for a workload of the node that asks."""
+
+        async def issue(node: Node) -> object:
+            made = await self._jwts.issue(node, address=request.client)
+            log.info("jwt_svid.issued", spiffe_id=made.spiffe_id, node=node.subject.name)
+            return {
+                "spiffe_id": made.spiffe_id,
+                "token": made.token,
+                "expires_at": made.expires_at.isoformat(),
+                "jwt_keys": made.keys,
+            }
+
+        return await self._signed(request, "jwt", JWT, issue)
 
     async def svid(self, request: Request) -> Response:
         """A certificate for a workload of the node that asks."""
@@ -78,6 +100,7 @@ class WorkloadDoor:
                 "not_after": svid.certificate.not_after.isoformat(),
                 "roots": [base64.b64encode(one).decode() for one in svid.roots],
                 "bundle": svid.bundle,
+                "jwt_keys": await self._jwts.keys.published(),
             }
 
         return await self._signed(request, "svid", SVID, issue)
@@ -91,6 +114,7 @@ class WorkloadDoor:
                 "ended": ended,
                 "roots": [base64.b64encode(one.certificate).decode() for one in roots],
                 "bundle": bundle.digest(roots),
+                "jwt_keys": await self._jwts.keys.published(),
             }
 
         return await self._signed(request, "standing", STANDING, look)

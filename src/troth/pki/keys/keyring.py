@@ -158,7 +158,7 @@ class Keyring:
         return self._of(key_id).export(key_id)
 
     def forget(self, key_id: str) -> None:
-        """Destroy an ``ocsp`` key. Raises KeyRefused for every other."""
+        """Destroy an ``ocsp`` or ``jwt`` key. Raises KeyRefused for every other."""
         self._of(key_id).forget(key_id)
 
     def lane_of(self, key_id: str) -> str | None:

@@ -22,7 +22,7 @@ class KeyPurpose(StrEnum):
     ``issuing`` signs certificates and CRLs of one authority. ``ocsp`` is a delegated responder's: it is certified by
     an issuing key and released, sealed, to status workers; ``radius`` is a RADIUS server's, released to RADIUS workers
     in the same way. ``ra`` is a registration authority's (SCEP, EST) and never leaves. ``notary`` signs the ledger's
-    checkpoints.
+    checkpoints. ``jwt`` signs JWT-SVIDs of workloads, never leaves and is never certified.
     """
 
     ISSUING = "issuing"
@@ -30,6 +30,7 @@ class KeyPurpose(StrEnum):
     NOTARY = "notary"
     RA = "ra"
     RADIUS = "radius"
+    JWT = "jwt"
 
 
 #: Keys that TLS and OCSP libraries must have in their own process; all others stay where they were made.
@@ -143,5 +144,5 @@ class Custodian(Protocol):
         ...
 
     def forget(self, key_id: str) -> None:
-        """Destroy an ``ocsp`` key. Raises KeyRefused for every other purpose."""
+        """Destroy an ``ocsp`` or ``jwt`` key. Raises KeyRefused for every other purpose."""
         ...

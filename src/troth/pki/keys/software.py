@@ -212,8 +212,8 @@ class KeyStore:
         return to_pkcs8(held.private)
 
     def forget(self, key_id: str) -> None:
-        """Destroy an ``ocsp`` key. Raises KeyRefused for every other purpose."""
-        if self._find(key_id).metadata.purpose is not KeyPurpose.OCSP:
+        """Destroy an ``ocsp`` or ``jwt`` key. Raises KeyRefused for every other purpose."""
+        if self._find(key_id).metadata.purpose not in (KeyPurpose.OCSP, KeyPurpose.JWT):
             raise KeyRefused(KEY_PURPOSE, f"{key_id} is not forgotten")
         self._held = {known: held for known, held in self._held.items() if known != key_id}
         self._path(key_id).unlink(missing_ok=True)

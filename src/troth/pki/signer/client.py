@@ -101,6 +101,10 @@ class SignerClient:
         request = await self._act(lambda n: protocol.Certify(n, key_id, tbs, reservation_id))
         return _expect(request, protocol.Signature).signature
 
+    async def sign_jwt(self, key_id: str, claims: bytes) -> bytes:
+        """The signature of a JWT-SVID over ``claims`` (see ``jwt_svid``)."""
+        return _expect(await self._act(lambda n: protocol.SignJwt(n, key_id, claims)), protocol.Signature).signature
+
     async def sign_crl(self, key_id: str, tbs: bytes) -> bytes:
         """The signature over a TBSCertList (DER), whose number must be above the last."""
         return _expect(await self._act(lambda n: protocol.SignCrl(n, key_id, tbs)), protocol.Signature).signature

@@ -17,8 +17,10 @@ from typing import TypeAlias
 from troth.access.approvals.model import Act
 from troth.kit.canonical import Json
 from troth.kit.clock import Clock
+from troth.pki import jwt_svid
 from troth.pki.algorithms import load_public
 from troth.pki.crl_der import CrlFrame
+from troth.pki.keys.algorithm import KeyAlgorithm
 from troth.pki.keys.errors import CUSTODIAN_UNKNOWN, KeyRefused
 from troth.pki.keys.keyring import Keyring
 from troth.pki.keys.model import RELEASED, IssuingLimits, KeyMetadata, KeyPurpose
@@ -32,7 +34,7 @@ from troth.pki.signer.certificate_rules import MAX_RESPONDER_VALIDITY, Certifica
 from troth.pki.signer.class_rules import NO_POLICY, Policy
 from troth.pki.signer.crl_rules import CrlNumbers, check_crl, check_frame
 from troth.pki.signer.crl_stream import CrlStream
-from troth.pki.signer.errors import BUSY, KEY_UNATTACHED, LIMIT_RESPONDER, MALFORMED, ROLE, SignerRefused
+from troth.pki.signer.errors import BUSY, KEY_UNATTACHED, LIMIT_JWT, LIMIT_RESPONDER, MALFORMED, ROLE, SignerRefused
 from troth.pki.signer.memory import Memory
 from troth.pki.signer.notary import Notary, Standing
 from troth.pki.signer.roles import Role
@@ -41,7 +43,11 @@ from troth.pki.signer.sealing import seal
 #: An OCSP key is certified in its first week, and its certificate lives a week.
 _RESPONDER_KEY_LIFE = 2 * MAX_RESPONDER_VALIDITY
 #: Live keys of one purpose. A worker that was taken over fills no disk.
-_MAX_KEYS = {KeyPurpose.OCSP: 256, KeyPurpose.ISSUING: 64, KeyPurpose.RA: 64, KeyPurpose.RADIUS: 64}
+_MAX_KEYS = {
+    KeyPurpose.OCSP: 256, KeyPurpose.ISSUING: 64, KeyPurpose.RA: 64, KeyPurpose.RADIUS: 64, KeyPurpose.JWT: 16,
+}  # fmt: skip
+#: Keys that are forgotten after a while.
+_LIVES = {KeyPurpose.OCSP: _RESPONDER_KEY_LIFE, KeyPurpose.JWT: jwt_svid.FORGOTTEN}
 
 #: Issuing keys that are made unasked, a first start's and a rollover's; more take approvals once approvers are pinned.
 _UNASKED_KEYS = 16
@@ -58,6 +64,7 @@ SlowRequest: TypeAlias = (
 )
 QuickRequest: TypeAlias = (
     protocol.Certify
+    | protocol.SignJwt
     | protocol.ListKeys
     | protocol.PublicKey
     | protocol.Health
@@ -126,6 +133,8 @@ class Desk:
         match request:
             case protocol.Certify():
                 return self._certify(request)
+            case protocol.SignJwt():
+                return self._sign_jwt(request)
             case protocol.ListKeys(n=n, purpose=purpose):
                 keys = [key for key in self._custodian.list_keys() if purpose in (None, key.purpose)]
                 return protocol.Keys(n, keys)
@@ -189,6 +198,18 @@ class Desk:
             return protocol.Signature(n, key.sign(message))
         return Away(lane, lambda: protocol.Signature(n, key.sign(message)))
 
+    def _sign_jwt(self, request: protocol.SignJwt) -> protocol.Answer | Away:
+        metadata, now = self._custodian.metadata(request.key_id), self._clock.now()
+        if metadata.purpose is not KeyPurpose.JWT or metadata.algorithm is not KeyAlgorithm.P256:
+            raise SignerRefused(LIMIT_JWT, f"{request.key_id} signs no JWT-SVIDs")
+        if metadata.use_until is None or metadata.use_until <= now:
+            raise SignerRefused(LIMIT_JWT, f"the time of {request.key_id} is over")
+        try:
+            jwt_svid.read_claims(request.claims, now)
+        except ValueError as error:
+            raise SignerRefused(LIMIT_JWT, str(error)) from error
+        return self._signature(request.n, request.key_id, jwt_svid.signing_input(request.key_id, request.claims))
+
     def _unseal(self, n: int, custodian: str, secret: bytes) -> protocol.Answer:
         self._custodian.unseal(custodian, secret)
         return protocol.Done(n)
@@ -250,7 +271,9 @@ class Desk:
         if purpose is KeyPurpose.ISSUING and (always or self._issuing_keys() >= _UNASKED_KEYS):
             act = acts.generate(purpose.value, request.algorithm.value, request.custodian)
             self._require(act, request.proofs, always=always)
-        until = now + _RESPONDER_KEY_LIFE if purpose is KeyPurpose.OCSP else None
+        if purpose is KeyPurpose.JWT and request.algorithm is not KeyAlgorithm.P256:
+            raise SignerRefused(LIMIT_JWT, "JWT-SVIDs are signed with ES256")
+        until = now + _LIVES[purpose] if purpose in _LIVES else None
 
         def make() -> protocol.Answer:
             made = self._custodian.generate(purpose, request.algorithm, use_until=until, custodian=request.custodian)

@@ -144,6 +144,12 @@ LIMIT_RESPONDER = reason(
     fix="Have the signer generate a key of purpose ocsp.",
     status=403,
 )
+LIMIT_JWT = reason(
+    "signer.limit.jwt",
+    "this is no JWT-SVID that the signer makes",
+    fix="A SPIFFE ID, an audience, now, and an hour at most; with a key of purpose jwt that is in use.",
+    status=403,
+)
 LIMIT_CRL = reason(
     "signer.limit.crl",
     "the CRL's header lies outside of the key's limits",

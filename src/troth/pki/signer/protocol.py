@@ -108,6 +108,13 @@ class EndCrl(_Request, frozen=True, tag="sign_crl.end"):
     begun: int
 
 
+class SignJwt(_Request, frozen=True, tag="sign_jwt"):
+    """Sign the claims of a JWT-SVID (``jwt_svid``: JSON in its one form) with a key of that purpose."""
+
+    key_id: str
+    claims: bytes
+
+
 class GenerateKey(_Request, frozen=True, tag="generate_key"):
     """Make a key."""
 
@@ -274,6 +281,7 @@ Request: TypeAlias = (
     | BeginCrl
     | CrlEntries
     | EndCrl
+    | SignJwt
     | GenerateKey
     | ListKeys
     | PublicKey

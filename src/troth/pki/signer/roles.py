@@ -34,7 +34,7 @@ class Role:
 
 
 _READS = frozenset({"health", "list_keys", "public_key", "notary_state", "custody"})
-_GENERATES = frozenset({"generate_key:ocsp", "generate_key:ra", "generate_key:radius"})
+_GENERATES = frozenset({"generate_key:ocsp", "generate_key:ra", "generate_key:radius", "generate_key:jwt"})
 
 #: What a relay between browsers and the judge needs: questions, and what takes approvals to be done.
 _RELAYS = frozenset(
@@ -42,10 +42,12 @@ _RELAYS = frozenset(
 )
 
 ROLES: Mapping[str, Role] = {
-    # Serves strangers, so it gets the least: leaves, within the limits of the key. Issuing keys are made and bound
-    # on its asking only if the pinned approvers have signed just that.
+    # Serves strangers, so it gets the least: leaves within the limits of the key, and JWT-SVIDs. Issuing keys are made
+    # and bound on its asking only if the pinned approvers have signed just that.
     "web": Role(
-        _READS | _RELAYS | {"certify"}, 256 * _KIB, approved=frozenset({"generate_key:issuing", "attach_authority"})
+        _READS | _RELAYS | {"certify", "sign_jwt"},
+        256 * _KIB,
+        approved=frozenset({"generate_key:issuing", "attach_authority"}),
     ),
     # Issues for operators and jobs, renews responders, builds CRLs, has the ledger's checkpoints signed.
     "worker": Role(_READS | {"certify", "sign_crl", "checkpoint"} | _GENERATES, 64 * _MIB),

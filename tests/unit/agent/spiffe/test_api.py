@@ -19,16 +19,18 @@ import h2.connection
 import h2.events
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
-from spiffe import WorkloadApiClient
-from spiffe.workloadapi.errors import FetchX509SvidError
+from spiffe import JwtSvid, WorkloadApiClient
+from spiffe.workloadapi.errors import FetchJwtSvidError, FetchX509SvidError, ValidateJwtSvidError
 
 from tests.support.svids import SvidServer
 from troth.agent.spiffe import http2
 from troth.agent.spiffe.api import WorkloadApi
 from troth.agent.spiffe.http2 import GrpcServer
+from troth.agent.spiffe.jwts import Jwts
 from troth.agent.spiffe.service import listen
 from troth.agent.spiffe.settings import WorkloadSettings
 from troth.agent.spiffe.svids import Svids
+from troth.agent.spiffe.tokens import TokenCalls
 from troth.kit.clock import SystemClock
 
 ME = f"unix:uid:{os.getuid()}"
@@ -62,8 +64,9 @@ class Api:
 async def running(path: Path, *workloads: WorkloadSettings, life: float = 600) -> AsyncIterator[Api]:
     clock = SystemClock()
     server = SvidServer(clock, life=timedelta(seconds=life))
-    svids = Svids(server, clock, workloads, poll=timedelta(seconds=1))
-    made = Api(path, server, svids, GrpcServer(WorkloadApi(svids, workloads, None).answer))
+    jwts = Jwts(server, clock, workloads)
+    svids = Svids(server, clock, workloads, poll=timedelta(seconds=1), heard=jwts.heard, ended=jwts.forget)
+    made = Api(path, server, svids, GrpcServer(WorkloadApi(svids, TokenCalls(jwts), workloads, None).answer))
     tasks = [
         asyncio.create_task(svids.run(made.stop)),
         asyncio.create_task(made.grpc.serve(listen(path, 0o666), made.stop)),
@@ -91,6 +94,52 @@ async def test_a_real_client_gets_its_identities_and_bundle(api: Api) -> None:
     # A key is made for each certificate.
     keys = {one.private_key.private_numbers().private_value for one in svids}
     assert len(keys) == 2
+
+
+async def test_a_real_client_gets_tokens_and_keys_and_has_tokens_looked_at(api: Api) -> None:
+    svids = await api.call(lambda client: client.fetch_jwt_svids({"db"}))
+    assert [str(one.spiffe_id) for one in svids] == ["spiffe://corp.example/shop", "spiffe://corp.example/cart"]
+    one = await api.call(lambda client: client.fetch_jwt_svid({"db", "queue"}))
+    assert (str(one.spiffe_id), set(one.audience)) == ("spiffe://corp.example/shop", {"db", "queue"})
+    cart = await api.call(lambda client: client.fetch_jwt_svid({"db"}, subject=svids[1].spiffe_id))
+    assert cart.token == svids[1].token  # kept, and given out again
+    bundles = await api.call(lambda client: client.fetch_jwt_bundles())
+    (bundle,) = bundles.bundles.values() if isinstance(bundles.bundles, dict) else bundles.bundles
+    assert str(bundle.trust_domain) == "corp.example"
+    assert bundle.get_jwt_authority("k1") is not None
+    seen = await api.call(lambda client: client.validate_jwt_svid(one.token, "queue"))
+    assert (str(seen.spiffe_id), seen.token) == (str(one.spiffe_id), one.token)
+    # The client's own look, with the keys that it was given.
+    JwtSvid.parse_and_validate(one.token, bundle, {"queue"})
+    with pytest.raises(ValidateJwtSvidError):
+        await api.call(lambda client: client.validate_jwt_svid(one.token, "somebody else"))
+    forged = api.server.token({"workload": "shop", "audience": ["db"]}, header={"kid": "k2"})
+    with pytest.raises(ValidateJwtSvidError):
+        await api.call(lambda client: client.validate_jwt_svid(forged, "db"))
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        ("FetchJWTSVID", b""), ("FetchJWTSVID", b"\x0a\x00"), ("FetchJWTSVID", b"\x0a\x02db\x0a\x02db"),
+        ("FetchJWTSVID", b"\x0a\x7f"), ("FetchJWTSVID", b"\x0a\x01\xff"), ("ValidateJWTSVID", b""),
+        ("ValidateJWTSVID", b"\x0a\x02db\x12\x05a.b.c"), ("ValidateJWTSVID", b"\x0b"),
+    ],
+)  # fmt: skip
+async def test_a_token_is_for_somebody_and_a_request_is_one(api: Api, method: str, message: bytes) -> None:
+    code = await asyncio.to_thread(_code, api.path, method, message=message)
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert [path for path, _ in api.server.asked if path == "/workload/jwt"] == []
+
+
+async def test_a_workload_that_is_refused_gets_no_token_and_one_that_was_kept_is_thrown_away(api: Api) -> None:
+    before = (await api.call(lambda client: client.fetch_jwt_svid({"db"}))).token
+    api.server.refuse = {"/workload/jwt": "enroll.refused"}
+    assert (await api.call(lambda client: client.fetch_jwt_svid({"db"}))).token == before
+    with pytest.raises(FetchJwtSvidError, match="no identity"):
+        await api.call(lambda client: client.fetch_jwt_svid({"another"}))
+    with pytest.raises(FetchJwtSvidError, match="no identity"):
+        await api.call(lambda client: client.fetch_jwt_svid({"db"}))
 
 
 async def test_a_stranger_is_refused(tmp_path: Path) -> None:
@@ -155,9 +204,9 @@ async def test_a_server_that_is_away_is_told_as_unavailable(tmp_path: Path) -> N
     [
         ("FetchX509SVID", (), grpc.StatusCode.INVALID_ARGUMENT),
         ("FetchX509SVID", (("workload.spiffe.io", "false"),), grpc.StatusCode.INVALID_ARGUMENT),
-        ("FetchJWTSVID", (("workload.spiffe.io", "true"),), grpc.StatusCode.UNIMPLEMENTED),
-        ("FetchJWTBundles", (("workload.spiffe.io", "true"),), grpc.StatusCode.UNIMPLEMENTED),
-        ("ValidateJWTSVID", (("workload.spiffe.io", "true"),), grpc.StatusCode.UNIMPLEMENTED),
+        ("FetchJWTSVID", (), grpc.StatusCode.INVALID_ARGUMENT),
+        ("ValidateJWTSVID", (("workload.spiffe.io", "false"),), grpc.StatusCode.INVALID_ARGUMENT),
+        ("FetchEverything", (("workload.spiffe.io", "true"),), grpc.StatusCode.UNIMPLEMENTED),
     ],
 )
 async def test_calls_without_the_header_or_of_other_methods_are_refused(
@@ -167,12 +216,15 @@ async def test_calls_without_the_header_or_of_other_methods_are_refused(
 
 
 def _code(
-    path: Path, method: str = "FetchX509SVID", metadata: tuple[tuple[str, str], ...] = (("workload.spiffe.io", "true"),)
+    path: Path,
+    method: str = "FetchX509SVID",
+    metadata: tuple[tuple[str, str], ...] = (("workload.spiffe.io", "true"),),
+    message: bytes = b"",
 ) -> Any:
     with grpc.insecure_channel(f"unix://{path}") as channel:
         call = channel.unary_stream(f"/SpiffeWorkloadAPI/{method}", lambda b: b, lambda b: b)
         try:
-            next(call(b"", metadata=metadata, timeout=20))
+            next(call(message, metadata=metadata, timeout=20))
         except grpc.RpcError as error:
             return error.code()
     return grpc.StatusCode.OK

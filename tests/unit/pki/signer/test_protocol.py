@@ -72,7 +72,16 @@ def test_every_permission_in_the_table_is_an_operation() -> None:
     }
     known |= {"generate_key:issuing", "attach_authority", "release_key", "health", "notary_state", "checkpoint"}
     known |= {"list_approvers", "ask_registration", "pin_approver", "ask_approval", "register_approver"}
-    known |= {"remove_approver", "set_approvals", "custody", "unseal", "take_key", "adopt_key"}
+    known |= {
+        "remove_approver",
+        "set_approvals",
+        "custody",
+        "unseal",
+        "take_key",
+        "adopt_key",
+        "sign_jwt",
+        "generate_key:jwt",
+    }
     assert set().union(*(role.permissions | role.approved for role in ROLES.values())) == known
 
 

@@ -19,7 +19,8 @@ from troth.audit.merkle import leaf_hash, root_of
 from troth.audit.note import NoteKey, open_checkpoint
 from troth.kit.clock import FakeClock
 from troth.kit.ids import new_id
-from troth.pki import algorithms
+from troth.pki import algorithms, jwt_svid
+from troth.pki.jwt_svid import Claims
 from troth.pki.keys.algorithm import KeyAlgorithm, from_pkcs8, public_key_info
 from troth.pki.keys.errors import KeyUnavailable
 from troth.pki.keys.files import read_secret
@@ -105,6 +106,50 @@ async def test_a_reservation_or_serial_presented_twice_is_signed_once(signer: Ru
         assert len([answer for answer in tries if isinstance(answer, bytes)]) == 1
         assert await code_of(web.certify(ca.key_id, tbs, new_id())) == "signer.replay"
         assert await code_of(web.certify(ca.key_id, leaf_tbs(ca.public_key, NOW), reservation)) == "signer.replay"
+
+
+async def test_a_token_of_a_workload_is_signed_by_a_key_that_signs_nothing_else(signer: Running) -> None:
+    ca = await authority(signer)
+    sub, at = "spiffe://corp.example/default/shop", int(NOW.timestamp())
+    claims = Claims(sub, ("db",), at, at + 300, "a1").encode()
+    async with signer.client("web") as web, signer.client("worker") as worker, signer.client("status") as status:
+        assert await code_of(web.generate_key(KeyPurpose.JWT)) == "signer.role"
+        assert await code_of(worker.generate_key(KeyPurpose.JWT, KeyAlgorithm.P384)) == "signer.limit.jwt"
+        made = await worker.generate_key(KeyPurpose.JWT)
+        signature = await web.sign_jwt(made.key_id, claims)
+        public = algorithms.load_public(made.public_key)
+        algorithms.verify(public, signature, jwt_svid.signing_input(made.key_id, claims))
+        # Nobody else may ask, and no other key signs tokens.
+        for other in (worker, status):
+            assert await code_of(other.sign_jwt(made.key_id, claims)) == "signer.role"
+        ocsp = await worker.generate_key(KeyPurpose.OCSP)
+        for key_id in (ca.key_id, ocsp.key_id):
+            assert await code_of(web.sign_jwt(key_id, claims)) == "signer.limit.jwt"
+        # It signs no certificate and no CRL, leaves for nobody, and is certified by no authority.
+        assert await code_of(web.certify(made.key_id, leaf_tbs(made.public_key, NOW), new_id())) == (
+            "signer.key_unattached"
+        )
+        assert await code_of(worker.sign_crl(made.key_id, crl_tbs(made.public_key, NOW))) == "signer.key_unattached"
+        assert await code_of(status.release_key(made.key_id)) == "signer.limit.responder"
+        own = leaf_tbs(ca.public_key, NOW, spki=made.public_key)
+        assert await code_of(web.certify(ca.key_id, own, new_id())) == "signer.limit.responder"
+        # What is no token of this moment is not signed, whoever asks.
+        for wrong in (
+            claims + b" ",
+            Claims("spiffe://corp.example", ("db",), at, at + 300, "a1").encode(),
+            Claims(sub, (), at, at + 300, "a1").encode(),
+            Claims(sub, ("db",), at, at + 3601, "a1").encode(),
+            Claims(sub, ("db",), at + 120, at + 300, "a1").encode(),
+        ):
+            assert await code_of(web.sign_jwt(made.key_id, wrong)) == "signer.limit.jwt"
+        # Its time ends, and then the signer forgets it.
+        signer.clock.advance(jwt_svid.FORGOTTEN)
+        late = int(signer.clock.now().timestamp())
+        after = Claims(sub, ("db",), late, late + 300, "a1").encode()
+        assert await code_of(web.sign_jwt(made.key_id, after)) == "signer.limit.jwt"
+        signer.clock.advance(timedelta(seconds=1))
+        younger = await worker.generate_key(KeyPurpose.JWT)
+        assert [key.key_id for key in await web.list_keys(KeyPurpose.JWT)] == [younger.key_id]
 
 
 async def test_a_refused_request_does_not_use_its_reservation_up(signer: Running) -> None:
