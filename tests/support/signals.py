@@ -61,14 +61,15 @@ class Trust:
         protected: bool = False,
         serial: str | None = None,
         groups: Sequence[str] = (),
+        **attributes: str,
     ) -> UUID:
-        """A subject of that name, trusted."""
+        """A subject of that name, trusted; ``attributes`` of its directory: ``upn="alice@corp.example"``."""
         subject_id = new_id()
         await self.database.fetchval(
             """INSERT INTO subject (id, kind, name, origin, attributes, groups, protected, standing_since, created_at,
                                     confirmed_at)
                VALUES ($1, $2, $3, 'test', $4, $5, $6, $7, $7, $7)""",
-            subject_id, kind, name, json.dumps({"serial": serial} if serial else {}), json.dumps(list(groups)),
+            subject_id, kind, name, json.dumps(attributes | ({"serial": serial} if serial else {})), json.dumps(list(groups)),
             protected, self.clock.now(),
         )  # fmt: skip
         return subject_id

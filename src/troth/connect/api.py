@@ -86,11 +86,11 @@ class VendorApi:
 
         Raises ConnectorError, Throttled, HttpFailed, EgressRefused.
         """
-        return _json(await self.answer("GET", path, query, scope=scope))
+        return json_of(await self.answer("GET", path, query, scope=scope))
 
     async def post(self, path: str, body: Any, query: Mapping[str, str] | None = None, *, scope: str = "") -> Any:
         """The same with a JSON body."""
-        return _json(await self.answer("POST", path, query, body=body, scope=scope))
+        return json_of(await self.answer("POST", path, query, body=body, scope=scope))
 
     async def answer(
         self,
@@ -213,7 +213,8 @@ def shaped(value: Any, kind: Any) -> Any:
         raise ConnectorError(ANSWER, str(error)[:200]) from error
 
 
-def _json(answer: Answer) -> Any:
+def json_of(answer: Answer) -> Any:
+    """The JSON of an answer; ``{}`` for an empty one. Raises ConnectorError."""
     try:
         return msgspec.json.decode(answer.body) if answer.body else {}
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

@@ -80,7 +80,7 @@ class HttpFailed(TrothError):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back, redirects and errors included. Header names are lower-case; of doubled ones the last counts."""
+    """What came back, redirects and errors included. Header names are lower-case; doubled ones are joined by commas."""
 
     status: int
     headers: Mapping[str, str]
