@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from troth.connect.connector import Vendor
 from troth.connect.definition import ConnectorDefinition
+from troth.connect.okta.mapping import USER
 from troth.connect.okta.reads import Okta
 
 
@@ -48,6 +49,7 @@ OKTA: Final = Vendor(
     },
     hosts=("*.okta.com", "*.oktapreview.com", "*.okta-emea.com", "*.okta-gov.com", "*.okta.mil"),
     check=_check,
+    systems=frozenset({USER}),
     push_secrets=frozenset({"hook_secret"}),
     pushes=True,
 )
