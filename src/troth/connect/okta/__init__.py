@@ -49,7 +49,7 @@ OKTA: Final = Vendor(
     },
     hosts=("*.okta.com", "*.oktapreview.com", "*.okta-emea.com", "*.okta-gov.com", "*.okta.mil"),
     check=_check,
-    systems=frozenset({USER}),
+    systems=(USER,),
     push_secrets=frozenset({"hook_secret"}),
     pushes=True,
 )
