@@ -69,8 +69,8 @@ class Trust:
             """INSERT INTO subject (id, kind, name, origin, attributes, groups, protected, standing_since, created_at,
                                     confirmed_at)
                VALUES ($1, $2, $3, 'test', $4, $5, $6, $7, $7, $7)""",
-            subject_id, kind, name, json.dumps(attributes | ({"serial": serial} if serial else {})), json.dumps(list(groups)),
-            protected, self.clock.now(),
+            subject_id, kind, name, json.dumps(attributes | ({"serial": serial} if serial else {})),
+            json.dumps(list(groups)), protected, self.clock.now(),
         )  # fmt: skip
         return subject_id
 
