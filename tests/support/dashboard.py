@@ -283,6 +283,7 @@ async def house(trust: Trust, tmp_path: Path, litestar: Litestar) -> AsyncIterat
     from troth.kit.sealing import SecretBox
     from troth.trust.decide import Judge
     from troth.trust.facts import StoredFacts
+    from troth.trust.outbox.desk import EffectDesk
     from troth.trust.policy_cache import PolicyCache
     from troth.trust.policy_service import PolicyService
     from troth.trust.policy_store import PolicyStore
@@ -314,6 +315,7 @@ async def house(trust: Trust, tmp_path: Path, litestar: Litestar) -> AsyncIterat
             database=database, clock=clock, access=access, issuance=issuance, catalogue=mint.catalogue,
             interlock=mint.interlock, orders=trust.orders, feeds=trust.feeds,
             connectors=connectors, streams=streams_of(database, clock),
+            effects=EffectDesk(database, clock, SecretBox(b"e" * 32, purpose="effect")),
             notary_key=notary_key, owner_uid=os.getuid(), keys=KeysInMemory(),
             judge=signer, enrolments=enrolling.enrolments, pausing=enrolling.pausing,
             directories={"tls-server": ("tls-server",)}, est={"hosts": Label("hosts", "mutual-tls")},

@@ -38,6 +38,8 @@ class Permission(StrEnum):
     KEY_MANAGE = "key.manage"
     APPROVAL_READ = "approval.read"
     APPROVAL_DECIDE = "approval.decide"
+    EFFECT_READ = "effect.read"
+    EFFECT_MANAGE = "effect.manage"
 
 
 class Role(StrEnum):
@@ -66,6 +68,7 @@ _LOOK = frozenset(
         Permission.KEY_READ,
         Permission.ACCOUNT_OWN,
         Permission.APPROVAL_READ,
+        Permission.EFFECT_READ,
     }
 )
 
@@ -83,6 +86,7 @@ ROLES: Mapping[Role, frozenset[Permission]] = {
         Permission.KEY_MANAGE,
         Permission.ENROLMENT_MANAGE,
         Permission.ENFORCEMENT_FREEZE,
+        Permission.EFFECT_MANAGE,
     },
     Role.APPROVER: _LOOK | {Permission.STAGED_DECIDE, Permission.APPROVAL_DECIDE},
     Role.AUDITOR: _LOOK | {Permission.LEDGER_EXPORT},

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from troth.assembly.connecting import Connecting
 from troth.assembly.context import RoleContext
+from troth.assembly.effects import effect_desk
 from troth.assembly.enrolling import Enrolling
 from troth.assembly.est import labels_of
 from troth.assembly.mint import Mint
@@ -46,6 +47,7 @@ async def admin_app(
         feeds=trust.feeds,
         connectors=connecting.desk,
         streams=StreamBook(database, context.clock, shared.desk, shared.manager, shared.wide),
+        effects=effect_desk(context, database),
         notary_key=NoteKey.parse(notary.verifier_key),
         owner_uid=context.layout.root.stat().st_uid,
         ending=context.stop,

@@ -13,6 +13,7 @@ from troth.status.store import StatusReader
 from troth.store.errors import StoreError
 from troth.store.marks import read_marks
 from troth.store.pool import Database
+from troth.trust.outbox.document_store import Bucket, DocumentStore, Queue
 
 _EVERY_SECONDS = 10.0
 _AN_HOUR = timedelta(hours=1)
@@ -64,6 +65,8 @@ class Operations:
         est: (label, operation, result) → what EST clients have asked so far.
         tpms: registered TPMs, by whether an attestation key of theirs was ever certified.
         shared: streams of shared signals.
+        effects: what changes of standing set going elsewhere, by target and state.
+        effect_latencies: from the signal accepted to the effect done, of all that was ever done.
         found: what agents found on their hosts; looked at every few minutes, since it is counted anew each time.
     """
 
@@ -79,6 +82,8 @@ class Operations:
     est: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
     found: FoundOnHosts = field(default_factory=FoundOnHosts)
     shared: SharedSignals = field(default_factory=SharedSignals)
+    effects: tuple[Queue, ...] = ()
+    effect_latencies: tuple[Bucket, ...] = ()
 
 
 class OperationsWatch:
@@ -89,6 +94,7 @@ class OperationsWatch:
         self._clock = clock
         self._findings = FindingStore(database)
         self._doors = StatusReader(database)
+        self._effects = DocumentStore(database)
         self.last: Operations | None = None
         self._found = FoundOnHosts()
         self._found_at = float("-inf")
@@ -109,6 +115,8 @@ class OperationsWatch:
                 await self._doors.est(),
                 await self._hosts(),
                 SharedSignals(*await self._doors.streams()),
+                tuple(await self._effects.queues()),
+                tuple(await self._effects.latencies()),
             )
         except StoreError:
             self.last = None

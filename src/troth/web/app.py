@@ -25,6 +25,7 @@ from troth.web.api import certificates as api_certificates
 from troth.web.api import connectors as api_connectors
 from troth.web.api import credentials as api_credentials
 from troth.web.api import crls as api_crls
+from troth.web.api import effects as api_effects
 from troth.web.api import enrolments as api_enrolments
 from troth.web.api import found as api_found
 from troth.web.api import inspecting as api_inspecting
@@ -49,6 +50,7 @@ from troth.web.pages import (
     approving,
     attesting,
     closing,
+    effects,
     enrolments,
     entering,
     found,
@@ -96,7 +98,7 @@ def make_litestar() -> Litestar:
         *looking.HANDLERS, *profiles.HANDLERS, *acting.HANDLERS, *entering.HANDLERS, *account.HANDLERS,
         *shared_signals.HANDLERS, *stream.HANDLERS, *found.HANDLERS, *approving.HANDLERS,
         *inspecting.HANDLERS, *keys.HANDLERS,
-        *renewals.HANDLERS, *tpms.HANDLERS, *attesting.HANDLERS, *policies.HANDLERS,
+        *renewals.HANDLERS, *tpms.HANDLERS, *attesting.HANDLERS, *policies.HANDLERS, *effects.HANDLERS,
         *rollovers.HANDLERS, *validations.HANDLERS, *enrolments.HANDLERS, *closing.HANDLERS, *admitting.HANDLERS,
     )  # fmt: skip
     api = Router(
@@ -114,6 +116,7 @@ def make_litestar() -> Litestar:
             *api_policies.HANDLERS,
             *api_connectors.HANDLERS,
             *api_shared_signals.HANDLERS,
+            *api_effects.HANDLERS,
             *api_tpms.HANDLERS,
             *api_attestations.HANDLERS,
             *api_system.HANDLERS,

@@ -31,6 +31,7 @@ _ACTS = {
     "connectors": "connector.apply",
     "streams": "ssf.apply",
     "directory": "directory.apply",
+    "reactions": "reactions.apply",
 }
 
 
@@ -73,7 +74,7 @@ async def ask(request: Req, kind: str, payload: Mapping[str, Json], *, comment: 
 async def apply(request: Req, text: str, *, prune: bool, accept_loss: bool = False) -> Applied:
     """Apply documents. Where one of them takes approval it must come alone: one document is one act.
 
-    ``?force=REASON`` and ``?accept_loss=true`` of the request: see :class:`troth.web.services.Configuration`.
+    ``?force=REASON`` and ``?accept_loss=true`` of the request: see :class:`troth.web.configuring.Configuration`.
     """
     services, by = services_of(request), asker(request)
     parts = documents_in(text)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from troth.connect.desk import AppliedConnector
 from troth.trust.directory_plan import DirectoryPlan
+from troth.trust.outbox.desk import ReactionPlan
 from troth.web.views import Change
 
 
@@ -41,3 +42,9 @@ def connector_changes(planned: Sequence[AppliedConnector]) -> list[Change]:
         )
         for one in planned
     ]  # fmt: skip
+
+
+def reactions_change(plan: ReactionPlan) -> Change:
+    """Of the reactions."""
+    action = "unchanged" if not plan.changes else "created" if plan.before is None else "changed"
+    return Change("reactions", "reactions", action, f"version {plan.reactions.version}")

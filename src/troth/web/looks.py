@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from troth.web import enrolment_words, ssf_words
+from troth.web import effect_words, enrolment_words, ssf_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,11 +17,10 @@ class Look:
     word: str
 
 
+_MORE = {**enrolment_words.LOOKS, **effect_words.LOOKS, **ssf_words.LOOKS}
+
 LOOKS: Mapping[str, Mapping[str, Look]] = {
-    **{
-        kind: {one: Look(*look) for one, look in looks.items()}
-        for kind, looks in (*enrolment_words.LOOKS.items(), *ssf_words.LOOKS.items())
-    },
+    **{kind: {one: Look(*look) for one, look in looks.items()} for kind, looks in _MORE.items()},
     "status": {
         "good": Look("good", "circle-check", "good"),
         "held": Look("calm", "circle-pause", "on hold"),

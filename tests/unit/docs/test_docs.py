@@ -36,6 +36,8 @@ from troth.pki.profile import parse_profile, shipped_profiles
 from troth.trust.directory import parse_directory
 from troth.trust.feeds import parse_feeds
 from troth.trust.grammar import parse_policy
+from troth.trust.outbox.model import PORTS
+from troth.trust.outbox.reactions import parse_reactions
 from troth.trust.signals import KINDS
 from troth.trust.vocabulary import VOCABULARY
 from troth.web.acts import KINDS as ACTS
@@ -183,6 +185,7 @@ def test_every_dotted_word_is_a_setting_a_code_a_kind_an_attribute_or_a_permissi
     known |= {one.code for one in all_reasons()} | {kind.rpartition(".")[0] + ".*" for kind in KINDS}
     known |= ACTS | CODES.keys() | {system for vendor in VENDORS.values() for system in vendor.systems}
     known |= ACTS | CODES.keys() | {one.name for one in EVENT_TYPES.values()}
+    known |= PORTS.keys()
     for span in spans(page):
         if re.fullmatch(r"[a-z_]+(\.[a-z_]+)+", span) and not _is_file_name(span):
             assert span in known, span
@@ -249,6 +252,8 @@ def _check_yaml(block: str) -> None:
             check(definition)
     elif "ssf_streams" in document:
         parse_streams(block)
+    elif "reactions" in document:
+        parse_reactions(block)
     elif "approvals" in document:
         parse_rule(block, ACTS)
     elif "ceremony" in document:

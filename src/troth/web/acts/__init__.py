@@ -4,7 +4,7 @@ The two-person rule (:mod:`troth.access.approvals`) knows of no policies, feeds 
 is told to it. ``documents`` (policies, profiles, feeds, directories), ``connectors``, ``shared_signals``, ``feeds``,
 ``enforcement``, ``bulk``, ``authorities``, ``closing`` (enrolments and ACME accounts), ``ceremonies``, ``recovery``,
 ``keys``, ``renewals``,
-``tpms`` and ``judged`` (by the signer); ``wiring`` makes them all; acts on accounts and the rule are in
+``tpms``, ``reactions`` and ``judged`` (by the signer); ``wiring`` makes them all; acts on accounts and the rule are in
 :mod:`troth.access.approvals.acts`.
 """
 
@@ -21,6 +21,6 @@ KINDS = frozenset(
         "rollover.advance", "rollover.attest", "rollover.back_out", "trust_anchor.add", "trust_anchor.remove",
         "authority.crls", "key.generate", "key.attach", "approver.add", "approver.remove", "approver.number",
         "renewal.early", "attestation.roots", "tpm.register", "tpm.remove", "enrolment.revoke",
-        "acme_account.revoke", "connector.apply",
+        "acme_account.revoke", "connector.apply", "reactions.apply",
     }
 )  # fmt: skip

@@ -22,6 +22,7 @@ from troth.store.pool import Database
 from troth.trust.directory_plan import Directory
 from troth.trust.feed_desk import FeedDesk
 from troth.trust.orders import Orders
+from troth.trust.outbox.desk import EffectDesk
 from troth.trust.policy_service import PolicyService
 from troth.trust.policy_trial import Trials
 from troth.trust.subjects import Subjects
@@ -38,6 +39,7 @@ from troth.web.acts.enforcement import StagedApproval, Unfreeze
 from troth.web.acts.feeds import FeedResume, FeedSecret
 from troth.web.acts.judged import ApproverAdd, ApproverNumber, ApproverRemove, KeyAttach, KeyGenerate
 from troth.web.acts.keys import BlockKey
+from troth.web.acts.reactions import ReactionsApply
 from troth.web.acts.recovery import RecoveryDecide
 from troth.web.acts.renewals import RenewEarly
 from troth.web.acts.rollovers import CrossAdd, RolloverAct
@@ -55,6 +57,7 @@ def approvals_of(
     orders: Orders,
     feeds: FeedDesk,
     streams: StreamBook,
+    effects: EffectDesk,
     catalogue: Catalogue,
     subjects: Subjects,
     incidents: Incidents,
@@ -84,6 +87,7 @@ def approvals_of(
         "ssf.wide": WideAct(streams.wide),
         "feed.resume": FeedResume(feeds),
         "enforcement.unfreeze": Unfreeze(orders),
+        "reactions.apply": ReactionsApply(database, effects),
         "staged.approve": StagedApproval(database, orders),
         "certificate.revoke_many": RevokeMany(BulkRevocations(database, clock), subjects),
         "key.block": BlockKey(database, clock),

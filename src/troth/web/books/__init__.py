@@ -30,6 +30,7 @@ from troth.store.pool import Database
 from troth.trust.directory_plan import Directory
 from troth.trust.feed_desk import FeedDesk
 from troth.trust.orders import Orders
+from troth.trust.outbox.desk import EffectDesk
 from troth.trust.policy_service import PolicyService
 from troth.trust.policy_trial import Guard, Trials
 from troth.trust.replay_service import Replay
@@ -44,6 +45,7 @@ from troth.web.books.authorities import Authorities
 from troth.web.books.certificates import Certificates
 from troth.web.books.connectors import Connectors, Unresolved
 from troth.web.books.crls import Crls
+from troth.web.books.effects import EffectBook
 from troth.web.books.enrolments import AccountBook, EnrolmentBook
 from troth.web.books.est import EstBook
 from troth.web.books.events import Events
@@ -89,6 +91,7 @@ class Rooms:
     feeds: FeedDesk
     connectors: ConnectorDesk
     streams: StreamBook
+    effects: EffectDesk
     notary_key: NoteKey
     owner_uid: int
     ending: asyncio.Event | None = None
@@ -125,6 +128,7 @@ def build(rooms: Rooms) -> AdminServices:
         rooms.connectors,
         rooms.streams.desk,
         trials,
+        rooms.effects,
     )
     approvals = approvals_of(
         database,
@@ -133,6 +137,7 @@ def build(rooms: Rooms) -> AdminServices:
         orders=rooms.orders,
         feeds=rooms.feeds,
         streams=rooms.streams,
+        effects=rooms.effects,
         catalogue=rooms.catalogue,
         subjects=finder,
         incidents=incidents,
@@ -157,6 +162,7 @@ def build(rooms: Rooms) -> AdminServices:
         policies=PolicyBook(policies, trials),
         profiles=Profiles(database, clock, rooms.catalogue, rooms.issuance, finder),
         enforcement=Switch(rooms.orders),
+        effects=EffectBook(database, clock, rooms.effects),
         authorities=authorities,
         crls=Crls(database, clock, rooms.catalogue),
         approvers=ApproverDesk(database, rooms.access.party, rooms.judge),

@@ -26,7 +26,7 @@ from troth.web.profile_views import PreviewView, ProfileView
 
 
 class Profiles:
-    """See :class:`troth.web.services.ProfileBook`."""
+    """See :class:`troth.web.configuring.ProfileBook`."""
 
     def __init__(
         self, database: Database, clock: Clock, catalogue: Catalogue, issuance: Issuance, subjects: Subjects

@@ -26,6 +26,7 @@ from troth.trust.feed_desk import OVERLAP, FeedDesk
 from troth.trust.feeds import Feed, parse_feeds
 from troth.trust.grammar import parse_policy
 from troth.trust.orders import Orders
+from troth.trust.outbox.desk import EffectDesk
 from troth.trust.policy_service import PolicyService
 from troth.trust.policy_store import PolicyVersion
 from troth.trust.policy_trial import Trials
@@ -33,7 +34,7 @@ from troth.trust.store import SubjectStore
 from troth.trust.wording import span
 from troth.web.books.certificates import link
 from troth.web.books.store import BookStore
-from troth.web.changes import connector_changes, directory_changes, policy_change
+from troth.web.changes import connector_changes, directory_changes, policy_change, reactions_change
 from troth.web.errors import MALFORMED, WebError
 from troth.web.views import Applied, Change, FeedView, FreezeView, PolicyView, StagedView, SubjectLink
 
@@ -119,8 +120,8 @@ _TOP = re.compile(r"^([A-Za-z_]+)\s*:", re.MULTILINE)
 
 
 def kind_of(document: str) -> str:
-    """What a YAML document is, by its top-level keys: ``policy``, ``feeds``, ``connectors``, ``streams``, ``directory``
-    or ``profile``.
+    """What a YAML document is, by its top-level keys: a policy, feeds, connectors, streams, reactions, a directory or a
+    profile.
 
     Raises WebError for one that is none of them.
     """
@@ -133,14 +134,16 @@ def kind_of(document: str) -> str:
         return "connectors"
     if "ssf_streams" in keys:
         return "streams"
+    if "reactions" in keys:
+        return "reactions"
     if keys & {"users", "devices", "workloads"}:
         return "directory"
     if "extended_key_usage" in keys:
         return "profile"
     raise WebError(
         MALFORMED,
-        "a document has none of policy:, feeds:, connectors:, ssf_streams:, users:, devices:, workloads: or "
-        "extended_key_usage:",
+        "a document has none of policy:, feeds:, connectors:, ssf_streams:, reactions:, users:, devices:, workloads: "
+        "or extended_key_usage:",
     )
 
 
@@ -156,11 +159,12 @@ _NEEDS = {
     "policy": Permission.POLICY_WRITE, "profile": Permission.PROFILE_WRITE, "feeds": Permission.FEED_WRITE,
     "connectors": Permission.FEED_WRITE,
     "streams": Permission.FEED_WRITE,
+    "reactions": Permission.POLICY_WRITE,
 }  # fmt: skip
 
 
 class Documents:
-    """See :class:`troth.web.services.Configuration`.
+    """See :class:`troth.web.configuring.Configuration`.
 
     Every document is checked before any is applied. Each is then applied in a transaction of its own, in the order of
     the file; one that another administrator's change overtakes stops there, and says so.
@@ -177,7 +181,10 @@ class Documents:
         connectors: ConnectorDesk,
         streams: StreamDesk,
         trials: Trials | None = None,
+        effects: EffectDesk | None = None,
     ) -> None:
+        self._database = database
+        self._effects = effects
         self._trials = trials
         self._clock = clock
         self._connectors = connectors
@@ -240,6 +247,8 @@ class Documents:
         if kind == "streams":
             planned = await self._streams.preview(parse_streams(text), coming=coming)
             return [Change("stream", one.definition.name, one.change.value) for one in planned]
+        if kind == "reactions" and self._effects is not None:
+            return [reactions_change(await self._effects.plan(text))]
         return [self._profile_change(text)]
 
     async def _apply(self, kind: str, text: str, by: Principal, prune: bool, forced: str | None) -> list[Change]:
@@ -259,6 +268,11 @@ class Documents:
         if kind == "streams":
             made = await self._streams.apply(parse_streams(text), actor=by.actor)
             return [Change("stream", one.definition.name, one.change.value) for one in made]
+        if kind == "reactions" and self._effects is not None:
+            reactions = await self._effects.plan(text)
+            if reactions.changes:
+                await self._database.commit(self._effects.unit(reactions, actor=by.actor))
+            return [reactions_change(reactions)]
         change = self._profile_change(text)
         await self._catalogue.apply_profile(text, actor=by.actor)
         return [change]

@@ -12,6 +12,7 @@ from litestar.response import Redirect
 
 from troth.access.roles import Permission
 from troth.kit.ids import parse_id
+from troth.web.books.effects import EffectFilter
 from troth.web.errors import NotFound
 from troth.web.guard import asker, needs
 from troth.web.looks import LOOKS
@@ -38,6 +39,7 @@ _EVENT_KINDS = (
     ("decision.", "Decisions"),
     ("cause.", "Causes"),
     ("action.", "Staged actions"),
+    ("effect", "Effects elsewhere"),
     ("access.", "Log-ins and accounts"),
     ("policy.", "Policies"),
     ("feed.", "Feeds"),
@@ -158,6 +160,7 @@ async def subject(request: Req, subject_id: FromPath[UUID]) -> Response[str]:
     return await page(
         request, "subject.html", area="subjects", subject=found, tpms=await services.tpms.of_device(subject_id),
         certificates=(await services.certificates.search(CertificateFilter(subject=found.id, limit=20))).items,
+        effects=(await services.effects.search(EffectFilter(subject=found.id, limit=20))).items,
         events=(await services.events.list(EventFilter(ref=f"subject:{found.id}", limit=30))).items,
     )  # fmt: skip
 
