@@ -39,6 +39,8 @@ from troth.enroll.credentials.model import NameRules, Wanted
 from troth.enroll.tpm.store import ADD_TPM
 from troth.pki.names import canonical_names
 from troth.pki.profile import shipped_profiles
+from troth.pki.sid import read_sid_extension
+from troth.pki.signer.class_rules import CLIENT_AUTH, PKINIT_CLIENT, SID_EXTENSION, SMARTCARD_LOGON
 from troth.store.errors import UNAVAILABLE, Unavailable
 from troth.store.unit import Unit
 from troth.trust.directory_plan import Directory as People
@@ -207,6 +209,80 @@ async def test_code_signing_is_issued_to_the_owner_of_an_attested_security_key(f
     assert "carrier" in {row["role"] for row in bound}
     with pytest.raises(AcmeError) as refused:
         await fleet.order(client, "777")
+    assert (refused.value.status, refused.value.problem.short_type) == (403, "unauthorized")
+
+
+async def test_a_person_logs_on_with_the_attested_key_of_a_security_key(fleet: Fleet) -> None:
+    """The key is the attested one, the names are the account's, and its SID is in it."""
+    await fleet.profile("smartcard-logon")
+    people = FLEET.replace(
+        "alice@corp.example}", "alice@corp.example, upn: alice@corp.example, sid: S-1-5-21-1-2-3-1104}"
+    )
+    await fleet.people.apply(await fleet.people.plan(people), actor="admin:test")
+    client = await fleet.open(("smartcard-logon",), about="owner", formats=frozenset({"step"}))
+    key = new_key()
+    certificate = await fleet.certified(client, step, key=key, value="25515003")
+    assert certificate.public_key() == key.public_key()
+    assert certificate.subject.rfc4514_string() == "CN=alice"
+    usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    assert {one.dotted_string for one in usages} == {CLIENT_AUTH, SMARTCARD_LOGON, PKINIT_CLIENT}
+    found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    upns = [one.value for one in found if isinstance(one, x509.OtherName)]
+    assert [value[2:] for value in upns] == [b"alice@corp.example"]
+    assert found.get_values_for_type(x509.RFC822Name) == ["alice@corp.example"]
+    sid = certificate.extensions.get_extension_for_oid(SID_EXTENSION).value
+    assert isinstance(sid, x509.UnrecognizedExtension)
+    assert read_sid_extension(sid.value) == "S-1-5-21-1-2-3-1104"
+    assert b"25515003" not in certificate.public_bytes(serialization.Encoding.DER)
+    row = await fleet.door.mint.database.fetchrow("SELECT key_assurance, decision_id FROM certificate")
+    assert row is not None
+    assert row["key_assurance"] == "attested"
+    decided = await fleet.door.mint.database.fetchval("SELECT snapshot FROM decision WHERE id = $1", row["decision_id"])
+    told = {one["path"]: one["value"] for one in json.loads(decided)["values"] if one["path"].startswith("evidence.")}
+    assert (told["evidence.pin_policy"], told["evidence.touch_policy"]) == ("once", "never")
+    assert told["evidence.firmware_version"] == "5.7.4"
+
+
+async def test_nobody_logs_on_with_a_key_that_nothing_attests_or_for_another_account(fleet: Fleet) -> None:
+    await fleet.profile("smartcard-logon")
+    people = FLEET.replace(
+        "alice@corp.example}", "alice@corp.example, upn: alice@corp.example, sid: S-1-5-21-1-2-3-1104}"
+    )
+    await fleet.people.apply(await fleet.people.plan(people), actor="admin:test")
+    client, key = await fleet.open(("smartcard-logon",), about="owner"), new_key()
+    # Another key in the request than the one that the hardware attests.
+    order = await fleet.order(client, "25515003")
+    await fleet.attest(client, order, step, key)
+    with pytest.raises(AcmeError) as refused:
+        await client.finalize(await client.order(order.url), certificate_request(new_key()))
+    assert refused.value.problem.short_type == "badCSR"
+    # A statement that does not hold, where a directory only observes: policy wants hardware at once.
+    watching = await fleet.open(("smartcard-logon",), about="owner", mode="observe")
+    order = await fleet.order(watching, "25515003")
+    observed = await fleet.attest(watching, order, lambda made, bound: step(made, bound, serial=777), key)
+    assert observed.error is not None
+    assert observed.error.reason == "acme.order.refused"
+    # Another format than the directory takes; the security key of somebody who has no account name; a disabled account.
+    strict = await fleet.open(("smartcard-logon",), about="owner", formats=frozenset({"step"}))
+    order = await fleet.order(strict, "LAB-SERIAL-1")
+    assert (await fleet.attest(strict, order, tpm, new_key())).error is not None
+    off = people.replace("{name: alice, enabled: true", "{name: alice, enabled: false")
+    order = await fleet.order(strict, "25515003")
+    await fleet.attest(strict, order, step, key)
+    await fleet.people.apply(await fleet.people.plan(off), actor="admin:test")
+    with pytest.raises(AcmeError) as refused:
+        await strict.finalize(await strict.order(order.url), certificate_request(key))
+    assert (refused.value.status, refused.value.problem.short_type) == (403, "unauthorized")
+    assert await fleet.door.count("certificate") == 0
+
+
+async def test_an_account_without_a_log_on_name_gets_no_log_on(fleet: Fleet) -> None:
+    await fleet.profile("smartcard-logon")
+    client, key = await fleet.open(("smartcard-logon",), about="owner"), new_key()
+    order = await fleet.order(client, "25515003")
+    await fleet.attest(client, order, step, key)
+    with pytest.raises(AcmeError, match="upn") as refused:
+        await client.finalize(await client.order(order.url), certificate_request(key))
     assert (refused.value.status, refused.value.problem.short_type) == (403, "unauthorized")
 
 
