@@ -255,7 +255,7 @@ def each(
     for item in items:
         try:
             made = read(item)
-        except (TrothError, ValueError, RecursionError) as error:
+        except (TrothError, ValueError, TypeError, LookupError, ArithmeticError, OSError, RecursionError) as error:
             code = error.code if isinstance(error, TrothError) else ANSWER.code
             detail = error.detail if isinstance(error, TrothError) else str(error)
             spoilt.append(Spoilt(_name(item, name), code, detail, item))

@@ -64,8 +64,15 @@ class PushDoor:
             return Response(refusal.reason.status, problem(refusal.reason, refusal.detail), _PROBLEM)
 
     async def _take(self, vendor: str, name: str, request: Request) -> Response:
-        stored, made = await self._made(vendor, name)
-        pushed = await made.connector.push(request)
+        try:
+            stored, made = await self._made(vendor, name)
+            pushed = await made.connector.push(request)
+        except ConnectorError as error:
+            if isinstance(error, PushRefused):
+                raise
+            # That there is none, that it has no secret: nobody outside is told which.
+            log.warning("connector.push_impossible", connector=name[:63], code=error.code, detail=error.detail)
+            raise PushRefused(PUSH_UNAUTHENTICATED) from error
         if pushed.signals or pushed.reports or pushed.spoilt or pushed.heartbeat:
             await self._inbox.accept(
                 stored.definition.feed, pushed.signals, reports=pushed.reports, spoilt=pushed.spoilt,
@@ -75,26 +82,20 @@ class PushDoor:
 
     async def _made(self, vendor: str, name: str) -> tuple[Stored, Made]:
         """The connector at work, kept from message to message until it is changed."""
-        try:
-            stored = await self._desk.find(name)
-            if stored.paused or stored.definition.vendor != vendor:
-                raise PushRefused(PUSH_UNAUTHENTICATED)
-            async with self._lock:
-                known = self._open.get(name)
-                if known is None or known.version != stored.version:
-                    made = await self._desk.opener.open(stored)
-                    if not made.vendor.pushes:
-                        await made.close()
-                        raise PushRefused(PUSH_UNAUTHENTICATED)
-                    if known is not None:
-                        await known.made.close()
-                    known = self._open[name] = _Open(stored.version, made)
-                self._open.move_to_end(name)
-                while len(self._open) > _KEPT:
-                    await self._open.popitem(last=False)[1].made.close()
-                return stored, known.made
-        except ConnectorError as error:
-            # That there is none, that it has no secret: nobody outside is told which.
-            if not isinstance(error, PushRefused):
-                log.warning("connector.push_impossible", connector=name[:63], code=error.code, detail=error.detail)
-            raise PushRefused(PUSH_UNAUTHENTICATED) from error
+        stored = await self._desk.find(name)
+        if stored.paused or stored.definition.vendor != vendor:
+            raise PushRefused(PUSH_UNAUTHENTICATED)
+        async with self._lock:
+            known = self._open.get(name)
+            if known is None or known.version != stored.version:
+                made = await self._desk.opener.open(stored)
+                if not made.vendor.pushes:
+                    await made.close()
+                    raise PushRefused(PUSH_UNAUTHENTICATED)
+                if known is not None:
+                    await known.made.close()
+                known = self._open[name] = _Open(stored.version, made)
+            self._open.move_to_end(name)
+            while len(self._open) > _KEPT:
+                await self._open.popitem(last=False)[1].made.close()
+            return stored, known.made

@@ -12,6 +12,7 @@ import msgspec
 from troth.connect.connector import Connector, Seen, Vendor, Wiring
 from troth.connect.crowdstrike import CROWDSTRIKE
 from troth.connect.definition import ConnectorDefinition, host_of, invalid
+from troth.connect.generic import GENERIC
 from troth.connect.okta import OKTA
 from troth.connect.pacing import Paces, Sleep
 from troth.kit.clock import Clock
@@ -24,7 +25,11 @@ def _registry(*vendors: Vendor) -> Mapping[str, Vendor]:
 
 
 #: A new vendor is a line here.
-VENDORS: Final[Mapping[str, Vendor]] = _registry(CROWDSTRIKE, OKTA)
+VENDORS: Final[Mapping[str, Vendor]] = _registry(
+    CROWDSTRIKE,
+    OKTA,
+    GENERIC,
+)
 
 
 def vendor_of(definition: ConnectorDefinition, vendors: Mapping[str, Vendor] = VENDORS) -> Vendor:

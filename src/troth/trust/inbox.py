@@ -106,14 +106,17 @@ class Inbox:
             raise FeedUnknown(FEED_UNKNOWN, f"there is no feed {feed[:80]!r}", feed=feed[:80])
         at, unit = self._clock.now(), Unit() if joined is None else joined
         for signal in signals:
+            body = encode(signal)
+            # No text of PostgreSQL's holds a NUL: one such signal must not keep its whole page from being stored.
+            bad = UNREADABLE.code if "\\u0000" in body or "\0" in signal.message_id else None
             inbox_store.add(
-                unit, id=new_id(), feed=feed, message_id=signal.message_id, body=encode(signal),
-                severity=urgency(signal), at=at,
+                unit, id=new_id(), feed=feed, message_id=_storable(signal.message_id), body=_storable(body),
+                severity=urgency(signal), at=at, refused=bad, detail="it holds a NUL" if bad else None,
             )  # fmt: skip
         for one in spoilt:
             inbox_store.add(
-                unit, id=new_id(), feed=feed, message_id=one.message_id[:200], body=_raw(one.raw), severity=0, at=at,
-                refused=one.code, detail=one.detail[:300],
+                unit, id=new_id(), feed=feed, message_id=_storable(one.message_id[:200]), body=_raw(one.raw),
+                severity=0, at=at, refused=one.code, detail=_storable(one.detail[:300]),
             )  # fmt: skip
         found = await resolve_all(self._database.lookups, reports)
         subjects = await signal_store.find_subjects(self._database, [one.subject_id for one in found.known])
@@ -218,4 +221,9 @@ def _raw(raw: Json) -> str:
         text = '""'
     if len(text) > _MAX_SPOILT:
         text = msgspec.json.encode(text[:_MAX_SPOILT]).decode()
-    return text.replace("\\u0000", "\\ufffd")
+    return _storable(text)
+
+
+def _storable(text: str) -> str:
+    """``text``, raw or as JSON, without the one character that PostgreSQL takes nowhere."""
+    return text.replace("\\u0000", "\\ufffd").replace("\0", "\N{REPLACEMENT CHARACTER}")

@@ -71,7 +71,8 @@ async def resolve_all(reader: Reader, reports: Sequence[Reported]) -> Sorted:
     known: list[Known] = []
     strangers: list[tuple[Reported, bool]] = []
     for start in range(0, len(reports), _AT_ONCE):
-        part = reports[start : start + _AT_ONCE]
+        # A name with a NUL is nobody's, and cannot even be asked for.
+        part = [one for one in reports[start : start + _AT_ONCE] if "\0" not in str(one.whom)]
         found = await asyncio.gather(*(alias_store.resolve(reader, one.whom) for one in part))
         for one, resolved in zip(part, found, strict=True):
             if len(resolved.ids) == 1:
@@ -94,6 +95,8 @@ def add_known(unit: Unit, feed: Feed, known: Sequence[Known], subjects: Mapping[
             continue
         report = one.report
         for system, value in report.aliases:
+            if "\0" in value or not value:
+                continue
             sure = _WEAK if one.weak and not report.proved else alias_store.STRONG
             alias_store.bind_alias(unit, Alias(system, value, subject.id, feed.name, sure, at))
         # As a host's own word it may stand against it, and never for it.
@@ -113,5 +116,7 @@ def fits(path: str, value: Json) -> bool:
         return False
     known = VOCABULARY.get(path)
     if known is not None:
-        return misfit(value, known.type) is None
+        return misfit(value, known.type) is None and "\0" not in str(value)
+    if isinstance(value, str) and "\0" in value:
+        return False
     return root in OPEN_ROOTS and any(misfit(value, kind) is None for kind in Type)

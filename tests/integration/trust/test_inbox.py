@@ -320,3 +320,24 @@ async def test_a_batch_is_acted_on_to_the_last_signal(trust: Trust, inbox: Inbox
         pass
     counted = await trust.database.fetchval("SELECT count(*) FROM subject WHERE standing = 'quarantined'")
     assert counted == 200
+
+
+async def test_a_nul_in_one_signal_or_report_keeps_nothing_else_from_being_stored(
+    trust: Trust, inbox: Inbox, worker: InboxWorker
+) -> None:
+    await trust.feed()
+    laptop = await trust.subject()
+    at = trust.clock.now()
+    reports = [
+        Reported(Whom(alias=("x.id", "a\0b")), at, {"posture.firewall": True}),
+        Reported(Whom(kind="device", name="laptop-1"), at, {"posture.os_version": "1\0", "posture.own": "\0"},
+                 (("x.id", "\0"),)),
+    ]  # fmt: skip
+    bad = [trust.signal("edr.contained", "x", whom=Whom(alias=("x.id", "a\0b")), message_id="one"),
+           trust.signal("edr.contained", "x", message_id="two\0"),
+           trust.signal("edr.contained", "x", message_id="three", fields={"a": ["\0"]})]  # fmt: skip
+    spoilt = [Spoilt("four\0", "connector.answer", "\0", {"\0": "\0"})]
+    await inbox.accept("edr", [*bad, trust.signal("edr.contained", "laptop-1")], reports=reports, spoilt=spoilt)
+    await worker.run_once()
+    assert await trust.standing(laptop) is Standing.QUARANTINED
+    assert len(await inbox_store.refused(trust.database)) == 4
