@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from tests.clients.conftest import Client
+from tests.support.agents import fits
+from troth.agent.config import load
+from troth.agent.state import StateDirectory
+from troth.agent.supervisor import Agent
+from troth.kit.clock import SystemClock
 
 pytestmark = pytest.mark.client
 
@@ -120,3 +127,42 @@ def test_a_certificate_of_nobody_that_is_known_ends_the_handshake_and_none_is_as
     )  # fmt: skip
     client.run("curl", "--silent", "--cacert", client.troth.root, "--cert", "c.pem", "--key", "k.pem", url, fails=True)
     client.run("curl", "--silent", "--fail", "--cacert", client.troth.root, url)
+
+
+def test_the_agent_begins_with_a_secret_and_renews_by_itself(client: Client) -> None:
+    url, made = base(client), enrolment(client)
+    secret = client.home / "secret"
+    secret.write_text(made["secret"])
+    secret.chmod(0o600)
+    directory = client.troth.directory.rpartition("/")[0]
+    (client.home / "agent.toml").write_text(f"""
+[agent]
+state = "{client.home}/state"
+[issuer.troth]
+est = "{url}/.well-known/est/mutual-tls"
+trust = "{client.troth.root}"
+est_user = "{made["key_id"]}"
+est_secret_file = "{secret}"
+renewal_info = "{directory}/renewal-info"
+[certificate.host]
+names = ["{HOST}"]
+purposes = ["client", "server"]
+output = [
+  {{ form = "fullchain", path = "{client.home}/host.pem" }},
+  {{ form = "key", path = "{client.home}/host.key" }},
+]
+""")
+    words = ("agent", "once", "--config", str(client.home / "agent.toml"))
+    program = client.troth.program[0]
+    client.run(program, *client.troth.program[1:], "agent", "check", "--config", client.home / "agent.toml")
+    client.run(program, *client.troth.program[1:], *words)
+    first = client.judge(client.home / "host.pem", HOST)
+    assert fits((client.home / "host.pem").read_bytes(), (client.home / "host.key").read_bytes())
+    secret.unlink()
+    client.run(program, *client.troth.program[1:], *words)  # not due: the server says when
+    record = json.loads((client.home / "state" / "certificates" / "host" / "record.json").read_text())
+    assert first.not_valid_before_utc < datetime.fromisoformat(record["window"]["start"]) < first.not_valid_after_utc
+    agent = Agent(load(client.home / "agent.toml"), StateDirectory(client.home / "state"), SystemClock())
+    asyncio.run(agent.keepers["host"].renew())
+    served = client.judge(client.home / "host.pem", HOST)
+    assert served.public_key() != first.public_key()

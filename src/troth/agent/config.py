@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from troth.agent import disk
+from troth.agent import disk, est_settings
 from troth.agent.errors import CONFIG, AgentError
 from troth.agent.settings import (
     AgentConfig,
@@ -135,8 +135,9 @@ def _contradictions(config: AgentConfig) -> Iterator[str]:
         where = f"issuer.{name}"
         if not _NAME.match(name):
             yield f"{where}: a name has a to z, 0 to 9, '.', '_' and '-'"
-        if bool(issuer.directory) == bool(issuer.directory_file):
-            yield f"{where}: give one of directory and directory_file"
+        if sum(map(bool, (issuer.directory, issuer.directory_file, issuer.est))) != 1:
+            yield f"{where}: give one of directory, directory_file and est"
+        yield from est_settings.contradictions(issuer, where)
         if issuer.directory and urlsplit(issuer.directory).scheme != "https":
             yield f"{where}.directory is no https URL"
         if bool(issuer.eab_key_id) != bool(issuer.eab_key_file):
@@ -174,8 +175,12 @@ def _contradictions_of(config: AgentConfig, certificate: CertificateSettings, wh
             yield f"{where}: {one.value} is proved by dns-01 alone"
         if one.type == "ip" and kind == "dns-01":
             yield f"{where}: {one.value} cannot be proved by dns-01"
+    by_est = bool(config.issuer) and (certificate.issuer or next(iter(config.issuer))) in config.issuer
+    by_est = by_est and bool(issuer_of(config, certificate)[1].est)
+    if by_est:
+        yield from est_settings.contradictions_of(certificate, where)
     device = any(one.type in DEVICE for one in asked)
-    if device and not (isinstance(certificate.key, TpmKeySettings) and certificate.key.attestation_ca):
+    if device and not by_est and not (isinstance(certificate.key, TpmKeySettings) and certificate.key.attestation_ca):
         yield f'{where}: a device is proved by a key in its TPM; give key kind "tpm" with an attestation_ca'
     if isinstance(certificate.key, TpmKeySettings) and not re.match(r"(https://.|\Z)", certificate.key.attestation_ca):
         yield f"{where}.key.attestation_ca is no https URL"
@@ -191,10 +196,11 @@ def troubles(config: AgentConfig) -> Iterator[str]:
     if config.spiffe is not None:
         yield from spiffe.troubles(config.spiffe)
     for name, issuer in config.issuer.items():
-        for path in filter(None, (issuer.trust, *issuer.anchors)):
+        for path in filter(None, (issuer.trust, *issuer.anchors, issuer.bootstrap_certificate)):
             if not Path(path).is_file():
                 yield f"issuer.{name}: there is no file {path}"
-        for path in filter(None, (issuer.directory_file, issuer.eab_key_file)):
+        secrets = (issuer.directory_file, issuer.eab_key_file, issuer.est_secret_file, issuer.bootstrap_key)
+        for path in filter(None, secrets):
             yield from _secret_troubles(f"issuer.{name}", Path(path))
     for name, certificate in config.certificate.items():
         where = f"certificate.{name}"

@@ -259,7 +259,9 @@ class Keeper:
             written[0] = msgspec.structs.replace(written[0], bookmark=dict(bookmark))
             save(self._attempt_file, written[0])
 
-        request = Request(self._identifiers, self.settings.profile, self.settings.challenge, attempt.replaces)
+        current = self.generations.current
+        present = self.generations.path(current.number) if current is not None else None
+        request = Request(self._identifiers, self.settings.profile, self.settings.challenge, attempt.replaces, present)
         chains = await self._ways.source.obtain(request, key, attempt.bookmark, remember)
         try:
             chain = self._fitting(chains, key)

@@ -32,13 +32,17 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class IssuerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where certificates come from: an ACME server.
+    """Where certificates come from: an ACME server, or an EST server.
 
     Attributes:
         directory: URL of the ACME directory; directory_file: a file that holds it, where it is a secret.
         trust: PEM file of roots that the server's own certificate leads to; empty: the system's.
         anchors: PEM files of roots that issued chains must lead to; empty: those of ``trust``.
         eab_key_id, eab_key_file: external account binding; the file holds the key in base64url.
+        est: URL of an EST server in place of a directory: ``https://HOST/.well-known/est``, or ``/LABEL`` behind it.
+        est_user, est_secret_file: an enrolment's key id and its secret, for first certificates.
+        bootstrap_certificate, bootstrap_key: PEM files of a certificate to begin with: a maker's, or another PKI's.
+        renewal_info: URL of renewal information (RFC 9773), where the EST server's CA has it.
     """
 
     directory: str = ""
@@ -48,6 +52,12 @@ class IssuerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     contact: tuple[str, ...] = ()
     eab_key_id: str = ""
     eab_key_file: str = ""
+    est: str = ""
+    est_user: str = ""
+    est_secret_file: str = ""
+    bootstrap_certificate: str = ""
+    bootstrap_key: str = ""
+    renewal_info: str = ""
 
 
 # --- keys ------------------------------------------------------------------------------------------------------------
@@ -200,7 +210,7 @@ class CertificateSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     Attributes:
         issuer: the name of an ``[issuer.NAME]``; may be left out when there is one.
         names: DNS names and IP addresses; ``permanent-identifier:VALUE`` or ``hardware-module:VALUE`` of a device.
-        profile: asked of the server; empty: its default.
+        profile: asked of the ACME server; empty: its default. An EST server's label has one.
         purposes: extended key usages that it must have to be installed.
         renew_at: the share of its lifetime after which it is renewed when the server suggests no time.
     """

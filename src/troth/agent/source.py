@@ -1,6 +1,6 @@
 """Where certificates come from.
 
-ACME is the one source that Troth's agent has today. The Protocol asks for so little that EST (RFC 7030) fits it: a
+ACME (:mod:`troth.agent.acme`) or EST (:mod:`troth.agent.est`). The Protocol asks for little, so that both fit: a
 source is asked for a chain for a key, may leave a bookmark before each thing that it would not do twice, and may know
 when a certificate should be renewed.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from cryptography import x509
@@ -23,12 +24,19 @@ Remember = Callable[[Mapping[str, str]], None]
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked for. ``replaces`` is the PEM leaf that the new certificate takes the place of, or empty."""
+    """What is asked for.
+
+    Attributes:
+        replaces: the PEM leaf that the new certificate takes the place of, or empty.
+        present: directory of the generation in use: ``leaf.pem``, ``chain.pem`` and, where the key is a file,
+            ``key.pem``; None if there is none.
+    """
 
     identifiers: tuple[Identifier, ...]
     profile: str
     challenge: ChallengeSettings | None
     replaces: str = ""
+    present: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from troth.agent.control import Control
 from troth.agent.door.client import Identity, identity_at
 from troth.agent.door.errors import IDENTITY
 from troth.agent.errors import UNKNOWN_NAME, AgentError
+from troth.agent.est import EstSource
 from troth.agent.keeper import Keeper, Ways
 from troth.agent.keys.model import KeyPlace
 from troth.agent.keys.places import Places, TpmPlace
@@ -65,11 +66,15 @@ class Agent:
 
     def _keeper(self, name: str, settings: CertificateSettings) -> Keeper:
         issuer, of = issuer_of(self.config, settings)
+        keys, directory = self._places.of(settings.key), self._state.root / "issuers" / issuer
+        if of.est:
+            source = EstSource(issuer, of, directory, self._clock)
+            ways = Ways(source, keys, source.anchors, lambda: transport(of), self._clock, self._chance)
+            return Keeper(name, issuer, settings, self._state, ways)
         if issuer not in self._accounts:
-            self._accounts[issuer] = Accounts(issuer, of, self._state.root / "issuers" / issuer)
-        keys = self._places.of(settings.key)
-        source = AcmeSource(self._accounts[issuer], self._solvers, prepare=self._prepare(settings, of, keys))
-        ways = Ways(source, keys, lambda: anchors(of), lambda: transport(of), self._clock, self._chance)
+            self._accounts[issuer] = Accounts(issuer, of, directory)
+        acme = AcmeSource(self._accounts[issuer], self._solvers, prepare=self._prepare(settings, of, keys))
+        ways = Ways(acme, keys, lambda: anchors(of), lambda: transport(of), self._clock, self._chance)
         return Keeper(name, issuer, settings, self._state, ways)
 
     def _prepare(

@@ -143,4 +143,4 @@ def _refusal(answer: HttpAnswer) -> AcmeError:
 def retry_after(answer: HttpAnswer) -> float:
     """Seconds of Retry-After; its date form, which no ACME server uses for polling, counts as nothing said."""
     value = answer.header("retry-after") or ""
-    return float(value) if value.isdigit() else 0.0
+    return float(value) if value.isascii() and value.isdigit() else 0.0

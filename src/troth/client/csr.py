@@ -27,3 +27,15 @@ def certificate_request(
     hashed = isinstance(key, (ec.EllipticCurvePrivateKey, rsa.RSAPrivateKey))
     algorithm = hashes.SHA256() if hashed else None
     return builder.sign(key, algorithm).public_bytes(Encoding.DER)
+
+
+def renewal_request(key: PrivateKey, present: x509.Certificate) -> bytes:
+    """A DER certificate request for the subject and the names of ``present``, signed with ``key`` (RFC 7030, 4.2.2)."""
+    builder = x509.CertificateSigningRequestBuilder().subject_name(present.subject)
+    try:
+        held = present.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        builder = builder.add_extension(held, critical=False)
+    except x509.ExtensionNotFound:
+        pass  # then the subject says it all
+    hashed = isinstance(key, (ec.EllipticCurvePrivateKey, rsa.RSAPrivateKey))
+    return builder.sign(key, hashes.SHA256() if hashed else None).public_bytes(Encoding.DER)

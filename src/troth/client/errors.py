@@ -71,6 +71,24 @@ OCSP_ANSWER = reason(
     fix="Check that the responder runs, and that it and the certificate belong to the same authority.",
     status=502,
 )
+EST_REFUSED = reason(
+    "client.est.refused",
+    "the EST server refused the request",
+    fix="Its code or first line is in the message; Troth's own servers log the same code.",
+    status=502,
+)
+EST_WAITS = reason(
+    "client.est.waits",
+    "the EST server asks for the same request again later",
+    fix="Nothing was refused. Send it again after the time in Retry-After.",
+    status=503,
+)
+EST_ANSWER = reason(
+    "client.est.answer",
+    "the EST server's answer is not what RFC 7030 promises",
+    fix="Check that the URL is an EST server's: https://HOST/.well-known/est, or /LABEL behind it.",
+    status=502,
+)
 
 
 class JoseError(TrothError):

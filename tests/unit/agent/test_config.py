@@ -14,6 +14,13 @@ from troth.agent.errors import CONFIG, AgentError
 from troth.agent.settings import FileKeySettings, ListenHttp, ProveTls
 
 ISSUER = '[issuer.troth]\ndirectory = "https://pki.example/acme/tls-server/directory"\n'
+EST = """
+[issuer.troth]
+est = "https://pki.example/.well-known/est/hosts"
+trust = "/etc/troth/root.pem"
+est_user = "id"
+est_secret_file = "/etc/troth/secret"
+"""
 WEB = '[certificate.web]\nnames = ["www.example.org"]\n'
 
 WHOLE = """
@@ -74,6 +81,11 @@ def test_a_whole_file_is_read() -> None:
     )
 
 
+def test_a_device_needs_no_attestation_where_its_credential_is_for_it() -> None:
+    config = parse(EST + "[certificate.wifi]\nnames = ['permanent-identifier:SN-1']")
+    assert config.issuer["troth"].est.endswith("/hosts")
+
+
 def test_an_empty_file_asks_for_nothing() -> None:
     assert parse("").certificate == {}
 
@@ -115,6 +127,19 @@ def test_an_empty_file_asks_for_nothing() -> None:
         (ISSUER + "[certificate.web]\nnames = ['permanent-identifier:A1']", "proved by a key in its TPM"),
         (ISSUER + WEB + "key = {kind = 'tpm', attestation_ca = 'http://pki.example'}", "no https URL"),
         (ISSUER + WEB + "reload = {command = 'systemctl reload nginx'}", "array"),
+        ("[issuer.e]\nest = 'http://pki.example/.well-known/est'\n", "issuer.e.est is no URL"),
+        ("[issuer.e]\nest = 'https://pki.example/est'\n", "issuer.e.est is no URL"),
+        (ISSUER + "est = 'https://pki.example/.well-known/est'\n", "one of directory"),
+        (ISSUER + "est_user = 'x'\n", "go with est"),
+        (ISSUER + "renewal_info = 'https://x'\n", "go with est"),
+        (EST.replace("trust", "#"), "roots of its own"),
+        (EST.replace("est_secret_file", "#"), "goes with est_secret_file"),
+        (EST.replace("est_user", "#").replace("est_secret_file", "#"), "needs est_secret_file or"),
+        (EST + "bootstrap_key = '/k'\n", "go together"),
+        (EST + "contact = ['mailto:a@b.example']\n", "no accounts"),
+        (EST + "renewal_info = 'http://x'\n", "no https URL"),
+        (EST + WEB + "challenge = {kind = 'http-01'}", "no challenge"),
+        (EST + WEB + "profile = 'x'", "which profile it is"),
         ("a = " + "[" * 5000, ""),
     ],
 )  # fmt: skip
