@@ -9,10 +9,13 @@ from datetime import datetime, timedelta
 
 from troth.kit.clock import Clock
 from troth.pki.finding_store import FindingStore
+from troth.status.feed_metrics import Feeds
 from troth.status.store import StatusReader
 from troth.store.errors import StoreError
 from troth.store.marks import read_marks
 from troth.store.pool import Database
+from troth.trust import inbox_store, unresolved_store
+from troth.trust.feed_health import FeedHealthBook
 from troth.trust.outbox.document_store import Bucket, DocumentStore, Queue
 
 _EVERY_SECONDS = 10.0
@@ -67,6 +70,7 @@ class Operations:
         shared: streams of shared signals.
         effects: what changes of standing set going elsewhere, by target and state.
         effect_latencies: from the signal accepted to the effect done, of all that was ever done.
+        feeds: who is silent, what waits in the inbox, what means nobody, how connectors are.
         found: what agents found on their hosts; looked at every few minutes, since it is counted anew each time.
     """
 
@@ -84,6 +88,7 @@ class Operations:
     shared: SharedSignals = field(default_factory=SharedSignals)
     effects: tuple[Queue, ...] = ()
     effect_latencies: tuple[Bucket, ...] = ()
+    feeds: Feeds = field(default_factory=Feeds)
 
 
 class OperationsWatch:
@@ -95,6 +100,7 @@ class OperationsWatch:
         self._findings = FindingStore(database)
         self._doors = StatusReader(database)
         self._effects = DocumentStore(database)
+        self._health = FeedHealthBook(database, clock)
         self.last: Operations | None = None
         self._found = FoundOnHosts()
         self._found_at = float("-inf")
@@ -117,9 +123,18 @@ class OperationsWatch:
                 SharedSignals(*await self._doors.streams()),
                 tuple(await self._effects.queues()),
                 tuple(await self._effects.latencies()),
+                await self._look_at_feeds(),
             )
         except StoreError:
             self.last = None
+
+    async def _look_at_feeds(self) -> Feeds:
+        return Feeds(
+            tuple(await self._health.all()),
+            tuple(await inbox_store.counts(self._database)),
+            await unresolved_store.counts(self._database),
+            tuple(await self._doors.connector_reads()),
+        )
 
     async def _hosts(self) -> FoundOnHosts:
         if self._clock.monotonic() - self._found_at >= _FOUND_EVERY_SECONDS:

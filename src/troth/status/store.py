@@ -8,6 +8,7 @@ from uuid import UUID
 
 from troth.pki.model import Responder
 from troth.pki.serial import SerialNumber
+from troth.status.feed_metrics import ReadFigures
 from troth.status.model import Entry, Found
 from troth.store.unit import Reader, Row
 
@@ -46,6 +47,7 @@ _EST = "SELECT label, operation, result, number FROM est_count"
 _PAUSED = "SELECT count(*) FROM acme_failing WHERE paused_at IS NOT NULL"
 _STREAMS = "SELECT name, status, heard_at FROM ssf_stream"
 _TOKENS = "SELECT stream, outcome, n FROM ssf_count"
+_CONNECTORS = "SELECT connector, read, pulled_at, latency_ms, signals, failures FROM connector_read ORDER BY 1, 2"
 _WIDE = "SELECT count(*) FROM ssf_wide WHERE state = 'waiting'"
 
 
@@ -104,6 +106,10 @@ class StatusReader:
         streams = {row["name"]: (row["status"], row["heard_at"]) for row in rows}
         tokens = {(row["stream"], row["outcome"]): row["n"] for row in await self._reader.fetch(_TOKENS)}
         return streams, tokens, int(await self._reader.fetchval(_WIDE))
+
+    async def connector_reads(self) -> list[ReadFigures]:
+        """How every read of every connector stands."""
+        return [ReadFigures(**dict(row)) for row in await self._reader.fetch(_CONNECTORS)]
 
     async def paused(self) -> int:
         """Names that ACME clients never managed to prove, and that are paused."""

@@ -11,6 +11,7 @@ from prometheus_client.exposition import generate_latest
 from tests.support.clocks import START
 from tests.support.enrolling import enrolling_for
 from tests.support.mint import Mint
+from tests.support.vendors.harness import Connected
 from troth.enroll.acme.attempt_store import ADD_ATTEMPT
 from troth.enroll.acme.incident_store import Selector
 from troth.enroll.acme.incidents import Incidents
@@ -153,3 +154,38 @@ async def test_what_est_clients_ask_is_told(mint: Mint) -> None:
     await watch.look()
     assert watch.last is not None
     assert watch.last.est == {("hosts", "simpleenroll", "issued"): 2}
+
+
+async def test_silent_feeds_waiting_signals_and_failing_connectors_are_told(connected: Connected) -> None:
+    from tests.support.vendors.falcon import Falcon
+    from troth.connect import connector_store
+    from troth.store.unit import Unit
+
+    database, clock = connected.trust.database, connected.clock
+    async with Falcon(clock) as falcon:
+        await connected.connect(falcon, "crowdstrike", secrets={"client_secret": falcon.client_secret})
+        falcon.alert(1, "nobody")
+        await connected.pull("alerts")
+        falcon.alert(2, "nobody")
+        await connected.pull("alerts", act=False)
+    failed = connector_store.failed(Unit(), "it", "hosts", at=clock.now(), code="connector.scope", detail="")
+    await database.commit(failed)
+    clock.advance(timedelta(seconds=150))
+    watch = OperationsWatch(database, clock)
+    await watch.look()
+    assert watch.last is not None
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Collected(_operations_metrics(watch.last, clock.now())))
+    told = generate_latest(registry).decode()
+    for line in (
+        'troth_feed_state{feed="edr",state="stale"} 1.0',
+        'troth_feed_state{feed="edr",state="fresh"} 0.0',
+        'troth_inbox_waiting{feed="edr"} 1.0',
+        'troth_inbox_oldest_seconds{feed="edr"} 150.0',
+        'troth_signals_unresolved{feed="edr"} 1.0',
+        'troth_connector_failures{connector="it",read="hosts"} 1.0',
+        'troth_connector_failures{connector="it",read="alerts"} 0.0',
+        'troth_connector_lag_seconds{connector="it",read="alerts"} 150.0',
+        'troth_connector_signals_total{connector="it",read="alerts"}',
+    ):
+        assert line in told
