@@ -213,6 +213,10 @@ challenges = ["device-attest-01"]
 identifiers = ["permanent-identifier", "hardware-module"]
 [acme.directories.hosts]
 profiles = ["mutual-tls"]
+# Other systems of a test listen on loopback.
+[egress]
+networks = ["127.0.0.0/8"]
+plain_http = true
 """
 
 

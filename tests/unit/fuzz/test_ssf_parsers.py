@@ -15,7 +15,10 @@ from tests.support.ssf import examples
 from tests.unit.fuzz.test_parsers import EXAMPLES, mutated
 from troth.client.compact import CompactJws, signing_input, strict_object
 from troth.client.keyset import read_keys
+from troth.connect.ssf.definitions import parse_streams
 from troth.connect.ssf.events import happened_at, known, reason_of
+from troth.connect.ssf.model import Configuration, Metadata
+from troth.connect.ssf.remote import read_poll
 from troth.connect.ssf.secevent import parse
 from troth.connect.ssf.subjects import parse_subject
 from troth.kit.errors import TrothError
@@ -49,6 +52,19 @@ def _tokens() -> list[bytes]:
 PARSERS: dict[str, tuple[Callable[[bytes], object], Callable[[], list[bytes]]]] = {
     "security event token": (_token, _tokens),
     "claims of one": (_inside, lambda: [json.dumps(one["claims"]).encode() for one in examples()]),
+    "poll answer": (read_poll, lambda: [b'{"sets":{"4d3559ec67504aaba65d40b0363faad8":"eyJ"},"moreAvailable":true}']),
+    "stream definitions": (
+        lambda data: parse_streams(data.decode("utf-8", "replace")),
+        lambda: [b'ssf_streams: [{name: a, feed: b, issuer: "https://x", auth: none, events: [caep.session-revoked]}]'],
+    ),
+    "stream configuration": (
+        lambda data: Configuration.read(strict_object(data)),
+        lambda: [b'{"stream_id":"s","iss":"i","aud":["a"],"delivery":{"method":"m","endpoint_url":"u"}}'],
+    ),
+    "transmitter metadata": (
+        lambda data: Metadata.read(strict_object(data)),
+        lambda: [b'{"issuer":"i","critical_subject_members":["a"]}'],
+    ),
     "jwk set": (
         lambda data: read_keys(data, check=lambda _key: None),
         lambda: [

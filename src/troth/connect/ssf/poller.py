@@ -154,7 +154,10 @@ class Poller:
         del pending.ack[: len(told)]
         for jti in errors:
             pending.errors.pop(jti, None)
-        await self._take(stream, found, pending)
+        # As it is now: while the poll waited, a verification may have been asked for, or the stream have ended.
+        present = await store.find_stream(self._database, stream.name)
+        if present is not None:
+            await self._take(present, found, pending)
         return len(found.sets)
 
     async def _take(self, stream: Stream, found: Polled, pending: Pending) -> None:

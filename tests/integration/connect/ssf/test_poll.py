@@ -150,6 +150,17 @@ async def test_a_long_poll_that_brings_nothing_is_no_failure(polled: Room) -> No
     assert (await polled.stream()).error == ""
 
 
+async def test_a_verification_that_is_asked_for_while_a_poll_waits_is_known(polled: Room) -> None:
+    polled.fake.long_poll_seconds = 20.0
+    polling = asyncio.create_task(polled.poller.poll_once(await polled.stream(), wait=True))
+    async with asyncio.timeout(10):
+        while not polled.fake.count("POST", "/poll"):
+            await asyncio.sleep(0.01)
+    await polled.manager.verify("idp")
+    assert await polling == 1
+    assert (await polled.stream()).verified_at == polled.trust.clock.now()
+
+
 async def test_a_stream_that_its_transmitter_pauses_is_still_asked_and_hears_when_it_goes_on(polled: Room) -> None:
     polled.fake.set_status(polled.remote_id, "paused", "Internal error")
     held = polled.fake.send(polled.remote_id, REVOKED)
