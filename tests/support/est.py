@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from troth.enroll.est.tally import Tally
     from troth.kit.lane import Lane, Response
     from troth.trust.orders import Orders
+    from troth.trust.policy_cache import PolicyCache
     from troth.trust.store import SubjectStore
 
 DIRECTORY = """\
@@ -129,6 +130,7 @@ class Est:
     subjects: SubjectStore
     orders: Orders
     labels: dict[str, Label]
+    policies: PolicyCache
     foreign: Foreign = field(init=False)
 
     async def ask(
@@ -290,7 +292,7 @@ async def est(mint: Mint) -> AsyncIterator[Est]:
 
     made = Est(
         mint, enrolling, Lane([*door.routes()], on_error=fail), door, tally, subjects,
-        Orders(database, clock, Enforcer()), labels,
+        Orders(database, clock, Enforcer()), labels, cache,
     )  # fmt: skip
     made.foreign = foreign
     yield made

@@ -14,6 +14,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         acme_directories: name → URL, as the configuration has them.
+        est_url: where EST clients begin; empty where it is off.
         root_certificate: path of the root's PEM file, to be trusted by clients.
         admin_token_file: path of the first administrator's bootstrap token; gone once it has been used.
     """
@@ -25,6 +26,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     root_certificate: str
     admin_token_file: str
     data_dir: str
+    est_url: str = ""
 
     def json(self) -> str:
         """One line of JSON."""
@@ -42,6 +44,7 @@ def summarize(start: Start) -> Summary:
         root_certificate=str(layout.root_certificate),
         admin_token_file=str(layout.admin_token),
         data_dir=str(layout.root),
+        est_url=f"{state.public_url}/.well-known/est" if start.config.est.enabled else "",
     )
 
 
@@ -54,6 +57,7 @@ def render(summary: Summary) -> str:
     """The summary in words."""
     rows = [
         *(("ACME" if not place else "", url) for place, url in enumerate(summary.acme_directories.values())),
+        *((("EST", summary.est_url),) if summary.est_url else ()),
         ("OCSP and CRL", summary.http_url),
         ("Dashboard", summary.admin_url),
         ("Root certificate", summary.root_certificate),

@@ -82,7 +82,7 @@ class EstClient:
 
     async def authorities(self) -> list[x509.Certificate]:
         """``cacerts``: what the server says its authorities are. Raises EstError, TransportError."""
-        return _certificates(await self._ask("GET", "cacerts"))
+        return read_certificates(await self._ask("GET", "cacerts"))
 
     async def enrol(self, csr: bytes) -> x509.Certificate:
         """``simpleenroll``: a first certificate for a DER request. Raises EstError, TransportError."""
@@ -96,7 +96,7 @@ class EstClient:
         answer = await self._ask("POST", operation, base64.b64encode(csr) + b"\n")
         key = x509.load_der_x509_csr(csr).public_key()
         # A server should send the certificate alone (4.2.3); some send its chain with it.
-        for one in _certificates(answer):
+        for one in read_certificates(answer):
             if one.public_key() == key:
                 return one
         raise EstError(EST_ANSWER, "it holds no certificate for the key that was asked for", status=answer.status)
@@ -121,7 +121,7 @@ class EstClient:
         )
 
 
-def _certificates(answer: HttpAnswer) -> list[x509.Certificate]:
+def read_certificates(answer: HttpAnswer) -> list[x509.Certificate]:
     """Those of a certs-only message in base64. Raises EstError."""
     kind = (answer.header("content-type") or "").partition(";")[0].strip().lower()
     if kind != "application/pkcs7-mime":

@@ -17,6 +17,7 @@ def summary(data: Path) -> Summary:
         root_certificate=str(data / "root.pem"),
         admin_token_file=str(data / "admin.token"),
         data_dir=str(data),
+        est_url="https://localhost:8443/.well-known/est",
     )
 
 
@@ -27,6 +28,7 @@ def test_a_person_is_told_where_everything_is_how_to_trust_it_and_how_to_log_in(
         "https://localhost:8444",
         "http://localhost:8080",
         "/acme/tls-server/directory",
+        "/.well-known/est",
         "root.pem",
         "--cacert",
     ):
@@ -42,4 +44,4 @@ def test_a_program_is_told_the_same_in_one_line_of_json(tmp_path: Path) -> None:
     line = summary(tmp_path).json()
     assert "\n" not in line
     assert {"https_url", "http_url", "admin_url", "acme_directories", "root_certificate", "admin_token_file",
-            "data_dir"} == set(json.loads(line))  # fmt: skip
+            "data_dir", "est_url"} == set(json.loads(line))  # fmt: skip

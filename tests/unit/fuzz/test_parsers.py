@@ -31,9 +31,11 @@ from troth.agent import config as agent
 from troth.agent.fit import read_chain
 from troth.audit.note import CheckpointText, NoteKey
 from troth.audit.verify import verify_export
+from troth.client import est as est_client
 from troth.client.errors import JoseError
 from troth.client.jose import VerifyingKey, b64url_decode
 from troth.client.renewal import parse_cert_id, parse_renewal_info
+from troth.client.transport import HttpAnswer
 from troth.connect.effects import vici
 from troth.connect.webhook import body as webhook
 from troth.enroll.acme.binding import read_binding
@@ -53,6 +55,7 @@ from troth.enroll.attest.model import Known
 from troth.enroll.attest.statement import read_any
 from troth.enroll.attest.statuses import read_statuses
 from troth.enroll.attest.told import attestation_report
+from troth.enroll.est.body import certs_only
 from troth.enroll.est.callers import read_basic
 from troth.enroll.est.request import read_request
 from troth.enroll.tpm import structures
@@ -257,6 +260,10 @@ PARSERS: dict[str, tuple[Callable[[bytes], object], Refusals, Callable[[], list[
     "csr": (parse_csr, (TrothError,), lambda: [request()]),
     "est request": (lambda data: read_request(b64encode(data)), (TrothError,), lambda: [request()]),
     "est body": (read_request, (TrothError,), lambda: [b64encode(request())]),
+    "est answer": (
+        lambda data: est_client.read_certificates(HttpAnswer(200, {"content-type": ("application/pkcs7-mime",)}, data, "")),
+        (TrothError,), lambda: [b64encode(certs_only([golden_lint.certificate()]))],
+    ),
     "basic credentials": (
         lambda data: read_basic(data.decode("latin-1")), (TrothError,), lambda: [b"Basic dXNlcjpwYXNzd29yZA=="]
     ),

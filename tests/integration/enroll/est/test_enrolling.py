@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from datetime import timedelta
+from uuid import UUID
 
 import msgspec
 import pytest
@@ -17,6 +18,18 @@ from tests.support.est import Est, request_of
 from troth.enroll.credentials.model import NameRules
 
 HOST = "host-1.corp.example"
+_WAITING = """
+policy: wifi-device
+description: Compliant devices; while nobody knows, they wait.
+profiles: [wifi-device]
+rules:
+  - rule: compliant
+    require:
+      compliant: {check: posture.compliant, fix: Let the device sync.}
+    then: allow
+    else: deny
+    unknown: deny
+"""
 
 
 def names(leaf: x509.Certificate) -> list[str]:
@@ -71,8 +84,6 @@ async def test_a_secret_that_is_not_known_opens_nothing(est: Est) -> None:
 
 
 async def test_a_revoked_or_expired_enrolment_brings_nothing_new(est: Est) -> None:
-    from uuid import UUID
-
     revoked, expired = await est.enrolment(), await est.enrolment(seconds=60)
     der = request_of(None, HOST)
     assert (await est.ask("simpleenroll", der, user=expired)).status == 200
@@ -195,7 +206,53 @@ async def test_a_try_that_failed_at_the_signer_is_made_anew(est: Est) -> None:
     assert (await est.ask("simpleenroll", der, user=user)).status == 200
 
 
-async def test_a_refusal_names_the_decision_and_what_waits_is_202(est: Est) -> None:
+async def test_while_it_is_signed_the_same_request_waits_and_after_a_kill_it_is_made_anew(
+    est: Est, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user, der = await est.enrolment(most_orders=2), request_of(None, HOST)
+    signing, go = asyncio.Event(), asyncio.Event()
+    certify = est.mint.signer.certify
+
+    async def slowly(key_id: str, tbs: bytes, reservation: UUID) -> bytes:
+        signing.set()
+        await go.wait()
+        return await certify(key_id, tbs, reservation)
+
+    monkeypatch.setattr(est.mint.signer, "certify", slowly)
+    first = asyncio.create_task(est.ask("simpleenroll", der, user=user))
+    await asyncio.wait_for(signing.wait(), 10)
+    again = await est.ask("simpleenroll", der, user=user)
+    assert (again.status, again.code, again.headers["retry-after"]) == (202, "est.pending", "1")
+    first.cancel()  # the process dies: what it had reserved is burnt, and counted
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    go.set()
+    async with asyncio.timeout(10):
+        while await est.mint.database.fetchval("SELECT state FROM certificate") != "burnt":
+            await asyncio.sleep(0)
+    assert (await est.ask("simpleenroll", der, user=user)).status == 200
+
+
+async def test_what_policy_cannot_know_yet_is_202_and_the_same_request_gets_it_later(est: Est) -> None:
+    from troth.trust.policy_service import PolicyService
+
+    service = PolicyService(est.mint.database, est.mint.clock)
+    await service.apply(await service.plan(_WAITING), actor="admin:test")
+    await est.policies.refresh()
+    device = await est.device("printer-2")
+    user = await est.enrolment(device_id=device.id, rules=NameRules(), vouches=False)
+    der = request_of()
+    answer = await est.ask("simpleenroll", der, user=user, label="wifi")
+    assert (answer.status, answer.code, answer.headers["retry-after"]) == (202, "est.pending", "60")
+    assert b"Nothing has been refused" in answer.body or b"nothing has been refused" in answer.body
+    await est.report("printer-2", posture__compliant=True)
+    assert (await est.ask("simpleenroll", der, user=user, label="wifi")).status == 200
+    await est.report("printer-2", posture__compliant=False)
+    answer = await est.ask("simpleenroll", request_of(), user=user, label="wifi")
+    assert (answer.status, answer.code) == (403, "enroll.refused")
+
+
+async def test_a_refusal_names_the_decision(est: Est) -> None:
     device = await est.device("printer-2")  # nobody manages it
     user = await est.enrolment(device_id=device.id, rules=NameRules(), vouches=False)
     answer = await est.ask("simpleenroll", request_of(), user=user, label="wifi")
