@@ -9,10 +9,14 @@ from datetime import timedelta
 from typing import Any
 
 from troth.assembly.context import RoleContext
+from troth.connect.desk import ConnectorDesk
+from troth.connect.effects.acting import ConnectorPort
 from troth.connect.effects.chat import ChatPort
 from troth.connect.effects.mail import MailPort, NotifyPort
+from troth.connect.effects.vendors import crowdstrike, jamf, microsoft, okta
 from troth.connect.effects.vpn import VpnPort
 from troth.connect.effects.webhook import WebhookPort
+from troth.kit.clock import Clock
 from troth.kit.errors import TrothError
 from troth.kit.http import HttpClient
 from troth.kit.log import get_logger
@@ -35,14 +39,18 @@ def effect_desk(context: RoleContext, database: Database) -> EffectDesk:
     return EffectDesk(database, context.clock, box)
 
 
-def effect_duties(context: RoleContext, database: Database) -> list[Coroutine[Any, Any, None]]:
-    """The runner of effects, and the forgetting of what ended long ago."""
+def effect_duties(
+    context: RoleContext, database: Database, connectors: ConnectorDesk
+) -> list[Coroutine[Any, Any, None]]:
+    """The runner of effects, and the forgetting of what ended long ago. ``connectors``: those of this process, so that
+    acting and reading share one pace."""
     settings, desk = context.config.effects, effect_desk(context, database)
     http = HttpClient(context.config.egress)
+    acting = connector_ports(connectors, context.clock)
     runner = EffectRunner(
         database,
         context.clock,
-        effect_ports(context, desk, http),
+        {**effect_ports(context, desk, http), **acting},
         timeout=timedelta(seconds=settings.timeout_seconds),
         give_up=timedelta(hours=settings.give_up_hours),
     )
@@ -52,6 +60,8 @@ def effect_duties(context: RoleContext, database: Database) -> list[Coroutine[An
         try:
             await runner.run(context.stop)
         finally:
+            for port in acting.values():
+                await port.close()
             await http.close()
 
     async def rates() -> None:
@@ -72,6 +82,15 @@ def effect_ports(context: RoleContext, desk: EffectDesk, http: HttpClient) -> Ma
         "notify": NotifyPort(desk, mail, chat),
         "vpn": VpnPort(desk),
     }
+
+
+def connector_ports(desk: ConnectorDesk, clock: Clock) -> Mapping[str, ConnectorPort]:
+    """The ports that act by a connector, by vendor."""
+    actions = {
+        "crowdstrike": crowdstrike.ACTIONS, "okta": okta.ACTIONS, "entra": microsoft.ENTRA,
+        "intune": microsoft.INTUNE, "defender": microsoft.DEFENDER, "jamf": jamf.ACTIONS,
+    }  # fmt: skip
+    return {vendor: ConnectorPort(vendor, does, desk, desk.opener, clock) for vendor, does in actions.items()}
 
 
 async def _every(seconds: float, work: Callable[[], Awaitable[None]], stop: asyncio.Event) -> None:

@@ -99,13 +99,17 @@ class VendorApi:
         query: Mapping[str, str] | None = None,
         *,
         body: Any = None,
+        raw: bytes = b"",
         scope: str = "",
         headers: Mapping[str, str] | None = None,
         good: frozenset[int] = frozenset({200, 201, 202, 204}),
     ) -> Answer:
-        """The answer itself, if its status is one of ``good``. Raises as :meth:`get` does."""
+        """The answer itself, if its status is one of ``good``. Raises as :meth:`get` does.
+
+        ``raw``: a body that is no JSON.
+        """
         url = self._url(path, query)
-        data = b"" if body is None else msgspec.json.encode(body)
+        data = raw if body is None else msgspec.json.encode(body)
         more = {"accept": "application/json", **({"content-type": "application/json"} if data else {}),
                 **(headers or {})}  # fmt: skip
         renewed, failed = False, 0

@@ -116,6 +116,7 @@ async def _duties(context: RoleContext, database: Database, instance: Instance, 
     backing = backup_duties(context, database, instance)
     polling, due = shared_signal_duties(context, database, instance.id)
     enforcer = Enforcer()
+    connecting = connecting_of(context, database)
     return [
         *backing.duties,
         Checkpointer(LedgerStore(database), notary, key, clock, ceiling=backing.ceiling).run(stop),
@@ -139,13 +140,13 @@ async def _duties(context: RoleContext, database: Database, instance: Instance, 
             )
         ),
         InboxWorker(database, clock, instance.id, SignalDesk(database, clock, enforcer)).run(stop),
-        connecting_of(context, database).puller(database, context, instance.id).run(stop),
+        connecting.puller(database, context, instance.id).run(stop),
         _every(1.0, FeedWatch(database, clock).run_once, stop, "watch over feeds"),
         _every(3600.0, Inbox(database, clock).forget, stop, "forgetting of refused signals"),
         _every(3600.0, UnresolvedDesk(database, clock).forget, stop, "forgetting of strangers"),
         polling,
         *(_every(pause, work, stop, name) for pause, work, name in due),
-        *effect_duties(context, database),
+        *effect_duties(context, database, connecting.desk),
         _every(60.0, Mender(database, clock, enforcer).run_once, stop, "mending"),
         _every(60.0, Settler(database, clock, enforcer).sweep, stop, "looking after standings"),
     ]

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from troth.connect.api import Pages, moment, shaped
+from troth.connect.api import Pages, VendorApi, moment, shaped
 from troth.connect.connector import Pulled, Pushed, Read, Wiring, each
 from troth.connect.crowdstrike import mapping
 from troth.connect.crowdstrike.mapping import Alert, Host, Score
@@ -55,6 +55,11 @@ class Falcon:
         self.reads: Sequence[Read] = tuple(
             read for read in offered if read.name.removesuffix(".whole") in self._options.read
         )
+
+    @property
+    def acting(self) -> VendorApi:
+        """What effects act by."""
+        return self._api
 
     async def push(self, request: Request) -> Pushed:
         """Falcon pushes nothing that it signs."""

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from troth.connect.api import json_of, moment, shaped
+from troth.connect.api import VendorApi, json_of, moment, shaped
 from troth.connect.connector import Pulled, Pushed, Read, Wiring, each
 from troth.connect.errors import ANSWER, SECRET_MISSING, ConnectorError
 from troth.connect.okta import hook, mapping
@@ -25,6 +25,7 @@ from troth.kit.lane import Request
 
 _LOG, _USERS = "/api/v1/logs", "/api/v1/users"
 _SCOPES: Final = "okta.logs.read okta.users.read"
+_MANAGE: Final = "okta.users.read okta.users.manage okta.sessions.manage"
 _PAGE: Final = 1000
 _USER_PAGE: Final = 200
 _OVERLAP: Final = timedelta(minutes=5)
@@ -37,6 +38,7 @@ class Okta:
     def __init__(self, wiring: Wiring) -> None:
         self._wiring = wiring
         self._options: Any = wiring.options
+        self._acting: VendorApi | None = None
         # The log allows some 60 requests a minute, to all clients together; users some 600.
         self._log_api = wiring.api(_proof(wiring), wiring.pace(per_second=0.8, burst=10, of="logs"),
                                    pause_headers=("x-rate-limit-reset", "retry-after"))  # fmt: skip
@@ -53,6 +55,16 @@ class Okta:
         self.reads: Sequence[Read] = tuple(
             read for read in offered if read.name.removesuffix(".whole") in self._options.read
         )
+
+    @property
+    def acting(self) -> VendorApi:
+        """What effects act by: a token of its own, whose scopes reading does not need."""
+        if self._acting is None:
+            self._acting = self._wiring.api(
+                _proof(self._wiring, scope=_MANAGE), self._wiring.pace(per_second=4, burst=10, of="users"),
+                pause_headers=("x-rate-limit-reset", "retry-after"),
+            )  # fmt: skip
+        return self._acting
 
     async def push(self, request: Request) -> Pushed:
         """An event hook, or its verification."""
@@ -146,13 +158,13 @@ class Okta:
         await self._user_api.get(_USERS, {"limit": "1"}, scope="okta.users.read")
 
 
-def _proof(wiring: Wiring) -> Proof:
+def _proof(wiring: Wiring, scope: str = _SCOPES) -> Proof:
     """A service application's key, or a token that a person has put here."""
     if "private_key" in wiring.secrets:
         return ClientCredentials(
             wiring.http, wiring.clock, url=f"{wiring.base_url.rstrip('/')}/oauth2/v1/token",
             client_id=wiring.definition.client_id, key=wiring.secret("private_key"), key_id=wiring.options.key_id,
-            scope=_SCOPES,
+            scope=scope,
         )  # fmt: skip
     if "api_token" in wiring.secrets:
         return Token(wiring.secret("api_token"), word="SSWS")
