@@ -63,8 +63,8 @@ SELECT jti, type, outcome, detail, issued_at, received_at, id FROM ssf_event WHE
 AND ($2::uuid IS NULL OR id < $2) ORDER BY id DESC LIMIT $3"""
 _COUNTS = "SELECT stream, outcome, n FROM ssf_count ORDER BY stream, outcome"
 _FORGET = """
-DELETE FROM ssf_event WHERE (stream, jti) IN (SELECT stream, jti FROM ssf_event WHERE issued_at < $1
-ORDER BY issued_at LIMIT 5000)"""
+WITH gone AS (DELETE FROM ssf_event WHERE (stream, jti) IN (SELECT stream, jti FROM ssf_event WHERE issued_at < $1
+ORDER BY issued_at LIMIT 5000) RETURNING 1) SELECT count(*) FROM gone"""
 _WIDE = """
 SELECT id, stream, feed, jti, type, subject, signals, fields, observed_at, received_at, state, settled_by, settled_at
 FROM ssf_wide"""
@@ -152,9 +152,9 @@ async def counts(reader: Reader) -> dict[tuple[str, str], int]:
     return {(row["stream"], row["outcome"]): row["n"] for row in await reader.fetch(_COUNTS)}
 
 
-async def forget(reader: Reader, before: datetime) -> None:
-    """Drop tokens issued before then: they are refused for their age, so nothing need be known of them."""
-    await reader.fetch(_FORGET, before)
+async def forget(reader: Reader, before: datetime) -> int:
+    """Drop up to 5,000 tokens issued before then: they are refused for their age. How many it were."""
+    return int(await reader.fetchval(_FORGET, before))
 
 
 async def find_wide(reader: Reader, id: UUID) -> WideEvent | None:

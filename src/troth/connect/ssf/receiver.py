@@ -66,6 +66,10 @@ class Keys(Protocol):
         ...
 
 
+class Unproved(SetRefused):
+    """A token whose signature nobody could prove: anybody may have made it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Taken:
     """What became of a token. ``again``: it had been taken before, and nothing was done now."""
@@ -102,15 +106,24 @@ class Receiver:
         try:
             event = await self._proved(stream, token)
             return await self._take(stream, event)
+        except Unproved as refusal:
+            # Whoever delivered it may be anybody where deliveries carry no header: strangers write nothing here.
+            if stream.definition.authorization:
+                await self._refuse(stream, refusal)
+            raise
         except SetRefused as refusal:
-            unit = self._failing(stream, refusal)
-            event_store.count(unit, stream.name, "refused")
-            await self._database.commit(unit)
-            log.warning("ssf.refused", stream=stream.name, code=refusal.code, detail=refusal.detail)
+            await self._refuse(stream, refusal)
             raise
         except (SignalError, TransmitterFailed) as error:
-            await self._database.commit(self._failing(stream, error))
+            if stream.definition.authorization:
+                await self._database.commit(self._failing(stream, error))
             raise
+
+    async def _refuse(self, stream: Stream, refusal: SetRefused) -> None:
+        unit = self._failing(stream, refusal)
+        event_store.count(unit, stream.name, "refused")
+        await self._database.commit(unit)
+        log.warning("ssf.refused", stream=stream.name, code=refusal.code, detail=refusal.detail)
 
     def _failing(self, stream: Stream, error: TrothError) -> Unit:
         unit = Unit()
@@ -120,14 +133,20 @@ class Receiver:
     async def _proved(self, stream: Stream, token: str) -> SecurityEvent:
         if not stream.receiving or not stream.jwks_uri:
             raise StreamState(STREAM_STATE, "the stream has not been connected yet")
-        parts = secevent.parse(token)
         try:
-            key = await self._keys.find(stream.jwks_uri, parts.text_of("kid"))
+            parts = secevent.parse(token)
+            secevent.prove(parts, await self._key(stream, parts.text_of("kid")))
+        except SetRefused as refusal:
+            raise Unproved(refusal.reason, refusal.detail) from refusal
+        return secevent.read(parts, token, stream.expected(self._max_age), now=self._clock.now())
+
+    async def _key(self, stream: Stream, key_id: str | None) -> VerifyingKey:
+        try:
+            return await self._keys.find(stream.jwks_uri, key_id)
         except JoseError as error:
             if error.reason is JWKS_NO_KEY:
                 raise refused(SET_KEY) from error
             raise TransmitterFailed(TRANSMITTER_ANSWER, error.detail) from error
-        return secevent.verify(parts, token, key, stream.expected(self._max_age), now=self._clock.now())
 
     async def _take(self, stream: Stream, event: SecurityEvent) -> Taken:
         before = await event_store.find_taken(self._database, stream.name, event.jti)

@@ -89,10 +89,20 @@ def parse(token: str) -> CompactJws:
 
 def verify(found: CompactJws, token: str, key: VerifyingKey, expected: Expected, *, now: datetime) -> SecurityEvent:
     """The event in ``found``, signed by ``key`` and fit for the stream. Raises SetRefused."""
+    prove(found, key)
+    return read(found, token, expected, now=now)
+
+
+def prove(found: CompactJws, key: VerifyingKey) -> None:
+    """Hold the signature against ``key``. Raises SetRefused (``ssf.set.signature``)."""
     try:
         found.verify(key)
     except JoseError as error:
         raise refused(SET_SIGNATURE, error.detail) from error
+
+
+def read(found: CompactJws, token: str, expected: Expected, *, now: datetime) -> SecurityEvent:
+    """The event in ``found``, whose signature is good, if it is fit for the stream. Raises SetRefused."""
     kind = found.text_of("typ")
     typed = kind is not None and kind.lower().removeprefix("application/") == TYPE
     if not typed and not (expected.untyped and (kind is None or kind.upper() == "JWT")):

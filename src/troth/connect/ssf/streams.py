@@ -125,7 +125,8 @@ class StreamDesk:
 
     async def forget(self, keep: timedelta) -> None:
         """Drop tokens that are too old to be taken again."""
-        await event_store.forget(self._database, self._clock.now() - keep)
+        while await event_store.forget(self._database, self._clock.now() - keep):
+            pass
 
 
 def locked(name: str) -> Unit:

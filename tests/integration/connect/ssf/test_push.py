@@ -316,6 +316,12 @@ async def test_a_stream_that_was_set_up_by_hand_is_believed_by_its_keys_and_audi
     assert err(await room.push(room.fake.sign(event, aud="client-2", sub_id=None))) == (400, "invalid_audience")
     await room.act()
     assert await room.trust.standing(alice) is Standing.QUARANTINED
+    before = await room.trust.database.fetchval("SELECT sum(n) FROM ssf_count")
+    head, body, _ = text.split(".")
+    for nonsense in ("rubbish", f"{head}.{body}.AAAA", room.fake.sign(event, aud="client-1", kid="k1") + "="):
+        assert (await room.push(nonsense)).status == 400
+    # Strangers, who need no header here, have written nothing.
+    assert await room.trust.database.fetchval("SELECT sum(n) FROM ssf_count") == before
     verification = {RISC + "verification": {"state": "x"}}
     assert err(await room.push(room.fake.sign(verification, aud="client-1", sub_id=None))) == (400, "invalid_state")
 
