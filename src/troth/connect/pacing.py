@@ -15,6 +15,8 @@ Sleep: TypeAlias = Callable[[float], Awaitable[None]]
 #: Nobody is believed who asks for a longer pause: a wrong header must not silence a feed for a week.
 LONGEST_PAUSE: Final = 900.0
 _ABSENT: Final = 30.0
+#: Seconds of the shortest wait: what rounding leaves over would else be waited for again and again.
+_LEAST: Final = 0.001
 #: Numbers above this are moments (seconds since 1970), below it spans.
 _EPOCH: Final = 1_000_000_000
 
@@ -38,7 +40,7 @@ class Pace:
         """Wait for one's turn."""
         async with self._turn:
             while (wait := self._wait()) > 0:
-                await self._sleep(wait)
+                await self._sleep(max(wait, _LEAST))
             self._next = max(self._next, self._clock.monotonic()) + self._every
 
     def hold(self, seconds: float) -> None:

@@ -15,6 +15,7 @@ from troth.connect.definition import ConnectorDefinition, host_of, invalid
 from troth.connect.generic import GENERIC
 from troth.connect.okta import OKTA
 from troth.connect.pacing import Paces, Sleep
+from troth.connect.sentinelone import SENTINELONE
 from troth.kit.clock import Clock
 from troth.kit.http import HttpClient
 from troth.kit.settings import EgressSettings
@@ -28,6 +29,7 @@ def _registry(*vendors: Vendor) -> Mapping[str, Vendor]:
 VENDORS: Final[Mapping[str, Vendor]] = _registry(
     CROWDSTRIKE,
     OKTA,
+    SENTINELONE,
     GENERIC,
 )
 
