@@ -16,6 +16,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from tests.support.running import RunningTroth
+from tests.support.systemd import systemd
+
+__all__ = ["systemd"]
 
 #: Longest time from an answered revocation until openssl is told of it; the promise is one second.
 _STATUS_SECONDS = 3.0
