@@ -225,6 +225,7 @@ _RULE = documents("rules:\n  - {kinds: [key.block], approvals: 1, roles: [admini
 
 Refusals = tuple[type[Exception], ...]
 #: Name → parser, what it may raise, seeds that it takes (or nearly).
+PKCS7 = {"content-type": ("application/pkcs7-mime",)}
 PARSERS: dict[str, tuple[Callable[[bytes], object], Refusals, Callable[[], list[bytes]]]] = {
     "der": (walk, (der.DerError,), lambda: [request(), golden_lint.crl(), golden_lint.certificate()]),
     "vantage question": (
@@ -261,7 +262,7 @@ PARSERS: dict[str, tuple[Callable[[bytes], object], Refusals, Callable[[], list[
     "est request": (lambda data: read_request(b64encode(data)), (TrothError,), lambda: [request()]),
     "est body": (read_request, (TrothError,), lambda: [b64encode(request())]),
     "est answer": (
-        lambda data: est_client.read_certificates(HttpAnswer(200, {"content-type": ("application/pkcs7-mime",)}, data, "")),
+        lambda data: est_client.read_certificates(HttpAnswer(200, PKCS7, data, "")),
         (TrothError,), lambda: [b64encode(certs_only([golden_lint.certificate()]))],
     ),
     "basic credentials": (
