@@ -53,11 +53,11 @@ def certs_only(certificates: Iterable[bytes]) -> bytes:
     return der.sequence(_SIGNED_DATA, der.explicit(0, signed))
 
 
-def key_and_certificate(key: bytes, certificate: bytes, boundary: bytes) -> bytes:
+def key_and_certificate(key: bytes, certificate: bytes, boundary: bytes, *, lines: bool = False) -> bytes:
     """The two parts of a serverkeygen answer (RFC 7030, 4.4.2): PKCS#8, then certs-only; ``boundary`` in neither."""
     parts = ((b"application/pkcs8", key), (CERTS_ONLY, certs_only((certificate,))))
-    lines = [b"--" + boundary]
+    written = [b"--" + boundary]
     for kind, content in parts:
-        lines += [b"Content-Type: " + kind, b"Content-Transfer-Encoding: base64", b"", encoded(content).rstrip()]
-        lines.append(b"--" + boundary)
-    return b"\r\n".join(lines) + b"--\r\n"
+        text = encoded(content, lines=lines).rstrip()
+        written += [b"Content-Type: " + kind, b"Content-Transfer-Encoding: base64", b"", text, b"--" + boundary]
+    return b"\r\n".join(written) + b"--\r\n"

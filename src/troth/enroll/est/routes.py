@@ -152,7 +152,7 @@ class EstDoor:
         wanted, key = await asyncio.to_thread(with_made_key, _read(request, label))
         der, _ = await self._desk.enrol(caller, label, wanted, address=request.client)
         boundary = f"troth-{secrets.token_hex(16)}".encode()
-        body = key_and_certificate(key, der, boundary)
+        body = key_and_certificate(key, der, boundary, lines=_in_lines(request))
         kind = (b"Content-Type", b'multipart/mixed; boundary="' + boundary + b'"')
         return Response(200, body, (kind, _NO_STORE)), "issued"
 
@@ -187,8 +187,12 @@ def _read(request: Request, label: Label) -> EnrolRequest:
 
 
 def _binary(request: Request, kind: bytes, content: bytes) -> Response:
-    lines = request.headers.get("user-agent", "").startswith(_LIBEST)
-    return Response(200, encoded(content, lines=lines), ((b"Content-Type", kind), _BASE64, _NO_STORE))
+    text = encoded(content, lines=_in_lines(request))
+    return Response(200, text, ((b"Content-Type", kind), _BASE64, _NO_STORE))
+
+
+def _in_lines(request: Request) -> bool:
+    return request.headers.get("user-agent", "").startswith(_LIBEST)
 
 
 def _after(seconds: int) -> tuple[bytes, bytes]:
