@@ -13,13 +13,17 @@ from tests.browser.looking import Looker
 from tests.integration.web.test_attestations import judged
 from tests.integration.web.test_enrolments import an_account
 from tests.integration.web.test_found import reported
-from tests.support.dashboard import PASSWORD
+from tests.support.dashboard import PASSWORD, House
 from troth.access.roles import Role
+from troth.connect import connector_store
 from troth.enroll.acme.attempt_store import ADD_ATTEMPT
 from troth.enroll.acme.incident_store import Selector
 from troth.enroll.tpm.registry import Registration
 from troth.kit.ids import new_id
 from troth.store.unit import Unit
+from troth.trust.inbox import Inbox, InboxWorker, Spoilt
+from troth.trust.reported import Reported
+from troth.trust.signals import Whom
 from troth.web.enrolment_views import EnrolmentCommand
 
 pytestmark = pytest.mark.browser
@@ -33,6 +37,29 @@ async def log_in(site: Site, page: Page, role: Role = Role.ADMINISTRATOR, *, nam
     await page.get_by_label("Password").fill(PASSWORD)
     await page.get_by_role("button", name="Log in", exact=True).click()
     await expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+
+
+async def a_connector(house: House) -> str:
+    """One that fails, and what it has said of nobody; where its page is."""
+    await house.apply(
+        "connectors:\n  - {name: falcon, vendor: crowdstrike, feed: edr, cloud: eu-1, client_id: troth-reader}\n"
+    )
+    database, clock = house.trust.database, house.services.clock
+    whom, unit = Whom(alias=("crowdstrike.aid", "0123456789abcdef0123456789abcdef")), Unit()
+    connector_store.failed(
+        unit, "falcon", "scores", at=clock.now(), code="connector.scope",
+        detail="Zero Trust Assessment: read is missing; GET /zero-trust-assessment/queries/assessments/v1: status 403",
+    )  # fmt: skip
+    connector_store.pulled(
+        unit, "falcon", "alerts", cursor={"since": "2026-11-23T10:00:00+00:00"}, more=False, at=clock.now(),
+        latency_ms=312, signals=4_711, facts=0, observed_at=clock.now(),
+    )  # fmt: skip
+    signal = house.trust.signal("edr.alert", "x", whom=whom, evidence="LsassDump · Credential Access")
+    spoilt = [Spoilt("spoilt:1", "connector.answer", "Object missing required field `updated_timestamp`", {"a": 1})]
+    reports = [Reported(whom, clock.now())]
+    await Inbox(database, clock).accept("edr", [signal], reports=reports, spoilt=spoilt, joined=unit)
+    await InboxWorker(database, clock, new_id(), house.trust.desk).run_once()
+    return "/connectors/falcon"
 
 
 async def pages_of(site: Site) -> dict[str, str]:
@@ -76,6 +103,9 @@ async def pages_of(site: Site) -> dict[str, str]:
         "staged": "/staged",
         "staged-one": f"/staged/{staged[0].id}",
         "feeds": "/feeds",
+        "feed": "/feeds/edr",
+        "connector": await a_connector(house),
+        "unresolved": "/unresolved",
         "policies": "/policies",
         "policy": "/policies/client-device",
         "profiles": "/profiles",

@@ -20,11 +20,11 @@ def list_(*, data: Data = None, output: Output = "text") -> int:
     """List feeds and what they are granted."""
     found = Api.at(data).get("/feeds")
     rows = [
-        (one["name"], one["state"], one["kinds"], one["scope"], one["greatest_effect"], one["may_clear"],
-         when(one["last_signal_at"]))
+        (one["name"], one["state"], one["health"], when(one["heard_at"]), one["kinds"], one["scope"],
+         one["greatest_effect"], one["may_clear"], when(one["last_signal_at"]))
         for one in found
     ]  # fmt: skip
-    head = ("name", "state", "signals", "scope", "greatest effect", "may clear", "last signal")
+    head = ("name", "state", "health", "heard", "signals", "scope", "greatest effect", "may clear", "last signal")
     return listed(found, output, head, rows, empty="No feed. Grant one: troth apply -f feeds.yaml")
 
 

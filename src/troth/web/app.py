@@ -50,6 +50,7 @@ from troth.web.pages import (
     approving,
     attesting,
     closing,
+    connectors,
     effects,
     enrolments,
     entering,
@@ -96,7 +97,7 @@ def make_litestar() -> Litestar:
     """The application with neither services nor a door yet: all the routes, which take a third of a second to make."""
     pages: Iterable[Any] = (
         *looking.HANDLERS, *profiles.HANDLERS, *acting.HANDLERS, *entering.HANDLERS, *account.HANDLERS,
-        *shared_signals.HANDLERS, *stream.HANDLERS, *found.HANDLERS, *approving.HANDLERS,
+        *shared_signals.HANDLERS, *connectors.HANDLERS, *stream.HANDLERS, *found.HANDLERS, *approving.HANDLERS,
         *inspecting.HANDLERS, *keys.HANDLERS,
         *renewals.HANDLERS, *tpms.HANDLERS, *attesting.HANDLERS, *policies.HANDLERS, *effects.HANDLERS,
         *rollovers.HANDLERS, *validations.HANDLERS, *enrolments.HANDLERS, *closing.HANDLERS, *admitting.HANDLERS,

@@ -30,7 +30,8 @@ class ReadView(Struct, frozen=True, kw_only=True):
 class ConnectorView(Struct, frozen=True, kw_only=True):
     """A connector with its state.
 
-    ``state``: ``paused``, ``incomplete`` (a secret is missing), ``failing``, ``waiting`` or ``reading``.
+    ``state``: ``paused``, ``incomplete`` (a secret is missing), ``failing``, ``waiting`` or ``reading``. ``kinds``: of
+    secrets that it can have, with what each is.
     """
 
     name: str
@@ -50,6 +51,7 @@ class ConnectorView(Struct, frozen=True, kw_only=True):
     paused: bool
     reason: str
     push_url: str | None
+    kinds: dict[str, str]
     reads: tuple[ReadView, ...]
     applied_at: datetime
     applied_by: str

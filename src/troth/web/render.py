@@ -15,7 +15,7 @@ from litestar.enums import MediaType
 
 from troth.access.model import Principal
 from troth.access.roles import Permission
-from troth.web import ssf_words, words
+from troth.web import connector_words, ssf_words, words
 from troth.web.authority_views import AuthorityView
 from troth.web.guard import principal_of
 from troth.web.health import RecoveryView
@@ -84,6 +84,7 @@ DONE: Mapping[str, str] = {
     "passkey_removed": "The passkey is removed; your other log-ins have ended.",
     "password_set": "The password is set; your other log-ins have ended.",
     **ssf_words.DONE,
+    **connector_words.DONE,
 }
 
 

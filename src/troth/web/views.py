@@ -309,7 +309,13 @@ class PolicyView(Struct, frozen=True, kw_only=True):
 
 
 class FeedView(Struct, frozen=True, kw_only=True):
-    """A source of signals and what it is granted."""
+    """A source of signals, what it is granted, and how it is.
+
+    Attributes:
+        health: ``fresh``, ``late``, ``stale``, ``dead``, or ``unwatched`` for one without a cadence.
+        waiting, refused: signals that were accepted and not acted on yet, or refused.
+        unresolved, strangers: signals, and others, that name nobody we know, or several.
+    """
 
     name: str
     state: str
@@ -321,6 +327,14 @@ class FeedView(Struct, frozen=True, kw_only=True):
     last_signal_at: datetime | None = None
     signals_today: int = 0
     staged: int = 0
+    health: str = "unwatched"
+    health_since: datetime | None = None
+    heard_at: datetime | None = None
+    cadence_seconds: int | None = None
+    waiting: int = 0
+    refused: int = 0
+    unresolved: int = 0
+    strangers: int = 0
 
 
 class CheckpointView(Struct, frozen=True, kw_only=True):

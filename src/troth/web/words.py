@@ -11,7 +11,7 @@ from typing import Any
 
 from troth.access.approvals.model import Proposal
 from troth.audit.event import StreamEvent
-from troth.web import effect_words, enrolment_words, ssf_words
+from troth.web import connector_words, effect_words, enrolment_words, ssf_words
 from troth.web.approval_views import ApprovalView, ProposalView
 from troth.web.looks import LOOKS, Look
 from troth.web.views import EventView
@@ -134,6 +134,7 @@ _SENTENCES: Mapping[str, str] = {
     **enrolment_words.SENTENCES,
     **effect_words.SENTENCES,
     **ssf_words.SENTENCES,
+    **connector_words.SENTENCES,
     "attestation.clone_suspected": "The attested key {key_sha256} came from two devices",
     "attestation.roots_set": "Set the roots for attestations of {format}, version {version}",
     "attestation.status_list": "Took in the status list of {format}, entries: {entries}",
@@ -159,19 +160,6 @@ _SENTENCES: Mapping[str, str] = {
     "feed.applied": "Feed {feed}: {change}",
     "feed.suspended": "Suspended the feed {feed}{note}",
     "feed.resumed": "Let the feed {feed} act again{note}",
-    "connector.applied": "Connector {connector}: {change}",
-    "connector.secret_changed": "Changed the {secret} of the connector {connector}",
-    "connector.paused": "Paused the connector {connector}{note}",
-    "connector.resumed": "Let the connector {connector} go on{note}",
-    "connector.reread": "Had the connector {connector} read everything again",
-    "connector.removed": "Removed the connector {connector}",
-    "feed.late": "The feed {feed} is late: nothing was heard since {heard_at}",
-    "feed.stale": "The feed {feed} has fallen silent: nothing was heard since {heard_at}",
-    "feed.dead": "The feed {feed} is dead: nothing was heard since {heard_at}",
-    "feed.heard": "The feed {feed} is heard from again",
-    "alias.bound": "{system} {value} is {name}; {signals} signals taken again",
-    "signal.set_aside": "Set aside a signal about somebody unknown{note}",
-    "signal.retried": "Had a refused signal taken again",
     "feed.secret_changed": "Changed the secret of the feed {feed}",
     "crl.reserved": "Reserved a number for a CRL of {authority}",
     "crl.published": "Published a CRL of {authority}, entries: {entries}",

@@ -132,7 +132,8 @@ class Connectors:
             signals=sum(read.signals for read in reads), failures=failures, missing=one.missing,
             secrets=dict(one.secrets), paused=stored.paused, reason=stored.reason,
             push_url=f"{self._public_url}/connect/{definition.vendor}/{definition.name}" if pushes else None,
-            reads=reads, applied_at=stored.applied_at, applied_by=stored.actor,
+            kinds=dict(vendor.secrets) if vendor else {}, reads=reads, applied_at=stored.applied_at,
+            applied_by=stored.actor,
         )  # fmt: skip
 
 

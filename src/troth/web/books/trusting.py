@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from troth.access.errors import Forbidden
@@ -18,11 +19,12 @@ from troth.kit.clock import Clock
 from troth.pki.catalogue import Catalogue
 from troth.pki.profile import parse_profile
 from troth.store.pool import Database
-from troth.trust import action_store
+from troth.trust import action_store, inbox_store, unresolved_store
 from troth.trust.action_store import ActionKind, ActionState, StagedAction, Why
 from troth.trust.directory_plan import Directory
 from troth.trust.errors import PolicyError
 from troth.trust.feed_desk import OVERLAP, FeedDesk
+from troth.trust.feed_health import FeedHealthBook
 from troth.trust.feeds import Feed, parse_feeds
 from troth.trust.grammar import parse_policy
 from troth.trust.orders import Orders
@@ -194,6 +196,8 @@ class Documents:
         self._desk = desk
         self._catalogue = catalogue
         self._books = BookStore(database)
+        self._database = database
+        self._health = FeedHealthBook(database, clock)
 
     async def apply(
         self,
@@ -293,7 +297,7 @@ class Documents:
 
     async def feeds(self) -> Sequence[FeedView]:
         since = self._clock.now() - timedelta(hours=24)
-        views = []
+        states, views = await self._feed_states(), []
         for feed in await self._desk.feeds():
             last, today, staged = await self._books.feed_activity(feed.name, since)
             state = "suspended" if feed.suspended else "silent" if last is None else "reporting"
@@ -301,10 +305,30 @@ class Documents:
                 FeedView(
                     name=feed.name, state=state, kinds=feed.kinds, scope=_scope(feed),
                     greatest_effect=feed.greatest_effect.value, may_clear=feed.may_clear, cap=_cap(feed),
-                    last_signal_at=last, signals_today=today, staged=staged,
+                    last_signal_at=last, signals_today=today, staged=staged, **states.get(feed.name, {}),
                 )
             )  # fmt: skip
         return views
+
+    async def _feed_states(self) -> dict[str, dict[str, Any]]:
+        """Feed → how it is: whether it is heard in time, what waits, what names nobody."""
+        inbox = {one.feed: one for one in await inbox_store.counts(self._database)}
+        unknown = await unresolved_store.counts(self._database)
+        found: dict[str, dict[str, Any]] = {}
+        for one in await self._health.all():
+            name, cadence = one.heard.feed, one.heard.cadence
+            counted = inbox.get(name)
+            found[name] = {
+                "health": one.health.value,
+                "health_since": one.since,
+                "heard_at": one.heard.heard_at if one.heard.spoke else None,
+                "cadence_seconds": None if cadence is None else int(cadence.total_seconds()),
+                "waiting": counted.waiting if counted else 0,
+                "refused": counted.refused if counted else 0,
+                "unresolved": unknown.get(name, (0, 0))[0],
+                "strangers": unknown.get(name, (0, 0))[1],
+            }
+        return found
 
     async def change_feed_secret(self, name: str, by: Principal, *, leaked: bool) -> str:
         return await self._desk.change_secret(name, actor=by.actor, overlap=timedelta(0) if leaked else OVERLAP)

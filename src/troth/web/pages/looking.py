@@ -193,8 +193,10 @@ async def events(request: Req, kind: FromQuery[str] = "", before: FromQuery[int 
 
 @get("/feeds", opt=needs(Permission.FEED_READ), include_in_schema=False)
 async def feeds(request: Req) -> Response[str]:
-    """Who may say that something is wrong."""
-    return await page(request, "feeds.html", area="feeds", feeds=await services_of(request).configuration.feeds())
+    """Who may say that something is wrong, and by which connectors it is heard."""
+    services = services_of(request)
+    found, connectors = await services.configuration.feeds(), await services.connectors.list()
+    return await page(request, "feeds.html", area="feeds", feeds=found, connectors=connectors)
 
 
 @get("/policies", opt=needs(Permission.POLICY_READ), include_in_schema=False)
