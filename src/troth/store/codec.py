@@ -35,16 +35,6 @@ class Codec:
     decode: Decode
 
 
-#: Lengths as they travel, of what is short: looking one up costs a third of making it.
-_SIZES: Final = tuple(_INT4.pack(size) for size in range(1024))
-
-
-def sized(octets: bytes) -> bytes:
-    """The length that goes before ``octets``."""
-    size = len(octets)
-    return _SIZES[size] if size < 1024 else _INT4.pack(size)
-
-
 def _encode_jsonb(text: str) -> bytes:
     return b"\x01" + text.encode()
 
@@ -118,7 +108,7 @@ _TYPES: Final = (
 
 
 def _array(element: int, codec: Codec) -> Codec:
-    encode_one, decode_one = codec.encode, codec.decode
+    encode_one, decode_one, size = codec.encode, codec.decode, _INT4.pack
     empty, one = _HEAD.pack(0, 0, element), _ARRAY.pack(1, 0, element, 1, 1)
 
     def encode(values: Any) -> bytes:
@@ -126,7 +116,7 @@ def _array(element: int, codec: Codec) -> Codec:
             return empty
         if len(values) == 1 and (alone := values[0]) is not None:
             octets = encode_one(alone)
-            return one + sized(octets) + octets
+            return one + size(len(octets)) + octets
         parts = [b""]
         nulls = 0
         for value in values:
@@ -135,7 +125,7 @@ def _array(element: int, codec: Codec) -> Codec:
                 parts.append(_NULL)
             else:
                 octets = encode_one(value)
-                parts += (sized(octets), octets)
+                parts += (size(len(octets)), octets)
         parts[0] = _ARRAY.pack(1, nulls, element, len(values), 1)
         return b"".join(parts)
 

@@ -21,7 +21,7 @@ from typing import Any, Final, NamedTuple
 
 import asyncpg
 
-from troth.store.codec import BY_OID, Decode, Encode, sized
+from troth.store.codec import BY_OID, Decode, Encode
 
 #: Seconds in which an exchange has to be answered.
 _PATIENCE: Final = 30.0
@@ -77,13 +77,13 @@ class _Prepared:
         """Bind and Execute, with ``values``."""
         if len(values) != len(self.encoders):
             raise TypeError(f"{len(self.encoders)} values are wanted, not {len(values)}")
-        parts = [self.bind_head]
+        parts, size = [self.bind_head], _LENGTH.pack
         for encode, value in zip(self.encoders, values, strict=True):
             if value is None:
                 parts.append(_NULL)
             else:
                 octets = encode(value)
-                parts += (sized(octets), octets)
+                parts += (size(len(octets)), octets)
         parts.append(_BINARY)
         body = b"".join(parts)
         return b"B" + _LENGTH.pack(len(body) + 4) + body + _EXECUTE
