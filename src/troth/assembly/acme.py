@@ -15,6 +15,7 @@ from troth.enroll.acme.attesting import AttestationDesk
 from troth.enroll.acme.caa_recheck import CaaRecheck
 from troth.enroll.acme.chaos import Chaos, chaos_of
 from troth.enroll.acme.device_admission import DeviceAdmission
+from troth.enroll.acme.direct import Direct
 from troth.enroll.acme.directories import Directory
 from troth.enroll.acme.finalize import Finalizer
 from troth.enroll.acme.jwk import AccountKeys
@@ -27,7 +28,9 @@ from troth.enroll.acme.revoke import RevocationDesk
 from troth.enroll.acme.routes import AcmeDoor, Desks
 from troth.enroll.acme.standing import StandingProofs
 from troth.enroll.acme.store import AcmeStore
+from troth.enroll.acme.validate.beside import Beside
 from troth.enroll.acme.validate.network import listener
+from troth.enroll.acme.validate.perspectives import Validating
 from troth.enroll.acme.validate.validator import build_validating, quick_validating
 from troth.enroll.acme.validation import ValidationJobs
 from troth.enroll.issuance import Issuance
@@ -51,6 +54,7 @@ def acme_door(
     looking = quick_validating(settings, reaching(context.layout, clock))
     standing = StandingProofs(looking, clock, lifetime)
     caa = CaaRecheck(looking, clock)
+    beside = Beside(context.layout.validation_socket)
     renewals = Renewals(database, mint.catalogue, clock, strict=settings.strict_replaces)
     orders = OrderDesk(
         database, clock, order_rules(settings), enrolling.admission, renewals, admission, standing, chaos=chaos
@@ -69,6 +73,7 @@ def acme_door(
         attesting=AttestationDesk(database, clock, orders, attestations, devices, issuance),
         preauthorizations=PreAuthorizations(database, clock, order_rules(settings), enrolling.admission),
         preferred_chain=settings.preferred_chain,
+        direct=Direct(orders, beside, validation_jobs(context, database, orders)),
     )
     meta = {"termsOfService": settings.terms_url, "website": settings.website_url}
     return AcmeDoor(
@@ -108,16 +113,25 @@ def chaos_in(context: RoleContext, mint: Mint) -> Chaos:
     return chaos_of(context.config.acme_test, ours)
 
 
-def validation_jobs(context: RoleContext, database: Database, mint: Mint) -> ValidationJobs:
-    """The validations, for a worker process."""
+def validator_of(context: RoleContext, mint: Mint) -> Validating:
+    """What a worker holds challenges against the network with."""
     settings = context.config.acme
     own = [one for address in context.state.listeners.values() for one in listener(address.host, address.port)]
+    return chaos_in(context, mint).validating(
+        build_validating(settings, own_listeners=own, reaching=reaching(context.layout, context.clock))
+    )
+
+
+def validation_jobs(
+    context: RoleContext, database: Database, orders: OrderDesk | None = None, validator: Validating | None = None
+) -> ValidationJobs:
+    """The validations: for a worker process, or with ``orders`` and without ``validator`` for who only writes what
+    they come to."""
+    settings = context.config.acme
     return ValidationJobs(
         database,
-        OrderDesk(database, context.clock, order_rules(settings), enrolling_of(context, database).admission),
-        chaos_in(context, mint).validating(
-            build_validating(settings, own_listeners=own, reaching=reaching(context.layout, context.clock))
-        ),
+        orders or OrderDesk(database, context.clock, order_rules(settings), enrolling_of(context, database).admission),
+        validator,
         context.clock,
         directories(settings, context.config.attest),
         base=context.state.public_url,

@@ -120,6 +120,11 @@ class Layout:
         return self.run / "signer.sock"
 
     @property
+    def validation_socket(self) -> Path:
+        """Where a worker validates for this machine's web processes."""
+        return self.run / "validate.sock"
+
+    @property
     def admin_socket(self) -> Path:
         """The admin API for this machine's own people, who are known by their user id."""
         return self.run / "admin.sock"

@@ -42,8 +42,11 @@ from troth.enroll.acme.binding import read_binding
 from troth.enroll.acme.flattened import Flattened
 from troth.enroll.acme.identifiers import read_identifiers
 from troth.enroll.acme.pausing import Patience, Pausing
+from troth.enroll.acme.problems import Identifier
+from troth.enroll.acme.validate import beside
 from troth.enroll.acme.validate.dns_quick import question, read_answer
 from troth.enroll.acme.validate.issue_value import parse_issue_value
+from troth.enroll.acme.validate.outcome import Challenge as Asked
 from troth.enroll.acme.vantage import wire
 from troth.enroll.attest import cbor
 from troth.enroll.attest.anchors import read_roots, shipped_roots
@@ -244,6 +247,14 @@ PARSERS: dict[str, tuple[Callable[[bytes], object], Refusals, Callable[[], list[
     "vici packet": (vici.parse_packet, (vici.ViciError,), lambda: [b"\x07\x07list-sa\x03\x01a\0\1b", b"\x01"]),
     "reactions": (
         lambda data: parse_reactions(data.decode("latin-1")), (TrothError,), lambda: [reactions_text().encode()]
+    ),
+    "validation question": (
+        beside.read_question, (beside.Unreadable,),
+        lambda: [msgspec.msgpack.encode(Asked("http-01", Identifier("dns", "a.test"), "t", "t.k"))],
+    ),
+    "validation frames": (
+        lambda data: list(beside.Frames().feed(data)), (beside.Unreadable,),
+        lambda: [beside.frame(1, b"abc") + beside.frame(2, b"")],
     ),
     "dns answer": (
         lambda data: read_answer(data, question("a.test", 1) or b"", 1), (),

@@ -8,14 +8,16 @@ from collections.abc import Awaitable, Callable, Coroutine
 from datetime import timedelta
 from typing import Any, TypeAlias
 
-from troth.assembly.acme import validation_jobs
+from troth.assembly.acme import validation_jobs, validator_of
 from troth.assembly.attesting import attestation_duties
 from troth.assembly.backing import backup_duties
 from troth.assembly.connecting import connecting_of
 from troth.assembly.context import RoleContext
 from troth.assembly.effects import effect_duties
+from troth.assembly.errors import AssemblyError
 from troth.assembly.hierarchy import ensure_documents
 from troth.assembly.identity import ServiceIdentity
+from troth.assembly.listeners import open_unix
 from troth.assembly.mint import Mint, mint_of
 from troth.assembly.notary import notary_of
 from troth.assembly.people import access_of
@@ -32,6 +34,8 @@ from troth.enroll.acme.incidents import SPREAD_JOB, Incidents
 from troth.enroll.acme.limit_store import LimitStore
 from troth.enroll.acme.orders import VALIDATE_JOB
 from troth.enroll.acme.prune import Pruner
+from troth.enroll.acme.validate.beside import answer_on
+from troth.enroll.acme.validate.perspectives import Validating
 from troth.enroll.est.prune import EstPruner
 from troth.enroll.tokens.prune import TokenPruner
 from troth.enroll.workload.jwt_keys import JwtRotation
@@ -114,13 +118,15 @@ async def _duties(context: RoleContext, database: Database, instance: Instance, 
     keep_repeats = timedelta(seconds=context.config.est.repeat_seconds)
     rotation = JwtRotation(database, mint.signer, clock)
     backing = backup_duties(context, database, instance)
+    validator = validator_of(context, mint)
     polling, due = shared_signal_duties(context, database, instance.id)
     enforcer = Enforcer()
     connecting = connecting_of(context, database)
     return [
         *backing.duties,
         Checkpointer(LedgerStore(database), notary, key, clock, ceiling=backing.ceiling).run(stop),
-        JobRunner(database, clock, _jobs(context, database, mint), lease=lease).run(stop),
+        JobRunner(database, clock, _jobs(context, database, validator), lease=lease).run(stop),
+        _beside(context, validator),
         crl_duty.run(stop),
         # An authority that was let issue a moment ago wants a responder soon; what is not due costs one query.
         _every(10.0, own_certificates, stop, "own certificates"),
@@ -157,9 +163,24 @@ def _swept(database: Database, clock: Clock) -> Callable[[], Awaitable[None]]:
     return lambda: LimitStore(database).sweep(clock.now())
 
 
-def _jobs(context: RoleContext, database: Database, mint: Mint) -> dict[str, Handler]:
+async def _beside(context: RoleContext, validator: Validating) -> None:
+    """Validate for the web processes of this machine; of several workers on one data directory the last is asked."""
+    try:
+        listener = open_unix(context.layout.validation_socket)
+    except AssemblyError as error:
+        # Validations are jobs then: slower, and no less sure.
+        log.warning("validation.not_beside", detail=error.detail)
+        return
+    server = await answer_on(listener, validator)
+    try:
+        await context.stop.wait()
+    finally:
+        server.close()
+
+
+def _jobs(context: RoleContext, database: Database, validator: Validating) -> dict[str, Handler]:
     return {
-        VALIDATE_JOB: validation_jobs(context, database, mint).run,
+        VALIDATE_JOB: validation_jobs(context, database, validator=validator).run,
         SPREAD_JOB: Incidents(database, context.clock, most=context.config.acme.renewals_per_minute).run,
         REVOKE_MANY_JOB: BulkRevocations(database, context.clock).run,
         REVOKE_JOB: KeyRevoker(database, context.clock).run,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from troth.enroll.acme import errors
 from troth.enroll.acme.attesting import MAX_ANSWER, AttestationDesk
+from troth.enroll.acme.direct import Direct
 from troth.enroll.acme.door import A_SECOND, Case, Envelope
 from troth.enroll.acme.finalize import Finalizer
 from troth.enroll.acme.model import DEVICE_ATTEST_01, Order
@@ -28,7 +29,10 @@ class OrderRoutes:
         store: AcmeStore,
         catalogue: Catalogue,
         attesting: AttestationDesk,
+        direct: Direct | None = None,
     ) -> None:
+        """``direct``: who validates while the client waits; without it, jobs do."""
+        self._direct = direct
         self._attesting = attesting
         self._envelope = envelope
         self._orders = orders
@@ -106,7 +110,8 @@ class OrderRoutes:
                 thumbprint = self._envelope.keys.stored(account.jwk).thumbprint
                 authz = await self._attesting.answer(account, authz, case.directory, said, thumbprint)
             else:
-                authz = await self._orders.answer(account, authz, kind, account_url=urls.account(account.id))
+                answering = self._orders if self._direct is None else self._direct
+                authz = await answering.answer(account, authz, kind, account_url=urls.account(account.id))
                 authz = await self._results.of(authz)
         challenge = authz.challenge(kind)
         if challenge is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -283,23 +283,18 @@ class OrderDesk:
         answered = replace_challenge(challenge, status="processing")
         unit = Unit().guard(store.AUTHZ_PENDING, authz.id, refuse=_Moved(), key=("acme_authz", authz.id))
         unit.write(store.SET_CHALLENGE, authz.id, "pending", authz.expires, encode_challenge(answered))
-        enqueue(
-            unit,
-            Job(
-                VALIDATE_JOB,
-                f"{authz.id}/{kind}",
-                self._clock.now(),
-                # The label, and not the URL: that may hold the secret of an enrolment.
-                {"authz": str(authz.id), "type": kind}
-                | ({"label": account_label(account_url)} if kind == DNS_ACCOUNT_01 else {}),
-            ),
-        )
+        enqueue(unit, validation(authz, kind, self._clock.now(), label=self.label(kind, account_url)))
         try:
             await self._database.commit(unit)
         except _Moved:
             return self.authorization(account, await self._store.authorization(authz.id))
         self._database.wake(JOBS_CHANNEL)
         return with_challenge(authz, answered)
+
+    @staticmethod
+    def label(kind: str, account_url: str) -> str:
+        """Of dns-account-01. It is kept, and not the URL: that may hold the secret of an enrolment."""
+        return account_label(account_url) if kind == DNS_ACCOUNT_01 else ""
 
     async def settle(
         self,
@@ -311,11 +306,15 @@ class OrderDesk:
         with_job: Callable[[Unit], Unit],
         joined: Unit | None = None,
         proof: Valid | None = None,
-    ) -> None:
+        queued: bool = True,
+    ) -> Authorization | None:
         """Write the result of a validation: the challenge, its authorization, its order, and the job's end with them.
 
         ``status`` is the authorization's: ``pending`` when the validation will be tried again. ``joined`` is what is
-        written beside it; its refusals are raised. ``proof``, where it is valid, may say how long it holds.
+        written beside it; its refusals are raised. ``proof``, where it is valid, may say how long it holds. ``queued``:
+        a job asked for it, which ends even if nothing is left to be written, and whose result others wait for.
+
+        Returns the authorization as it is now; None if it was decided otherwise meanwhile.
         """
         unit = self._locked(authz).guard(store.AUTHZ_PENDING, authz.id, refuse=_Moved(), key=("acme_authz", authz.id))
         unit = unit if joined is None else unit.absorb(joined)
@@ -328,11 +327,16 @@ class OrderDesk:
             unit.record(_event(f"acme.authorization.{status}", "system:validator", authz, data))
             name = Identifier(authz.identifier.type, authz.name)
             self._admission.settled(unit, authz.account_id, name, valid=status == "valid")
+        moved = False
         try:
             await self._database.commit(with_job(unit))
         except _Moved:
-            await self._database.commit(with_job(Unit()))
-        self._database.wake(ANSWERED_CHANNEL)
+            moved = True
+            if queued:
+                await self._database.commit(with_job(Unit()))
+        if queued:
+            self._database.wake(ANSWERED_CHANNEL)
+        return None if moved else replace(with_challenge(authz, challenge), status=status, expires=expires)
 
     @staticmethod
     def _locked(authz: Authorization) -> Unit:
@@ -340,6 +344,14 @@ class OrderDesk:
         return Unit().guard(
             store.LOCK_ORDER, authz.order_id, refuse=AcmeProblem(errors.NOT_FOUND), key=("acme_order", authz.order_id)
         )
+
+
+def validation(authz: Authorization, kind: str, due: datetime, *, label: str = "", tried: int = 0) -> Job:
+    """The job that validates a challenge. ``tried``: how often that was done without one."""
+    more = {"label": label} if label else {}
+    counted = {"tried": tried} if tried else {}
+    payload = {"authz": str(authz.id), "type": kind, **more, **counted}
+    return Job(VALIDATE_JOB, f"{authz.id}/{kind}", due, payload)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from troth.enroll.acme.accounts import AccountDesk
 from troth.enroll.acme.attesting import AttestationDesk
 from troth.enroll.acme.certificate_routes import CertificateRoutes
 from troth.enroll.acme.chaos import Chaos
+from troth.enroll.acme.direct import Direct
 from troth.enroll.acme.directories import Directory
 from troth.enroll.acme.door import CORS, JSON, NO_STORE, Envelope, Secrets
 from troth.enroll.acme.finalize import Finalizer
@@ -53,6 +54,7 @@ class Desks:
     attesting: AttestationDesk
     preauthorizations: PreAuthorizations
     preferred_chain: str = ""
+    direct: Direct | None = None
 
 
 class AcmeDoor:
@@ -101,6 +103,7 @@ class AcmeDoor:
                 desks.store,
                 desks.catalogue,
                 desks.attesting,
+                desks.direct,
             ),
             CertificateRoutes(envelope, desks.revocations, desks.catalogue, desks.store, desks.preferred_chain),
             RenewalRoutes(envelope, desks.renewals),

@@ -16,9 +16,9 @@ from troth.enroll.acme.attempt_store import ADD_ATTEMPT
 from troth.enroll.acme.authorizations import replace_challenge
 from troth.enroll.acme.directories import Directory
 from troth.enroll.acme.jwk import AccountKeys
-from troth.enroll.acme.model import Authorization
+from troth.enroll.acme.model import Account, Authorization
 from troth.enroll.acme.model import Challenge as StoredChallenge
-from troth.enroll.acme.orders import OrderDesk
+from troth.enroll.acme.orders import OrderDesk, validation
 from troth.enroll.acme.store import AcmeStore
 from troth.enroll.acme.urls import Urls
 from troth.enroll.acme.validate.outcome import Challenge, Invalid, Valid
@@ -27,7 +27,7 @@ from troth.enroll.acme.views import rfc3339
 from troth.kit.clock import Clock
 from troth.kit.ids import new_id
 from troth.kit.log import get_logger
-from troth.store.jobs import LeasedJob, finish, postpone
+from troth.store.jobs import LeasedJob, enqueue, finish, postpone
 from troth.store.pool import Database
 from troth.store.unit import Unit
 
@@ -41,7 +41,7 @@ class ValidationJobs:
         self,
         database: Database,
         desk: OrderDesk,
-        validator: Validating,
+        validator: Validating | None,
         clock: Clock,
         directories: Mapping[str, Directory],
         *,
@@ -51,7 +51,8 @@ class ValidationJobs:
     ) -> None:
         """``retry_after`` is the pause before the second try; it doubles until ``attempts`` are used up.
 
-        ``base`` is the public URL, which accounts are named by in zones.
+        ``base`` is the public URL, which accounts are named by in zones. ``validator``: None for who runs no jobs, and
+        writes what others find.
         """
         self._directories = directories
         self._base = base
@@ -75,71 +76,94 @@ class ValidationJobs:
         if challenge is None or authz.status != "pending" or account.status != "valid":
             await self._database.commit(finish(Unit(), job))
             return
-        directory = self._directories.get(account.directory) or Directory(account.directory, ())
-        result = await self._validator.validate(
-            Challenge(
-                challenge.type,
-                authz.identifier,
-                challenge.token,
-                f"{challenge.token}.{self._keys.stored(account.jwk).thumbprint}",
-                account_uri=Urls.of(self._base, account.directory).account_uri(account.id),
-                label=job.payload.get("label", ""),
-                issuers=directory.issuers,
-                wildcard=authz.wildcard,
-                subdomains=authz.subdomains,
-                caa=directory.caa,
-                asked_at=self._clock.now().timestamp(),
-            )
-        )
-        await self._write(job, authz, challenge, result)
+        label = job.payload.get("label", "")
+        if self._validator is None:
+            raise ValueError("nobody is here to validate")
+        result = await self._validator.validate(self.question(account, authz, challenge, label))
+        await self.write(job, authz, challenge, result, label=label)
 
-    async def _write(
-        self, job: LeasedJob, authz: Authorization, challenge: StoredChallenge, result: Valid | Invalid
-    ) -> None:
+    def question(self, account: Account, authz: Authorization, challenge: StoredChallenge, label: str) -> Challenge:
+        """What is asked of a validator. ``label``: of dns-account-01."""
+        directory = self._directories.get(account.directory) or Directory(account.directory, ())
+        return Challenge(
+            challenge.type,
+            authz.identifier,
+            challenge.token,
+            f"{challenge.token}.{self._keys.stored(account.jwk).thumbprint}",
+            account_uri=Urls.of(self._base, account.directory).account_uri(account.id),
+            label=label,
+            issuers=directory.issuers,
+            wildcard=authz.wildcard,
+            subdomains=authz.subdomains,
+            caa=directory.caa,
+            asked_at=self._clock.now().timestamp(),
+        )
+
+    async def write(
+        self,
+        job: LeasedJob | None,
+        authz: Authorization,
+        challenge: StoredChallenge,
+        result: Valid | Invalid,
+        *,
+        label: str = "",
+    ) -> Authorization | None:
+        """Write what a validation came to, and end or postpone ``job``; without one, a failure that may pass makes one.
+
+        Returns the authorization as it is now; None if it was decided otherwise meanwhile.
+        """
+        attempt = 1 if job is None else job.attempts + int(job.payload.get("tried", 0))
         data = {"method": challenge.type}
         if isinstance(result, Valid):
             done = replace_challenge(challenge, status="valid", validated=rfc3339(self._clock.now()), error=None)
-            await self._desk.settle(
+            return await self._desk.settle(
                 authz,
                 done,
                 "valid",
                 data,
                 with_job=lambda unit: self._ended(unit, job, authz, challenge, result),
                 proof=result,
+                queued=job is not None,
             )
-            return
         # The URL in the detail ends in the token, which is nobody's business but the two parties'.
         detail = result.problem.detail.replace(challenge.token, "…") if challenge.token else result.problem.detail
-        log.info("validation.failed", authz=str(authz.id), detail=detail, attempt=job.attempts)
+        log.info("validation.failed", authz=str(authz.id), detail=detail, attempt=attempt)
         problem = result.problem.document()
-        if result.retryable and job.attempts < self._attempts and authz.expires > self._clock.now():
-            again = self._clock.now() + self._retry_after * 2 ** (job.attempts - 1)
+        if result.retryable and attempt < self._attempts and authz.expires > self._clock.now():
+            again = self._clock.now() + self._retry_after * 2 ** (attempt - 1)
             waiting = replace_challenge(challenge, status="processing", error=problem)
-            await self._desk.settle(
-                authz,
-                waiting,
-                "pending",
-                data,
-                with_job=lambda unit: self._noted(postpone(unit, job, again), authz, challenge, result, "again"),
-            )
-            return
+
+            def postponed(unit: Unit) -> Unit:
+                if job is None:
+                    unit = enqueue(unit, validation(authz, challenge.type, again, label=label, tried=attempt))
+                else:
+                    unit = postpone(unit, job, again)
+                return self._noted(unit, authz, challenge, result, "again")
+
+            return await self._desk.settle(authz, waiting, "pending", data, with_job=postponed, queued=job is not None)
         failed = replace_challenge(challenge, status="invalid", error=problem)
         data["reason"] = result.problem.reason.code
-        await self._desk.settle(
-            authz, failed, "invalid", data, with_job=lambda unit: self._ended(unit, job, authz, challenge, result)
+        return await self._desk.settle(
+            authz,
+            failed,
+            "invalid",
+            data,
+            with_job=lambda unit: self._ended(unit, job, authz, challenge, result),
+            queued=job is not None,
         )
 
     def _ended(
         self,
         unit: Unit,
-        job: LeasedJob,
+        job: LeasedJob | None,
         authz: Authorization,
         challenge: StoredChallenge,
         result: Valid | Invalid,
     ) -> Unit:
         """End the job. What passed at once is not worth a row: every order would write one."""
-        unit = finish(unit, job)
-        if isinstance(result, Valid) and job.attempts == 1:
+        if job is not None:
+            unit = finish(unit, job)
+        if isinstance(result, Valid) and (job is None or job.attempts + int(job.payload.get("tried", 0)) == 1):
             return unit
         return self._noted(unit, authz, challenge, result, "valid" if isinstance(result, Valid) else "invalid")
 
