@@ -252,6 +252,30 @@ async def test_what_policy_cannot_know_yet_is_202_and_the_same_request_gets_it_l
     assert (answer.status, answer.code) == (403, "enroll.refused")
 
 
+async def test_a_person_lets_a_device_in_by_a_word_of_the_directory(est: Est) -> None:
+    import re
+    from pathlib import Path
+
+    from tests.support.est import DIRECTORY
+    from troth.trust.directory_plan import Directory
+    from troth.trust.policy_service import PolicyService
+
+    page = (Path(__file__).parents[4] / "docs" / "est.md").read_text()
+    [policy] = re.findall(r"```yaml\n(policy: wifi-device\n.*?)```", page, re.DOTALL)
+    service = PolicyService(est.mint.database, est.mint.clock)
+    await service.apply(await service.plan(policy), actor="admin:test")
+    await est.policies.refresh()
+    device = await est.device("printer-1")
+    user = await est.enrolment(device_id=device.id, rules=NameRules(), vouches=False)
+    der, directory = request_of(), Directory(est.mint.database, est.mint.clock)
+    assert (await est.ask("simpleenroll", der, user=user, label="wifi")).status == 202
+    for said, status in (("false", 403), ("true", 200)):
+        word = f"    serial: SN-0001\n    attributes: {{enrolment_approved: {said}}}\n"
+        text = DIRECTORY.replace("    serial: SN-0001\n", word)
+        await directory.apply(await directory.plan(text), actor="admin:test")
+        assert (await est.ask("simpleenroll", der, user=user, label="wifi")).status == status
+
+
 async def test_a_refusal_names_the_decision(est: Est) -> None:
     device = await est.device("printer-2")  # nobody manages it
     user = await est.enrolment(device_id=device.id, rules=NameRules(), vouches=False)
