@@ -35,7 +35,7 @@ def trust_of(context: RoleContext, database: Database) -> Trust:
     box = SecretBox.at(context.layout.secrets / "feeds.secret", purpose="feed")
     return Trust(
         enforcer=enforcer,
-        feeds=FeedDesk(database, clock, box, default_cap=cap),
+        feeds=FeedDesk(database, clock, box, default_cap=cap, new_rollout=settings.new_feeds),
         signals=SignalDesk(database, clock, enforcer),
         orders=Orders(database, clock, enforcer),
         policies=PolicyService(database, clock),

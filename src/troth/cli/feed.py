@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
@@ -57,6 +57,52 @@ def resume(
 ) -> int:
     """Let the feed act again, within its cap."""
     return _set(name, "resume", reason, data, output, propose=propose)
+
+
+Stage = Annotated[Literal["shadow", "5", "25", "100"], Parameter(help="Only watched, or per cent of the subjects.")]
+
+
+@app.command
+def rollout(
+    name: Name,
+    stage: Stage,
+    *,
+    kind: Annotated[str, Parameter(help="One kind, a class such as edr.*, or * for all.")] = "*",
+    reason: Annotated[str, Parameter(help="Why; it goes to the ledger.", show_default=False)] = "",
+    propose: Propose = False,
+    data: Data = None,
+    output: Output = "text",
+) -> int:
+    """Let a feed's words be in force for more of the subjects, or only be watched."""
+    body = {"stage": stage, "kind": kind, "reason": reason}
+    found = Api.at(data).post(f"/feeds/{segment(name)}/rollout", body, **query(propose))
+    if output == "json":
+        return as_json(found)
+    for what, percent in sorted(found["rollout"].items()):
+        print(f"{plain(what)}: {f'{percent} %' if percent else 'only watched'}")
+    return 0
+
+
+@app.command
+def shadow(
+    name: Name,
+    *,
+    days: Annotated[int, Parameter(help="How far back, at most 90.")] = 7,
+    data: Data = None,
+    output: Output = "text",
+) -> int:
+    """Tell what a feed would have done where it is only watched."""
+    found = Api.at(data).get(f"/feeds/{segment(name)}/shadow", days=str(days))
+    if output == "json":
+        return as_json(found)
+    for one in found["lines"]:
+        print(
+            f"{plain(one['kind'])}: {one['subjects']} subjects would be {one['standing']}, last {when(one['latest'])}"
+        )
+    for line in found["latest"][:20]:
+        print(f"  {plain(line)}")
+    print(f"In its busiest window {found['busiest']} subjects; its cap lets it restrict {found['allowed']}.")
+    return 0
 
 
 def _set(name: str, verb: str, reason: str, data: Data, output: Output, *, propose: bool = False) -> int:

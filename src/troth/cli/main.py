@@ -38,6 +38,8 @@ app.command("troth.cli.est:app", name="est", help="EST: certificates for what sp
 app.command("troth.cli.account:app", name="account", help="ACME accounts, and clients that are paused.")
 app.command("troth.cli.staged:app", name="staged", help="Decide on actions that wait for a person.")
 app.command("troth.cli.policy:app", name="policy", help="When a certificate may exist: try, compare, go back.")
+app.command("troth.cli.standing:app", name="standing", help="How signals add up to a standing.")
+app.command("troth.cli.exempt:app", name="exempt", help="Break glass: subjects that automation does not hold.")
 app.command("troth.cli.profile:app", name="profile", help="What certificates look like.")
 app.command("troth.cli.approval:app", name="approval", help="Acts that wait for other persons' approval.")
 app.command("troth.cli.approver:app", name="approver", help="Persons whose passkeys are pinned in the signer.")

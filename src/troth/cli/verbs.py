@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
@@ -99,12 +99,29 @@ def why(
 ) -> int:
     """Say why a certificate was issued or refused, or why a device is trusted or not."""
     api = Api.at(data)
-    found = api.get(f"/why/{segment(what)}")
+    try:
+        found = api.get(f"/why/{segment(what)}")
+    except TrothError as error:
+        undecided = _undecided(api, what) if error.reason.status == _NOT_FOUND else None
+        if undecided is None:
+            raise
+        found = undecided
     if output == "json":
         return as_json(found)
     for line in (*found["lines"], *_since_then(api, str(found["subject"]["id"]))):
         print(plain(line) if line else "")
     return 0
+
+
+def _undecided(api: Api, what: str) -> dict[str, Any] | None:
+    """A subject about which nothing was ever decided, though something may stand against it."""
+    try:
+        subject = api.get(f"/subjects/{segment(what)}")
+    except TrothError:
+        return None
+    if not subject["causes"] and not subject["explained"]:
+        return None
+    return {"subject": subject, "lines": [f"Nothing was decided about {subject['kind']} {subject['name']} yet."]}
 
 
 def _since_then(api: Api, subject_id: str) -> Iterator[str]:
@@ -120,6 +137,8 @@ def _since_then(api: Api, subject_id: str) -> Iterator[str]:
         return
     who = f"{subject['kind']} {subject['name']}"
     yield f"Now {who} is {subject['standing']}, since {when(subject['standing_since'])}:"
+    for line in subject["explained"]:
+        yield f"  {line}"
     for cause in subject["causes"]:
         source = cause["source"].replace(":", " ")
         yield f"  ✗ {source} raised {cause['cause']} on {when(cause['raised_at'])}; what clears it: {cause['clears']}"

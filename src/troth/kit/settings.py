@@ -254,6 +254,10 @@ class TrustSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     cap_window_seconds: Annotated[
         int, Meta(ge=1, description="Length of the sliding window.", extra={"unit": "seconds"})
     ] = 3600
+    new_feeds: Annotated[
+        Literal["shadow", "5", "25", "100"],
+        Meta(description="How far a new feed is in force whose definition does not say: only watched, or %."),
+    ] = "100"
 
 
 class SignalSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

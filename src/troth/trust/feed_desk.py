@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import Enum
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 
@@ -60,7 +60,7 @@ class FeedDesk:
         box: SecretBox,
         *,
         default_cap: Cap | None = None,
-        new_rollout: Literal["shadow", 5, 25, 100] = 100,
+        new_rollout: str = "100",
     ) -> None:
         self._database = database
         self._new_rollout = stages(new_rollout, {})

@@ -89,13 +89,15 @@ class Reevaluation:
             await asyncio.sleep(0)
         return Outlook(seen, dict(moves), tuple(samples))
 
-    async def begin(self, *, actor: str, joined: Unit | None = None) -> None:
+    async def begin(self, *, actor: str) -> None:
         """Have everybody looked at. Two runs at once do no harm: what has moved does not move again."""
-        unit = Unit() if joined is None else joined
+        await self._database.commit(self.unit(actor=actor))
+
+    def unit(self, *, actor: str) -> Unit:
+        """The write unit that has everybody looked at: for what makes it necessary."""
         run = str(new_id())
-        jobs.enqueue(unit, Job(REEVALUATE_JOB, run, self._clock.now(), {"run": run, "after": str(_FIRST)}))
-        unit.record(Event("standing.reevaluation_begun", actor, ("standing:rules",), {"run": run}))
-        await self._database.commit(unit)
+        unit = jobs.enqueue(Unit(), Job(REEVALUATE_JOB, run, self._clock.now(), {"run": run, "after": str(_FIRST)}))
+        return unit.record(Event("standing.reevaluation_begun", actor, ("standing:rules",), {"run": run}))
 
     async def progress(self) -> Mapping[str, Any] | None:
         """How far the present run is: ``seen``, ``moved``, ``held_back``; None if there is none."""

@@ -36,6 +36,7 @@ from troth.web.api import recovery as api_recovery
 from troth.web.api import renewals as api_renewals
 from troth.web.api import rollovers as api_rollovers
 from troth.web.api import shared_signals as api_shared_signals
+from troth.web.api import standings as api_standings
 from troth.web.api import system as api_system
 from troth.web.api import tpms as api_tpms
 from troth.web.api import trust as api_trust
@@ -63,6 +64,7 @@ from troth.web.pages import (
     renewals,
     rollovers,
     shared_signals,
+    standings,
     stream,
     tpms,
     validations,
@@ -100,6 +102,7 @@ def make_litestar() -> Litestar:
         *shared_signals.HANDLERS, *connectors.HANDLERS, *stream.HANDLERS, *found.HANDLERS, *approving.HANDLERS,
         *inspecting.HANDLERS, *keys.HANDLERS,
         *renewals.HANDLERS, *tpms.HANDLERS, *attesting.HANDLERS, *policies.HANDLERS, *effects.HANDLERS,
+        *standings.HANDLERS,
         *rollovers.HANDLERS, *validations.HANDLERS, *enrolments.HANDLERS, *closing.HANDLERS, *admitting.HANDLERS,
     )  # fmt: skip
     api = Router(
@@ -114,6 +117,7 @@ def make_litestar() -> Litestar:
             *api_rollovers.HANDLERS,
             *api_profiles.HANDLERS,
             *api_trust.HANDLERS,
+            *api_standings.HANDLERS,
             *api_policies.HANDLERS,
             *api_connectors.HANDLERS,
             *api_shared_signals.HANDLERS,

@@ -32,6 +32,7 @@ _ACTS = {
     "streams": "ssf.apply",
     "directory": "directory.apply",
     "reactions": "reactions.apply",
+    "standing": "standing.apply",
 }
 
 

@@ -32,6 +32,7 @@ from troth.web.books.est import EstBook
 from troth.web.books.found import Found
 from troth.web.books.policies import PolicyBook
 from troth.web.books.shared_signals import StreamBook
+from troth.web.books.standings import Standings
 from troth.web.books.tpms import Tpms
 from troth.web.configuring import Configuration, ProfileBook
 from troth.web.crl_views import CrlView
@@ -313,6 +314,7 @@ class AdminServices:
     connectors: Connectors
     unresolved: Unresolved
     tpms: Tpms
+    standings: Standings
     attestations: AttestationBook
     found: Found
     streams: StreamBook

@@ -186,6 +186,7 @@ class Subject(SubjectRow, frozen=True, kw_only=True):
     causes: tuple[CauseView, ...] = ()
     facts: tuple[FactView, ...] = ()
     decision_id: UUID | None = None
+    explained: tuple[str, ...] = ()
 
 
 class SubjectFilter(Struct, frozen=True, kw_only=True):
@@ -335,6 +336,8 @@ class FeedView(Struct, frozen=True, kw_only=True):
     refused: int = 0
     unresolved: int = 0
     strangers: int = 0
+    rollout: dict[str, int] = {}
+    suspended_why: str = ""
 
 
 class CheckpointView(Struct, frozen=True, kw_only=True):

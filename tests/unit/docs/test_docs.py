@@ -38,6 +38,7 @@ from troth.trust.feeds import parse_feeds
 from troth.trust.grammar import parse_policy
 from troth.trust.outbox.model import PORTS
 from troth.trust.outbox.reactions import parse_reactions
+from troth.trust.rules_grammar import parse_rules
 from troth.trust.signals import KINDS
 from troth.trust.vocabulary import VOCABULARY
 from troth.web.acts import KINDS as ACTS
@@ -252,6 +253,8 @@ def _check_yaml(block: str) -> None:
             check(definition)
     elif "ssf_streams" in document:
         parse_streams(block)
+    elif "standing" in document:
+        parse_rules(block)
     elif "reactions" in document:
         parse_reactions(block)
     elif "approvals" in document:

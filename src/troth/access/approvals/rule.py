@@ -33,6 +33,8 @@ from troth.access.roles import ROLES, Permission, Role
 DEFAULT_EXPIRY = timedelta(hours=72)
 #: With these one could make more persons, or change what is asked: they are never easier than the strictest entry.
 GUARDIANS = frozenset({"rule.change", "role.grant", "person.change", "account.enable"})
+#: Kinds that take another person even where there is no rule; each says in its preview how many.
+ALWAYS = frozenset({"exemption.grant"})
 _MAX_TEXT = 65_536
 _DECIDERS = frozenset(role for role, may in ROLES.items() if Permission.APPROVAL_DECIDE in may)
 

@@ -3,9 +3,8 @@
 The two-person rule (:mod:`troth.access.approvals`) knows of no policies, feeds or certificates; here each kind of act
 is told to it. ``documents`` (policies, profiles, feeds, directories), ``connectors``, ``shared_signals``, ``feeds``,
 ``enforcement``, ``bulk``, ``authorities``, ``closing`` (enrolments and ACME accounts), ``ceremonies``, ``recovery``,
-``keys``, ``renewals``,
-``tpms``, ``reactions`` and ``judged`` (by the signer); ``wiring`` makes them all; acts on accounts and the rule are in
-:mod:`troth.access.approvals.acts`.
+``keys``, ``renewals``, ``tpms``, ``reactions``, ``standings`` and ``judged`` (by the signer); ``wiring`` makes them
+all; acts on accounts and the rule are in :mod:`troth.access.approvals.acts`.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ KINDS = frozenset(
         "rollover.advance", "rollover.attest", "rollover.back_out", "trust_anchor.add", "trust_anchor.remove",
         "authority.crls", "key.generate", "key.attach", "approver.add", "approver.remove", "approver.number",
         "renewal.early", "attestation.roots", "tpm.register", "tpm.remove", "enrolment.revoke",
-        "acme_account.revoke", "connector.apply", "reactions.apply",
+        "acme_account.revoke", "connector.apply", "reactions.apply", "standing.apply", "feed.rollout",
+        "exemption.grant",
     }
 )  # fmt: skip

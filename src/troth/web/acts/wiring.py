@@ -20,11 +20,15 @@ from troth.pki.catalogue import Catalogue
 from troth.pki.signer import acts
 from troth.store.pool import Database
 from troth.trust.directory_plan import Directory
+from troth.trust.enforce import Enforcer
+from troth.trust.exemptions import Exemptions
 from troth.trust.feed_desk import FeedDesk
 from troth.trust.orders import Orders
 from troth.trust.outbox.desk import EffectDesk
 from troth.trust.policy_service import PolicyService
 from troth.trust.policy_trial import Trials
+from troth.trust.reevaluation import Reevaluation
+from troth.trust.rules_service import RulesService
 from troth.trust.subjects import Subjects
 from troth.web.acts.admission import AuthorityAdd
 from troth.web.acts.anchors import AnchorAdd, AnchorRemove
@@ -44,6 +48,7 @@ from troth.web.acts.recovery import RecoveryDecide
 from troth.web.acts.renewals import RenewEarly
 from troth.web.acts.rollovers import CrossAdd, RolloverAct
 from troth.web.acts.shared_signals import StreamApply, WideAct
+from troth.web.acts.standings import ExemptionGrant, FeedRollout, StandingApply
 from troth.web.acts.tpms import TpmRegister, TpmRemove
 from troth.web.books.shared_signals import StreamBook
 from troth.web.judging import JudgeSigner, SignerJudging
@@ -71,6 +76,8 @@ def approvals_of(
     """The two-person rule over the real rooms. ``judge``: the signer, for acts that it judges itself; ``more``: further
     kinds of act; ``trials``: who weighs a policy before it is applied."""
     store = ApprovalStore(database)
+    enforcer = Enforcer()
+    anew = Reevaluation(database, clock, enforcer)
     executors: dict[str, Executor] = {
         "role.grant": RoleGrant(access.invitations, access.accounts),
         "account.disable": AccountAct(access.accounts, store, "disable"),
@@ -86,6 +93,9 @@ def approvals_of(
         "ssf.apply": StreamApply(streams.desk),
         "ssf.wide": WideAct(streams.wide),
         "feed.resume": FeedResume(feeds),
+        "feed.rollout": FeedRollout(feeds, anew),
+        "standing.apply": StandingApply(RulesService(database, clock), anew),
+        "exemption.grant": ExemptionGrant(Exemptions(database, clock, enforcer)),
         "enforcement.unfreeze": Unfreeze(orders),
         "reactions.apply": ReactionsApply(database, effects),
         "staged.approve": StagedApproval(database, orders),

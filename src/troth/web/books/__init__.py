@@ -28,6 +28,7 @@ from troth.pki.catalogue import Catalogue
 from troth.pki.ports import Interlock
 from troth.store.pool import Database
 from troth.trust.directory_plan import Directory
+from troth.trust.enforce import Enforcer
 from troth.trust.feed_desk import FeedDesk
 from troth.trust.orders import Orders
 from troth.trust.outbox.desk import EffectDesk
@@ -56,6 +57,7 @@ from troth.web.books.policies import PolicyBook
 from troth.web.books.profiles import Profiles
 from troth.web.books.recovery import Recovery
 from troth.web.books.shared_signals import StreamBook
+from troth.web.books.standings import Standings
 from troth.web.books.subjects import Decisions, SubjectPages
 from troth.web.books.system import HealthChecks
 from troth.web.books.tpms import Tpms
@@ -172,6 +174,7 @@ def build(rooms: Rooms) -> AdminServices:
         connectors=Connectors(database, clock, rooms.connectors, rooms.public_url),
         unresolved=Unresolved(database, UnresolvedDesk(database, clock), finder),
         tpms=Tpms(database, clock),
+        standings=Standings(database, clock, Enforcer(), rooms.feeds),
         attestations=AttestationBook(database, clock, rooms.catalogue),
         found=Found(database, clock),
         enrolments=EnrolmentBook(database, clock, rooms.enrolments, finder, rooms.directories, rooms.public_url, est),

@@ -9,10 +9,12 @@ from troth.kit.clock import Clock
 from troth.kit.ids import parse_id
 from troth.store.pool import Database
 from troth.trust import signal_store
+from troth.trust.assessor import Assessor
 from troth.trust.causes import HoldCause
 from troth.trust.counterfactual import Counterfactual
 from troth.trust.errors import TrustError
 from troth.trust.explain import Tone, explain
+from troth.trust.explain_standing import told_of
 from troth.trust.model import ConditionResult, Decision, Kind, Seen
 from troth.trust.model import Subject as KnownSubject
 from troth.trust.policy_store import PolicyStore
@@ -47,6 +49,7 @@ class SubjectPages:
         self._books = BookStore(database)
         self._policies = PolicyStore(database)
         self._finder = finder
+        self._assessor = Assessor()
 
     async def search(self, wanted: SubjectFilter) -> Page[SubjectRow]:
         after = ("", UUID(int=0))
@@ -88,7 +91,13 @@ class SubjectPages:
             causes=tuple(_cause(one) for one in await signal_store.causes_of(self._database, known.id)),
             facts=(*self._declared(known), *await self._observed(known.id, bounds)),
             decision_id=latest[0].decision.id if latest else None,
+            explained=await self._explained(known.id),
         )
+
+    async def _explained(self, subject_id: UUID) -> tuple[str, ...]:
+        """Why it stands where it does now, in sentences."""
+        causes = await signal_store.causes_of(self._database, subject_id)
+        return told_of(await self._assessor.look(self._database, subject_id, causes, self._clock.now()))
 
     def _declared(self, known: KnownSubject) -> list[FactView]:
         seen = known.confirmed_at or self._clock.now()

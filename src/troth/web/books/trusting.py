@@ -22,6 +22,7 @@ from troth.store.pool import Database
 from troth.trust import action_store, inbox_store, unresolved_store
 from troth.trust.action_store import ActionKind, ActionState, StagedAction, Why
 from troth.trust.directory_plan import Directory
+from troth.trust.enforce import Enforcer
 from troth.trust.errors import PolicyError
 from troth.trust.feed_desk import OVERLAP, FeedDesk
 from troth.trust.feed_health import FeedHealthBook
@@ -32,6 +33,8 @@ from troth.trust.outbox.desk import EffectDesk
 from troth.trust.policy_service import PolicyService
 from troth.trust.policy_store import PolicyVersion
 from troth.trust.policy_trial import Trials
+from troth.trust.reevaluation import Reevaluation
+from troth.trust.rules_service import RulesPlan, RulesService
 from troth.trust.store import SubjectStore
 from troth.trust.wording import span
 from troth.web.books.certificates import link
@@ -46,6 +49,8 @@ _WHY = {
     Why.FROZEN: "enforcement is frozen",
     Why.FEED_SUSPENDED: "the feed is suspended",
     Why.IRREVERSIBLE: "it cannot be undone",
+    Why.QUORUM: "several sources agree",
+    Why.UNHEALED: "nothing has healed for long",
 }
 
 
@@ -91,7 +96,7 @@ def _staged(action: StagedAction, subject: SubjectLink) -> StagedView:
         kind=action.action.value,
         feed=action.feed,
         reason=f"{action.feed} {what}" if action.action is not ActionKind.REVOKE else what,
-        cap=_WHY[action.why],
+        cap=f"{_WHY[action.why]}: {action.detail}" if action.detail else _WHY[action.why],
         staged_at=action.staged_at,
         state="waiting" if action.state is ActionState.PENDING else action.state.value,
         certificates=int(action.would.get("certificates", 0)),
@@ -122,8 +127,8 @@ _TOP = re.compile(r"^([A-Za-z_]+)\s*:", re.MULTILINE)
 
 
 def kind_of(document: str) -> str:
-    """What a YAML document is, by its top-level keys: a policy, feeds, connectors, streams, reactions, a directory or a
-    profile.
+    """What a YAML document is, by its top-level keys: a policy, feeds, connectors, streams, reactions, a directory, a
+    profile or standing rules.
 
     Raises WebError for one that is none of them.
     """
@@ -142,10 +147,12 @@ def kind_of(document: str) -> str:
         return "directory"
     if "extended_key_usage" in keys:
         return "profile"
+    if "standing" in keys:
+        return "standing"
     raise WebError(
         MALFORMED,
-        "a document has none of policy:, feeds:, connectors:, ssf_streams:, reactions:, users:, devices:, workloads: "
-        "or extended_key_usage:",
+        "a document has none of policy:, standing:, feeds:, connectors:, ssf_streams:, reactions:, users:, devices:, "
+        "workloads: or extended_key_usage:",
     )
 
 
@@ -162,6 +169,7 @@ _NEEDS = {
     "connectors": Permission.FEED_WRITE,
     "streams": Permission.FEED_WRITE,
     "reactions": Permission.POLICY_WRITE,
+    "standing": Permission.POLICY_WRITE,
 }  # fmt: skip
 
 
@@ -187,6 +195,8 @@ class Documents:
     ) -> None:
         self._database = database
         self._effects = effects
+        self._rules = RulesService(database, clock)
+        self._anew = Reevaluation(database, clock, Enforcer())
         self._trials = trials
         self._clock = clock
         self._connectors = connectors
@@ -217,7 +227,9 @@ class Documents:
         coming = frozenset(one.name for kind, part in parts if kind == "feeds" for one in parse_feeds(part))
         planned = [change for kind, part in parts for change in await self._plan(kind, part, prune, coming)]
         if dry_run:
-            return Applied(tuple(planned), True, await self._notes([part for kind, part in parts if kind == "policy"]))
+            notes = await self._notes([part for kind, part in parts if kind == "policy"])
+            moves = [line for kind, part in parts if kind == "standing" for line in await self._moves(part)]
+            return Applied(tuple(planned), True, (*notes, *moves))
         for kind, part in parts:
             if kind == "policy" and self._trials is not None:
                 await self._trials.weighed(await self._policies.plan(part), accept_loss=accept_loss)
@@ -237,6 +249,15 @@ class Documents:
                 notes += [f"{plan.policy.name}: {line}" for line in report.sentences] if report is not None else []
         return tuple(notes)
 
+    async def _moves(self, text: str) -> list[str]:
+        """What a standing document would change, and whom."""
+        plan = await self._rules.plan(text)
+        if not plan.changes:
+            return []
+        outlook = await self._anew.outlook(plan.rules)
+        moves = [f"{number} would go from {before} to {after}" for (before, after), number in outlook.moves.items()]
+        return [f"standing: {line}" for line in (*plan.diff.splitlines(), *sorted(moves))]
+
     async def _plan(self, kind: str, text: str, prune: bool, coming: frozenset[str]) -> list[Change]:
         if kind == "directory":
             return directory_changes(await self._directory.plan(text, prune=prune))
@@ -246,6 +267,8 @@ class Documents:
         if kind == "feeds":
             found = await self._desk.preview(parse_feeds(text))
             return [Change("feed", one.feed.name, one.change.value) for one in found]
+        if kind == "standing":
+            return [_rules_change(await self._rules.plan(text))]
         if kind == "connectors":
             return connector_changes(await self._connectors.preview(parse_connectors(text), coming=coming))
         if kind == "streams":
@@ -267,6 +290,11 @@ class Documents:
         if kind == "feeds":
             applied = await self._desk.apply(parse_feeds(text), actor=by.actor)
             return [Change("feed", one.feed.name, one.change.value, "", one.secret) for one in applied]
+        if kind == "standing":
+            rules = await self._rules.plan(text)
+            if rules.changes:
+                await self._rules.apply(rules, actor=by.actor, joined=self._anew.unit(actor=by.actor))
+            return [_rules_change(rules)]
         if kind == "connectors":
             return connector_changes(await self._connectors.apply(parse_connectors(text), actor=by.actor))
         if kind == "streams":
@@ -301,11 +329,13 @@ class Documents:
         for feed in await self._desk.feeds():
             last, today, staged = await self._books.feed_activity(feed.name, since)
             state = "suspended" if feed.suspended else "silent" if last is None else "reporting"
+            watched = {name: stage for name, stage in feed.rollout.items() if stage < 100}
             views.append(
                 FeedView(
                     name=feed.name, state=state, kinds=feed.kinds, scope=_scope(feed),
                     greatest_effect=feed.greatest_effect.value, may_clear=feed.may_clear, cap=_cap(feed),
                     last_signal_at=last, signals_today=today, staged=staged, **states.get(feed.name, {}),
+                    rollout=dict(feed.rollout) if watched else {}, suspended_why=feed.suspended_why,
                 )
             )  # fmt: skip
         return views
@@ -336,6 +366,11 @@ class Documents:
     async def suspend_feed(self, name: str, by: Principal, *, suspended: bool, reason: str) -> None:
         change = self._desk.suspend if suspended else self._desk.resume
         await change(name, actor=by.actor, reason=reason)
+
+
+def _rules_change(plan: RulesPlan) -> Change:
+    action = "created" if plan.before is None else "changed" if plan.changes else "unchanged"
+    return Change("standing", "rules", action, f"version {plan.rules.version}")
 
 
 def _scope(feed: Feed) -> str:
