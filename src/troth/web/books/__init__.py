@@ -47,6 +47,7 @@ from troth.web.books.certificates import Certificates
 from troth.web.books.connectors import Connectors, Unresolved
 from troth.web.books.crls import Crls
 from troth.web.books.effects import EffectBook
+from troth.web.books.enforcing import Staged, Switch
 from troth.web.books.enrolments import AccountBook, EnrolmentBook
 from troth.web.books.est import EstBook
 from troth.web.books.events import Events
@@ -61,7 +62,7 @@ from troth.web.books.standings import Standings
 from troth.web.books.subjects import Decisions, SubjectPages
 from troth.web.books.system import HealthChecks
 from troth.web.books.tpms import Tpms
-from troth.web.books.trusting import Documents, Staged, Switch
+from troth.web.books.trusting import Documents
 from troth.web.judging import JudgeSigner
 from troth.web.live import Live
 from troth.web.services import AdminServices
