@@ -61,7 +61,7 @@ fuzz: setup-dev ## every parser that takes outside bytes, longer than in the tes
 	TROTH_FUZZ_EXAMPLES=$(EXAMPLES) $(PYTHON_BIN) -m pytest -n $(JOBS) --timeout 0 tests/unit/fuzz $(ARGS)
 
 .PHONY: bench
-bench: bench-gate bench-issue bench-acme bench-ocsp bench-crl bench-signal bench-policy bench-reevaluate ## every benchmark, one after the other
+bench: bench-gate bench-issue bench-acme bench-ocsp bench-crl bench-signal bench-enforce bench-policy bench-reevaluate ## every benchmark, one after the other
 
 .PHONY: bench-gate
 bench-gate: setup-dev ## issuances per second through the gate, durable
@@ -99,6 +99,10 @@ bench-reevaluate: setup-dev ## 100,000 standings evaluated anew after another st
 .PHONY: bench-signal
 bench-signal: setup-dev ## from an accepted signal to OCSP answering revoked, under load
 	$(PYTHON_BIN) -m bench.signal $(ARGS)
+
+.PHONY: bench-enforce
+bench-enforce: setup-dev ## enforcement with 10,000 subjects: latency, a batch of 1,000, a silent and a broken feed
+	$(PYTHON_BIN) -m bench.enforce $(ARGS)
 
 .PHONY: clean
 clean: ## remove .venv and caches (never the data directory)

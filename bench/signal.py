@@ -15,8 +15,6 @@ import argparse
 import asyncio
 import base64
 import contextlib
-import hashlib
-import hmac
 import json
 import os
 import ssl
@@ -26,7 +24,6 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -39,6 +36,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import AuthorityInformationAccessOID
+
+from bench.signed import post_signal
 
 _POLL_SECONDS = 0.004
 _GIVE_UP_SECONDS = 20.0
@@ -228,25 +227,10 @@ class Bench:
 
     async def _signal(self, device: Device, sender: Wire, kind: str, held: bool) -> float:
         """Seconds from the request sent to the last worker's changed answer."""
-        now = time.time()
-        body = json.dumps(
-            {
-                "kind": kind,
-                "subject": {"kind": "device", "name": device.name},
-                "observed_at": datetime.fromtimestamp(now, UTC).isoformat(),
-                "evidence": "bench",
-            }
-        ).encode()
-        message_id = f"msg_{self.feed}_{next(self._numbers)}"
-        signed = f"{message_id}.{int(now)}.".encode() + body
-        signature = base64.b64encode(hmac.digest(self.secret, signed, hashlib.sha256)).decode()
-        headers = (
-            f"webhook-id: {message_id}\r\nwebhook-timestamp: {int(now)}\r\nwebhook-signature: v1,{signature}\r\n"
-            "content-type: application/json\r\n"
-        )
         start = time.perf_counter()
         polling = [asyncio.create_task(self._poll(wire, device, held)) for wire in self.pollers]
-        status, answer = await sender.post(f"/signals/{self.feed}", body, headers)
+        number = next(self._numbers)
+        status, answer = await post_signal(sender, self.feed, self.secret, number, device.name, kind)
         self.figures.accepted.append(time.perf_counter() - start)
         assert status == 202, answer
         return max(await asyncio.gather(*polling)) - start

@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final, Protocol
 from uuid import UUID
 
@@ -144,8 +144,8 @@ def urgency(signal: Signal) -> int:
 class Desk(Protocol):
     """Acts on signals."""
 
-    async def take(self, signal: Signal, *, joined: Unit | None = None) -> Receipt:
-        """Act on ``signal``, and commit ``joined`` with it."""
+    async def take(self, signal: Signal, *, joined: Unit | None = None, accepted_at: datetime | None = None) -> Receipt:
+        """Act on ``signal``, accepted then, and commit ``joined`` with it."""
         ...
 
 
@@ -189,7 +189,9 @@ class InboxWorker:
 
     async def _act(self, one: Waiting) -> None:
         try:
-            receipt = await self._desk.take(decode(one.body), joined=inbox_store.drop(Unit(), one.id))
+            receipt = await self._desk.take(
+                decode(one.body), joined=inbox_store.drop(Unit(), one.id), accepted_at=one.accepted_at
+            )
             if receipt.again:
                 await self._database.commit(inbox_store.drop(Unit(), one.id))
         except StoreError as error:

@@ -8,6 +8,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from troth.kit.clock import Clock
 from troth.kit.ids import new_id
 from troth.store.pool import Database
@@ -31,10 +33,11 @@ class SignalDesk:
         self._enforcer = enforcer
         self._capping = Capping()
 
-    async def take(self, signal: Signal, *, joined: Unit | None = None) -> Receipt:
+    async def take(self, signal: Signal, *, joined: Unit | None = None, accepted_at: datetime | None = None) -> Receipt:
         """Act on ``signal``. What is returned is durable, and the same for every repetition of the message.
 
-        ``joined`` is committed with it, unless the message had been taken before.
+        ``joined`` is committed with it, unless the message had been taken before. ``accepted_at``: when it was made
+        durable, if that was before now.
 
         Raises FeedUnknown, NotGranted (nothing is kept of a signal that its feed may not send), MessageReused.
         """
@@ -48,7 +51,7 @@ class SignalDesk:
             alone_with(found[0], unit).guard(LOCK_SITUATION, signal.feed, found[0], refuse=unknown)
         else:
             unit.guard(LOCK_FEED, signal.feed, refuse=unknown)
-        task = Taking(signal, new_id(), self._clock.now(), resolved, self._enforcer, self._capping)
+        task = Taking(signal, new_id(), self._clock.now(), resolved, self._enforcer, self._capping, accepted_at)
         unit.then(task.run)
         try:
             await self._database.commit(unit)

@@ -60,7 +60,14 @@ class Taking:
     """One signal on its way through one transaction. ``run`` may be run again if the transaction is."""
 
     def __init__(
-        self, signal: Signal, id: UUID, at: datetime, resolved: Resolved, enforcer: Enforcer, capping: Capping
+        self,
+        signal: Signal,
+        id: UUID,
+        at: datetime,
+        resolved: Resolved,
+        enforcer: Enforcer,
+        capping: Capping,
+        accepted_at: datetime | None = None,
     ) -> None:
         self._signal = signal
         self._id = id
@@ -69,7 +76,7 @@ class Taking:
         self._weak = resolved.weak
         self._enforcer = enforcer
         self._capping = capping
-        self._by = Trigger(f"feed:{signal.feed}", id, signal.feed, signal.cause, at)
+        self._by = Trigger(f"feed:{signal.feed}", id, signal.feed, signal.cause, at, accepted_at=accepted_at)
         self._level = signal.level
         self._effects: list[str] = []
         self._subject: Subject | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -102,7 +102,9 @@ async def test_killed_before_the_act_is_durable_it_is_acted_on_again_and_once(tr
         def __init__(self, after: bool) -> None:
             self.after = after
 
-        async def take(self, signal: Signal, *, joined: Unit | None = None) -> Receipt:
+        async def take(
+            self, signal: Signal, *, joined: Unit | None = None, accepted_at: datetime | None = None
+        ) -> Receipt:
             if self.after:
                 await trust.desk.take(signal)  # as if the commit came without the end of the row
             raise Killed
@@ -153,7 +155,9 @@ async def test_a_signal_that_fails_is_tried_again_later_and_does_not_keep_others
     await inbox.accept("edr", [bad, trust.signal("edr.contained", "laptop-2", message_id="good", severity=10)])
 
     class Half:
-        async def take(self, signal: Signal, *, joined: Unit | None = None) -> Receipt:
+        async def take(
+            self, signal: Signal, *, joined: Unit | None = None, accepted_at: datetime | None = None
+        ) -> Receipt:
             if signal.message_id == "bad":
                 raise RuntimeError("nobody foresaw this")
             return await trust.desk.take(signal, joined=joined)
