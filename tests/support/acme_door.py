@@ -30,6 +30,7 @@ from troth.client.acme_session import sign_jws
 from troth.client.csr import certificate_request
 from troth.client.jose import SigningKey
 from troth.client.transport import HttpAnswer, Transport
+from troth.enroll.acme.account_store import AccountStore
 from troth.enroll.acme.accounts import AccountDesk, AccountRules
 from troth.enroll.acme.attested import AttestedOrders, Devices
 from troth.enroll.acme.attesting import AttestationDesk
@@ -306,7 +307,7 @@ async def door(
     settings = AcmeSettings(http_port=web_root.port, resolver=dns.address, timeout_seconds=5)
     validator = build_validator(settings, own_listeners=[])
     renewals = Renewals(database, mint.catalogue, clock)
-    standing = StandingProofs(validator, clock, timedelta(hours=8))
+    standing = StandingProofs(validator, clock, timedelta(hours=8), AccountStore(database).former_thumbprints)
     devices = Devices(subject_store, enrolling.enrolments, TpmStore(database))
     attestations = Attestations(database, clock, shipped=merged(shipped_roots(), {}, roots()))
     orders = OrderDesk(

@@ -9,6 +9,7 @@ from troth.assembly.context import RoleContext
 from troth.assembly.enrolling import Enrolling, enrolling_of
 from troth.assembly.mint import Mint
 from troth.assembly.vantages import reaching
+from troth.enroll.acme.account_store import AccountStore
 from troth.enroll.acme.accounts import AccountDesk, AccountRules
 from troth.enroll.acme.attested import AttestedOrders, Devices
 from troth.enroll.acme.attesting import AttestationDesk
@@ -52,7 +53,7 @@ def acme_door(
     admission = DeviceAdmission(database, devices, issuance)
     lifetime = timedelta(seconds=settings.authorization_lifetime_seconds)
     looking = quick_validating(settings, reaching(context.layout, clock))
-    standing = StandingProofs(looking, clock, lifetime)
+    standing = StandingProofs(looking, clock, lifetime, AccountStore(database.lookups).former_thumbprints)
     caa = CaaRecheck(looking, clock)
     beside = Beside(context.layout.validation_socket)
     renewals = Renewals(database, mint.catalogue, clock, strict=settings.strict_replaces)
@@ -102,6 +103,7 @@ def directories(settings: AcmeSettings, attest: AttestSettings) -> dict[str, Dir
             pre_authorization=one.pre_authorization,
             caa=one.caa,
             issuers=tuple(domain.lower() for domain in settings.issuer_domains),
+            plain_uris=settings.persist_account_urls,
         )
         for name, one in settings.directories.items()
     }

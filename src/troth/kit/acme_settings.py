@@ -127,6 +127,14 @@ class AcmeSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             "told as `caaIdentities`."
         ),
     ] = ()
+    persist_account_urls: Annotated[
+        bool,
+        Meta(
+            description="Take dns-persist-01 records that name an account by its URL, as drafts up to -01 have it, "
+            "beside those with the hashed URI of -02, which an impostor of this server cannot have an owner write for "
+            "another's account."
+        ),
+    ] = True
     attempts: Annotated[int, Meta(ge=1, le=20, description="Tries of one challenge before it is invalid.")] = 4
     retry_seconds: Annotated[
         int, Meta(ge=1, le=3600, description="Pause before the second try; it doubles.", extra={"unit": "seconds"})

@@ -53,7 +53,8 @@ KEY_FREE = Guard(
 )
 SET_KEY = Write(
     "acme_set_key",
-    """UPDATE acme_account SET thumbprint = i.thumbprint, jwk = i.jwk
+    """UPDATE acme_account SET thumbprint = i.thumbprint, jwk = i.jwk,
+           former_thumbprints = array_append(array_remove(former_thumbprints, i.thumbprint), acme_account.thumbprint)
        FROM unnest($1::uuid[], $2::text[], $3::bytea[]) AS i(id, thumbprint, jwk) WHERE acme_account.id = i.id""",
     ("uuid", "text", "bytea"),
 )
@@ -117,6 +118,9 @@ _LIVING_OF_ENROLMENT = """SELECT c.id FROM (
     JOIN certificate c ON c.id = of.id WHERE c.status <> 'revoked' AND c.not_after > $2 ORDER BY c.id LIMIT $3"""
 
 
+_FORMER = "SELECT former_thumbprints FROM acme_account WHERE id = $1"
+
+
 class AccountStore:
     """Reads."""
 
@@ -126,6 +130,11 @@ class AccountStore:
     async def account(self, account: UUID) -> Account | None:
         """The account, in whatever state."""
         return account_of(await self._reader.fetchrow(_BY_ID, account))
+
+    async def former_thumbprints(self, account: UUID) -> tuple[str, ...]:
+        """Of the keys that the account had before, the latest first."""
+        found = await self._reader.fetchval(_FORMER, account)
+        return tuple(reversed(found or ()))
 
     async def by_key(self, directory: str, thumbprint: str) -> Account | None:
         """The account of a key in a directory."""

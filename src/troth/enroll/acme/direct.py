@@ -46,7 +46,7 @@ class Direct:
         self._under_way.add(key)
         try:
             async with asyncio.timeout(self._patience):
-                asked = self._writing.question(account, authz, challenge, self._orders.label(kind, account_url))
+                asked = await self._writing.question(account, authz, challenge, self._orders.label(kind, account_url))
                 result = await self._beside.validate(asked)
         except TimeoutError:
             return None

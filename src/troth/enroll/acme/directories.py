@@ -28,6 +28,7 @@ class Directory:
         caa: CAA records are looked at.
         pre_authorization: names may be proved before they are ordered.
         issuers: domain names that stand for this server in CAA records and for dns-persist-01.
+        plain_uris: a dns-persist-01 record may name an account by its URL, as drafts up to -01 have it.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Directory:
     subdomains: bool = False
     caa: bool = False
     issuers: tuple[str, ...] = ()
+    plain_uris: bool = True
     pre_authorization: bool = False
 
     def offered(self, catalogue: Catalogue) -> Mapping[str, str]:

@@ -173,7 +173,7 @@ class OrderDesk:
         )
         used = {id(proof): proof for name in order.identifiers if (proof := proofs.of(name)) is not None}
         if self._standing is not None and DNS_PERSIST_01 in directory.challenges:
-            made = await self._standing.all_of(made, directory, placing.account_uri)
+            made = await self._standing.all_of(made, directory, placing.account_uri, placing.account)
         authorizations = tuple({authz.id: authz for authz in made.values()}.values())
         if all(authz.status == "valid" for authz in authorizations):
             # Like an order that becomes ready later, it lasts no longer than the proofs it stands on.

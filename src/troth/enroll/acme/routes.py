@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from secrets import token_bytes
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
@@ -24,6 +25,7 @@ from troth.enroll.acme.directories import Directory
 from troth.enroll.acme.door import CORS, JSON, NO_STORE, Envelope, Secrets
 from troth.enroll.acme.finalize import Finalizer
 from troth.enroll.acme.jwk import AccountKeys
+from troth.enroll.acme.model import DNS_PERSIST_01
 from troth.enroll.acme.nonce import NonceMap
 from troth.enroll.acme.order_routes import OrderRoutes
 from troth.enroll.acme.orders import OrderDesk
@@ -35,6 +37,7 @@ from troth.enroll.acme.results import Results
 from troth.enroll.acme.revoke import RevocationDesk
 from troth.enroll.acme.store import AcmeStore
 from troth.enroll.acme.urls import Urls
+from troth.enroll.acme.validate.dns_persist01 import hash_prefix, issuers_offered
 from troth.kit.lane import Request, Response, Route
 from troth.pki.catalogue import Catalogue
 
@@ -134,7 +137,11 @@ class AcmeDoor:
             "revokeCert": at("revoke-cert"),
             "keyChange": at("key-change"),
             "renewalInfo": at(PATH),
-            "meta": {**self._meta, **_meta_of(directory), "profiles": directory.offered(self._catalogue)},
+            "meta": {
+                **self._meta,
+                **_meta_of(directory, urls.account_uri(_ANY)),
+                "profiles": directory.offered(self._catalogue),
+            },
         }
         if directory.pre_authorization:
             value["newAuthz"] = at(NEW_AUTHZ)
@@ -152,11 +159,19 @@ class AcmeDoor:
         return Response(status, b"", (NO_STORE, *self._envelope.common(request)))
 
 
-def _meta_of(directory: Directory) -> dict[str, object]:
-    """What ``meta`` says of one directory, beside its profiles."""
+#: Stands for any account where only what is before it counts.
+_ANY = UUID(int=0)
+
+
+def _meta_of(directory: Directory, open_account: str) -> dict[str, object]:
+    """What ``meta`` says of one directory, beside its profiles. ``open_account``: URL of any account in it."""
     meta: dict[str, object] = {}
     if directory.issuers:
         meta["caaIdentities"] = list(directory.issuers)
+    if directory.issuers and DNS_PERSIST_01 in directory.challenges:
+        # Of the open root: a secret belongs in no zone, not even hashed with what else is known.
+        meta["issuerDomainNames"] = list(issuers_offered(directory.issuers))
+        meta["accountHashPrefix"] = hash_prefix(open_account)
     if directory.subdomains:
         meta["subdomainAuthAllowed"] = True
     return meta

@@ -7,19 +7,24 @@ a moment, the authorization stays pending and shows its challenges as usual.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from typing import TypeAlias
+from uuid import UUID
 
 from msgspec.structs import replace
 
 from troth.enroll.acme.authorizations import replace_challenge, with_challenge
 from troth.enroll.acme.directories import Directory
-from troth.enroll.acme.model import DNS_PERSIST_01, Authorization
+from troth.enroll.acme.model import DNS_PERSIST_01, Account, Authorization
 from troth.enroll.acme.problems import Identifier
 from troth.enroll.acme.validate.outcome import Challenge, Valid
 from troth.enroll.acme.validate.perspectives import Validating
 from troth.enroll.acme.views import rfc3339
 from troth.kit.clock import Clock, to_seconds
+
+#: Reads thumbprints by account.
+Former: TypeAlias = Callable[[UUID], Awaitable[tuple[str, ...]]]
 
 _AT_ONCE = 20
 #: For so long an order waits for its look-ups, and for those of others before them.
@@ -29,7 +34,17 @@ _LONGEST = 5.0
 class StandingProofs:
     """See the module. ``lifetime``: for how long a proof is taken."""
 
-    def __init__(self, validating: Validating, clock: Clock, lifetime: timedelta, *, longest: float = _LONGEST) -> None:
+    def __init__(
+        self,
+        validating: Validating,
+        clock: Clock,
+        lifetime: timedelta,
+        former: Former | None = None,
+        *,
+        longest: float = _LONGEST,
+    ) -> None:
+        """``former``: thumbprints of the keys that an account had before."""
+        self._former = former
         self._longest = longest
         self._validating = validating
         self._clock = clock
@@ -37,15 +52,19 @@ class StandingProofs:
         self._slots = asyncio.Semaphore(_AT_ONCE)
 
     async def all_of(
-        self, made: Mapping[Identifier, Authorization], directory: Directory, account_uri: str
+        self, made: Mapping[Identifier, Authorization], directory: Directory, account_uri: str, account: Account
     ) -> dict[Identifier, Authorization]:
         """``made`` with those valid that a record proves already."""
         once = {authz.id: authz for authz in made.values()}
-        found = await asyncio.gather(*(self.of(authz, directory, account_uri) for authz in once.values()))
+        former = await self._former(account.id) if self._former is not None else ()
+        keys = (account.thumbprint, *former)
+        found = await asyncio.gather(*(self.of(authz, directory, account_uri, keys) for authz in once.values()))
         proved = {authz.id: authz for authz in found}
         return {name: proved[authz.id] for name, authz in made.items()}
 
-    async def of(self, authz: Authorization, directory: Directory, account_uri: str) -> Authorization:
+    async def of(
+        self, authz: Authorization, directory: Directory, account_uri: str, keys: tuple[str, ...] = ()
+    ) -> Authorization:
         """``authz``, valid if a record proves it already."""
         stored = authz.challenge(DNS_PERSIST_01)
         if stored is None or authz.status != "pending":
@@ -61,6 +80,8 @@ class StandingProofs:
                         "",
                         account_uri=account_uri,
                         issuers=directory.issuers,
+                        thumbprints=keys,
+                        plain_uris=directory.plain_uris,
                         wildcard=authz.wildcard,
                         subdomains=authz.subdomains,
                         caa=directory.caa,

@@ -12,11 +12,12 @@ from uuid import UUID
 
 import msgspec
 
+from troth.enroll.acme.account_store import AccountStore
 from troth.enroll.acme.attempt_store import ADD_ATTEMPT
 from troth.enroll.acme.authorizations import replace_challenge
 from troth.enroll.acme.directories import Directory
 from troth.enroll.acme.jwk import AccountKeys
-from troth.enroll.acme.model import Account, Authorization
+from troth.enroll.acme.model import DNS_PERSIST_01, Account, Authorization
 from troth.enroll.acme.model import Challenge as StoredChallenge
 from troth.enroll.acme.orders import OrderDesk, validation
 from troth.enroll.acme.store import AcmeStore
@@ -61,6 +62,7 @@ class ValidationJobs:
         self._keys = AccountKeys()
         self._database = database
         self._store = AcmeStore(database.lookups)
+        self._accounts = AccountStore(database.lookups)
         self._desk = desk
         self._validator = validator
         self._clock = clock
@@ -79,12 +81,17 @@ class ValidationJobs:
         label = job.payload.get("label", "")
         if self._validator is None:
             raise ValueError("nobody is here to validate")
-        result = await self._validator.validate(self.question(account, authz, challenge, label))
+        result = await self._validator.validate(await self.question(account, authz, challenge, label))
         await self.write(job, authz, challenge, result, label=label)
 
-    def question(self, account: Account, authz: Authorization, challenge: StoredChallenge, label: str) -> Challenge:
+    async def question(
+        self, account: Account, authz: Authorization, challenge: StoredChallenge, label: str
+    ) -> Challenge:
         """What is asked of a validator. ``label``: of dns-account-01."""
         directory = self._directories.get(account.directory) or Directory(account.directory, ())
+        thumbprints: tuple[str, ...] = ()
+        if challenge.type == DNS_PERSIST_01:
+            thumbprints = (account.thumbprint, *await self._accounts.former_thumbprints(account.id))
         return Challenge(
             challenge.type,
             authz.identifier,
@@ -93,6 +100,8 @@ class ValidationJobs:
             account_uri=Urls.of(self._base, account.directory).account_uri(account.id),
             label=label,
             issuers=directory.issuers,
+            thumbprints=thumbprints,
+            plain_uris=directory.plain_uris,
             wildcard=authz.wildcard,
             subdomains=authz.subdomains,
             caa=directory.caa,

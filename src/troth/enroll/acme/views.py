@@ -74,6 +74,8 @@ def challenge_view(authz: Authorization, challenge: Challenge, urls: Urls) -> di
     if challenge.token:
         view["token"] = challenge.token
     if challenge.issuers:
+        view["issuerDomainNames"] = list(challenge.issuers)
+        # As drafts up to -01 name it, beside the account as they have it in the record.
         view["issuer-domain-names"] = list(challenge.issuers)
         view["accounturi"] = urls.account_uri(authz.account_id)
     if challenge.validated is not None:

@@ -9,10 +9,12 @@ import pytest
 
 from tests.support.acme_door import BASE, Door, csr_for
 from troth.client.acme import AcmeClient, AcmeError
+from troth.client.jose import SigningKey
 from troth.enroll.acme.attempt_store import AttemptStore
 from troth.enroll.acme.directories import Directory
 from troth.enroll.acme.prune import Pruner
 from troth.enroll.acme.validate.dns_account01 import account_label
+from troth.enroll.acme.validate.dns_persist01 import hashed_uri
 
 ISSUER = "ca.test"
 EVERY = Directory(
@@ -74,7 +76,7 @@ async def test_a_standing_record_makes_an_order_ready_at_once(door: Door) -> Non
     assert [(one.type, one.status) for one in authz.challenges] == [("dns-persist-01", "valid")]
     status, said, _ = await door.post(authz.challenges[0].url, door.signed(client, authz.challenges[0].url, b""))
     assert (status, "token" in said) == (200, False)
-    assert said["issuer-domain-names"] == [ISSUER, "pki.test"]
+    assert said["issuerDomainNames"] == said["issuer-domain-names"] == [ISSUER, "pki.test"]
     assert said["accounturi"] == client.account_url
     assert (await client.finalize(order, csr_for(["a.test"]))).status == "valid"
     # It names one account, and one name: not those of others, and not the wildcard unless it says so.
@@ -83,6 +85,61 @@ async def test_a_standing_record_makes_an_order_ready_at_once(door: Door) -> Non
     assert (await client.new_order([("dns", "*.a.test")])).status == "pending"
     door.dns.set_txt("_validation-persist.a.test", standing(client, "; policy=wildcard"))
     assert (await client.new_order([("dns", "*.a.test")])).status == "ready"
+
+
+async def test_a_record_names_the_account_by_what_the_client_itself_can_compute(door: Door) -> None:
+    """draft-ietf-acme-dns-persist-02, 4.1: a hash over name, key and account URL; former keys go on counting."""
+    client = await opened(door)
+    meta = (await door.post(f"{BASE}/acme/every/directory", b"", method="GET"))[1]["meta"]
+    assert meta["issuerDomainNames"] == [ISSUER, "pki.test"]
+    prefix = meta["accountHashPrefix"]
+    assert prefix == f"{BASE}/acme/every/account-hash/"
+
+    def record(name: str, thumbprint: str, more: str = "", url: str = client.account_url) -> str:
+        return f"{ISSUER}; accounturi={hashed_uri(prefix, name, thumbprint, url)}{more}"
+
+    async def proved(name: str, text: str, who: AcmeClient = client) -> bool:
+        at = name.removeprefix("*.")
+        door.dns.set_txt(f"_validation-persist.{at}", text)
+        return (await who.new_order([("dns", name)])).status == "ready"
+
+    first = client.key.public.thumbprint
+    assert await proved("a.test", record("a.test", first))
+    assert await proved("b.test", record("*", first))  # one for all names, as the client may choose
+    assert await proved("*.c.test", record("c.test", first, "; policy=wildcard"))
+    assert not await proved("*.d.test", record("d.test", first))
+    # Not another name's, not another account's, not another key's, not what is no such hash.
+    stranger = await door.client(profile="every")
+    for text in (
+        record("a.test", first), record("e.test", stranger.key.public.thumbprint),
+        record("e.test", first, url=stranger.account_url), record("e.test", first).replace("sha-256", "sha-512"),
+        record("e.test", first)[:-1], f"{ISSUER}; accounturi={prefix}",
+    ):  # fmt: skip
+        assert not await proved("e.test", text), text
+    assert not await proved("e.test", record("e.test", first), stranger)
+    # A record outlives the key that it was made with, and a new one counts at once.
+    await client.change_key(SigningKey.generate())
+    second = client.key.public.thumbprint
+    assert await proved("f.test", record("f.test", first))
+    assert await proved("g.test", record("g.test", second))
+    for _ in range(2):
+        await client.change_key(SigningKey.generate())
+    assert await proved("h.test", record("h.test", first))
+    # By answering the challenge, too.
+    order = await client.new_order([("dns", "i.test")])
+    door.dns.set_txt("_validation-persist.i.test", record("i.test", second))
+    authz = await client.authorization(order.authorizations[0])
+    challenge = authz.challenge("dns-persist-01")
+    assert challenge is not None
+    await client.answer(challenge)
+    await door.validate()
+    assert (await client.order(order.url)).status == "ready"
+
+
+async def test_where_the_directory_wants_hashes_a_url_is_no_name(door: Door) -> None:
+    client = await opened(door, replace(EVERY, plain_uris=False))
+    door.dns.set_txt("_validation-persist.a.test", standing(client))
+    assert (await client.new_order([("dns", "a.test")])).status == "pending"
 
 
 async def test_a_standing_record_may_be_answered_later_and_holds_as_long_as_it_says(door: Door) -> None:

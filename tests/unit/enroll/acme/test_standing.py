@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from msgspec.structs import replace
 
 from troth.enroll.acme.directories import Directory
-from troth.enroll.acme.model import DNS_PERSIST_01, Authorization
+from troth.enroll.acme.model import DNS_PERSIST_01, Account, Authorization
 from troth.enroll.acme.model import Challenge as Stored
 from troth.enroll.acme.problems import Identifier
 from troth.enroll.acme.standing import StandingProofs
@@ -27,6 +27,9 @@ class Never:
         raise AssertionError
 
 
+ACCOUNT = Account(new_id(), "web", "thumbprint", b"", "valid", (), True, datetime(2026, 1, 1, tzinfo=UTC))
+
+
 class AtOnce:
     """One that answers."""
 
@@ -43,7 +46,7 @@ async def test_an_order_does_not_wait_for_other_peoples_look_ups(clock: FakeCloc
     )  # fmt: skip
     proofs = StandingProofs(Never(), clock, timedelta(hours=8), longest=0.01)
     made = {Identifier("dns", f"{n}.test"): replace(authz, id=new_id()) for n in range(30)}
-    found = await proofs.all_of(made, DIRECTORY, "https://ca/acct/1")
+    found = await proofs.all_of(made, DIRECTORY, "https://ca/acct/1", ACCOUNT)
     assert {one.status for one in found.values()} == {"pending"}
     served = StandingProofs(AtOnce(), clock, timedelta(hours=8))
     assert (await served.of(authz, DIRECTORY, "https://ca/acct/1")).status == "valid"

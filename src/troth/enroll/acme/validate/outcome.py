@@ -24,6 +24,8 @@ class Challenge:
         account_uri: the account's URL under the open root of its directory.
         label: of dns-account-01, with its ``_``.
         issuers: names under which this server is known, for dns-persist-01.
+        thumbprints: of the account's keys, its present one first, for dns-persist-01.
+        plain_uris: a dns-persist-01 record may name the account by its URL, too.
         wildcard: ``*.`` was asked for.
         subdomains: the proof is to hold for all names below as well (RFC 9444).
         caa: whether CAA is to be looked at.
@@ -37,6 +39,8 @@ class Challenge:
     account_uri: str = ""
     label: str = ""
     issuers: tuple[str, ...] = ()
+    thumbprints: tuple[str, ...] = ()
+    plain_uris: bool = True
     wildcard: bool = False
     subdomains: bool = False
     caa: bool = False
