@@ -85,7 +85,7 @@ class ClientCredentials:
         secret: the client's secret. key: a PEM private key in its place, for ``private_key_jwt``.
         style: where the secret stands: in the form (``post``) or in the header (``basic``).
         form: what else the vendor wants in the form (``audience``, ``resource``).
-        key_id: of the key, where the vendor knows several.
+        key_id: of the key, where the vendor knows several. head: what else stands in an assertion's header.
     """
 
     def __init__(
@@ -98,6 +98,7 @@ class ClientCredentials:
         secret: bytes | None = None,
         key: bytes | None = None,
         key_id: str = "",
+        head: Mapping[str, str] | None = None,
         style: Literal["post", "basic"] = "post",
         scope: str = "",
         form: Mapping[str, str] | None = None,
@@ -109,7 +110,7 @@ class ClientCredentials:
         self._client_id = client_id
         self._secret = None if secret is None else _text(secret)
         self._key = None if key is None else key_of(key)
-        self._head = {"kid": key_id} if key_id else {}
+        self._head = {**({"kid": key_id} if key_id else {}), **(head or {})}
         self._style = style
         self._form = {"grant_type": "client_credentials", **({"scope": scope} if scope else {}), **(form or {})}
         self._audience = audience or url

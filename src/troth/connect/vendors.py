@@ -12,7 +12,9 @@ import msgspec
 from troth.connect.connector import Connector, Seen, Vendor, Wiring
 from troth.connect.crowdstrike import CROWDSTRIKE
 from troth.connect.definition import ConnectorDefinition, host_of, invalid
+from troth.connect.entra import ENTRA
 from troth.connect.generic import GENERIC
+from troth.connect.intune import INTUNE
 from troth.connect.okta import OKTA
 from troth.connect.pacing import Paces, Sleep
 from troth.connect.sentinelone import SENTINELONE
@@ -28,6 +30,8 @@ def _registry(*vendors: Vendor) -> Mapping[str, Vendor]:
 #: A new vendor is a line here.
 VENDORS: Final[Mapping[str, Vendor]] = _registry(
     CROWDSTRIKE,
+    ENTRA,
+    INTUNE,
     OKTA,
     SENTINELONE,
     GENERIC,
