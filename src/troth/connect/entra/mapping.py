@@ -168,5 +168,5 @@ def device_report(device: Device, at: datetime) -> Reported | None:
 
 
 def is_deleted(removed: Mapping[str, Any] | None) -> bool:
-    """Whether ``@removed`` says that the object is gone; ``changed``, one that may be restored, is gone all the same."""
+    """Whether ``@removed`` says that the object is gone; one that may be restored (``changed``) is gone as well."""
     return removed is not None
