@@ -16,6 +16,10 @@ from troth.trust.cel_library import cel
 from troth.trust.model import Moment, Obligations, Ruling, Seen
 from troth.trust.vocabulary import VOCABULARY, Attribute, Type, fitted
 
+#: Made of the scores, which are gathered for it.
+RISK_LEVEL = "risk.level"
+RISK_SCORES = frozenset({"risk.score", "signals.score"})
+
 #: An observation may lie this far in the future before it is called unusable: clocks of sources differ a little.
 SKEW = timedelta(minutes=5)
 
@@ -95,6 +99,8 @@ class Policy:
     def __post_init__(self) -> None:
         conditions = [one for rule in self.rules for one in rule.conditions]
         paths = frozenset(path for one in conditions for path in one.paths) | {NOW}
+        if RISK_LEVEL in paths:
+            paths |= RISK_SCORES
         words = {**VOCABULARY, **self.attributes}
         put = object.__setattr__
         put(self, "types", {path: words[path].type for path in paths})

@@ -13,9 +13,11 @@ from troth.kit.ids import new_id
 from troth.trust.facts import Observation, concerns, newest, own_attributes
 from troth.trust.model import FeedState, Moment, Seen, Snapshot, Subject, SubjectRef
 from troth.trust.places import Places
-from troth.trust.policy import Policy
+from troth.trust.policy import RISK_LEVEL, RISK_SCORES, Policy
 
 Given: TypeAlias = "Json | datetime | timedelta"
+
+_MEDIUM, _HIGH = 50, 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,8 @@ def snapshot(
     if places is not None:
         for path, found in places.of(question.nas, question.request.get("address")).items():
             values.setdefault(path, Seen(path, found, "places", at))
+    if RISK_LEVEL in wanted and RISK_LEVEL not in values:
+        values |= _risk_level([values[path] for path in sorted(RISK_SCORES) if path in values])
     return Snapshot(
         id=new_id(),
         at=at,
@@ -96,6 +100,19 @@ def clock_values(at: datetime, time_zone: str | None) -> dict[str, Seen]:
         said["local_minute"] = local.hour * 60 + local.minute
         said["local_weekday"] = local.isoweekday()
     return {f"time.{name}": Seen(f"time.{name}", value, "clock", at) for name, value in said.items()}
+
+
+def _risk_level(scores: Sequence[Seen]) -> dict[str, Seen]:
+    """The greater score in a word. Where nobody has reported a risk, what signals came to may speak against a subject,
+    and never for it: that no signal is open does not say that anybody has looked."""
+    known = [one for one in scores if isinstance(one.value, int) and not isinstance(one.value, bool)]
+    worst = max(known, key=lambda one: one.value, default=None)
+    if worst is None or (worst.value < _MEDIUM and all(one.path != "risk.score" for one in known)):
+        return {}
+    word = "high" if worst.value >= _HIGH else "medium" if worst.value >= _MEDIUM else "low"
+    # As old as what says that it is no worse.
+    since = min(one.observed_at for one in known)
+    return {RISK_LEVEL: Seen(RISK_LEVEL, word, worst.source, since)}
 
 
 def _json(value: Given) -> Json:

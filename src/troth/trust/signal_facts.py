@@ -13,7 +13,7 @@ from troth.kit.clock import Clock
 from troth.store.unit import Reader
 from troth.trust.facts import Observation
 from troth.trust.model import Subject
-from troth.trust.signal_fact_store import OpenCause, open_causes
+from troth.trust.signal_fact_store import OpenCause, open_causes, scores
 from troth.trust.standing import Standing
 
 #: Classes of source, as signals and quorum know them: the first part of a kind.
@@ -38,24 +38,27 @@ class SignalFacts:
             return ()
         known = [subject.id for subject in subjects if not subject.fresh]
         causes = await open_causes(self._reader, known) if known else []
+        weighed = await scores(self._reader, known) if known and "signals.score" in wanted else {}
         at = self._clock.now()
         found: list[Observation] = []
         for subject in subjects:
-            said = described([one for one in causes if one.subject_id == subject.id])
+            said = described([one for one in causes if one.subject_id == subject.id], weighed.get(subject.id, 0))
             found += [
                 Observation(subject.id, path, value, "troth", at) for path, value in said.items() if path in wanted
             ]
         return found
 
 
-def described(causes: Sequence[OpenCause]) -> dict[str, Json]:
-    """``signals.*`` of one subject's open causes."""
+def described(causes: Sequence[OpenCause], score: int = 0) -> dict[str, Json]:
+    """``signals.*`` of one subject's open causes; ``score`` in millionths."""
     ordered = sorted(causes, key=lambda one: (one.raised_at, one.feed, one.kind))
     said: dict[str, Json] = {
         "signals.open": [one.kind for one in ordered],
         "signals.feeds": _distinct([one.feed for one in ordered]),
         "signals.classes": _distinct([class_of(one.feed, one.kind) for one in ordered]),
         "signals.count": len(ordered),
+        "signals.severity": max((one.severity for one in ordered), default=0),
+        "signals.score": -(-score // 10_000),
     }
     for level in (Standing.RESTRICTED, Standing.QUARANTINED, Standing.DISTRUSTED):
         said[f"signals.{level.value}"] = [one.kind for one in ordered if one.level is level]

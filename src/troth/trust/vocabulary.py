@@ -234,11 +234,15 @@ VOCABULARY: Mapping[str, Attribute] = {
         quarantined=(Type.STRINGS, "kinds of those that alone would quarantine it"),
         distrusted=(Type.STRINGS, "kinds of those that alone would distrust it"),
         count=(Type.INT, "how many open causes there are"),
+        severity=(Type.INT, "the greatest severity among them, 0 to 100"),
+        score=(Type.INT, "what they come to, weighed as for the standing: 0 to 100"),
         newest=(Type.TIME, "when the latest of them was raised; missing if there is none"),
         oldest=(Type.TIME, "when the first of them was raised; missing if there is none"),
     ),
     **_words(
-        "risk", score=(Type.INT, "0 (none) to 100"), level=(Type.STRING, "the score in a word: low, medium or high")
+        "risk",
+        score=(Type.INT, "0 (none) to 100"),
+        level=(Type.STRING, "low, medium (from 50) or high (from 80), by the greater of risk.score and signals.score"),
     ),
     **_words(
         "time",

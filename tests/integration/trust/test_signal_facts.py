@@ -11,7 +11,9 @@ from troth.trust.model import Kind, Subject
 from troth.trust.signal_facts import SignalFacts
 from troth.trust.store import SubjectStore
 
-PATHS = frozenset({"signals.open", "signals.count", "signals.classes", "signals.newest", "posture.compliant"})
+PATHS = frozenset(
+    {"signals.score", "signals.open", "signals.count", "signals.classes", "signals.newest", "posture.compliant"}
+)
 
 
 async def test_open_causes_are_gathered_and_cleared_ones_are_not(trust: Trust) -> None:
@@ -28,6 +30,8 @@ async def test_open_causes_are_gathered_and_cleared_ones_are_not(trust: Trust) -
     assert seen[laptop, "signals.open"] == ["edr.intrusion", "mdm.noncompliant"]
     assert seen[laptop, "signals.classes"] == ["edr", "mdm"]
     assert (laptop, "signals.newest") in seen
+    assert isinstance(seen[laptop, "signals.score"], int)
+    assert seen[fresh.id, "signals.score"] == 0
     for quiet in (other, fresh.id):
         assert (seen[quiet, "signals.open"], seen[quiet, "signals.count"]) == ([], 0)
         assert (quiet, "signals.newest") not in seen

@@ -15,6 +15,7 @@ from troth.trust.cel import compile_condition
 from troth.trust.cel_cost import MAX_COST
 from troth.trust.cel_nodes import ExpressionError
 from troth.trust.errors import PolicyError
+from troth.trust.facts import Observation
 from troth.trust.judge import judge
 from troth.trust.model import Kind, Moment, Outcome, Subject, Truth
 from troth.trust.places import Places, Site
@@ -249,3 +250,19 @@ def test_nothing_open_is_an_answer_and_not_unknown() -> None:
     assert judge(policy, taken(said)).outcome is Outcome.ALLOW
     assert judge(policy, taken({})).outcome is Outcome.RESTRICT
     assert judge(policy, taken(described([cause("edr.intrusion", Standing.RESTRICTED, 1)]))).outcome is Outcome.DENY
+
+
+@pytest.mark.parametrize(
+    ("risk", "signals", "level"),
+    [(10, 0, "low"), (10, 60, "medium"), (85, 0, "high"), (None, 90, "high"), (None, 10, None), (None, None, None)],
+)
+def test_the_level_of_risk_is_the_worse_of_both_scores_and_quiet_alone_says_nothing(
+    risk: int | None, signals: int | None, level: str | None
+) -> None:
+    policy = rules("- {rule: r, match: 'risk.level == \"low\"', then: allow, unknown: deny}")
+    assert policy.wants("risk", "signals") == {"risk.level", "risk.score", "signals.score"}
+    subject = Subject(new_id(), Kind.DEVICE, "laptop-1", "test")
+    said = [Observation(subject.id, "risk.score", risk, "edr", AT)] if risk is not None else []
+    said += [Observation(subject.id, "signals.score", signals, "troth", AT)] if signals is not None else []
+    taken_ = snapshot(Question(Moment.ISSUE, "p", (subject,), {}, {}), subject, policy, said, AT)
+    assert {one.path: one.value for one in taken_.values}.get("risk.level") == level
