@@ -22,6 +22,7 @@ class Permission(StrEnum):
     POLICY_READ = "policy.read"
     PROFILE_READ = "profile.read"
     FEED_READ = "feed.read"
+    APPLICATION_READ = "application.read"
     AUTHORITY_READ = "authority.read"
     LEDGER_READ = "ledger.read"
     LEDGER_EXPORT = "ledger.export"
@@ -29,6 +30,7 @@ class Permission(StrEnum):
     POLICY_WRITE = "policy.write"
     PROFILE_WRITE = "profile.write"
     FEED_WRITE = "feed.write"
+    APPLICATION_MANAGE = "application.manage"
     ENFORCEMENT_FREEZE = "enforcement.freeze"
     ACCESS_MANAGE = "access.manage"
     ACCOUNT_OWN = "account.own"
@@ -62,6 +64,7 @@ _LOOK = frozenset(
         Permission.POLICY_READ,
         Permission.PROFILE_READ,
         Permission.FEED_READ,
+        Permission.APPLICATION_READ,
         Permission.AUTHORITY_READ,
         Permission.LEDGER_READ,
         Permission.ENROLMENT_READ,

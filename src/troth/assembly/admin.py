@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
+from troth.assembly.authz import Authz
 from troth.assembly.connecting import Connecting
 from troth.assembly.context import RoleContext
 from troth.assembly.effects import effect_desk
@@ -33,6 +34,7 @@ async def admin_app(
     enrolling: Enrolling,
     connecting: Connecting,
     shared: SharedSignals,
+    authz: Authz,
 ) -> Asgi:
     """The application for the admin listener and the Unix socket; it wants to be told of start and end once."""
     notary = await mint.signer.notary_state()
@@ -62,6 +64,7 @@ async def admin_app(
         est=labels_of(context.config.est),
         est_default=context.config.est.default,
         public_url=context.state.public_url,
+        applications=authz.applications,
         policy_guard=Guard(context.config.policy.guard_percent, context.config.policy.guard_subjects),
     )
     return make_admin_app(build(rooms), hosts=_hosts(context.state))

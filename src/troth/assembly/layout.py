@@ -2,7 +2,8 @@
 
 What may be lost and what must never be: ``run/`` is made anew at each start; ``state.json`` can be written again by
 hand (the ports and public addresses); ``pg/``, ``secrets/`` and ``keys/`` are the installation and belong in a
-backup; ``nonces.map`` may be lost (clients ask for a new nonce).
+backup; ``nonces.map`` may be lost (clients ask for a new nonce); ``journal/`` holds decisions of the last seconds, and
+its loss shows as a gap in their numbers.
 """
 
 from __future__ import annotations
@@ -90,6 +91,11 @@ class Layout:
     @property
     def nonces(self) -> Path:
         return self.root / "nonces.map"
+
+    @property
+    def journal(self) -> Path:
+        """Decisions of connections on their way into the database; empty once the processes have ended in order."""
+        return self.root / "journal"
 
     @property
     def notary(self) -> Path:

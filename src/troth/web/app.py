@@ -16,6 +16,7 @@ from troth import __version__
 from troth.access.roles import Permission
 from troth.kit.lane import Asgi
 from troth.web.api import anchors as api_anchors
+from troth.web.api import applications as api_applications
 from troth.web.api import approvals as api_approvals
 from troth.web.api import approvers as api_approvers
 from troth.web.api import attestations as api_attestations
@@ -48,6 +49,7 @@ from troth.web.pages import (
     account,
     acting,
     admitting,
+    applications,
     approving,
     attesting,
     closing,
@@ -103,6 +105,7 @@ def make_litestar() -> Litestar:
         *inspecting.HANDLERS, *keys.HANDLERS,
         *renewals.HANDLERS, *tpms.HANDLERS, *attesting.HANDLERS, *policies.HANDLERS, *effects.HANDLERS,
         *standings.HANDLERS,
+        *applications.HANDLERS,
         *rollovers.HANDLERS, *validations.HANDLERS, *enrolments.HANDLERS, *closing.HANDLERS, *admitting.HANDLERS,
     )  # fmt: skip
     api = Router(
@@ -119,6 +122,7 @@ def make_litestar() -> Litestar:
             *api_trust.HANDLERS,
             *api_standings.HANDLERS,
             *api_policies.HANDLERS,
+            *api_applications.HANDLERS,
             *api_connectors.HANDLERS,
             *api_shared_signals.HANDLERS,
             *api_effects.HANDLERS,

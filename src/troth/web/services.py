@@ -24,6 +24,7 @@ from troth.pki.bulk import BulkRevocations
 from troth.web.approval_views import ApproversView
 from troth.web.authority_views import AuthorityView
 from troth.web.books.anchors import Anchors
+from troth.web.books.applications import ApplicationBook
 from troth.web.books.attestations import AttestationBook
 from troth.web.books.connectors import Connectors, Unresolved
 from troth.web.books.effects import EffectBook
@@ -302,6 +303,7 @@ class AdminServices:
     staged: StagedBook
     configuration: Configuration
     policies: PolicyBook
+    applications: ApplicationBook
     profiles: ProfileBook
     enforcement: Enforcement
     effects: EffectBook

@@ -11,7 +11,7 @@ from typing import Any
 
 from troth.access.approvals.model import Proposal
 from troth.audit.event import StreamEvent
-from troth.web import connector_words, effect_words, enrolment_words, ssf_words
+from troth.web import application_words, connector_words, effect_words, enrolment_words, ssf_words
 from troth.web.approval_views import ApprovalView, ProposalView
 from troth.web.looks import LOOKS, Look
 from troth.web.views import EventView
@@ -63,6 +63,7 @@ _EVENT_LOOKS: tuple[tuple[str, Look], ...] = (
     ("enforcement.", Look("bad", "snowflake", "")),
     ("policy.", Look("", "scale", "")),
     ("connector.", Look("", "radio-tower", "")),
+    ("application.", Look("", "server", "")),
     ("feed.late", Look("warn", "radio-tower", "")),
     ("feed.stale", Look("bad", "radio-tower", "")),
     ("feed.dead", Look("bad", "radio-tower", "")),
@@ -96,6 +97,7 @@ def actor_words(actor: str | None) -> str:
         "acme": f"ACME account {name[:8]}",
         "est": f"EST client ({name.partition(':')[0]} {name.partition(':')[2][:8]})",
         "token": f"API token {name[:8]}",
+        "application": f"application {name}",
         "local": f"local user {name}",
     }.get(kind, actor or "")
 
@@ -136,6 +138,7 @@ _SENTENCES: Mapping[str, str] = {
     **effect_words.SENTENCES,
     **ssf_words.SENTENCES,
     **connector_words.SENTENCES,
+    **application_words.SENTENCES,
     "attestation.clone_suspected": "The attested key {key_sha256} came from two devices",
     "attestation.roots_set": "Set the roots for attestations of {format}, version {version}",
     "attestation.status_list": "Took in the status list of {format}, entries: {entries}",

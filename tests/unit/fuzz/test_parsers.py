@@ -36,6 +36,8 @@ from troth.client.errors import JoseError
 from troth.client.jose import VerifyingKey, b64url_decode
 from troth.client.renewal import parse_cert_id, parse_renewal_info
 from troth.client.transport import HttpAnswer
+from troth.connect.authz.authzen import _several
+from troth.connect.authz.certificates import shown
 from troth.connect.effects import vici
 from troth.connect.webhook import body as webhook
 from troth.enroll.acme.binding import read_binding
@@ -203,6 +205,12 @@ _SIGNAL_BY_CERTIFICATE = (
 )
 _NOTE_KEY = "troth.example+1234abcd+AQECAwQ="
 _CHECKPOINT = "troth.example/ledger\n17\nqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqo=\n"
+_XFCC = f'By=spiffe://a/b;Hash={"ab" * 32};Subject="CN=x,O=\\"a;b\\"";URI=,Hash={"cd" * 32}'.encode()
+_ESCAPED = b"-----BEGIN%20CERTIFICATE-----%0AMIIB%0A-----END%20CERTIFICATE-----%0A"
+_AUTHZEN = (
+    b'{"subject":{"type":"user","id":"a"},"action":{"name":"read"},"resource":{"type":"r","id":"1"},'
+    b'"evaluations":[{"context":{"address":"192.0.2.1"}}],"options":{"evaluations_semantic":"execute_all"}}'
+)
 _ENTRY = Entry(1, "application:vpn", ("application:vpn",), msgspec.Raw(b'{"id":1}'), msgspec.Raw(b'{"at":"now"}'))
 
 
@@ -365,6 +373,9 @@ PARSERS: dict[str, tuple[Callable[[bytes], object], Refusals, Callable[[], list[
     "profile": (text(parse_profile), (TrothError,), lambda: documents(*shipped_profiles().values())),
     "policy": (text(parse_policy), (TrothError,), lambda: _POLICY),
     "policy-tests": (text(lambda one: run_tests(_device_policy(), one)), (TrothError,), _policy_tests),
+    "xfcc": (text(lambda one: shown({"x-forwarded-client-cert": one})), (TrothError,), lambda: _XFCC),
+    "escaped-cert": (text(lambda one: shown({"x-ssl-client-cert": one})), (TrothError,), lambda: _ESCAPED),
+    "authzen": (_several.decode, (msgspec.DecodeError,), lambda: _AUTHZEN),
     "journal": (read_journal, (), lambda: framed(_ENTRY) * 3),
     "directory": (text(lambda one: parse_directory(one, at=NOW)), (TrothError,), lambda: _DIRECTORY),
     "standing rules": (text(parse_rules), (TrothError,), lambda: documents(shipped_text())),

@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from troth.assembly.acme import acme_door
 from troth.assembly.admin import admin_app
+from troth.assembly.authz import Authz, authz_of
 from troth.assembly.connecting import Connecting, connecting_of
 from troth.assembly.context import RoleContext
 from troth.assembly.enrolling import Enrolling, enrolling_of
@@ -54,10 +55,11 @@ async def run(context: RoleContext) -> None:
         connecting = connecting_of(context, database)
         stack.push_async_callback(connecting.door.close)
         shared = shared_signals_of(context, database)
-        admin = await admin_app(context, database, mint, trust, issuance, enrolling, connecting, shared)
+        authz = await stack.enter_async_context(authz_of(context, database, mint))
+        admin = await admin_app(context, database, mint, trust, issuance, enrolling, connecting, shared, authz)
         tally = Tally(database)
         stack.push_async_callback(tally.close)
-        public = _public(context, database, mint, trust, issuance, enrolling, shared, tally, connecting)
+        public = _public(context, database, mint, trust, issuance, enrolling, shared, tally, connecting, authz)
         admitting = Admitting(public_tls, mint.catalogue, database)
         await admitting.look()
         listenings = [
@@ -85,6 +87,7 @@ def _public(
     shared: SharedSignals,
     tally: Tally,
     connecting: Connecting,
+    authz: Authz,
 ) -> Asgi:
     """The https listener: the doors whose messages authenticate themselves."""
     acme = acme_door(context, database, mint, issuance, enrolling)
@@ -114,6 +117,7 @@ def _public(
             *webhook.routes(),
             *shared.door.routes(),
             *connecting.door.routes(),
+            *authz.routes,
             *workload.routes(),
             *reports.routes(),
             *tpm.routes(),

@@ -58,6 +58,7 @@ BY_REFERENCE: Mapping[str, ByReference] = {
 WHOLE: tuple[str, ...] = (
     "account",
     "api_token",
+    "application",
     "approval",
     "approval_rule",
     "attestation_roots",
@@ -115,6 +116,7 @@ NOT_REBUILT: Mapping[str, str] = {
     "acme_meter": "limits are refilled within hours by themselves",
     "acme_failing": "clients that never succeed are paused again when they go on",
     "approval_turn": "a lock without content",
+    "application_count": "counters, for pages and metrics",
     "est_count": "counters, for metrics",
     "est_request": "a client that asks again for what it was given is given another certificate",
     "cap_gate": "a lock without content",

@@ -13,6 +13,7 @@ from troth.access.service import Access
 from troth.audit.note import NoteKey
 from troth.audit.store import LedgerStore
 from troth.audit.stream import Stream
+from troth.connect.authz.applications import Applications
 from troth.connect.desk import ConnectorDesk
 from troth.enroll.acme.attempt_store import AttemptStore
 from troth.enroll.acme.incidents import Incidents
@@ -40,6 +41,7 @@ from troth.trust.subjects import Subjects
 from troth.trust.unresolved import UnresolvedDesk
 from troth.web.acts.wiring import approvals_of
 from troth.web.books.anchors import Anchors
+from troth.web.books.applications import ApplicationBook
 from troth.web.books.approvers import ApproverDesk
 from troth.web.books.attestations import AttestationBook
 from troth.web.books.authorities import Authorities
@@ -80,6 +82,7 @@ class Rooms:
         renewals_per_minute: certificates that incidents may have renewed early in a minute.
         keys: the signer, asked who holds the authorities' keys; without it the custodian is unknown.
         judge: the signer, as the judge of acts; without it there are none that it judges.
+        applications: who may ask whether to let somebody in: the same that the door believes.
         policy_guard: how much of the fleet a policy may take from without being asked about it.
         directories: ACME directories by name, with the profiles of each; public_url: where they are.
     """
@@ -110,6 +113,7 @@ class Rooms:
     est_default: str = ""
     public_url: str = ""
     policy_guard: Guard | None = None
+    applications: Applications | None = None
 
 
 def build(rooms: Rooms) -> AdminServices:
@@ -163,6 +167,7 @@ def build(rooms: Rooms) -> AdminServices:
         staged=Staged(database, rooms.orders),
         configuration=documents,
         policies=PolicyBook(policies, trials),
+        applications=ApplicationBook(rooms.applications or Applications(database, clock)),
         profiles=Profiles(database, clock, rooms.catalogue, rooms.issuance, finder),
         enforcement=Switch(rooms.orders),
         effects=EffectBook(database, clock, rooms.effects),
