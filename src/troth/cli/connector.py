@@ -82,6 +82,9 @@ def secret(
     *,
     file: Annotated[Path, Parameter(help="File with the secret; - for standard input.")],
     kind: Annotated[str, Parameter(help="Kind of secret: private_key, push … Default: the vendor's usual one.")] = "",
+    leaked: Annotated[
+        bool, Parameter(help="A former shared secret stops at once, not in 24 hours.", negative="")
+    ] = False,
     data: Data = None,
     output: Output = "text",
 ) -> int:
@@ -90,7 +93,7 @@ def secret(
         text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise TrothError(UNREADABLE, f"{file}: {error}") from error
-    done = Api.at(data).post(f"/connectors/{segment(name)}/secret", {"secret": text, "kind": kind})
+    done = Api.at(data).post(f"/connectors/{segment(name)}/secret", {"secret": text, "kind": kind, "leaked": leaked})
     if output == "json":
         return as_json(done)
     print(f"Connector {plain(name)} has its {plain(done['kind'])}. Try it: troth connector test {plain(name)}")

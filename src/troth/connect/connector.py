@@ -15,7 +15,7 @@ import hashlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
@@ -34,6 +34,9 @@ from troth.trust.signals import FUTURE_TOLERANCE, Effect, Method, Signal, Verifi
 from troth.trust.standing import Standing
 
 _T = TypeVar("_T")
+
+#: What stands behind the kind of a shared secret that another has replaced and that is good for a day still.
+FORMER: Final = ".former"
 
 __all__ = ("Connector", "Pulled", "Pushed", "Read", "Reported", "Seen", "Spoilt", "Streams", "Vendor", "Wiring", "each")
 
@@ -147,6 +150,11 @@ class Wiring:
         if found is None:
             raise ConnectorError(SECRET_MISSING, f"{self.definition.name} has no {kind}", kind=kind)
         return found
+
+    def shared(self, kind: str) -> tuple[bytes, ...]:
+        """The secrets by which the other side may prove itself now, the newest first. Raises as :meth:`secret` does."""
+        former = self.secrets.get(kind + FORMER)
+        return (self.secret(kind),) if former is None else (self.secret(kind), former)
 
     def pace(self, *, per_second: float, burst: int = 1, of: str = "") -> Pace:
         """The pace of this tenant; ``of`` names a surface that has limits of its own."""

@@ -97,6 +97,14 @@ _FAILED = Write(
     ("text", "text", "timestamptz", "text", "text"),
     rank=64,
 )
+#: Reads that the connector has no longer, under the definition that is in force now.
+_KEEP_READS = Write(
+    "connector_keep_reads",
+    """DELETE FROM connector_read r USING unnest($1::text[], $2::jsonb[]) AS i(name, reads)
+       WHERE r.connector = i.name AND NOT i.reads ? r.read""",
+    ("text", "jsonb"),
+    rank=64,
+)
 _FORGET_CURSORS = Write(
     "connector_forget_cursors",
     "DELETE FROM connector_read r USING unnest($1::text[]) AS i(name) WHERE r.connector = i.name",
@@ -107,7 +115,7 @@ _FORGET_CURSORS = Write(
 _COLUMNS = "name, definition, version, paused, reason, applied_at, actor"
 _ALL = f"SELECT {_COLUMNS} FROM connector ORDER BY name"
 _ONE = f"SELECT {_COLUMNS} FROM connector WHERE name = $1"
-_SECRETS = "SELECT kind, sealed FROM connector_secret WHERE connector = $1"
+_SECRETS = "SELECT kind, sealed, set_at FROM connector_secret WHERE connector = $1"
 _HELD = "SELECT connector, kind, set_at FROM connector_secret ORDER BY connector, kind"
 _READ = """connector, read, cursor, more, pulled_at, latency_ms, signals, facts, observed_at, failures, failed_at, code,
        detail"""
@@ -189,6 +197,11 @@ def forget_cursors(unit: Unit, name: str) -> None:
     unit.write(_BUMP, name)
 
 
+def keep_reads(unit: Unit, name: str, reads: Sequence[str]) -> Unit:
+    """Add the write that forgets what was kept of all other reads of the connector."""
+    return unit.write(_KEEP_READS, name, msgspec.json.encode(list(reads)).decode())
+
+
 def pulled(
     unit: Unit,
     connector: str,
@@ -225,9 +238,9 @@ async def find(reader: Reader, name: str) -> Stored | None:
     return None if row is None else _stored(row)
 
 
-async def sealed_secrets(reader: Reader, name: str) -> Mapping[str, bytes]:
-    """The sealed secrets of a connector, by kind."""
-    return {row["kind"]: row["sealed"] for row in await reader.fetch(_SECRETS, name)}
+async def sealed_secrets(reader: Reader, name: str) -> Mapping[str, tuple[bytes, datetime]]:
+    """The sealed secrets of a connector by kind, and when each was set."""
+    return {row["kind"]: (row["sealed"], row["set_at"]) for row in await reader.fetch(_SECRETS, name)}
 
 
 async def held_secrets(reader: Reader) -> Mapping[str, Mapping[str, datetime]]:

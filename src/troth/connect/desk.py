@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 from typing import Final
 
 from troth.audit.event import Event
 from troth.connect import connector_store
-from troth.connect.connector import Vendor
+from troth.connect.connector import FORMER, Vendor
 from troth.connect.connector_store import LOCK_CONNECTOR, ReadState, Stored
 from troth.connect.definition import ConnectorDefinition, invalid, is_connector_name
 from troth.connect.errors import (
@@ -32,6 +32,8 @@ from troth.store.unit import Unit
 from troth.trust import feed_store
 
 MAX_SECRET: Final = 16_384
+#: How long the former of two shared secrets stays good.
+OVERLAP: Final = timedelta(hours=24)
 
 
 class Applied(Enum):
@@ -70,14 +72,22 @@ class Opener:
 
     def __init__(self, database: Database, box: SecretBox, workshop: Workshop) -> None:
         self._database = database
+        self._clock = workshop.clock
         self._box = box
         self._workshop = workshop
 
     async def open(self, stored: Stored) -> Made:
         """The connector at work. Raises ConnectorError, SealBroken."""
-        sealed = await connector_store.sealed_secrets(self._database, stored.name)
-        secrets = {kind: self._box.open(_bound(stored.name, kind), one) for kind, one in sealed.items()}
-        return self._workshop.make(stored.definition, secrets)
+        return self._workshop.make(stored.definition, await self.open_secrets(stored))
+
+    async def open_secrets(self, stored: Stored) -> Mapping[str, bytes]:
+        """Its secrets by kind, the former ones that are still good among them. Raises SealBroken."""
+        sealed, now = await connector_store.sealed_secrets(self._database, stored.name), self._clock.now()
+        return {
+            kind: self._box.open(_bound(stored.name, kind), one)
+            for kind, (one, set_at) in sealed.items()
+            if not kind.endswith(FORMER) or now < set_at + OVERLAP
+        }
 
     def group(self, definition: ConnectorDefinition) -> str:
         """Who shares a pace with ``definition``."""
@@ -89,7 +99,7 @@ class ConnectorDesk:
 
     def __init__(self, database: Database, clock: Clock, box: SecretBox, workshop: Workshop) -> None:
         self._database = database
-        self._clock = clock
+        self._clock = self.clock = clock
         self._box = box
         self._vendors = workshop.vendors
         self.opener = Opener(database, box, workshop)
@@ -160,8 +170,11 @@ class ConnectorDesk:
                 continue
             return planned
 
-    async def set_secret(self, name: str, kind: str, secret: bytes, *, actor: str) -> str:
+    async def set_secret(self, name: str, kind: str, secret: bytes, *, actor: str, leaked: bool = False) -> str:
         """Take a secret; an empty ``kind`` means the vendor's usual one. Returns the kind.
+
+        One by which the other side proves itself replaces its former only after a day, so that neither side has to
+        change first; at once if that has ``leaked``.
 
         Raises ConnectorUnknown, ConnectorError (``connector.secret_invalid``).
         """
@@ -179,7 +192,13 @@ class ConnectorDesk:
             raise ConnectorError(SECRET_INVALID, f"a secret has 1 to {MAX_SECRET} bytes")
         unit = self._locked(name)
         sealed = self._box.seal(_bound(name, kind), secret)
-        connector_store.set_secret(unit, name, kind, sealed, at=self._clock.now(), actor=actor)
+        at = self._clock.now()
+        if kind in vendor.push_secrets:
+            former = (await self.opener.open_secrets(stored)).get(kind)
+            kept = secret if former is None or leaked else former
+            sealed_former = self._box.seal(_bound(name, kind + FORMER), kept)
+            connector_store.set_secret(unit, name, kind + FORMER, sealed_former, at=at, actor=actor)
+        connector_store.set_secret(unit, name, kind, sealed, at=at, actor=actor)
         unit.record(_event("connector.secret_changed", stored.definition, actor, secret=kind))
         await self._database.commit(unit)
         return kind

@@ -108,6 +108,9 @@ class Puller:
         while True:
             try:
                 made = await self._opener.open(stored)
+                # What is not read any more cannot fail any more, and that it could not be opened is over.
+                names = [read.name for read in made.connector.reads]
+                await self._database.commit(connector_store.keep_reads(Unit(), stored.name, names))
             except StoreError:
                 await asyncio.sleep(_FIRST_PAUSE)
                 continue

@@ -26,12 +26,15 @@ log = get_logger("connect")
 
 MAX_BODY: Final = 1 << 20
 _KEPT: Final = 64
+#: Seconds after which a connector is opened anew: a former secret ends without anybody's doing.
+_REOPENED: Final = 600.0
 _PROBLEM: Final = ((b"content-type", b"application/problem+json"), (b"cache-control", b"no-store"))
 
 
 @dataclass
 class _Open:
     version: int
+    since: float
     made: Made
 
 
@@ -87,14 +90,15 @@ class PushDoor:
             raise PushRefused(PUSH_UNAUTHENTICATED)
         async with self._lock:
             known = self._open.get(name)
-            if known is None or known.version != stored.version:
+            now = self._desk.clock.monotonic()
+            if known is None or known.version != stored.version or now - known.since > _REOPENED:
                 made = await self._desk.opener.open(stored)
                 if not made.vendor.pushes:
                     await made.close()
                     raise PushRefused(PUSH_UNAUTHENTICATED)
                 if known is not None:
                     await known.made.close()
-                known = self._open[name] = _Open(stored.version, made)
+                known = self._open[name] = _Open(stored.version, now, made)
             self._open.move_to_end(name)
             while len(self._open) > _KEPT:
                 await self._open.popitem(last=False)[1].made.close()

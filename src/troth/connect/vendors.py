@@ -95,7 +95,7 @@ class Workshop:
         vendors: Mapping[str, Vendor] = VENDORS,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
-        self._clock = clock
+        self.clock = clock
         self._egress = egress
         self._sleep = sleep
         self._paces = Paces(clock, sleep=sleep)
@@ -108,7 +108,7 @@ class Workshop:
         seen = Seen()
         wiring = Wiring(
             definition=definition, options=check(definition, self.vendors), secrets=secrets,
-            base_url=base_url_of(definition, vendor), http=http, clock=self._clock, paces=self._paces,
+            base_url=base_url_of(definition, vendor), http=http, clock=self.clock, paces=self._paces,
             group=vendor.group(definition), sleep=self._sleep, seen=seen,
         )  # fmt: skip
         return Made(vendor, vendor.make(wiring), http, wiring)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -72,11 +73,16 @@ async def test_a_new_secret_and_a_new_mapping_count_from_the_next_message(connec
     body = {"type": "cut", "host": "laptop-1"}
     assert await send(connected, body) == 202
     await connected.desk.set_secret("it", "push", b"another\n", actor="admin:alice")
-    assert await send(connected, body) == 401
+    assert await send(connected, body) == 202
     assert await send(connected, body, secret="another") == 202
+    connected.clock.advance(timedelta(hours=24))
+    assert await send(connected, body) == 401
+    await connected.desk.set_secret("it", "push", b"third", actor="admin:alice", leaked=True)
+    assert await send(connected, body, secret="another") == 401
+    assert await send(connected, body, secret="third") == 202
     mapping = OPTIONS | {"kind": {"default": "generic.raised"}}
     await connected.connect(None, "generic", options=mapping)
-    await send(connected, body, secret="another", delivery="d9")
+    await send(connected, body, secret="third", delivery="d9")
     await connected.act()
     assert await connected.kinds() == ["edr.contained", "generic.raised"]
 

@@ -269,3 +269,53 @@ async def test_rereading_begins_at_the_beginning_and_takes_nothing_twice(invente
     await invented.pull("things")
     assert script.cursors == [None, None]
     assert len(await invented.signals()) == 1
+
+
+async def test_whenever_the_puller_dies_no_page_is_lost_and_none_counts_twice(
+    invented: Connected, script: Script
+) -> None:
+    """Killed at the first wait, the second … of a pull; the next process goes on where the last durable page ended."""
+    laptop = await invented.trust.subject("laptop-1")
+
+    def page(wiring: Wiring, cursor: Json) -> Pulled:
+        number = cursor["place"] if isinstance(cursor, dict) else 0
+        assert isinstance(number, int)
+        return brings(number + 1)(wiring, cursor)
+
+    script.steps = [page]
+    stored, made = await invented.desk.find("it"), await invented.opened()
+    read, group = made.connector.reads[0], f"connect:{invented.desk.opener.group((stored).definition)}"
+    await invented.puller.hold(group)
+
+    async def place() -> Any:
+        return next(iter(await connector_store.reads(invented.trust.database, "it")), None)
+
+    for step in range(0, 40, 2):
+        dying = asyncio.create_task(invented.puller.pull(stored, read, await place(), group))
+        for _ in range(step):
+            await asyncio.sleep(0)
+        dying.cancel()
+        await asyncio.gather(dying, return_exceptions=True)
+    await invented.puller.pull(stored, read, await place(), group)
+    await invented.act()
+    last = (await place()).cursor["place"]
+    assert [one.message_id for one in await invented.signals()] == [f"m{n}" for n in range(1, last + 1)]
+    assert {one.subject_id for one in await invented.signals()} == {laptop}
+
+
+async def test_what_is_read_no_more_is_forgotten_and_a_secret_that_came_ends_the_complaint(
+    invented: Connected, script: Script
+) -> None:
+    script.steps = [brings(1)]
+    await invented.connect(None, "invented", name="two", base_url="https://x.example", tenant="other")
+    await invented.puller._failed("two", "connector", ConnectorError(VENDOR_FAILED))
+    await invented.puller._failed("two", "gone", ConnectorError(VENDOR_FAILED))
+    assert len(await connector_store.reads(invented.trust.database, "two")) == 2
+
+    async def clean() -> bool:
+        return {one.read for one in await connector_store.reads(invented.trust.database, "two")} == {"things"}
+
+    await _until(clean, invented.puller)
+    stop = asyncio.Event()
+    stop.set()
+    await invented.puller.run(stop)

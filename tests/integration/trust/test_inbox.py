@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -345,3 +346,40 @@ async def test_a_nul_in_one_signal_or_report_keeps_nothing_else_from_being_store
     await worker.run_once()
     assert await trust.standing(laptop) is Standing.QUARANTINED
     assert len(await inbox_store.refused(trust.database)) == 4
+
+
+async def test_whenever_the_worker_dies_each_signal_is_acted_on_once(trust: Trust, inbox: Inbox) -> None:
+    """Killed at the first wait, the second … of acting on three signals, and another worker goes on each time."""
+    await trust.feed(cap={"percent": 100, "subjects": 1_000})
+    for step in range(0, 60, 3):
+        ids = await trust.subjects(3, prefix=f"device-{step}")
+        await inbox.accept("edr", [trust.signal("edr.contained", one) for one in ids])
+        dying = asyncio.create_task(InboxWorker(trust.database, trust.clock, new_id(), trust.desk).run_once())
+        for _ in range(step):
+            await asyncio.sleep(0)
+        dying.cancel()
+        await asyncio.gather(dying, return_exceptions=True)
+        worker = InboxWorker(trust.database, trust.clock, new_id(), trust.desk)
+        while await worker.run_once():
+            pass
+        assert await waiting(trust) == []
+        assert [await trust.standing(one) for one in ids] == [Standing.QUARANTINED] * 3
+    kinds = [kind for kind, _ in await trust.events()]
+    assert kinds.count("signal.accepted") == kinds.count("standing.changed") == 60
+
+
+async def test_a_feed_that_comes_back_with_a_flood_meets_its_cap(
+    trust: Trust, inbox: Inbox, worker: InboxWorker
+) -> None:
+    await trust.feed(cadence_seconds=60, cap={"percent": 0, "subjects": 5})
+    ids = await trust.subjects(40)
+    await inbox.accept("edr", [])
+    trust.clock.advance(timedelta(hours=5))
+    await inbox.accept("edr", [trust.signal("edr.contained", one) for one in ids])
+    while await worker.run_once():
+        pass
+    standings = [await trust.standing(one) for one in ids]
+    assert standings.count(Standing.QUARANTINED) <= 5
+    assert standings.count(Standing.TRUSTED) >= 30
+    staged = await trust.database.fetchval("SELECT count(*) FROM staged_action WHERE state = 'pending'")
+    assert staged >= 30

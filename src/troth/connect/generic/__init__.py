@@ -34,7 +34,7 @@ class Generic:
     async def push(self, request: Request) -> Pushed:
         """See :class:`~troth.connect.connector.Connector`."""
         options: Options = self._wiring.options
-        method = prove(request, options.verify, self._wiring.secret("push"), now=self._wiring.clock.now())
+        method = prove(request, options.verify, self._wiring.shared("push"), now=self._wiring.clock.now())
         events = [
             (event, self._reading.name(event, request.headers, place))
             for place, event in enumerate(self._reading.events(request.body))

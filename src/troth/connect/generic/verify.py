@@ -10,6 +10,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -25,11 +26,17 @@ _TOLERANCE: Final = timedelta(minutes=5)
 _HEADERS: Final = {"hmac-sha256": ("x-hub-signature-256", "sha256="), "bearer": ("authorization", "Bearer ")}
 
 
-def prove(request: Request, how: Verify, secret: bytes, *, now: datetime) -> Method:
-    """How the message was proved. Raises PushRefused."""
+def prove(request: Request, how: Verify, secrets: Sequence[bytes], *, now: datetime) -> Method:
+    """How the message was proved by one of ``secrets``. Raises PushRefused."""
     if how.scheme == "standard-webhooks":
         try:
-            verify(Stamp.of(request.headers), request.body, secrets=(_key(secret),), now=now, tolerance=_TOLERANCE)
+            verify(
+                Stamp.of(request.headers),
+                request.body,
+                secrets=[_key(one) for one in secrets],
+                now=now,
+                tolerance=_TOLERANCE,
+            )
         except WebhookError as error:
             raise PushRefused(PUSH_UNAUTHENTICATED) from error
         return Method.HMAC
@@ -38,14 +45,16 @@ def prove(request: Request, how: Verify, secret: bytes, *, now: datetime) -> Met
     given = request.headers.get(how.header.lower() or header, "")
     given = given[len(prefix) :] if given.startswith(prefix) else ""
     if how.scheme == "bearer":
-        good = hmac.compare_digest(given.encode("latin-1", "replace"), secret)
+        expected = list(secrets)
         method = Method.BEARER
     else:
-        mac = hmac.digest(secret, request.body, hashlib.sha256)
-        expected = mac.hex() if how.encoding == "hex" else base64.b64encode(mac).decode()
-        good = hmac.compare_digest((given.lower() if how.encoding == "hex" else given).encode("latin-1", "replace"),
-                                   expected.encode())  # fmt: skip
+        macs = [hmac.digest(one, request.body, hashlib.sha256) for one in secrets]
+        expected = [one.hex().encode() if how.encoding == "hex" else base64.b64encode(one) for one in macs]
+        given = given.lower() if how.encoding == "hex" else given
         method = Method.HMAC
+    good = False
+    for one in expected:
+        good |= hmac.compare_digest(given.encode("latin-1", "replace"), one)
     if not given or not good:
         raise PushRefused(PUSH_UNAUTHENTICATED)
     return method

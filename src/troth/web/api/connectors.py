@@ -29,10 +29,14 @@ _TAG = ["Connectors"]
 
 
 class SecretHandedOver(Struct, frozen=True, forbid_unknown_fields=True):
-    """A secret of the other system's. ``kind``: empty: the vendor's usual one. It is sealed and never shown again."""
+    """A secret of the other system's. ``kind``: empty: the vendor's usual one. It is sealed and never shown again.
+
+    ``leaked``: a former one by which the other system proves itself stops at once, not in a day.
+    """
 
     secret: Annotated[str, Meta(min_length=1, max_length=16_384)]
     kind: Annotated[str, Meta(max_length=40)] = ""
+    leaked: bool = False
 
 
 class SecretTaken(Struct, frozen=True):
@@ -71,7 +75,8 @@ async def get_connector(request: Req, name: FromPath[str]) -> ConnectorView:
       status_code=200)  # fmt: skip
 async def set_secret(request: Req, name: FromPath[str], data: JSONBody[SecretHandedOver]) -> SecretTaken:
     """Hand over a secret."""
-    kind = await services_of(request).connectors.set_secret(name, data.kind, data.secret.encode(), asker(request))
+    book, secret = services_of(request).connectors, data.secret.encode()
+    kind = await book.set_secret(name, data.kind, secret, asker(request), leaked=data.leaked)
     return SecretTaken(kind)
 
 

@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 
 from troth.access.model import Principal
+from troth.connect.connector import FORMER
 from troth.connect.connector_store import ReadState
 from troth.connect.desk import Book, ConnectorDesk
 from troth.connect.errors import NOT_TRIED, ConnectorError
@@ -72,9 +73,9 @@ class Connectors:
             ),
         )  # fmt: skip
 
-    async def set_secret(self, name: str, kind: str, secret: bytes, by: Principal) -> str:
+    async def set_secret(self, name: str, kind: str, secret: bytes, by: Principal, *, leaked: bool = False) -> str:
         """Take a secret; returns its kind. Raises ConnectorError."""
-        return await self._desk.set_secret(name, kind, secret, actor=by.actor)
+        return await self._desk.set_secret(name, kind, secret, actor=by.actor, leaked=leaked)
 
     async def pause(self, name: str, *, paused: bool, reason: str, by: Principal) -> None:
         """Stop it, or let it go on. Raises ConnectorUnknown."""
@@ -130,7 +131,8 @@ class Connectors:
             tenant=definition.tenant, state=state, last_at=last,
             lag_seconds=None if last is None else max(0, int((now - last).total_seconds())),
             signals=sum(read.signals for read in reads), failures=failures, missing=one.missing,
-            secrets=dict(one.secrets), paused=stored.paused, reason=stored.reason,
+            secrets={kind: at for kind, at in one.secrets.items() if not kind.endswith(FORMER)},
+            paused=stored.paused, reason=stored.reason,
             push_url=f"{self._public_url}/connect/{definition.vendor}/{definition.name}" if pushes else None,
             kinds=dict(vendor.secrets) if vendor else {}, reads=reads, applied_at=stored.applied_at,
             applied_by=stored.actor,

@@ -9,6 +9,7 @@ from pathlib import Path
 import troth
 from troth.access.approvals.service import Approvals
 from troth.audit.store import LedgerStore
+from troth.connect import connector_store
 from troth.connect.ssf import event_store, store
 from troth.kit.clock import Clock
 from troth.kit.errors import TrothError
@@ -19,6 +20,9 @@ from troth.pki.fence_store import read_fence
 from troth.pki.finding_store import FindingStore
 from troth.pki.ports import Interlock
 from troth.store.pool import Database
+from troth.trust import inbox_store, unresolved_store
+from troth.trust.feed_health import FeedHealthBook
+from troth.trust.feed_health import Health as FeedHealthWord
 from troth.web.books.authorities import Authorities
 from troth.web.books.keys import KeySigner
 from troth.web.books.store import BookStore
@@ -27,6 +31,7 @@ from troth.web.health import CheckView, Health
 #: An event without an index for longer than this: nobody sequences.
 _LAGGING = timedelta(seconds=10)
 _CHECKPOINT_AGE = timedelta(minutes=10)
+_SILENT = (FeedHealthWord.LATE, FeedHealthWord.STALE, FeedHealthWord.DEAD)
 
 
 class HealthChecks:
@@ -52,6 +57,7 @@ class HealthChecks:
         self._clock = clock
         self._ledger = LedgerStore(database)
         self._books = BookStore(database)
+        self._feed_health = FeedHealthBook(database, clock)
         self._lint = FindingStore(database)
         self._authorities = authorities
         self._crl_store = CrlStore(database)
@@ -63,8 +69,24 @@ class HealthChecks:
             self._clock.now(),
             (await self._processes(), await self._clocks(), await self._sequencing(), await self._crls(),
              await self._points(), await self._two_persons(), await self._custody(), await self._recovery(),
-             await self._findings(), *await self._streams(), *self._testing()),
+             await self._findings(), *await self._feeds(), *await self._streams(), *self._testing()),
         )  # fmt: skip
+
+    async def _feeds(self) -> tuple[CheckView, ...]:
+        """Feeds that are silent, connectors that fail, signals that nobody acts on; nothing without feeds."""
+        found = await self._feed_health.all()
+        if not found:
+            return ()
+        wrong = [f"{one.heard.feed} is {one.health.value}" for one in found if one.health in _SILENT]
+        failing = sorted({one.connector for one in await connector_store.reads(self._database) if one.failures})
+        wrong += [f"connector {name} fails: see `troth connector show {name}`" for name in failing]
+        inbox, now = await inbox_store.counts(self._database), self._clock.now()
+        stuck = any(one.oldest is not None and now - one.oldest > _LAGGING for one in inbox)
+        wrong += ["signals wait to be acted on: is a worker running?"] if stuck else []
+        unknown = sum(signals for signals, _ in (await unresolved_store.counts(self._database)).values())
+        wrong += [f"{unknown} signals name nobody known, or several: see `troth signal unresolved`"] if unknown else []
+        words = "; ".join(wrong) if wrong else f"{len(found)} feeds, none silent"
+        return (CheckView("Feeds", "fail" if stuck else "warn" if wrong else "ok", words),)
 
     async def _streams(self) -> tuple[CheckView, ...]:
         """Streams of shared signals that are silent or stopped; nothing where there are none."""
