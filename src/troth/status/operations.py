@@ -10,6 +10,8 @@ from datetime import datetime, timedelta
 from troth.kit.clock import Clock
 from troth.pki.finding_store import FindingStore
 from troth.status.feed_metrics import Feeds
+from troth.status.standing_metrics import Standings
+from troth.status.standing_store import standings
 from troth.status.store import StatusReader
 from troth.store.errors import StoreError
 from troth.store.marks import read_marks
@@ -70,6 +72,7 @@ class Operations:
         shared: streams of shared signals.
         effects: what changes of standing set going elsewhere, by target and state.
         effect_latencies: from the signal accepted to the effect done, of all that was ever done.
+        standings: who does not stand trusted, what waits for a person, who is exempt, which feed is suspended.
         feeds: who is silent, what waits in the inbox, what means nobody, how connectors are.
         found: what agents found on their hosts; looked at every few minutes, since it is counted anew each time.
     """
@@ -89,6 +92,7 @@ class Operations:
     effects: tuple[Queue, ...] = ()
     effect_latencies: tuple[Bucket, ...] = ()
     feeds: Feeds = field(default_factory=Feeds)
+    standings: Standings = field(default_factory=Standings)
 
 
 class OperationsWatch:
@@ -124,6 +128,7 @@ class OperationsWatch:
                 tuple(await self._effects.queues()),
                 tuple(await self._effects.latencies()),
                 await self._look_at_feeds(),
+                await standings(self._database, self._clock.now()),
             )
         except StoreError:
             self.last = None

@@ -11,6 +11,7 @@ from prometheus_client.exposition import generate_latest
 from tests.support.clocks import START
 from tests.support.enrolling import enrolling_for
 from tests.support.mint import Mint
+from tests.support.signals import Trust
 from tests.support.vendors.harness import Connected
 from troth.enroll.acme.attempt_store import ADD_ATTEMPT
 from troth.enroll.acme.incident_store import Selector
@@ -188,4 +189,37 @@ async def test_silent_feeds_waiting_signals_and_failing_connectors_are_told(conn
         'troth_connector_lag_seconds{connector="it",read="alerts"} 150.0',
         'troth_connector_signals_total{connector="it",read="alerts"}',
     ):
+        assert line in told
+
+
+async def test_standings_staged_actions_exemptions_and_suspended_feeds_are_told(trust: Trust) -> None:
+    from troth.trust.exemptions import Exemptions
+
+    await trust.feed(cap={"percent": 0, "subjects": 2})
+    one, two, three, four = await trust.subjects(4)
+    await trust.take("edr.intrusion", one)
+    await trust.take("edr.alert", two, severity=90)
+    await trust.take("edr.intrusion", three)
+    await Exemptions(trust.database, trust.clock, trust.enforcer).grant(
+        four, reason="surgery", hours=24, proposed_by="admin:ann", approved_by=["admin:ben"]
+    )
+    await trust.feeds.suspend("edr", actor="admin:ann", reason="noise")
+    watch = OperationsWatch(trust.database, trust.clock)
+    await watch.look()
+    assert watch.last is not None
+    seen = watch.last.standings
+    assert seen.subjects == {"quarantined": 2}
+    assert (seen.staged, seen.exempt, seen.suspended, seen.overdue) == ({("raise", "cap"): 1}, 1, {"edr": False}, 0)
+    trust.clock.advance(timedelta(days=20))
+    await watch.look()
+    assert watch.last is not None
+    assert watch.last.standings.overdue == 3
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Collected(_operations_metrics(watch.last, trust.clock.now())))
+    told = generate_latest(registry).decode()
+    for line in (
+        'troth_subjects{standing="quarantined"} 2.0', 'troth_subjects{standing="distrusted"} 0.0',
+        'troth_staged_actions{action="raise",why="cap"} 1.0', 'troth_feed_suspended{by="person",feed="edr"} 1.0',
+        "troth_exemptions 0.0", "troth_standing_overdue 3.0",
+    ):  # fmt: skip
         assert line in told

@@ -208,3 +208,23 @@ async def test_every_kind_may_be_sent_and_cleared_again(trust: Trust) -> None:
             await trust.take(name, laptop)
             receipt = await trust.take(name, laptop, effect=Effect.CLEAR)
             assert receipt.standing is Standing.TRUSTED, name
+
+
+async def test_policies_see_the_score_and_nothing_of_what_is_only_watched(trust: Trust) -> None:
+    from troth.trust.signal_facts import SignalFacts
+    from troth.trust.store import SubjectStore
+
+    await trust.feed()
+    await trust.feed("new", rollout="shadow")
+    laptop = await trust.subject()
+    facts = SignalFacts(trust.database, trust.clock)
+    paths = frozenset({"signals.open", "signals.score"})
+
+    async def seen() -> dict[str, object]:
+        subjects = await SubjectStore(trust.database).by_ids([laptop])
+        return {one.path: one.value for one in await facts.gather(subjects, paths)}
+
+    await trust.take("edr.intrusion", laptop, feed="new")
+    assert await seen() == {"signals.open": [], "signals.score": 0}
+    await trust.take("edr.suspicious", laptop)
+    assert await seen() == {"signals.open": ["edr.suspicious"], "signals.score": 40}
