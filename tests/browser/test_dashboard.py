@@ -22,6 +22,7 @@ from troth.enroll.tpm.registry import Registration
 from troth.kit.ids import new_id
 from troth.store.unit import Unit
 from troth.trust.inbox import Inbox, InboxWorker, Spoilt
+from troth.trust.outbox import store as effect_store
 from troth.trust.reported import Reported
 from troth.trust.signals import Whom
 from troth.web.enrolment_views import EnrolmentCommand
@@ -121,6 +122,8 @@ async def pages_of(site: Site) -> dict[str, str]:
         "account": "/account",
         "not-found": "/no-such-page",
         "freeze": "/enforcement/freeze",
+        "enforcement": "/enforcement",
+        "effect": f"/effects/{(await effect_store.listed(house.trust.database, limit=1))[0].id}",
         "why": f"/decisions/{decision[0].id}",
     }
 

@@ -27,8 +27,9 @@ OCSP_RESPONSE_TYPE = b"application/ocsp-response"
 MAX_BODY = 8192
 #: Base64 with every character percent-encoded takes four octets for three; anything longer is no request of ours.
 _MAX_PATH = MAX_BODY * 4
-#: A hold is told by everybody within a second; no cache may remember longer.
-_MAX_AGE = timedelta(seconds=1)
+#: A hold is told by everybody within a second, caches in between included: they may keep an answer, and must ask each
+#: time whether it still stands (RFC 9111, 5.2.2.2; a second of their own would be one too many).
+_MAX_AGE = timedelta(0)
 
 _NO_STORE = (
     (b"content-type", OCSP_RESPONSE_TYPE),
@@ -37,7 +38,7 @@ _NO_STORE = (
 )
 _CACHEABLE = (
     (b"content-type", OCSP_RESPONSE_TYPE),
-    (b"cache-control", b"max-age=1, public, no-transform, must-revalidate"),
+    (b"cache-control", b"max-age=0, public, no-transform, must-revalidate"),
     (b"x-content-type-options", b"nosniff"),
 )
 _TEXT = ((b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store"))
