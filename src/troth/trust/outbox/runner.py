@@ -109,7 +109,13 @@ class EffectRunner:
         """Begin what may be begun now; returns how much that is. Raises StoreError."""
         now = self._clock.now()
         begun = 0
-        for name in await store.targets_due(self._database, now):
+        for name, ports in (await store.targets_due(self._database, now)).items():
+            missing = [port for port in ports if self._port(port) is None]
+            for port in missing:
+                detail = f"nothing is configured here that does {port}"
+                await store.end_unavailable(self._database, name, port, at=now, detail=detail)
+            if len(missing) == len(ports):
+                continue
             turnstile = await self._turnstile(name)
             room = min(turnstile.room(now, self._clock.monotonic()), self._at_once - len(self._running))
             if room <= 0:
@@ -137,6 +143,9 @@ class EffectRunner:
             self._targets[name] = known
         return known
 
+    def _port(self, name: str) -> EffectPort | None:
+        return self._ports.get(name) or self._ports.get(name.partition(".")[0])
+
     # --- one try -----------------------------------------------------------------------------------------------------
 
     async def _one(self, effect: Effect, turnstile: Turnstile) -> None:
@@ -153,7 +162,7 @@ class EffectRunner:
             raise
 
     async def _try(self, effect: Effect) -> Outcome:
-        port = self._ports.get(effect.port) or self._ports.get(effect.port.partition(".")[0])
+        port = self._port(effect.port)
         if port is None:
             return Outcome.unavailable(f"nothing is configured here that does {effect.port}")
         subject = await self._documents.subject(effect.subject_id)

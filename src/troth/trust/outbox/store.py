@@ -129,8 +129,14 @@ ORDER BY e.standing_version, e.id"""
 
 _FROZEN = "(SELECT frozen FROM enforcement_switch)"
 _TARGETS_DUE = f"""
-SELECT DISTINCT target FROM effect e
+SELECT DISTINCT target, port FROM effect e
 WHERE state = 'waiting' AND due <= $1 AND NOT (automated AND {_FROZEN})"""
+
+# What nobody here does needs no try: all of it at once.
+_UNAVAILABLE = """
+UPDATE effect SET state = 'unavailable', ended_at = $3, detail = $4 WHERE id IN (
+    SELECT id FROM effect WHERE target = $1 AND port = $2 AND state = 'waiting' AND due <= $3 AND lease_until IS NULL
+    LIMIT 1000 FOR UPDATE SKIP LOCKED)"""
 
 # A lane is a subject at a target: no effect of it is begun while an earlier one waits or is under way. What a freeze
 # stops does not stand in the way of a person's order.
@@ -214,9 +220,17 @@ async def open_of(reader: Reader, subject_id: UUID) -> tuple[int, list[Effect]]:
     return rows[0]["reactions_version"], [_effect(row) for row in rows if row["id"] is not None]
 
 
-async def targets_due(reader: Reader, now: datetime) -> list[str]:
-    """Targets with effects that might be begun."""
-    return [row["target"] for row in await reader.fetch(_TARGETS_DUE, now)]
+async def targets_due(reader: Reader, now: datetime) -> dict[str, set[str]]:
+    """Targets with effects that might be begun, and the ports that they are for."""
+    found: dict[str, set[str]] = {}
+    for row in await reader.fetch(_TARGETS_DUE, now):
+        found.setdefault(row["target"], set()).add(row["port"])
+    return found
+
+
+async def end_unavailable(reader: Reader, target: str, port: str, *, at: datetime, detail: str) -> None:
+    """End effects of a port that nobody here does."""
+    await reader.fetch(_UNAVAILABLE, target, port, at, detail)
 
 
 async def claim(reader: Reader, target: str, *, now: datetime, lease_until: datetime, limit: int) -> list[Effect]:
