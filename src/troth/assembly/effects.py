@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from troth.assembly.context import RoleContext
+from troth.assembly.transmitting import transmitting_of
 from troth.connect.desk import ConnectorDesk
 from troth.connect.effects.acting import ConnectorPort
 from troth.connect.effects.chat import ChatPort
@@ -50,7 +51,7 @@ def effect_duties(
     runner = EffectRunner(
         database,
         context.clock,
-        {**effect_ports(context, desk, http), **acting},
+        {**effect_ports(context, database, desk, http), **acting},
         timeout=timedelta(seconds=settings.timeout_seconds),
         give_up=timedelta(hours=settings.give_up_hours),
     )
@@ -74,13 +75,16 @@ def effect_duties(
     return [run(), _every(_RATES, rates, context.stop), _every(_HOUR, forget, context.stop)]
 
 
-def effect_ports(context: RoleContext, desk: EffectDesk, http: HttpClient) -> Mapping[str, EffectPort]:
+def effect_ports(
+    context: RoleContext, database: Database, desk: EffectDesk, http: HttpClient
+) -> Mapping[str, EffectPort]:
     """Who does which effect here. A port that is not among them is told as unavailable."""
     chat, mail = ChatPort(desk, http, context.clock), MailPort(desk, http)
     return {
         "webhook": WebhookPort(desk, http, context.clock),
         "notify": NotifyPort(desk, mail, chat),
         "vpn": VpnPort(desk),
+        "ssf": transmitting_of(context, database).port(database),
     }
 
 

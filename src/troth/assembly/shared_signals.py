@@ -11,6 +11,7 @@ from uuid import UUID
 import msgspec
 
 from troth.assembly.context import RoleContext
+from troth.assembly.transmitting import Transmitting, transmitting_of
 from troth.connect.ssf.jwks import TransmitterKeys
 from troth.connect.ssf.managing import StreamManager
 from troth.connect.ssf.poller import Poller
@@ -34,6 +35,7 @@ class SharedSignals:
     receiver: Receiver
     wide: WideDesk
     door: PushDoor
+    sending: Transmitting
 
 
 def shared_signals_of(context: RoleContext, database: Database) -> SharedSignals:
@@ -52,6 +54,7 @@ def shared_signals_of(context: RoleContext, database: Database) -> SharedSignals
         receiver=receiver,
         wide=WideDesk(database, clock, inbox),
         door=PushDoor(desk, receiver),
+        sending=transmitting_of(context, database),
     )
 
 

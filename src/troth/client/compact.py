@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from troth.client.errors import JOSE_ENCODING, JoseError
-from troth.client.jose import PSS_ALGORITHMS, VerifyingKey, b64url_decode, b64url_encode
+from troth.client.jose import PSS_ALGORITHMS, SigningKey, VerifyingKey, b64url_decode, b64url_encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,12 @@ def signing_input(header: Mapping[str, Any], claims: Mapping[str, Any]) -> str:
 def assembled(signed: str, signature: bytes) -> str:
     """The token of what was signed and its signature."""
     return f"{signed}.{b64url_encode(signature)}"
+
+
+def signed(key: SigningKey, header: Mapping[str, Any], claims: Mapping[str, Any]) -> str:
+    """A token over ``claims``; ``alg`` is the key's."""
+    text = signing_input({**header, "alg": key.public.algorithm}, claims)
+    return assembled(text, key.sign(text.encode("ascii")))
 
 
 def strict_object(data: bytes) -> dict[str, Any]:

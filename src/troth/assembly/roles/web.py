@@ -116,6 +116,7 @@ def _public(
             *acme.routes(),
             *webhook.routes(),
             *shared.door.routes(),
+            *shared.sending.routes(context, database),
             *connecting.door.routes(),
             *authz.routes,
             *workload.routes(),

@@ -23,6 +23,7 @@ from troth.assembly.notary import notary_of
 from troth.assembly.people import access_of
 from troth.assembly.roles.common import database_of
 from troth.assembly.shared_signals import shared_signal_duties
+from troth.assembly.transmitting import transmitter_duties
 from troth.assembly.vantages import vantage_duties
 from troth.audit.checkpoints import Checkpointer
 from troth.audit.sequencer import Sequencer
@@ -120,6 +121,7 @@ async def _duties(context: RoleContext, database: Database, instance: Instance, 
     backing = backup_duties(context, database, instance)
     validator = validator_of(context, mint)
     polling, due = shared_signal_duties(context, database, instance.id)
+    pushing, sent = transmitter_duties(context, database, instance.id)
     enforcer = Enforcer()
     connecting = connecting_of(context, database)
     return [
@@ -151,7 +153,8 @@ async def _duties(context: RoleContext, database: Database, instance: Instance, 
         _every(3600.0, Inbox(database, clock).forget, stop, "forgetting of refused signals"),
         _every(3600.0, UnresolvedDesk(database, clock).forget, stop, "forgetting of strangers"),
         polling,
-        *(_every(pause, work, stop, name) for pause, work, name in due),
+        pushing,
+        *(_every(pause, work, stop, name) for pause, work, name in (*due, *sent)),
         *effect_duties(context, database, connecting.desk),
         _every(60.0, Mender(database, clock, enforcer).run_once, stop, "mending"),
         _every(60.0, Settler(database, clock, enforcer).sweep, stop, "looking after standings"),
