@@ -229,5 +229,7 @@ def _same(caller: Caller, request: EnrolRequest) -> None:
         raise EstRefused(errors.CERTIFICATE_NEEDED)
     held = digest_of(*certified(x509.load_der_x509_certificate(record.der)))
     first = None if caller.footing is None else caller.footing.asked
+    if request.wants_new_name:
+        raise EstRefused(errors.SUBJECT_DIFFERS, "a name is not changed by a renewal (changeSubjectName)")
     if request.asked not in (held, first):
         raise EstRefused(errors.SUBJECT_DIFFERS)

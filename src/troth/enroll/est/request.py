@@ -31,6 +31,8 @@ from troth.pki.names import GeneralNames, canonical_name, canonical_names, names
 Wish = tuple[tuple[tuple[str, str], ...], ...]
 #: DecryptKeyIdentifier and AsymmetricDecryptKeyIdentifier (RFC 7030, 4.4.1.1 and 4.4.1.2).
 _DECRYPT_KEYS = ("1.2.840.113549.1.9.16.2.37", "1.2.840.113549.1.9.16.2.54")
+#: changeSubjectName (RFC 6402, 2.8), by which a renewal could ask for other names (RFC 7030, 4.2.2).
+_CHANGE_NAME = "1.3.6.1.5.5.7.7.36"
 _LONGEST = 1024
 
 
@@ -45,6 +47,7 @@ class EnrolRequest:
         names: all names asked for: those of the extension, and a common name where it stands alone and is one.
         challenge: the challengePassword, where there is one.
         wants_wrapping: a key that the server makes should be encrypted under another one.
+        wants_new_name: a renewal should change the subject.
     """
 
     der: bytes
@@ -53,6 +56,7 @@ class EnrolRequest:
     names: GeneralNames
     challenge: str | None
     wants_wrapping: bool
+    wants_new_name: bool
 
     @property
     def asked(self) -> bytes:
@@ -73,7 +77,8 @@ def read_request(body: bytes) -> EnrolRequest:
         challenge = _challenge(csr)
     except (ValueError, TypeError) as error:
         raise EstRefused(REQUEST_MALFORMED, "an attribute of the request cannot be read") from error
-    return EnrolRequest(data, proved, wish_of(csr.subject), names, challenge, not kinds.isdisjoint(_DECRYPT_KEYS))
+    wraps = not kinds.isdisjoint(_DECRYPT_KEYS)
+    return EnrolRequest(data, proved, wish_of(csr.subject), names, challenge, wraps, _CHANGE_NAME in kinds)
 
 
 def bound(request: EnrolRequest, unique: bytes | None, rule: str) -> None:

@@ -6,7 +6,9 @@ from datetime import timedelta
 from uuid import UUID
 
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from tests.support.est import Est, again, request_of
@@ -77,6 +79,11 @@ async def test_a_renewal_asks_for_what_the_certificate_has(est: Est) -> None:
     for csr in wishes:
         answer = await est.ask("simplereenroll", csr, certificate=leaf)
         assert (answer.status, answer.code) == (400, "est.renewal.differs")
+    held = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    builder = x509.CertificateSigningRequestBuilder().subject_name(leaf.subject).add_extension(held, False)
+    builder = builder.add_attribute(x509.ObjectIdentifier("1.3.6.1.5.5.7.7.36"), b"another")
+    csr = builder.sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
+    assert (await est.ask("simplereenroll", csr, certificate=leaf)).code == "est.renewal.differs"
 
 
 async def test_a_client_may_renew_with_the_request_that_it_began_with(est: Est) -> None:
