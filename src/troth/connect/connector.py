@@ -85,13 +85,17 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """What a pushed message brought, and how its sender is answered once all of it is durable."""
+    """What a pushed message brought, and how its sender is answered once all of it is durable.
+
+    ``due``: names of reads that are to look at once, since the message says only that there is something to be seen.
+    """
 
     signals: Sequence[Signal] = ()
     reports: Sequence[Reported] = ()
     spoilt: Sequence[Spoilt] = ()
     response: Response = field(default_factory=lambda: Response(202))
     heartbeat: bool = True
+    due: Sequence[str] = ()
 
 
 class Connector(Protocol):

@@ -105,6 +105,13 @@ _KEEP_READS = Write(
     ("text", "jsonb"),
     rank=64,
 )
+_DUE = Write(
+    "connector_due",
+    """UPDATE connector_read r SET pulled_at = NULL FROM unnest($1::text[], $2::text[]) AS i(connector, read)
+       WHERE r.connector = i.connector AND r.read = i.read""",
+    ("text", "text"),
+    rank=64,
+)
 _FORGET_CURSORS = Write(
     "connector_forget_cursors",
     "DELETE FROM connector_read r USING unnest($1::text[]) AS i(name) WHERE r.connector = i.name",
@@ -116,6 +123,7 @@ _COLUMNS = "name, definition, version, paused, reason, applied_at, actor"
 _ALL = f"SELECT {_COLUMNS} FROM connector ORDER BY name"
 _ONE = f"SELECT {_COLUMNS} FROM connector WHERE name = $1"
 _SECRETS = "SELECT kind, sealed, set_at FROM connector_secret WHERE connector = $1"
+_ARE_DUE = "SELECT connector, read FROM connector_read WHERE pulled_at IS NULL AND failures = 0"
 _HELD = "SELECT connector, kind, set_at FROM connector_secret ORDER BY connector, kind"
 _READ = """connector, read, cursor, more, pulled_at, latency_ms, signals, facts, observed_at, failures, failed_at, code,
        detail"""
@@ -200,6 +208,16 @@ def forget_cursors(unit: Unit, name: str) -> None:
 def keep_reads(unit: Unit, name: str, reads: Sequence[str]) -> Unit:
     """Add the write that forgets what was kept of all other reads of the connector."""
     return unit.write(_KEEP_READS, name, msgspec.json.encode(list(reads)).decode())
+
+
+def due(unit: Unit, connector: str, read: str) -> Unit:
+    """Add the write by which ``read`` looks at once, from where its cursor stands."""
+    return unit.write(_DUE, connector, read)
+
+
+async def are_due(reader: Reader) -> frozenset[tuple[str, str]]:
+    """(connector, read) of those that are to look at once."""
+    return frozenset((row["connector"], row["read"]) for row in await reader.fetch(_ARE_DUE))
 
 
 def pulled(

@@ -59,6 +59,8 @@ class Puller:
         self._leases = Leases(database, clock, holder, seconds=_LEASE_SECONDS)
         self._held: Mapping[str, Held] = {}
         self._running: dict[str, _Running] = {}
+        #: Of each read that waits for its next look: set to end the wait.
+        self._waiting: dict[tuple[str, str], asyncio.Event] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until ``stop`` is set. A database that is away is waited for."""
@@ -90,6 +92,9 @@ class Puller:
         for name, stored in mine.items():
             if name not in self._running:
                 self._running[name] = _Running(stored, asyncio.create_task(self._run(stored, groups[name])))
+        for read in await connector_store.are_due(self._database) if self._waiting else ():
+            if read in self._waiting:
+                self._waiting[read].set()
 
     async def hold(self, group: str) -> bool:
         """Take (or renew) the lease of one group; whether it is held."""
@@ -141,7 +146,17 @@ class Puller:
                 except Exception as error:  # noqa: BLE001 -- written down and logged in _failed
                     failures += 1
                     wait = await self._later(stored.name, read, error, failures)
-            await asyncio.sleep(wait)
+            await self._rest(stored.name, read, wait)
+
+    async def _rest(self, connector: str, read: Read, seconds: float) -> None:
+        """Wait that long, or until a pushed message says that there is something to be seen."""
+        woken = self._waiting[connector, read.name] = asyncio.Event()
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await woken.wait()
+        finally:
+            self._waiting.pop((connector, read.name), None)
 
     async def pull(self, stored: Stored, read: Read, state: ReadState | None, group: str) -> bool:
         """One pull, durable when this returns; whether there is more at once.

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from troth.connect import connector_store
 from troth.connect.connector_store import Stored
 from troth.connect.desk import ConnectorDesk
 from troth.connect.errors import PUSH_UNAUTHENTICATED, ConnectorError, PushRefused
@@ -20,6 +21,7 @@ from troth.kit.errors import TrothError
 from troth.kit.lane import Request, Response, Route
 from troth.kit.log import get_logger
 from troth.kit.problems import problem
+from troth.store.unit import Unit
 from troth.trust.inbox import Inbox
 
 log = get_logger("connect")
@@ -76,9 +78,12 @@ class PushDoor:
             # That there is none, that it has no secret: nobody outside is told which.
             log.warning("connector.push_impossible", connector=name[:63], code=error.code, detail=error.detail)
             raise PushRefused(PUSH_UNAUTHENTICATED) from error
-        if pushed.signals or pushed.reports or pushed.spoilt or pushed.heartbeat:
+        if pushed.signals or pushed.reports or pushed.spoilt or pushed.heartbeat or pushed.due:
+            unit = Unit()
+            for read in pushed.due:
+                connector_store.due(unit, name, read)
             await self._inbox.accept(
-                stored.definition.feed, pushed.signals, reports=pushed.reports, spoilt=pushed.spoilt,
+                stored.definition.feed, pushed.signals, reports=pushed.reports, spoilt=pushed.spoilt, joined=unit,
                 heard=pushed.heartbeat,
             )  # fmt: skip
         return pushed.response

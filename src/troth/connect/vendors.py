@@ -11,9 +11,11 @@ import msgspec
 
 from troth.connect.connector import Connector, Seen, Vendor, Wiring
 from troth.connect.crowdstrike import CROWDSTRIKE
+from troth.connect.defender import DEFENDER
 from troth.connect.definition import ConnectorDefinition, host_of, invalid
 from troth.connect.entra import ENTRA
 from troth.connect.generic import GENERIC
+from troth.connect.graphsecurity import GRAPH_SECURITY
 from troth.connect.intune import INTUNE
 from troth.connect.okta import OKTA
 from troth.connect.pacing import Paces, Sleep
@@ -30,7 +32,9 @@ def _registry(*vendors: Vendor) -> Mapping[str, Vendor]:
 #: A new vendor is a line here.
 VENDORS: Final[Mapping[str, Vendor]] = _registry(
     CROWDSTRIKE,
+    DEFENDER,
     ENTRA,
+    GRAPH_SECURITY,
     INTUNE,
     OKTA,
     SENTINELONE,

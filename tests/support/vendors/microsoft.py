@@ -13,7 +13,15 @@ RISKY = "/v1.0/identityProtection/riskyUsers"
 USERS = "/v1.0/users/delta"
 DEVICES = "/v1.0/devices/delta"
 MANAGED = "/v1.0/deviceManagement/managedDevices"
+ALERTS = "/v1.0/security/alerts_v2"
+SUBSCRIPTIONS = "/v1.0/subscriptions"
+MDE_ALERTS, MDE_MACHINES, MDE_ACTIONS = "/api/alerts", "/api/machines", "/api/machineactions"
 _SCOPES = {
+    ALERTS: "SecurityAlert.Read.All",
+    SUBSCRIPTIONS: "SecurityAlert.Read.All",
+    MDE_ALERTS: "Alert.Read.All",
+    MDE_MACHINES: "Machine.Read.All",
+    MDE_ACTIONS: "Machine.Read.All",
     RISKY: "IdentityRiskyUser.Read.All",
     "/v1.0/users": "User.Read.All",
     "/v1.0/devices": "Device.Read.All",
@@ -41,6 +49,11 @@ class Tenant(FakeVendor):
         self.devices: list[dict[str, Any]] = []
         self.page = 2
         self.expired = False
+        self.alerts: dict[str, dict[str, Any]] = {}
+        self.subscriptions: dict[str, dict[str, Any]] = {}
+        self.mde_alerts: dict[str, dict[str, Any]] = {}
+        self.machines: dict[str, dict[str, Any]] = {}
+        self.actions: dict[str, dict[str, Any]] = {}
 
     def routes(self) -> Mapping[tuple[str, str], Handler]:
         return {
@@ -50,6 +63,13 @@ class Tenant(FakeVendor):
             ("GET", "/v1.0/users"): self._few,
             ("GET", "/v1.0/devices"): self._few,
             ("GET", MANAGED): self._managed,
+            ("GET", ALERTS): lambda call: self._listed(call, self.alerts, "lastUpdateDateTime"),
+            ("GET", SUBSCRIPTIONS): lambda call: self._listed(call, self.subscriptions, ""),
+            ("POST", SUBSCRIPTIONS): self._subscribe,
+            ("PATCH", f"{SUBSCRIPTIONS}/*"): self._renew,
+            ("GET", MDE_ALERTS): lambda call: self._listed(call, self.mde_alerts, "lastUpdateTime"),
+            ("GET", MDE_MACHINES): lambda call: self._listed(call, self.machines, "lastSeen"),
+            ("GET", MDE_ACTIONS): lambda call: self._listed(call, self.actions, "lastUpdateDateTimeUtc"),
         }
 
     def needs(self, call: Call) -> str | None:
@@ -97,7 +117,56 @@ class Tenant(FakeVendor):
         } | fields  # fmt: skip
         return self.managed[id]
 
+    def alert(self, id: str, *evidence: dict[str, Any], **fields: Any) -> dict[str, Any]:
+        """A security alert that is written now."""
+        self.alerts[id] = {
+            "id": id, "providerAlertId": id, "incidentId": "28", "status": "new", "severity": "high",
+            "classification": "unknown", "determination": "unknown", "serviceSource": "microsoftDefenderForEndpoint",
+            "title": "Suspicious PowerShell", "category": "Execution", "mitreTechniques": ["T1059.001"],
+            "alertWebUrl": "https://security.microsoft.com/alerts/x", "lastUpdateDateTime": _text(self.clock.now()),
+            "createdDateTime": _text(self.clock.now()), "evidence": list(evidence),
+        } | fields  # fmt: skip
+        return self.alerts[id]
+
+    def mde_alert(self, id: str, machine: str = "m1", **fields: Any) -> dict[str, Any]:
+        """An alert of Defender's that is written now."""
+        self.mde_alerts[id] = {
+            "id": id, "incidentId": 7, "severity": "High", "status": "New", "classification": None,
+            "determination": None, "category": "Malware", "title": "An active 'Mimikatz' was blocked",
+            "machineId": machine, "computerDnsName": "host.corp.example", "lastUpdateTime": _text(self.clock.now()),
+        } | fields  # fmt: skip
+        return self.mde_alerts[id]
+
+    def machine(self, id: str = "m1", **fields: Any) -> dict[str, Any]:
+        """A machine that is seen now."""
+        self.machines[id] = {
+            "id": id, "aadDeviceId": f"aad-{id}", "computerDnsName": "host.corp.example", "osPlatform": "Windows11",
+            "version": "23H2", "healthStatus": "Active", "onboardingStatus": "Onboarded", "riskScore": "None",
+            "exposureLevel": "Low", "lastSeen": _text(self.clock.now()),
+        } | fields  # fmt: skip
+        return self.machines[id]
+
+    def action(self, id: str, type: str, status: str = "Succeeded", machine: str = "m1") -> None:
+        """Something that is done to a machine now."""
+        self.actions[id] = {"id": id, "type": type, "status": status, "machineId": machine, "requestor": "admin@x",
+                            "lastUpdateDateTimeUtc": _text(self.clock.now())}  # fmt: skip
+
     # --- pages -------------------------------------------------------------------------------------------------------
+
+    async def _listed(self, call: Call, found: dict[str, dict[str, Any]], field: str) -> Reply:
+        return self._since(call, list(found.values()), field)
+
+    async def _subscribe(self, call: Call) -> Reply:
+        made = call.json | {"id": f"s{len(self.subscriptions) + 1}"}
+        self.subscriptions[made["id"]] = made
+        return Reply(201, made)
+
+    async def _renew(self, call: Call) -> Reply:
+        found = self.subscriptions.get(call.path.rpartition("/")[2])
+        if found is None:
+            return Reply(404, {"error": {"code": "ResourceNotFound", "message": "gone"}})
+        found.update(call.json)
+        return Reply(200, found)
 
     async def _few(self, call: Call) -> Reply:
         return Reply(200, {"value": []})
