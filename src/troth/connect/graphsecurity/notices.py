@@ -55,7 +55,7 @@ def read(wiring: Wiring, request: Request) -> Pushed:
         raise PushRefused(PUSH_UNREADABLE, "no change notification's JSON") from error
     if not notices or len(notices) > _MAX_NOTICES:
         raise PushRefused(PUSH_UNREADABLE, f"1 to {_MAX_NOTICES} notices were expected")
-    proved = [any([hmac.compare_digest((one.state or "").encode(), state) for state in good]) for one in notices]
+    proved = [any(hmac.compare_digest((one.state or "").encode(), state) for state in good) for one in notices]
     if not all(proved):
         raise PushRefused(PUSH_UNAUTHENTICATED)
     due: set[str] = set()

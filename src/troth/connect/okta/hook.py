@@ -37,13 +37,12 @@ class _Message(msgspec.Struct):
 
 def read(wiring: Wiring, request: Request) -> Pushed:
     """What a request to the hook's address brings. Raises PushRefused."""
-    secret = wiring.secrets.get("hook_secret")
-    if secret is None:
+    if "hook_secret" not in wiring.secrets:
         raise PushRefused(PUSH_UNAUTHENTICATED)
     if request.method == "GET":
         return _verification(request)
     given = request.headers.get("authorization", "").encode("latin-1", "replace")
-    if not hmac.compare_digest(given, secret):
+    if not any(hmac.compare_digest(given, secret) for secret in wiring.shared("hook_secret")):
         raise PushRefused(PUSH_UNAUTHENTICATED)
     try:
         events = shaped(msgspec.json.decode(request.body), _Message).data.events
