@@ -79,10 +79,10 @@ def effect_ports(
     context: RoleContext, database: Database, desk: EffectDesk, http: HttpClient
 ) -> Mapping[str, EffectPort]:
     """Who does which effect here. A port that is not among them is told as unavailable."""
-    chat, mail = ChatPort(desk, http, context.clock), MailPort(desk, http)
+    webhook, chat = WebhookPort(desk, http, context.clock), ChatPort(desk, http, context.clock)
     return {
-        "webhook": WebhookPort(desk, http, context.clock),
-        "notify": NotifyPort(desk, mail, chat),
+        "webhook": webhook,
+        "notify": NotifyPort(desk, MailPort(desk, http), chat, webhook),
         "vpn": VpnPort(desk),
         "ssf": transmitting_of(context, database).port(database),
     }

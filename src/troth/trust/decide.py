@@ -35,6 +35,7 @@ from troth.trust.model import (
     encode,
 )
 from troth.trust.obligations import strictest
+from troth.trust.outbox.decisions import tell
 from troth.trust.places import Places
 from troth.trust.policy_cache import PolicyCache
 from troth.trust.policy_store import ADD_DECISION, decision_row
@@ -113,6 +114,7 @@ class Verdict:
         for decision, made_from in zip(self.decisions, self.snapshots, strict=True):
             unit.write(ADD_DECISION, *decision_row(decision, made_from))
             unit.record(decision_event(decision, actor, refs))
+            tell(unit, decision)
         return unit
 
 

@@ -23,6 +23,7 @@ from troth.store.unit import Unit
 from troth.trust.decide import decision_event
 from troth.trust.journal import LOCK, Entry, Journal, abandoned, holds_more, read, segments
 from troth.trust.model import decode_decision, decode_snapshot
+from troth.trust.outbox.decisions import tell
 from troth.trust.policy_store import ADD_DECISION, PolicyStore, decision_row
 
 log = get_logger("trust")
@@ -100,6 +101,7 @@ class Drain:
                 continue
             unit.write(ADD_DECISION, *decision_row(decision, decode_snapshot(bytes(entry.snapshot))))
             unit.record(decision_event(decision, entry.actor, (*entry.refs, f"journal:{name}/{entry.number}")))
+            tell(unit, decision)
         if unit.writes:
             await self._database.commit(unit)
 

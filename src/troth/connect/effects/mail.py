@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Mapping
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
@@ -13,7 +14,7 @@ from troth.connect.effects.targets import Targets, target_of
 from troth.connect.effects.words import lines, title
 from troth.kit.http import EgressRefused, HttpFailed
 from troth.trust.outbox.model import Effect, EffectSubject, Outcome
-from troth.trust.outbox.reactions import MailTarget
+from troth.trust.outbox.reactions import ChatTarget, MailTarget, Target, WebhookTarget
 
 
 class Judge(Protocol):
@@ -70,17 +71,18 @@ def message(target: MailTarget, effect: Effect, subject: EffectSubject) -> bytes
 
 
 class NotifyPort:
-    """``notify``: by mail or in a chat room, as the target is."""
+    """``notify``: by mail, in a chat room, or by webhook where a policy names one, as the target is."""
 
-    def __init__(self, targets: Targets, mail: MailPort, chat: Port) -> None:
+    def __init__(self, targets: Targets, mail: MailPort, chat: Port, webhook: Port) -> None:
         self._targets = targets
-        self._mail = mail
-        self._chat = chat
+        self._ports: Mapping[type[Target], Port] = {MailTarget: mail, ChatTarget: chat, WebhookTarget: webhook}
 
     async def execute(self, effect: Effect, subject: EffectSubject) -> Outcome:
         """See :class:`~troth.trust.outbox.model.EffectPort`."""
-        by_mail = isinstance(await self._targets.target(effect.target), MailTarget)
-        return await (self._mail if by_mail else self._chat).execute(effect, subject)
+        port = self._ports.get(type(await self._targets.target(effect.target)))
+        if port is None:
+            return Outcome.refused(f"target {effect.target} is none that people are told by")
+        return await port.execute(effect, subject)
 
 
 class Port(Protocol):

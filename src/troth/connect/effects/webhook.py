@@ -49,8 +49,12 @@ class WebhookPort:
 
 
 def body_of(effect: Effect) -> bytes:
-    """``standing.changed``, the same bytes at every try."""
+    """``standing.changed`` or ``decision.made``, the same bytes at every try."""
     notice = effect.notice
+    if notice.decision:
+        subject = {"id": effect.subject_id, "kind": notice.kind, "name": notice.name}
+        data = {"effect_id": effect.id, "subject": subject, "decision": notice.decision}
+        return msgspec.json.encode({"type": "decision.made", "timestamp": effect.planned_at, "data": data})
     return msgspec.json.encode(
         {
             "type": "standing.changed",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from troth.trust.outbox.model import Effect, EffectSubject
 
 _MEANS = {
@@ -10,18 +12,23 @@ _MEANS = {
     "quarantined": "Its certificates are on hold, and it gets the quarantine network until the cause is cleared.",
     "distrusted": "Its certificates are no longer good, and it is let in nowhere.",
 }
+_OUTCOMES = {"allow": "allowed", "restrict": "allowed, restricted", "quarantine": "quarantine only", "deny": "denied"}
 _LONGEST = 300
 
 
 def title(effect: Effect) -> str:
     """One line."""
     notice = effect.notice
+    if notice.decision:
+        return plain(f"{notice.kind} {notice.name}: {_OUTCOMES.get(notice.decision['outcome'], 'decided')}")
     return plain(f"{notice.kind} {notice.name} is {notice.after}")
 
 
 def lines(effect: Effect, subject: EffectSubject) -> list[str]:
     """The whole of it, a line each."""
     notice = effect.notice
+    if notice.decision:
+        return _decided(effect, notice.decision)
     found = [plain(f"The {notice.kind} {notice.name} went from {notice.before} to {notice.after}.")]
     if subject.owner is not None:
         found.append(plain(f"It belongs to {subject.owner.kind} {subject.owner.name}."))
@@ -35,6 +42,17 @@ def lines(effect: Effect, subject: EffectSubject) -> list[str]:
         f"Subject {effect.subject_id}, standing version {notice.version}, effect {effect.id}.",
     ]
     return [line for line in found if line]
+
+
+def _decided(effect: Effect, decision: Mapping[str, str]) -> list[str]:
+    notice = effect.notice
+    by = f"rule {decision['rule']} of policy {decision['policy']}" if decision["rule"] else "no rule"
+    outcome = _OUTCOMES.get(decision["outcome"], "decided")
+    return [
+        plain(f"The {notice.kind} {notice.name} asked to {decision['moment']} ({decision['asked']}): {outcome}."),
+        plain(f"By {by}; reason {decision['reason']}."),
+        f"Decision {decision['id']}, {effect.accepted_at.isoformat(timespec='seconds')}. It is told once an hour.",
+    ]
 
 
 def plain(text: str) -> str:

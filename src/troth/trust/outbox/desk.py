@@ -181,7 +181,7 @@ def _event(kind: str, effect: Effect, actor: str, reason: str) -> Event:
     return Event(
         kind,
         actor,
-        (f"subject:{effect.subject_id}", f"signal:{effect.signal_id}", f"effect:{effect.id}"),
+        (f"subject:{effect.subject_id}", effect.because, f"effect:{effect.id}"),
         {"effect_id": str(effect.id), "port": effect.port, "target": effect.target, "reason": reason},
     )
 

@@ -91,6 +91,7 @@ class Notice(msgspec.Struct, frozen=True, omit_defaults=True):
         version: the subject's standing version after the change; a receiver that knows a higher one may pass it over.
         causes: the open causes afterwards: ``feed``, ``cause``, ``level``.
         tell: what the standing table has others told: last parts of CAEP event types.
+        decision: set when a policy has somebody told of a decision, and the standing has not changed.
     """
 
     kind: str
@@ -100,6 +101,7 @@ class Notice(msgspec.Struct, frozen=True, omit_defaults=True):
     version: int
     causes: tuple[Mapping[str, str], ...] = ()
     tell: tuple[str, ...] = ()
+    decision: Mapping[str, str] = {}
 
     @property
     def relieved(self) -> bool:
@@ -140,6 +142,11 @@ class Effect:
     state: EffectState = EffectState.WAITING
     ended_at: datetime | None = None
     detail: str = ""
+
+    @property
+    def because(self) -> str:
+        """How the ledger calls what brought it about."""
+        return f"{'decision' if self.notice.decision else 'signal'}:{self.signal_id}"
 
     @property
     def latency(self) -> timedelta | None:

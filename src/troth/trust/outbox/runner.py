@@ -23,6 +23,7 @@ from troth.store.unit import Unit
 from troth.trust.outbox import store
 from troth.trust.outbox.breaker import Turnstile
 from troth.trust.outbox.document_store import DocumentStore
+from troth.trust.outbox.errors import TargetUnknown
 from troth.trust.outbox.model import Effect, EffectPort, EffectState, Outcome, Result
 from troth.trust.standing import Standing
 
@@ -177,6 +178,8 @@ class EffectRunner:
             return Outcome.retry(f"no answer in {self._timeout.total_seconds():.0f} s")
         except StoreError:
             raise
+        except TargetUnknown as error:
+            return Outcome.unavailable(error.detail)
         except TrothError as error:
             return Outcome.retry(str(error))
         except Exception as error:
@@ -220,7 +223,7 @@ class EffectRunner:
             Event(
                 f"effect.{state.value}",
                 _ACTOR,
-                (f"subject:{effect.subject_id}", f"signal:{effect.signal_id}", f"effect:{effect.id}"),
+                (f"subject:{effect.subject_id}", effect.because, f"effect:{effect.id}"),
                 {"effect_id": str(effect.id), "port": effect.port, "target": effect.target, "attempts": effect.attempts,
                  "latency_ms": milliseconds, "detail": detail[:500], "standing": effect.notice.after},
             )

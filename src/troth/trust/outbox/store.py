@@ -28,7 +28,8 @@ _PLAN = Write(
        FROM unnest($1::uuid[], $2::uuid[], $3::int[], $4::text[], $5::text[], $6::boolean[], $7::text[], $8::jsonb[],
                    $9::uuid[], $10::text[], $11::boolean[], $12::timestamptz[], $13::timestamptz[])
            AS i(id, subject_id, version, port, target, acting, undo, notice, signal_id, actor, automated,
-                accepted, at)""",
+                accepted, at)
+       ON CONFLICT (id) DO NOTHING""",
     (
         "uuid", "uuid", "int", "text", "text", "boolean", "text", "jsonb", "uuid", "text", "boolean", "timestamptz",
         "timestamptz",

@@ -239,7 +239,8 @@ async def test_a_mail_is_taken_by_a_real_server_under_tls(
     mailbox, port = mail_server(login=True)
     sender = _mailing(http, identity, _mail(port, user="troth"), b"pass word")
     known = Known({"soc": (_mail(port, user="troth"), b"pass word")})
-    told = await NotifyPort(known, sender, ChatPort(known, http, SystemClock())).execute(*_effect("soc"))
+    others = ChatPort(known, http, SystemClock()), WebhookPort(known, http, SystemClock())
+    told = await NotifyPort(known, sender, *others).execute(*_effect("soc"))
     assert told == Outcome.done("taken: 2.0.0 queued as 42")
     (envelope,) = mailbox.envelopes
     assert (envelope.mail_from, envelope.rcpt_tos) == ("troth@example.com", ["soc@example.com", "duty@example.com"])
