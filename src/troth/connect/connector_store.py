@@ -97,6 +97,12 @@ _FAILED = Write(
     ("text", "text", "timestamptz", "text", "text"),
     rank=64,
 )
+_DROP_SECRETS = Write(
+    "connector_drop_secrets",
+    "DELETE FROM connector_secret s USING unnest($1::text[]) AS i(name) WHERE s.connector = i.name",
+    ("text",),
+    rank=10,
+)
 #: Reads that the connector has no longer, under the definition that is in force now.
 _KEEP_READS = Write(
     "connector_keep_reads",
@@ -197,6 +203,11 @@ def set_secret(unit: Unit, name: str, kind: str, sealed: bytes, *, at: datetime,
     """Add the write of a sealed secret."""
     unit.write(_SECRET, name, kind, sealed, at, actor)
     unit.write(_BUMP, name)
+
+
+def drop_secrets(unit: Unit, name: str) -> None:
+    """Add the removal of a connector's secrets."""
+    unit.write(_DROP_SECRETS, name)
 
 
 def forget_cursors(unit: Unit, name: str) -> None:

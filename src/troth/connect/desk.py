@@ -46,11 +46,18 @@ class Applied(Enum):
 
 @dataclass(frozen=True, slots=True)
 class AppliedConnector:
-    """One connector after applying. ``missing``: kinds of secret that it still needs one of, the usual first."""
+    """One connector after applying.
+
+    Attributes:
+        missing: kinds of secret that it still needs one of, the usual first.
+        moved: it speaks with another address, or as somebody else: its secrets are forgotten. Whoever may define
+            connectors must not thereby be able to have a kept secret sent to an address of their own.
+    """
 
     definition: ConnectorDefinition
     change: Applied
     missing: tuple[str, ...] = ()
+    moved: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +150,8 @@ class ConnectorDesk:
                 raise invalid(one, "feed", f"there is no feed {one.feed!r}; apply it first")
             known = present.get(one.name)
             change = Applied.CREATED if known is None else Applied.UNCHANGED if known == one else Applied.CHANGED
-            found.append(AppliedConnector(one, change, self._missing(one, held)))
+            moved = known is not None and _speaks_as(known) != _speaks_as(one)
+            found.append(AppliedConnector(one, change, self._missing(one, {} if moved else held), moved))
         return found
 
     async def apply(
@@ -162,6 +170,9 @@ class ConnectorDesk:
                 elif one.change is Applied.CHANGED:
                     unit.guard(LOCK_CONNECTOR, name, refuse=_unknown(name), key=("connector", name))
                     connector_store.update(unit, one.definition, at=at, actor=actor)
+                    if one.moved:
+                        connector_store.drop_secrets(unit, name)
+                        connector_store.forget_cursors(unit, name)
                 if one.change is not Applied.UNCHANGED:
                     unit.record(_event("connector.applied", one.definition, actor, change=one.change.value))
             try:
@@ -236,6 +247,11 @@ class ConnectorDesk:
         if vendor is None:
             return ()
         return vendor.missing(definition, frozenset(held.get(definition.name, {})))
+
+
+def _speaks_as(definition: ConnectorDefinition) -> tuple[str, ...]:
+    """With whom a connector speaks, and as whom: what its secrets are for, and its cursors."""
+    return definition.vendor, definition.base_url, definition.cloud, definition.tenant, definition.client_id
 
 
 def _bound(name: str, kind: str) -> str:

@@ -34,14 +34,14 @@ def policy_change(name: str, version: int, fresh: bool, changes: bool) -> Change
 
 def connector_changes(planned: Sequence[AppliedConnector]) -> list[Change]:
     """Of connectors: one that lacks a secret says so, since nothing is read before it has one."""
-    return [
-        Change(
-            "connector", one.definition.name, one.change.value,
-            f"lacks {' or '.join(one.missing)}: troth connector secret {one.definition.name} --file FILE"
-            if one.missing else "",
-        )
-        for one in planned
-    ]  # fmt: skip
+    return [Change("connector", one.definition.name, one.change.value, _lack(one)) for one in planned]
+
+
+def _lack(one: AppliedConnector) -> str:
+    moved = "its secrets are forgotten, since it speaks with another address or as somebody else; " if one.moved else ""
+    if not one.missing:
+        return moved
+    return f"{moved}lacks {' or '.join(one.missing)}: troth connector secret {one.definition.name} --file FILE"
 
 
 def reactions_change(plan: ReactionPlan) -> Change:

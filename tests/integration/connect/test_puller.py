@@ -319,3 +319,19 @@ async def test_what_is_read_no_more_is_forgotten_and_a_secret_that_came_ends_the
     stop = asyncio.Event()
     stop.set()
     await invented.puller.run(stop)
+
+
+async def test_a_secret_is_never_sent_to_another_address_than_it_was_handed_over_for(
+    invented: Connected, script: Script
+) -> None:
+    script.steps = [brings(1)]
+    await invented.pull("things")
+    await invented.connect(None, "invented", base_url="https://x.example", poll_seconds=60)
+    (book,) = await invented.desk.book()
+    assert (book.missing, list(book.secrets)) == ((), ["token"])
+    for change in ({"base_url": "https://y.x.example"}, {"tenant": "another"}, {"client_id": "another"}):
+        await invented.desk.set_secret("it", "token", b"t", actor="admin:alice")
+        await invented.connect(None, "invented", **({"base_url": "https://x.example"} | change))
+        (book,) = await invented.desk.book()
+        assert (book.missing, dict(book.secrets), book.reads) == (("token",), {}, ())
+        await invented.connect(None, "invented", base_url="https://x.example")

@@ -383,3 +383,18 @@ async def test_a_feed_that_comes_back_with_a_flood_meets_its_cap(
     assert standings.count(Standing.TRUSTED) >= 30
     staged = await trust.database.fetchval("SELECT count(*) FROM staged_action WHERE state = 'pending'")
     assert staged >= 30
+
+
+async def test_words_about_one_subject_that_are_of_one_moment_are_acted_on_in_their_order(
+    trust: Trust, inbox: Inbox, worker: InboxWorker
+) -> None:
+    await trust.feed(cap={"percent": 100, "subjects": 1_000})
+    ids = await trust.subjects(10)
+    raises = [trust.signal("edr.contained", one) for one in ids]
+    clears = [trust.signal("edr.containment_lifted", one) for one in ids]
+    await inbox.accept("edr", [*raises, *clears])
+    while await worker.run_once():
+        pass
+    assert {await trust.standing(one) for one in ids} == {Standing.TRUSTED}
+    cleared = await trust.database.fetchval("SELECT count(*) FROM hold_cause WHERE cleared_at IS NOT NULL")
+    assert cleared == 10

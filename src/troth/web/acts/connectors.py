@@ -34,6 +34,7 @@ class ConnectorApply:
         lines = tuple(
             f"connector {one.definition.name}: {one.change.value}; {one.definition.vendor} at "
             f"{one.definition.base_url or one.definition.cloud or 'no address'} speaks for {one.definition.feed}"
+            + ("; its secrets are forgotten" if one.moved else "")
             for one in planned
         )
         names = [one.definition.name for one in planned]
