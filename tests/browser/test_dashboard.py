@@ -84,8 +84,15 @@ async def pages_of(site: Site) -> dict[str, str]:
     )  # fmt: skip
     await house.trust.database.commit(unit)
     attestation = await judged(house, device=await house.subject("laptop-03"), attested=False, attributes=0x40070)
+    await house.services.standings.exemptions.grant(
+        await house.subject("laptop-05"), reason="the surgeon waits", hours=4, proposed_by="admin:ann",
+        approved_by=["admin:ben"],
+    )  # fmt: skip
     return {
         "overview": "/",
+        "standing": "/standing",
+        "exempt": f"/subjects/{await house.subject('laptop-03')}/exempt",
+        "rollout": "/feeds/edr/shadow",
         "attestations": "/attestations",
         "attestation": f"/attestations/{attestation}",
         "inspect-attestation": "/attestations/inspect",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from troth.kit.ids import new_id
 from troth.trust.causes import Change, HoldCause, cleared, find, raised, standing_of, with_cause
+from troth.trust.kinds import KINDS, HardRule
 from troth.trust.standing import Standing
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -110,3 +113,60 @@ def test_whatever_the_order_of_arrival_the_newest_word_wins(order: list[int]) ->
         changed = raised(causes, cause(second=second)) if second % 2 == 0 else clear(causes, "edr", second)
         causes = with_cause(causes, changed[1])
     assert standing_of(causes) is Standing.TRUSTED
+
+
+# --- what is weighed -------------------------------------------------------------------------------------------------
+
+
+def weighed(kind: str, severity: int, second: int, **more: Any) -> HoldCause:
+    at = START + timedelta(seconds=second)
+    return HoldCause(
+        "edr", "k", KINDS[kind].level, at, at, new_id(), kind=kind, severity=severity, confidence=80,
+        peak=severity * 80, effective_at=at, **more,
+    )  # fmt: skip
+
+
+def test_a_level_is_superseded_in_either_direction_and_remembers_its_peak() -> None:
+    first = weighed("mdm.threat_detected", 80, 0)
+    change, milder = raised((first,), weighed("mdm.threat_detected", 20, 5))
+    assert (change, milder.severity, milder.peak, milder.raised_at) == (Change.RENEWED, 20, 6_400, first.raised_at)
+    change, worse = raised((milder,), weighed("mdm.threat_detected", 95, 6))
+    assert (change, worse.severity, worse.peak) == (Change.STRENGTHENED, 95, 7_600)
+    assert raised((worse,), weighed("mdm.threat_detected", 10, 3)) == (Change.LATE, worse)
+    assert raised((worse,), weighed("mdm.threat_detected", 95, 9))[0] is Change.KEPT
+
+
+def test_an_event_is_renewed_by_one_that_weighs_as_much_and_not_by_a_lesser_one() -> None:
+    first = weighed("edr.alert", 70, 0)
+    change, again = raised((first,), weighed("edr.alert", 70, 5))
+    assert (change, again.effective_at) == (Change.RENEWED, START + timedelta(seconds=5))
+    change, kept = raised((again,), weighed("edr.alert", 30, 9))
+    assert (change, kept.severity, kept.effective_at) == (Change.KEPT, 70, again.effective_at)
+    assert kept.observed_at == START + timedelta(seconds=9)
+
+
+def test_a_fact_stands_over_a_weighed_word_of_the_same_cause_whatever_its_severity() -> None:
+    change, fact = raised((weighed("edr.intrusion", 100, 0),), weighed("edr.contained", 1, 5))
+    assert (change, fact.hard) == (Change.STRENGTHENED, HardRule.CONTAINED)
+    assert raised((fact,), weighed("edr.intrusion", 100, 9))[0] is Change.KEPT
+
+
+def test_what_is_only_watched_neither_weighs_nor_touches_what_does() -> None:
+    watched = weighed("edr.intrusion", 90, 0, shadow=True)
+    assert standing_of((watched,)) is Standing.TRUSTED
+    change, real = raised((watched,), weighed("edr.intrusion", 90, 5))
+    assert (change, real.shadow) == (Change.RAISED, False)
+    assert raised((real,), weighed("edr.intrusion", 100, 9, shadow=True)) == (
+        Change.KEPT, replace(real, observed_at=START + timedelta(seconds=9)),
+    )  # fmt: skip
+
+
+@given(st.permutations(range(5)), st.lists(st.integers(0, 100), min_size=5, max_size=5))
+def test_of_levels_of_one_kind_the_newest_word_stands_whatever_the_order_of_arrival(
+    order: list[int], severities: list[int]
+) -> None:
+    causes: tuple[HoldCause, ...] = ()
+    for second in order:
+        causes = with_cause(causes, raised(causes, weighed("mdm.threat_detected", severities[second], second))[1])
+    assert causes[0].severity == severities[4]
+    assert causes[0].observed_at == START + timedelta(seconds=4)
