@@ -16,6 +16,24 @@ UNDECIDED = reason(
     fix="Try again later; `troth why` names the facts that are missing or too old, and who should report them.",
     status=503,
 )
+AWAITS_APPROVAL = reason(
+    "enroll.awaits_approval",
+    "policy leaves this certificate to a person, and nobody has approved it yet",
+    fix="Have it approved on the page 'Approvals', and ask again.",
+    status=503,
+)
+DECLINED = reason(
+    "enroll.declined",
+    "a person has declined this certificate",
+    fix="Ask whoever declined it; 'troth approval list --done' tells who and why.",
+    status=403,
+)
+APPROVAL_CROWDED = reason(
+    "enroll.approvals_crowded",
+    "too many proposals wait for a person, so this one is not added",
+    fix="Decide those that wait on the page 'Approvals'.",
+    status=403,
+)
 TOO_MANY_PROOFS = reason(
     "enroll.key_compromise.too_many",
     "too many proofs of compromise at once",
@@ -34,3 +52,7 @@ class IssuanceRefused(TrothError):
 
 class Undecided(IssuanceRefused):
     """The judge could not say: facts are missing, stale, or their source is out of reach. Nothing was refused."""
+
+
+class AwaitingApproval(Undecided):
+    """A person must approve first; ``facts`` holds ``proposal``. The same request is answered once that is done."""

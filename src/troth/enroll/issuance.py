@@ -18,7 +18,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import NoReturn
+from uuid import UUID
 
+from troth.enroll.awaiting import IssuanceApprovals
 from troth.enroll.errors import REFUSED, UNDECIDED, IssuanceRefused, Undecided
 from troth.kit.ids import new_id
 from troth.pki.catalogue import Catalogue
@@ -66,6 +68,7 @@ class Ask:
         lifetime: the longest wanted; None leaves it to profile and decision.
         not_after: the exact end wanted; profile and decision may only shorten it.
         key_assurance: how well the door knows where the key lives.
+        by_account: of the person who asks; he is not the one who approves what policy leaves to a person.
         waits: facts that are not known now are no refusal: the asker is told to come again (Undecided).
     """
 
@@ -86,6 +89,7 @@ class Ask:
     moment: Moment = Moment.ISSUE
     key_assurance: KeyAssurance = "unproven"
     waits: bool = False
+    by_account: UUID | None = None
 
 
 class Issuance:
@@ -97,6 +101,7 @@ class Issuance:
         self.judge = judge
         self._gate = gate
         self._catalogue = catalogue
+        self._approvals = IssuanceApprovals(database)
 
     async def issue(
         self,
@@ -120,6 +125,11 @@ class Issuance:
             try:
                 if not permits(verdict):
                     await self._refuse(ask, verdict, on_refusal())
+                within = verdict.obligations.approval
+                if within is not None:
+                    await self._approvals.require(
+                        verdict, ask.names, actor=ask.actor, account=ask.by_account, within=within, refs=ask.refs
+                    )
                 rendered = await self._rendered(ask, question, verdict)
                 return await self._gate.issue(
                     self._request(ask, verdict, rendered, beside),

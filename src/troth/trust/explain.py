@@ -208,6 +208,8 @@ def _obligations(decision: Decision) -> list[Line]:
         )
         if value is not None
     ]
+    if given.approval is not None:
+        lines.append(Line(Tone.PLAIN, f"A person must approve it first, within {span(given.approval)}."))
     if given.session_time is not None:
         lines.append(Line(Tone.PLAIN, f"The session is asked about anew after {span(given.session_time)}."))
     if given.notify:

@@ -30,7 +30,7 @@ MAX_FEED_DOWN = timedelta(days=7)
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}\Z")
 _OUTCOMES = {outcome.value: outcome for outcome in Outcome}
 _SESSION = ("network", "role", "vlan", "acl", "session_time")
-_OBLIGATIONS = ("lifetime", "profile", "notify", "say", *_SESSION)
+_OBLIGATIONS = ("lifetime", "profile", "notify", "say", "approval", *_SESSION)
 #: What may stand in a Filter-Id or a role of a NAS: printable ASCII, no quotes, no backslash.
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._:/@+-]{0,62}\Z")
 #: Session-Timeout (RFC 2865, 5.27) counts seconds in 32 bits; shorter than a minute is a denial of service on oneself.
@@ -204,6 +204,7 @@ def obligations_in(field: Field) -> Obligations:
         vlan=_vlan(fields["vlan"]) if "vlan" in fields else None,
         acl=_label(fields["acl"]) if "acl" in fields else None,
         session_time=_session_time(fields["session_time"]) if "session_time" in fields else None,
+        approval=_approval(fields["approval"]) if "approval" in fields else None,
     )
 
 
@@ -224,6 +225,13 @@ def _vlan(field: Field) -> str:
     found = _label(field)
     if found.isdecimal():
         raise field.wrong("a VLAN's number stands without quotes")
+    return found
+
+
+def _approval(field: Field) -> timedelta:
+    found = field.duration()
+    if not timedelta(minutes=1) <= found <= timedelta(days=30):
+        raise field.wrong("a request waits for a person from 1m to 30d")
     return found
 
 
@@ -266,9 +274,13 @@ def _rule(field: Field, words: Mapping[str, Attribute]) -> Rule:
     if require and "else" not in fields:
         raise field.wrong("a rule with conditions says what happens 'else'")
     otherwise = ruling_in(fields["else"]) if "else" in fields else Ruling(Outcome.DENY)
+    moments = _moments(fields.get("moments"))
+    asks = any(one.obligations.approval is not None for one in (then, otherwise, unknown))
+    if asks and not moments <= {Moment.ISSUE, Moment.RENEW}:
+        raise field.wrong("nobody waits for a person at a connection: approval is for issue and renew")
     return Rule(
         name=_name(fields["rule"]),
-        moments=_moments(fields.get("moments")),
+        moments=moments,
         match=_compiled("match", fields["match"], words, allow_has=True) if "match" in fields else None,
         require=require,
         then=then,

@@ -72,6 +72,7 @@ class Obligations(msgspec.Struct, frozen=True, omit_defaults=True):
         vlan: where the session belongs: a number from 1 to 4094, or the network's name for one.
         acl: the access list or filter that the network applies (Filter-Id).
         session_time: the session is asked about anew after this.
+        approval: a person must approve first; how long a request waits for him, and how long his word is good.
     """
 
     lifetime: timedelta | None = None
@@ -83,6 +84,7 @@ class Obligations(msgspec.Struct, frozen=True, omit_defaults=True):
     vlan: str | None = None
     acl: str | None = None
     session_time: timedelta | None = None
+    approval: timedelta | None = None
 
 
 class Ruling(msgspec.Struct, frozen=True):

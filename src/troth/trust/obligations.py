@@ -5,7 +5,7 @@ are as strict as the strictest of them, whatever their order and however they ar
 join of a semilattice (associative, commutative, idempotent), and a further ruling never makes the result milder.
 
 1. Outcome: the worst.
-2. Bounds (``lifetime``, ``session_time``): the shortest of all, whoever named them.
+2. Bounds (``lifetime``, ``session_time``, ``approval``): the shortest of all, whoever named them.
 3. ``notify``: everybody that anybody names.
 4. Choices (``profile``, ``network``, ``role``, ``vlan``, ``acl``): what the strictest ruling that names one says. A
    place in the network that a milder ruling names does not follow into a quarantine, which is a place of its own.
@@ -37,6 +37,7 @@ class Joined:
     outcome: Outcome
     lifetime: timedelta | None
     session_time: timedelta | None
+    approval: timedelta | None
     notify: frozenset[str]
     say: _Choice
     choices: tuple[_Choice, ...]
@@ -49,6 +50,7 @@ class Joined:
             outcome,
             own.lifetime,
             own.session_time,
+            own.approval,
             frozenset(own.notify),
             _chosen(outcome, own.say),
             tuple(_chosen(outcome, getattr(own, name)) for name in _CHOICES),
@@ -60,6 +62,7 @@ class Joined:
             max(self.outcome, other.outcome),
             shortest(self.lifetime, other.lifetime),
             shortest(self.session_time, other.session_time),
+            shortest(self.approval, other.approval),
             self.notify | other.notify,
             _stricter(self.say, other.say),
             tuple(_stricter(mine, theirs) for mine, theirs in zip(self.choices, other.choices, strict=True)),
@@ -79,7 +82,8 @@ class Joined:
         return Ruling(
             self.outcome,
             Obligations(
-                lifetime=self.lifetime, session_time=self.session_time, notify=notify, say=said, **made
+                lifetime=self.lifetime, session_time=self.session_time, approval=self.approval, notify=notify,
+                say=said, **made,
             ),
         )  # fmt: skip
 
@@ -105,7 +109,13 @@ def milder_yields(overlay: Ruling, ruling: Ruling) -> Ruling:
         ruling,
         Ruling(
             overlay.outcome,
-            Obligations(lifetime=general.lifetime, session_time=general.session_time, notify=general.notify, **kept),
+            Obligations(
+                lifetime=general.lifetime,
+                session_time=general.session_time,
+                approval=general.approval,
+                notify=general.notify,
+                **kept,
+            ),
         ),
     )
 

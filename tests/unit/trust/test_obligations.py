@@ -32,6 +32,7 @@ _RULINGS = st.builds(
         vlan=_WORDS,
         acl=_WORDS,
         session_time=_LENGTHS,
+        approval=_LENGTHS,
     ),
 )
 
@@ -65,6 +66,7 @@ def test_a_further_ruling_never_makes_it_milder(one: Ruling, other: Ruling) -> N
     for mine, theirs in (
         (alone.obligations.lifetime, both.obligations.lifetime),
         (alone.obligations.session_time, both.obligations.session_time),
+        (alone.obligations.approval, both.obligations.approval),
     ):
         assert mine is None or (theirs is not None and theirs <= mine)
     if both.outcome is not Outcome.QUARANTINE:
@@ -137,6 +139,7 @@ def test_a_policy_says_where_a_session_belongs() -> None:
         ("network", "Staff", "lower-case"),
         ("session_time", "30s", "1m to 30d"),
         ("session_time", "31d", "1m to 30d"),
+        ("approval", "30s", "1m to 30d"),
     ],
 )
 def test_an_obligation_that_no_network_could_keep_is_refused(field: str, value: str, message: str) -> None:
@@ -156,3 +159,12 @@ def test_old_records_read_as_they_were() -> None:
     data = encode(decision)
     assert b"vlan" not in data
     assert encode(decode_decision(data)) == data
+
+
+def test_nobody_waits_for_a_person_at_a_connection() -> None:
+    with pytest.raises(PolicyError, match="approval is for issue and renew"):
+        rules("- {rule: r, moments: [issue, connect], then: {allow: {approval: 1h}}, unknown: deny}")
+    policy = rules("- {rule: r, then: {allow: {approval: 1h}}, unknown: deny}")
+    decision = judge(policy, taken(HEALTHY))
+    assert decision.obligations.approval == timedelta(hours=1)
+    assert "A person must approve it first, within 1 hour." in explain(decision).text()

@@ -57,6 +57,23 @@ from troth.store.pool import Database
 from troth.store.unit import Reader, Unit
 
 
+def proposal_unit(proposal: Proposal) -> Unit:
+    """The write unit of a new proposal."""
+    data: dict[str, Json] = {
+        "kind": proposal.act.kind,
+        "act_hash": proposal.act_hash.hex(),
+        "state_digest": proposal.state_digest.hex(),
+        "words": proposal.words,
+        "needed": proposal.needed,
+        "roles": sorted(role.value for role in proposal.roles),
+        "person": proposal.person,
+        "comment": proposal.comment,
+        "expires_at": proposal.expires_at.isoformat(),
+    }
+    unit = Unit().write(ADD_PROPOSAL, *values(proposal))
+    return unit.record(_event("proposed", proposal, proposal.actor, data))
+
+
 class Proposals:
     """Takes proposals, approvals, rejections and withdrawals. What was approved is done by ``execution``.
 
@@ -83,20 +100,7 @@ class Proposals:
 
     async def add(self, proposal: Proposal) -> None:
         """Write a new proposal down."""
-        unit = Unit().write(ADD_PROPOSAL, *values(proposal))
-        data: dict[str, Json] = {
-            "kind": proposal.act.kind,
-            "act_hash": proposal.act_hash.hex(),
-            "state_digest": proposal.state_digest.hex(),
-            "words": proposal.words,
-            "needed": proposal.needed,
-            "roles": sorted(role.value for role in proposal.roles),
-            "person": proposal.person,
-            "comment": proposal.comment,
-            "expires_at": proposal.expires_at.isoformat(),
-        }
-        unit.record(_event("proposed", proposal, proposal.actor, data))
-        await self._database.commit(unit)
+        await self._database.commit(proposal_unit(proposal))
 
     async def question(self, proposal_id: UUID, by: Principal) -> dict[str, Any]:
         """Options for the passkey that is to approve this proposal. Raises ApprovalRefused."""

@@ -166,7 +166,9 @@ class Gate:
 def _answer(application: Application, admission: Admission) -> Answer:
     """Quarantine is a place in a network; an application has none, so it is no entry there."""
     worst = Outcome.ALLOW if application.least == "allow" else Outcome.RESTRICT
-    return Answer(admission.outcome <= worst, admission)
+    # Whatever would have to be approved first is not approved here.
+    permits = admission.outcome <= worst and admission.obligations.approval is None
+    return Answer(permits, admission)
 
 
 def asking_of(

@@ -13,8 +13,8 @@ from __future__ import annotations
 KINDS = frozenset(
     {
         "role.grant", "account.disable", "account.enable", "account.remove", "person.change", "rule.change",
+        "issuance.approve", "ssf.apply", "ssf.wide",
         "policy.apply", "profile.apply", "directory.apply", "feed.grant", "feed.secret", "feed.resume",
-        "ssf.apply", "ssf.wide",
         "authority.add", "authority.state", "ceremony.import", "certificate.revoke_many", "enforcement.unfreeze",
         "key.block", "staged.approve", "recovery.decide", "authority.cross", "rollover.start",
         "rollover.advance", "rollover.attest", "rollover.back_out", "trust_anchor.add", "trust_anchor.remove",

@@ -41,6 +41,7 @@ from troth.web.acts.connectors import ConnectorApply
 from troth.web.acts.documents import DirectoryApply, FeedGrant, PolicyApply, ProfileApply
 from troth.web.acts.enforcement import StagedApproval, Unfreeze
 from troth.web.acts.feeds import FeedResume, FeedSecret
+from troth.web.acts.issuances import IssuanceApproval
 from troth.web.acts.judged import ApproverAdd, ApproverNumber, ApproverRemove, KeyAttach, KeyGenerate
 from troth.web.acts.keys import BlockKey
 from troth.web.acts.reactions import ReactionsApply
@@ -86,6 +87,7 @@ def approvals_of(
         "person.change": PersonChange(access.accounts),
         "policy.apply": PolicyApply(database, PolicyService(database, clock), trials),
         "profile.apply": ProfileApply(catalogue),
+        "issuance.approve": IssuanceApproval(database),
         "feed.grant": FeedGrant(feeds),
         "directory.apply": DirectoryApply(database, Directory(database, clock)),
         "feed.secret": FeedSecret(feeds),

@@ -12,9 +12,10 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from msgspec import Meta, Struct
 
 from troth.access.roles import Permission
+from troth.enroll.errors import AwaitingApproval
 from troth.kit.canonical import Json
 from troth.kit.ids import parse_id
-from troth.web.asking import ask
+from troth.web.asking import Proposed, ask
 from troth.web.errors import NotFound
 from troth.web.guard import asker, needs
 from troth.web.render import Req, services_of
@@ -104,8 +105,15 @@ async def list_certificates(
 
 @post("/certificates", opt=needs(Permission.CERTIFICATE_ISSUE), operation_id="issueCertificate", tags=_TAGS)
 async def issue_certificate(request: Req, data: JSONBody[IssueCommand]) -> Issued:
-    """Judge and issue. The key stays where it was made: only a CSR, which proves possession, is sent."""
-    return await services_of(request).certificates.issue(data, asker(request))
+    """Judge and issue. The key stays where it was made: only a CSR, which proves possession, is sent.
+
+    Where policy leaves it to a person the answer is 202, with the proposal; ask again once it is approved.
+    """
+    services = services_of(request)
+    try:
+        return await services.certificates.issue(data, asker(request))
+    except AwaitingApproval as waits:
+        raise Proposed(await services.approvals.proposals.get(UUID(str(waits.facts["proposal"])))) from waits
 
 
 @get("/certificates/{ref:str}", opt=needs(Permission.CERTIFICATE_READ), operation_id="getCertificate", tags=_TAGS)

@@ -318,6 +318,7 @@ class Certificates:
             subject=subject,
             common_name=self._common_name(command.profile, csr.common_name, names, subject),
             lifetime=None if command.lifetime_seconds is None else timedelta(seconds=command.lifetime_seconds),
+            by_account=by.id,
         )
         issued = await self._issuance.issue(ask, with_reserve=Unit, with_store=_nothing_more)
         return Issued(

@@ -187,6 +187,8 @@ def view(decision: Decision, otherwise: Sequence[Counterfactual] = ()) -> Decisi
         )
         if value is not None
     ]
+    if obligations.approval is not None:
+        told.append(("A person must approve", f"within {span(obligations.approval)}"))
     if obligations.session_time is not None:
         told.append(("Asked anew after", span(obligations.session_time)))
     if obligations.notify:
