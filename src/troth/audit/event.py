@@ -7,7 +7,6 @@ tree still verifies (the salt keeps an erased payload from being guessed).
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -88,15 +87,24 @@ def entry_hash(salt: bytes, payload: bytes) -> bytes:
 
 
 def parse_payload(index: int, payload: bytes) -> StreamEvent:
-    """An event from its canonical payload. Raises ValueError or KeyError if it is not one."""
-    value = json.loads(payload)
+    """An event from its canonical payload. Raises ValueError if it is not one."""
+    try:
+        value = _payload.decode(payload)
+    except msgspec.MsgspecError as error:
+        raise ValueError(f"no event: {error}") from error
     return StreamEvent(
-        index=index,
-        id=UUID(value["id"]),
-        unit=UUID(value["unit"]),
-        recorded_at=datetime.fromisoformat(value["at"]),
-        kind=value["kind"],
-        actor=value["actor"],
-        subjects=tuple(value["subjects"]),
-        data=value["data"],
+        index, value.id, value.unit, value.at, value.kind, value.actor, tuple(value.subjects), value.data
     )
+
+
+class _Payload(msgspec.Struct):
+    id: UUID
+    unit: UUID
+    at: datetime
+    kind: str
+    actor: str
+    subjects: list[str]
+    data: dict[str, Any]
+
+
+_payload = msgspec.json.Decoder(_Payload)

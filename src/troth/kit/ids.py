@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
+from struct import iter_unpack
 from uuid import UUID, SafeUUID
 
 _last_ns = 0
@@ -21,6 +22,27 @@ def _of(number: int) -> UUID:
     return made
 
 
+#: Random numbers of 64 bits from the kernel, fetched for many identifiers at once. These are no secrets, and have to be
+#: unique: a forked child begins with numbers of its own, and no two threads are given the same one.
+_chances = iter_unpack(">Q", b"")
+
+
+def _forget_chances() -> None:
+    global _chances
+    _chances = iter_unpack(">Q", b"")
+
+
+os.register_at_fork(after_in_child=_forget_chances)
+
+
+def _chance() -> int:
+    global _chances
+    while True:
+        for (number,) in _chances:
+            return int(number)
+        _chances = iter_unpack(">Q", os.urandom(2048))
+
+
 def new_id() -> UUID:
     """A fresh UUIDv7: 48 bits of Unix milliseconds, 12 bits of sub-millisecond order, 62 random bits.
 
@@ -34,7 +56,7 @@ def new_id() -> UUID:
     _last_ns = ns
     milliseconds, rest = divmod(ns, 1_000_000)
     order = (rest << 12) // 1_000_000
-    tail = int.from_bytes(os.urandom(8), "big") & 0x3FFF_FFFF_FFFF_FFFF
+    tail = _chance() & 0x3FFF_FFFF_FFFF_FFFF
     return _of((milliseconds & 0xFFFF_FFFF_FFFF) << 80 | 0x7 << 76 | order << 64 | 0b10 << 62 | tail)
 
 

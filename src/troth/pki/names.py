@@ -11,6 +11,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
@@ -36,6 +37,7 @@ def _malformed(kind: str, value: str, why: str) -> NameRefused:
     return NameRefused(NAME_MALFORMED, f"{kind} name {value[:80]!r}: {why}", kind=kind, value=value[:253])
 
 
+@lru_cache(maxsize=4096)
 def canonical_dns(value: str, *, wildcard: bool = True) -> str:
     """``value`` as a lower-case host name in A-label form, a leading ``*.`` allowed if ``wildcard``.
 

@@ -176,7 +176,7 @@ def _certificate_documents(authorities: Mapping[str, Authority]) -> dict[str, Do
     roots = [one for one in authorities.values() if one.kind == "root" and one.state in ("active", "retiring")]
     if roots:
         newest = max(root.created_at for root in roots)
-        body = pem_chain(root.certificate for root in roots)
+        body = pem_chain([root.certificate for root in roots])
         documents["root.pem"] = documents["roots.pem"] = Document.make(body, PEM_TYPE, newest, _REVALIDATE)
         bundle = serialize_certificates([root.x509 for root in roots], Encoding.DER)
         documents["roots.p7c"] = Document.make(bundle, PKCS7_TYPE, newest, _REVALIDATE)

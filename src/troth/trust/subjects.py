@@ -36,7 +36,11 @@ class Subjects:
         known = await self._store.by_names(wanted)
         found: dict[object, Subject] = {}
         for name in wanted:
-            subject = known.get(name) or Subject(new_id(), Kind.WORKLOAD, name, origin, fresh=True)
+            subject = known.get(name)
+            if subject is None:
+                fresh = Subject(new_id(), Kind.WORKLOAD, name, origin, fresh=True, names=(name,))
+                found[fresh.id] = fresh
+                continue
             holder = found.get(subject.id, subject)
             found[subject.id] = replace(holder, names=(*holder.names, name))
         return tuple(found.values())

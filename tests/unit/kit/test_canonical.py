@@ -31,6 +31,15 @@ def test_the_order_of_keys_does_not_show(value: dict[str, int], chance: random.R
     assert canonical_json(dict(items)) == canonical_json(value)
 
 
+@given(json_values)
+def test_the_bytes_are_those_of_the_standard_library(value: Any) -> None:
+    plain = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    assert canonical_json(value) == plain.encode()
+    assert canonical_json({"": [value, {"\x7f\x01\u2028/": (value,)}]}) == (
+        f'{{"":[{plain},{{"\x7f\\u0001\u2028/":[{plain}]}}]}}'.encode()
+    )
+
+
 def test_the_form_is_this_one_byte_for_byte() -> None:
     value = {"b": [1, True, None, "é\n"], "a": {}, "A": -5}
     assert canonical_json(value) == '{"A":-5,"a":{},"b":[1,true,null,"é\\n"]}'.encode()
