@@ -138,7 +138,7 @@ def _contradictions(config: AgentConfig) -> Iterator[str]:
         if sum(map(bool, (issuer.directory, issuer.directory_file, issuer.est))) != 1:
             yield f"{where}: give one of directory, directory_file and est"
         yield from est_settings.contradictions(issuer, where)
-        if issuer.directory and urlsplit(issuer.directory).scheme != "https":
+        if issuer.directory and not _is_https(issuer.directory):
             yield f"{where}.directory is no https URL"
         if bool(issuer.eab_key_id) != bool(issuer.eab_key_file):
             yield f"{where}: eab_key_id and eab_key_file go together"
@@ -159,6 +159,13 @@ def _contradictions(config: AgentConfig) -> Iterator[str]:
             if path in paths:
                 yield f"{where}: {path} is written by {paths[path]} too"
             paths[path] = where
+
+
+def _is_https(url: str) -> bool:
+    try:
+        return urlsplit(url).scheme == "https"
+    except ValueError:  # a bracket that does not close
+        return False
 
 
 def _contradictions_of(config: AgentConfig, certificate: CertificateSettings, where: str) -> Iterator[str]:

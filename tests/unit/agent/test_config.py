@@ -107,6 +107,7 @@ def test_an_empty_file_asks_for_nothing() -> None:
         (ISSUER + WEB + "issuer = 'other'", "no issuer.other"),
         (WEB, "none that there are"),
         ("[issuer.troth]\ndirectory = 'http://pki.example'", "no https URL"),
+        ("[issuer.troth]\ndirectory = 'https://[pki.example'", "no https URL"),
         ("[issuer.troth]\n", "one of directory"),
         (ISSUER + "eab_key_id = 'kid'", "go together"),
         (ISSUER + WEB + "challenge = {kind = 'carrier-pigeon'}", "carrier-pigeon"),
