@@ -65,7 +65,10 @@ class Accounts:
         if not self._settings.directory_file:
             return text
         below = directory_url(self._settings).rpartition("/")[0]
-        parts = urlsplit(below)
+        try:
+            parts = urlsplit(below)
+        except ValueError:  # it is no URL, but a secret all the same
+            return text.replace(below, "…")
         return text.replace(below, f"{parts.scheme}://{parts.netloc}/…")
 
     def forget(self) -> None:
