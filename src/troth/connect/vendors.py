@@ -17,6 +17,7 @@ from troth.connect.entra import ENTRA
 from troth.connect.generic import GENERIC
 from troth.connect.graphsecurity import GRAPH_SECURITY
 from troth.connect.intune import INTUNE
+from troth.connect.jamf import JAMF
 from troth.connect.okta import OKTA
 from troth.connect.pacing import Paces, Sleep
 from troth.connect.sentinelone import SENTINELONE
@@ -36,6 +37,7 @@ VENDORS: Final[Mapping[str, Vendor]] = _registry(
     ENTRA,
     GRAPH_SECURITY,
     INTUNE,
+    JAMF,
     OKTA,
     SENTINELONE,
     GENERIC,

@@ -18,7 +18,7 @@ from troth.kit.http import HttpFailed
 
 #: Faults by which a pull fails, and what the failure is called.
 FAILURES = {
-    "cut off": (Fault(cut=30), "connector.answer"),
+    "cut off": (Fault(cut=9), "connector.answer"),
     "no JSON": (Fault(status=200, body=b"<html>sorry</html>"), "connector.answer"),
     "another shape": (Fault(status=200, body="sorry"), "connector.answer"),
     "failing": (Fault(status=503, times=9), "connector.vendor_failed"),
