@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -34,6 +34,7 @@ _LOOK_AGAIN: Final = timedelta(minutes=5)
 
 _SECOND: Final = timedelta(seconds=1)
 _MICROSECOND: Final = timedelta(microseconds=1)
+_PLACE: Final = {standing: place for place, standing in enumerate(Standing)}
 _TRUSTED, _RESTRICTED, _QUARANTINED = Standing.TRUSTED, Standing.RESTRICTED, Standing.QUARANTINED
 
 
@@ -81,6 +82,15 @@ def noisy_or(shares: Iterable[int]) -> int:
     return WHOLE - -(-product * WHOLE // scale)
 
 
+class _Row(NamedTuple):
+    """A weighed cause with what it adds now."""
+
+    cause: Weighed
+    place: int
+    source_class: str
+    value: int
+
+
 class _Moment:
     """The causes at one moment."""
 
@@ -90,7 +100,9 @@ class _Moment:
         self.at = at
         self._alive = [one for one in given.causes if not self._expired(one)]
         self._expired_ones = [one for one in given.causes if self._expired(one)]
-        self._weighed = [one for one in self._alive if one.hard is None]
+        self._weighed = [
+            _Row(one, _PLACE[one.level], one.source_class, self.value(one)) for one in self._alive if one.hard is None
+        ]
         self._known: dict[tuple[Standing, bool], int] = {}
 
     def _now(self, cause: Weighed) -> datetime:
@@ -132,10 +144,12 @@ class _Moment:
     def by_class(self, level: Standing, *, worst: bool = False) -> dict[str, int]:
         """The greatest value of each class of source."""
         found: dict[str, int] = {}
-        for one in self._weighed:
-            if one.level >= level:
-                value = self.peak(one) if worst else self.value(one)
-                found[one.source_class] = max(value, found.get(one.source_class, 0))
+        least = _PLACE[level]
+        for row in self._weighed:
+            if row.place >= least:
+                value = self.peak(row.cause) if worst else row.value
+                if value >= found.get(row.source_class, 0):
+                    found[row.source_class] = value
         return found
 
     def entry(self, *, worst: bool = False) -> Standing:
@@ -146,6 +160,8 @@ class _Moment:
 
     def kept(self, state: State) -> tuple[Standing, Keeps | None]:
         """The standing that hysteresis and dwell keep, and which of them."""
+        if state.scored is _TRUSTED:
+            return _TRUSTED, None
         kept, why = _TRUSTED, None
         age = (self.at - state.since) // _SECOND
         if state.scored >= _RESTRICTED and self.score(_RESTRICTED) >= self._rules.restrict.down:
@@ -182,7 +198,7 @@ class _Moment:
 
     def ended(self) -> tuple[tuple[str, str], ...]:
         """Causes that weigh no more."""
-        faded = [one for one in self._weighed if one.shape is Shape.EVENT and self.value(one) < FLOOR]
+        faded = [row.cause for row in self._weighed if row.cause.shape is Shape.EVENT and row.value < FLOOR]
         return tuple(sorted((one.feed, one.key) for one in (*self._expired_ones, *faded)))
 
     def contributions(self) -> tuple[Contribution, ...]:
@@ -193,13 +209,14 @@ class _Moment:
                 key=one.key,
                 kind=one.kind,
                 level=one.level,
-                value=self.value(one),
+                value=row.value,
                 whole=self._share(one, one.severity * one.confidence),
                 age=max(0, (self._now(one) - one.since) // _SECOND),
                 half_life=self._rules.half_life(one.kind, one.severity) if one.shape is Shape.EVENT else None,
                 expires_at=one.expires_at,
             )
-            for one in self._weighed
+            for row in self._weighed
+            for one in (row.cause,)
         )
 
 
