@@ -29,7 +29,19 @@ _PAGE = Path(__file__).resolve().parents[2] / "docs" / "est.md"
 
 def enrolment(client: Client, *words: str) -> Mapping[str, Any]:
     """A new enrolment that vouches for names below corp.example, as the command tells of it."""
-    made = client.troth.run("enrolment", "create", "gear", "--suffix", "corp.example", "--vouch", *words, "-o", "json")
+    made = client.troth.run(
+        "enrolment",
+        "create",
+        "gear",
+        "--suffix",
+        "corp.example",
+        "--vouch",
+        "--directory",
+        "est:mutual-tls",
+        *words,
+        "-o",
+        "json",
+    )
     return json.loads(made.stdout)
 
 

@@ -183,6 +183,7 @@ class Est:
         rules = NameRules(suffixes=("corp.example",)) if "rules" not in wanted else wanted.pop("rules")
         values: dict[str, Any] = {
             "kind": "external-account", "name": "test", "seconds": 3600, "rules": rules, "vouches": True,
+            "directories": tuple(one.directory for one in self.labels.values()),
         }  # fmt: skip
         made = await self.enrolling.enrolments.create(Wanted(**(values | wanted)), by="admin:test")
         return str(made.enrolment.id), made.secret

@@ -53,7 +53,7 @@ def create(
     *,
     kind: Annotated[Kind, Parameter(help="Key id and HMAC key, a secret directory URL, or a device's one-time id.")]
     = "external-account",
-    directory: Annotated[Texts, Parameter(help="ACME directory or est:LABEL where it is good; several. All.")] = (),
+    directory: Annotated[Texts, Parameter(help="ACME directory or est:LABEL; several. All of ACME.")] = (),
     profile: Annotated[Texts, Parameter(help="Profile that its accounts may order. All of the directory.")] = (),
     dns: Annotated[Texts, Parameter(help="Exact DNS name or address that may be asked for.")] = (),
     suffix: Annotated[Texts, Parameter(help="Domain that may be asked for, with all names below it.")] = (),

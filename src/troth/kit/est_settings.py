@@ -12,7 +12,7 @@ Label = Annotated[str, Meta(pattern=r"\A[a-z0-9][a-z0-9-]{0,31}\Z")]
 class EstLabel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One EST label, `https://…/.well-known/est/NAME/…`: which certificates it gives, and to whom.
 
-    Whoever has an enrolment that is open here may ask at any label; what follows is who else may, and how.
+    Whoever has an enrolment that names the label may ask; what follows is who else may, and how.
     """
 
     profile: Annotated[str, Meta(min_length=1, description="Profile of the certificates that it gives.")]
@@ -44,7 +44,7 @@ class EstLabel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 def _shipped() -> dict[str, EstLabel]:
-    return {name: EstLabel(profile=name) for name in ("mutual-tls", "tls-server", "client-device", "wifi-device")}
+    return {name: EstLabel(profile=name) for name in ("mutual-tls", "tls-server", "wifi-device")}
 
 
 class EstSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -63,8 +63,8 @@ class EstSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         dict[Label, EstLabel],
         Meta(
             description="Labels by name, one table each: `[est.labels.NAME]`, below. The shipped ones are "
-            "`mutual-tls`, `tls-server`, `client-device` and `wifi-device`, each with the profile of its name; the "
-            "first table takes their place."
+            "`mutual-tls`, `tls-server` and `wifi-device`, each with the profile of its name; the first table takes "
+            "their place."
         ),
     ] = field(default_factory=_shipped)
     repeat_seconds: Annotated[

@@ -153,9 +153,10 @@ async def test_the_pages_make_an_enrolment_and_show_its_secret_once(house: House
 
 async def test_an_enrolment_shows_where_est_is_and_what_it_has_brought(house: House) -> None:
     operator, auditor = await house.logged_in(Role.OPERATOR), await house.logged_in(Role.AUDITOR)
-    made = (await operator.post("/api/v1/enrolments", json=WEB)).json()
     url = "https://acme.test:8443/.well-known/est/hosts"
+    made = (await operator.post("/api/v1/enrolments", json={**WEB, "directories": ["tls-server", "est:hosts"]})).json()
     assert made["enrolment"]["est_urls"] == [url]
+    assert (await operator.post("/api/v1/enrolments", json=WEB)).json()["enrolment"]["est_urls"] == []
     elsewhere = (await operator.post("/api/v1/enrolments", json={**WEB, "directories": ["tls-server"]})).json()
     assert elsewhere["enrolment"]["est_urls"] == []
     there = (await operator.post("/api/v1/enrolments", json={**WEB, "directories": ["est:hosts"]})).json()

@@ -18,6 +18,8 @@ Kind: TypeAlias = Literal["external-account", "directory", "client-identifier"]
 KINDS: tuple[Kind, ...] = ("external-account", "directory", "client-identifier")
 #: Identifier types of devices (draft-ietf-acme-device-attest).
 DEVICE_TYPES = frozenset({"permanent-identifier", "hardware-module"})
+#: How the names of EST's labels begin among those of directories, which hold no colon.
+EST = "est:"
 _MOST_RULES = 200
 _LONGEST = 253
 
@@ -84,7 +86,8 @@ class Enrolment:
     Attributes:
         kind: ``external-account``: key id and HMAC key (RFC 8555, 7.3.4); ``directory``: a secret in the path of the
             directory; ``client-identifier``: an opaque device identifier, good once.
-        directories: where it opens accounts; empty: in every one.
+        directories: where it opens accounts; empty: in every ACME directory. EST's labels are named (``est:LABEL``) or
+            not meant: who handed out a credential for servers did not think of client certificates.
         profiles: what its accounts may order; empty: whatever the directory offers.
         vouches: names that the rules cover are taken as proved.
         device_id, user_id: subjects in whose name its accounts act.
@@ -125,8 +128,10 @@ class Enrolment:
         return "used" if full or spent else "valid"
 
     def opens(self, directory: str) -> bool:
-        """Whether it opens accounts in ``directory``."""
-        return not self.directories or directory in self.directories
+        """Whether it is good in ``directory``."""
+        if directory in self.directories:
+            return True
+        return not self.directories and not directory.startswith(EST)
 
     @property
     def ref(self) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from troth.enroll.credentials.model import EST
+
 
 class Rested(Protocol):
     """What a certificate rests on."""
@@ -43,5 +45,5 @@ class Label:
 
 
 def directory_of(label: str) -> str:
-    """The word for a label among the names of ACME directories, which hold no colon."""
-    return f"est:{label}"
+    """The word for a label among the names of directories."""
+    return f"{EST}{label}"

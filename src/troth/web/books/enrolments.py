@@ -96,7 +96,7 @@ class EnrolmentBook:
         for name in command.directories:
             if name not in self._everywhere:
                 raise EnrolmentRefused(ENROLMENT_INVALID, f"there is no directory {name[:40]!r}")
-        offered = {one for name in command.directories or self._everywhere for one in self._everywhere[name]}
+        offered = {one for name in command.directories or self._directories for one in self._everywhere[name]}
         for profile in command.profiles:
             if profile not in offered:
                 raise EnrolmentRefused(

@@ -54,11 +54,8 @@ class EstBook:
     def urls(self, directories: Iterable[str], profiles: Iterable[str]) -> tuple[str, ...]:
         """Where an enrolment for these directories and profiles (none: all) is good."""
         among, allowed = set(directories), set(profiles)
-        return tuple(
-            self._url(one)
-            for one in self._labels.values()
-            if (not among or one.directory in among) and (not allowed or one.profile in allowed)
-        )
+        good = [one for one in self._labels.values() if one.directory in among]
+        return tuple(self._url(one) for one in good if not allowed or one.profile in allowed)
 
     async def certificates(self, enrolment: UUID, *, cursor: str = "", limit: int = 50) -> Page[EstCertificateRow]:
         """What an enrolment has brought, the newest first."""

@@ -38,7 +38,7 @@ async def _list(
     return await page(
         request, "enrolments.html", area="enrolments", status=problem.reason.status if problem else 200,
         page=found, made=made, problem=shown(problem) if problem else None, kinds=_KINDS, lives=_LIVES, cursor=cursor,
-        directories=[("", "Every directory"), *((name, _directory(name)) for name in book.everywhere)],
+        directories=[("", "Every ACME directory"), *((name, _directory(name)) for name in book.everywhere)],
         labels=services_of(request).est.labels(),
         next_url=link("/enrolments", cursor=found.next),
     )  # fmt: skip

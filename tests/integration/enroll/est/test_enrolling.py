@@ -98,8 +98,8 @@ async def test_a_revoked_or_expired_enrolment_brings_nothing_new(est: Est) -> No
 async def test_an_enrolment_is_good_where_it_says(est: Est) -> None:
     elsewhere = await est.enrolment(directories=("est:servers",))
     profile = await est.enrolment(profiles=("client-device",))
-    acme = await est.enrolment(directories=("tls-server",))
-    for user in (elsewhere, profile, acme):
+    acme, everywhere = await est.enrolment(directories=("tls-server",)), await est.enrolment(directories=())
+    for user in (elsewhere, profile, acme, everywhere):
         assert (await est.ask("simpleenroll", request_of(None, HOST), user=user)).code == "est.credential.elsewhere"
     answer = await est.ask("simpleenroll", request_of(None, HOST), user=elsewhere, label="servers")
     usage = answer.leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
