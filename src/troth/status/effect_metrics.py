@@ -12,7 +12,11 @@ from troth.trust.outbox.document_store import Bucket, Queue
 
 def effect_metrics(queues: Iterable[Queue], latencies: Iterable[Bucket], now: datetime) -> list[Metric]:
     """The families. Latency is counted from the signal accepted to the effect done."""
-    number = GaugeMetricFamily("troth_effects", "Effects that are remembered", labels=["target", "state"])
+    number = GaugeMetricFamily(
+        "troth_effects",
+        "Effects that wait or were given up, and those that ended otherwise in the last day",
+        labels=["target", "state"],
+    )
     oldest = GaugeMetricFamily(
         "troth_effects_waiting_seconds", "How long the earliest effect has been due that waits", labels=["target"]
     )

@@ -125,7 +125,7 @@ class OperationsWatch:
                 await self._doors.est(),
                 await self._hosts(),
                 SharedSignals(*await self._doors.streams()),
-                tuple(await self._effects.queues()),
+                tuple(await self._effects.queues(self._clock.now() - timedelta(days=1))),
                 tuple(await self._effects.latencies()),
                 await self._look_at_feeds(),
                 await standings(self._database, self._clock.now()),

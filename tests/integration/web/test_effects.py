@@ -11,7 +11,9 @@ from tests.support.dashboard import House, sequencing
 from tests.support.effects import RecordingPort
 from troth.access.roles import Role
 from troth.kit.ids import new_id
+from troth.kit.sealing import SecretBox
 from troth.status.effect_metrics import effect_metrics
+from troth.trust.outbox.desk import EffectDesk
 from troth.trust.outbox.document_store import DocumentStore
 from troth.trust.outbox.model import Outcome
 from troth.trust.outbox.runner import EffectRunner
@@ -50,6 +52,9 @@ async def test_the_page_shows_targets_latencies_and_effects_and_nothing_in_them_
         assert part in page
     assert "<i>no" not in page
     assert "Effects elsewhere" in (await browser.get(f"/subjects/{quarantined}")).text
+    checks = {one["name"]: one for one in (await browser.get("/api/v1/status")).json()["checks"]}
+    assert checks["Effects elsewhere"]["state"] == "warn"
+    assert "1 were given up" in checks["Effects elsewhere"]["detail"]
     for state in ("dead", "waiting", "junk"):
         assert (await browser.get(f"/enforcement?status={state}")).status_code == 200
     assert (await browser.get("/enforcement?cursor=junk")).status_code == 400
@@ -89,6 +94,11 @@ async def test_targets_tell_how_they_answer_and_take_secrets_that_nobody_sees_ag
     rows = await house.trust.database.fetch("SELECT sealed FROM effect_secret")
     assert len(rows) == 2
     assert not any(b"hunter2" in row["sealed"] for row in rows)
+    # A password that was given for one server is sent to no other, whoever changes the document.
+    desk = EffectDesk(house.trust.database, house.trust.clock, SecretBox(b"e" * 32, purpose="effect"))
+    assert await desk.secret("mail") == b"hunter2"
+    await house.apply(_REACTIONS.replace("mx.example.com", "mx.evil.example"))
+    assert await desk.secret("mail") is None
     operator = await house.logged_in(Role.OPERATOR)
     assert (await operator.post("/api/v1/effect-targets/soc/secret", json={})).status_code == 403
 
@@ -115,7 +125,11 @@ async def test_metrics_have_the_histogram_and_why_has_the_latency(house: House, 
     documents = DocumentStore(house.trust.database)
     families = {
         one.name: one
-        for one in effect_metrics(await documents.queues(), await documents.latencies(), house.trust.clock.now())
+        for one in effect_metrics(
+            await documents.queues(house.trust.clock.now() - timedelta(days=1)),
+            await documents.latencies(),
+            house.trust.clock.now(),
+        )
     }
     samples = [(one.name, one.labels, one.value) for one in families["troth_effect_latency_seconds"].samples]
     assert ("troth_effect_latency_seconds_bucket", {"port": "webhook", "le": "0.25"}, 1.0) in samples

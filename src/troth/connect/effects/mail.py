@@ -38,7 +38,9 @@ class MailPort:
         target = await target_of(self._targets, effect.target, MailTarget)
         secret = await self._targets.secret(effect.target)
         if target.user and secret is None:
-            return Outcome.refused(f"target {effect.target} has no password: `troth effect secret {effect.target}`")
+            return Outcome.refused(
+                f"target {effect.target} has no password for {target.server}: `troth effect secret {effect.target}`"
+            )
         host, port = target.address
         password = "" if secret is None else secret.decode()
         try:

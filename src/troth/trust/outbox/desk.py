@@ -13,7 +13,7 @@ from uuid import UUID
 
 from troth.audit.event import Event
 from troth.kit.clock import Clock
-from troth.kit.sealing import SecretBox
+from troth.kit.sealing import SealBroken, SecretBox
 from troth.store.pool import URGENT_CHANNEL, Database
 from troth.store.unit import Unit
 from troth.trust.outbox import store
@@ -134,15 +134,21 @@ class EffectDesk:
             secret = _webhook_secret(given)
         else:
             secret = _given_secret(target, given)
-        unit = Unit().write(SET_SECRET, name, self._box.seal(name, secret), self._clock.now(), actor)
+        unit = Unit().write(SET_SECRET, name, self._box.seal(_bound(target), secret), self._clock.now(), actor)
         unit.record(Event("effect_target.secret_changed", actor, (), {"target": name}))
         await self._database.commit(unit if joined is None else unit.absorb(joined))
         return made
 
     async def secret(self, name: str) -> bytes | None:
-        """A target's secret, opened. Raises SealBroken."""
-        sealed = await self.documents.secret(name)
-        return None if sealed is None else self._box.open(name, sealed)
+        """A target's secret, opened; None if it has none, or one that was given for another server.
+
+        Raises TargetUnknown.
+        """
+        sealed, target = await self.documents.secret(name), await self.target(name)
+        try:
+            return None if sealed is None else self._box.open(_bound(target), sealed)
+        except SealBroken:
+            return None
 
     # --- effects -----------------------------------------------------------------------------------------------------
 
@@ -184,6 +190,11 @@ def _event(kind: str, effect: Effect, actor: str, reason: str) -> Event:
         (f"subject:{effect.subject_id}", effect.because, f"effect:{effect.id}"),
         {"effect_id": str(effect.id), "port": effect.port, "target": effect.target, "reason": reason},
     )
+
+
+def _bound(target: Target) -> str:
+    """What a secret is sealed for. A password is for its server alone: whoever changes that has to know it."""
+    return f"{target.name} {target.server} {target.user}" if isinstance(target, MailTarget) else target.name
 
 
 def _webhook_secret(given: str) -> bytes:

@@ -39,7 +39,13 @@ _VERSION = f"{_DOCUMENT} WHERE version = $1"
 _HISTORY = f"{_DOCUMENT} ORDER BY version DESC LIMIT 50"
 _SEALED = "SELECT sealed FROM effect_secret WHERE target = $1"
 _SECRETS = "SELECT target, changed_at FROM effect_secret"
-_STATES = "SELECT target, state, count(*) AS number, min(due) AS oldest FROM effect GROUP BY target, state"
+# What waits and what was given up, all of it; of what ended well, the last day's: the rest would be counted for ever.
+_STATES = """
+SELECT target, state, count(*) AS number, min(due) AS oldest FROM effect
+WHERE state IN ('waiting', 'dead') GROUP BY target, state
+UNION ALL
+SELECT target, state, count(*) AS number, min(due) AS oldest FROM effect
+WHERE ended_at >= $1 AND state NOT IN ('waiting', 'dead') GROUP BY target, state"""
 _TARGETS = "SELECT name, failures, open_until, last_error, failed_at, done_at FROM effect_target ORDER BY name"
 _LATENCIES = "SELECT port, bound, number, milliseconds FROM effect_latency ORDER BY port, bound"
 _RECENT = """
@@ -139,9 +145,9 @@ class DocumentStore:
         """Which targets have a secret, and since when."""
         return {row["target"]: row["changed_at"] for row in await self._reader.fetch(_SECRETS)}
 
-    async def queues(self) -> list[Queue]:
-        """How many effects there are, by target and state."""
-        return [Queue(**dict(row)) for row in await self._reader.fetch(_STATES)]
+    async def queues(self, since: datetime) -> list[Queue]:
+        """How many effects wait, were given up, and have ended otherwise since then, by target and state."""
+        return [Queue(**dict(row)) for row in await self._reader.fetch(_STATES, since)]
 
     async def targets(self) -> list[TargetState]:
         """How targets answer, by name."""

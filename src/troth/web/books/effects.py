@@ -58,6 +58,7 @@ class TargetView(Struct, frozen=True, kw_only=True):
     """One target, and how it answers.
 
     Attributes:
+        done, unavailable: of the last day. waiting, dead: all.
         kind: as in the reactions; ``connector``, or ``own`` for ports that have one target.
         state: ``well``, ``failing``, ``open`` (not asked until ``open_until``) or ``unavailable``.
         secret: whether it has one, and since when.
@@ -148,7 +149,7 @@ class EffectBook:
         kinds = {step.target: step.port.kind or "own" for rule in reactions.rules for step in rule.steps}
         kinds |= {name: _kind(target) for name, target in reactions.targets.items()}
         counts: dict[str, dict[str, int]] = {}
-        for queue in await self._desk.documents.queues():
+        for queue in await self._desk.documents.queues(self._clock.now() - _DAY):
             counts.setdefault(queue.target, {})[queue.state] = queue.number
         states = {one.name: one for one in await self._desk.documents.targets()}
         secrets = await self._desk.documents.secrets()

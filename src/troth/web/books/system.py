@@ -23,6 +23,7 @@ from troth.store.pool import Database
 from troth.trust import inbox_store, unresolved_store
 from troth.trust.feed_health import FeedHealthBook
 from troth.trust.feed_health import Health as FeedHealthWord
+from troth.trust.outbox.document_store import DocumentStore
 from troth.web.books.authorities import Authorities
 from troth.web.books.keys import KeySigner
 from troth.web.books.store import BookStore
@@ -31,6 +32,7 @@ from troth.web.health import CheckView, Health
 #: An event without an index for longer than this: nobody sequences.
 _LAGGING = timedelta(seconds=10)
 _CHECKPOINT_AGE = timedelta(minutes=10)
+_DAY = timedelta(days=1)
 _SILENT = (FeedHealthWord.LATE, FeedHealthWord.STALE, FeedHealthWord.DEAD)
 
 
@@ -69,7 +71,8 @@ class HealthChecks:
             self._clock.now(),
             (await self._processes(), await self._clocks(), await self._sequencing(), await self._crls(),
              await self._points(), await self._two_persons(), await self._custody(), await self._recovery(),
-             await self._findings(), *await self._feeds(), *await self._streams(), *self._testing()),
+             await self._findings(), *await self._feeds(), *await self._streams(), *await self._effects(),
+             *self._testing()),
         )  # fmt: skip
 
     async def _feeds(self) -> tuple[CheckView, ...]:
@@ -102,6 +105,22 @@ class HealthChecks:
             wrong.append(f"{wide} events about many at once wait for a person")
         words = "; ".join(wrong) if wrong else f"{len(found)} streams, all heard from"
         return (CheckView("Shared signals", "warn" if wrong else "ok", words),)
+
+    async def _effects(self) -> tuple[CheckView, ...]:
+        """Effects that were given up, and targets that are not asked for now; nothing where there never was any."""
+        documents = DocumentStore(self._database)
+        queues, now = await documents.queues(self._clock.now() - _DAY), self._clock.now()
+        if not queues:
+            return ()
+        dead = sum(one.number for one in queues if one.state == "dead")
+        wrong = [f"{dead} were given up: see `troth effect list --state dead`"] if dead else []
+        wrong += [
+            f"{one.name} fails ({one.last_error})" for one in await documents.targets()
+            if one.open_until is not None and one.open_until > now
+        ]  # fmt: skip
+        waiting = sum(one.number for one in queues if one.state == "waiting")
+        words = "; ".join(wrong) if wrong else f"{waiting} wait, none was given up"
+        return (CheckView("Effects elsewhere", "warn" if wrong else "ok", words),)
 
     def _testing(self) -> tuple[CheckView, ...]:
         """What must not go unseen for as long as it lasts; nothing on a server in use."""
