@@ -211,6 +211,18 @@ class AcmeTestSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     validation_delay_milliseconds: Annotated[
         int, Meta(ge=0, le=4000, description="Pause before each validation.", extra={"unit": "milliseconds"})
     ] = 0
+    finalize_delay_milliseconds: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=60_000,
+            description="How long a finalized order is told as `processing`, though its certificate is there.",
+            extra={"unit": "milliseconds"},
+        ),
+    ] = 0
+    orders_per_page: Annotated[
+        int, Meta(ge=0, le=50, description="Orders on a page of an account's list. 0: 50.", extra={"unit": "orders"})
+    ] = 0
     random_paths: Annotated[
         bool, Meta(description="New paths in the directory at each look, and a member that no client knows.")
     ] = False

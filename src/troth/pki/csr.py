@@ -23,6 +23,7 @@ from troth.pki.names import GeneralNames, canonical_names, names_of
 MAX_BYTES = 16_384
 MAX_NAMES = 100
 _ATTRIBUTES = 0xA0
+_ODD_VERSION = 2
 _UNREADABLE = "not a DER-encoded PKCS#10 request with a supported key"
 
 
@@ -69,7 +70,7 @@ def parse_csr(data: bytes) -> SigningRequest:
 
 
 def load_csr(data: bytes) -> tuple[x509.CertificateSigningRequest, bool]:
-    """A request, not yet checked, and whether it reads as it was signed: see :func:`sorted_attributes`.
+    """A request, not yet checked, and whether it reads as it was signed: see :func:`straightened`.
 
     Raises CsrRefused.
     """
@@ -78,24 +79,28 @@ def load_csr(data: bytes) -> tuple[x509.CertificateSigningRequest, bool]:
     try:
         try:
             return x509.load_der_x509_csr(data), True
-        except ValueError:
-            return x509.load_der_x509_csr(sorted_attributes(data)), False
+        except (ValueError, x509.InvalidVersion):
+            return x509.load_der_x509_csr(straightened(data)), False
     except Exception as error:
         # By version and defect this is ValueError, TypeError, UnsupportedAlgorithm or an internal parse error.
         raise CsrRefused(CSR_MALFORMED, _UNREADABLE) from error
 
 
-def sorted_attributes(data: bytes) -> bytes:
-    """``data``, a request, with its attributes in the order of DER (X.690, 11.6): no longer what was signed.
+def straightened(data: bytes) -> bytes:
+    """``data``, a request, as the library reads it: no longer what was signed.
 
-    strongSwan and others write the set in the order in which they filled it, which the library does not read. Raises
+    Attributes come in the order of DER (X.690, 11.6), where strongSwan and others write the set as they filled it. The
+    version is the only one there is, 0, where Ruby's acme-client writes 2 as if it were a certificate's. Raises
     ValueError for what is wrong in another way.
     """
     reader = der.Reader(data)
     outer = reader.enter(der.SEQUENCE)
     reader.close()
     info = outer.enter(der.SEQUENCE)
-    head = [info.whole() for _ in range(3)]  # version, subject, subjectPKInfo
+    version = der.read_integer(info.read(der.INTEGER))
+    if not 0 <= version <= _ODD_VERSION:
+        raise ValueError("no version of a request, nor one that is taken for it")
+    head = [der.integer(0), info.whole(), info.whole()]  # version, subject, subjectPKInfo
     attributes, found = info.enter(_ATTRIBUTES), []
     while not attributes.empty:
         one = attributes.enter(der.SEQUENCE)

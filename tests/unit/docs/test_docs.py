@@ -199,6 +199,14 @@ def _is_file_name(text: str) -> bool:
 
 
 @written
+def test_every_test_that_is_named_exists(page: Path) -> None:
+    for span in spans(page):
+        file, _, name = span.partition("::")
+        if file.startswith("tests/") and name:
+            assert f"def {name}(" in (ROOT / file).read_text(encoding="utf-8"), span
+
+
+@written
 def test_every_source_file_that_is_named_exists(page: Path) -> None:
     if page.parent == ROOT and page.name == "CONTRIBUTING.md":
         return  # it names the files that a room may have

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.unit.pki.forge import Forge, spki
 from troth.kit.errors import TrothError
 from troth.pki import der
-from troth.pki.csr import parse_csr, sorted_attributes
+from troth.pki.csr import parse_csr, straightened
 from troth.pki.errors import CsrRefused, KeyRefused, NameRefused
 from troth.pki.keycheck import _ROCA, _check_rsa, check_spki
 
@@ -184,16 +184,41 @@ def test_a_request_whose_attributes_are_in_the_wrong_order_is_read_and_verified_
         parse_csr(data + b"\x00")
     # Put in order it is not what was signed, and somebody else's signature is none.
     with pytest.raises(CsrRefused) as refused:
-        parse_csr(sorted_attributes(data))
+        parse_csr(straightened(data))
     assert refused.value.code == "pki.csr.signature"
     with pytest.raises(CsrRefused) as refused:
         parse_csr(_reversed_attributes(_with_two_attributes(key), ec.generate_private_key(ec.SECP256R1())))
     assert refused.value.code == "pki.csr.signature"
 
 
+def _of_version(version: int, key: ec.EllipticCurvePrivateKey) -> bytes:
+    """A request that says it is of this version, signed so: as Ruby's acme-client writes requests, with 2."""
+    outer = der.Reader(_with_two_attributes(key)).enter(der.SEQUENCE)
+    info = outer.enter(der.SEQUENCE)
+    info.whole()
+    signed = der.sequence(der.integer(version), info.rest())
+    return der.sequence(signed, outer.whole(), der.bits(key.sign(signed, ec.ECDSA(hashes.SHA256()))))
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_request_of_a_version_that_there_is_not_is_read_and_verified_as_it_was_signed(version: int) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    data = _of_version(version, key)
+    with pytest.raises(x509.InvalidVersion):
+        x509.load_der_x509_csr(data)  # the library alone does not read it
+    assert parse_csr(data).names == (("dns", "a.example"),)
+    with pytest.raises(CsrRefused) as refused:
+        parse_csr(straightened(data))
+    assert refused.value.code == "pki.csr.signature"
+    for odd in (3, -1, 1 << 70):
+        with pytest.raises(CsrRefused) as refused:
+            parse_csr(_of_version(odd, key))
+        assert refused.value.code == "pki.csr.malformed"
+
+
 @given(st.binary(max_size=400))
-def test_sorting_refuses_whatever_is_no_request(data: bytes) -> None:
+def test_straightening_refuses_whatever_is_no_request(data: bytes) -> None:
     try:
-        sorted_attributes(data)
+        straightened(data)
     except ValueError:
         pass

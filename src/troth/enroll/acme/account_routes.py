@@ -7,7 +7,7 @@ from troth.enroll.acme.accounts import AccountDesk
 from troth.enroll.acme.door import NO_ID, Case, Envelope
 from troth.enroll.acme.jws import open_key_change
 from troth.enroll.acme.model import Account
-from troth.enroll.acme.orders import PAGE, OrderDesk
+from troth.enroll.acme.orders import OrderDesk
 from troth.enroll.acme.problems import AcmeProblem
 from troth.enroll.acme.views import account_view
 from troth.kit.ids import parse_id
@@ -60,10 +60,11 @@ class AccountRoutes:
         cursor = case.request.query.decode("latin-1").removeprefix("cursor=")
         found = await self._orders.orders(account, parse_id(cursor) or NO_ID)
         following: list[tuple[bytes, bytes]] = []
-        if len(found) > PAGE:
-            url = f"{urls.orders(account.id)}?cursor={found[PAGE - 1]}"
+        page = self._orders.page
+        if len(found) > page:
+            url = f"{urls.orders(account.id)}?cursor={found[page - 1]}"
             following.append((b"link", f'<{url}>;rel="next"'.encode()))
-        return self._envelope.answer(case, 200, {"orders": [urls.order(order) for order in found[:PAGE]]}, *following)
+        return self._envelope.answer(case, 200, {"orders": [urls.order(order) for order in found[:page]]}, *following)
 
 
 def _own(case: Case) -> Account:

@@ -1,7 +1,8 @@
 """Test mode: a server that is as awkward as RFC 8555 allows, for those who write clients (after Pebble).
 
 A client that is only ever met with good weather breaks in bad. Here nonces are refused, proofs are asked for again or
-never, validation is slow, and the paths in the directory are new at each look: all of it within the protocol. With
+never, validation and issuance are slow, lists come in small pages, and the paths in the directory are new at each
+look: all of it within the protocol. With
 ``always_valid`` nothing is proved at all. None of this is to be had by mistake: each setting is refused unless test
 mode is turned on as such, every process says so at its start, and the dashboard for as long as it lasts.
 """
@@ -17,14 +18,20 @@ from msgspec import structs
 
 from troth.enroll.acme.errors import TEST_MODE
 from troth.enroll.acme.jws import Nonces
+from troth.enroll.acme.model import Order
 from troth.enroll.acme.validate.caa import CaaQuestion
 from troth.enroll.acme.validate.outcome import Attempt, Challenge, Invalid, Valid
 from troth.enroll.acme.validate.perspectives import Validating
 from troth.kit.acme_settings import AcmeTestSettings
+from troth.kit.clock import Clock, SystemClock
 from troth.kit.errors import TrothError
 from troth.kit.log import get_logger
 
 log = get_logger("acme")
+
+
+#: Bits of a UUID of version 7 below its milliseconds.
+_BELOW_TIME = 80
 
 
 class TestModeRefused(TrothError):
@@ -39,10 +46,12 @@ class Chaos:
 
     Attributes:
         chance: a number from 0 to 99, each as likely.
+        clock: the system's, which the ids are made by.
     """
 
     settings: AcmeTestSettings = field(default_factory=AcmeTestSettings)
     chance: Callable[[], int] = lambda: secrets.randbelow(100)
+    clock: Clock = field(default_factory=SystemClock)
 
     def __bool__(self) -> bool:
         return self.settings.enabled
@@ -55,6 +64,22 @@ class Chaos:
     def reuses(self) -> bool:
         """Whether a proof that the account holds is taken for one more name."""
         return not self or self.chance() < self.settings.reuse_proofs_percent
+
+    def page(self, usual: int) -> int:
+        """How many orders are on a page of a list."""
+        return (self.settings.orders_per_page if self else 0) or usual
+
+    def told(self, order: Order) -> Order:
+        """``order`` as clients are told of it: processing for a while, though its certificate is there.
+
+        Its age is read from the certificate's id, so that all processes say the same.
+        """
+        wait = self.settings.finalize_delay_milliseconds if self else 0
+        if not wait or order.status != "valid" or order.certificate_id is None:
+            return order
+        if self.clock.now().timestamp() * 1000 - (order.certificate_id.int >> _BELOW_TIME) >= wait:
+            return order
+        return structs.replace(order, status="processing", certificate_id=None)
 
     def nonces(self, nonces: Nonces) -> Nonces:
         """``nonces``, of which a share is refused."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from troth.enroll.acme import errors
 from troth.enroll.acme.attesting import MAX_ANSWER, AttestationDesk
+from troth.enroll.acme.chaos import Chaos
 from troth.enroll.acme.direct import Direct
 from troth.enroll.acme.door import A_SECOND, Case, Envelope
 from troth.enroll.acme.finalize import Finalizer
@@ -30,8 +31,10 @@ class OrderRoutes:
         catalogue: Catalogue,
         attesting: AttestationDesk,
         direct: Direct | None = None,
+        chaos: Chaos | None = None,
     ) -> None:
-        """``direct``: who validates while the client waits; without it, jobs do."""
+        """``direct``: who validates while the client waits; without it, jobs do. ``chaos``: test mode."""
+        self._chaos = chaos or Chaos()
         self._direct = direct
         self._attesting = attesting
         self._envelope = envelope
@@ -83,6 +86,7 @@ class OrderRoutes:
         return self._order_answer(case, order)
 
     def _order_answer(self, case: Case, order: Order) -> Response:
+        order = self._chaos.told(order)
         waiting = (A_SECOND,) if order.status == "processing" else ()
         # acme.sh and mod_md look for the order's Location here too, where RFC 8555 asks for none.
         where = case.urls.order(order.id)

@@ -235,9 +235,14 @@ class OrderDesk:
             return replace(order, status="invalid")
         return order
 
+    @property
+    def page(self) -> int:
+        """How many orders are on a page of an account's list."""
+        return self._chaos.page(PAGE)
+
     async def orders(self, account: Account, after: UUID) -> list[UUID]:
-        """At most :data:`PAGE` + 1 of an account's orders above ``after``; the last tells that there are more."""
-        return await self._store.orders_of(account.id, after=after, now=self._clock.now(), limit=PAGE + 1)
+        """At most :attr:`page` + 1 of an account's orders above ``after``; the last tells that there are more."""
+        return await self._store.orders_of(account.id, after=after, now=self._clock.now(), limit=self.page + 1)
 
     def authorization(self, account: Account, authz: Authorization | None) -> Authorization:
         """``authz``, if it is one of ``account``; one that ran out is shown as such. Raises AcmeProblem."""

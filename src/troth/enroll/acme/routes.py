@@ -107,6 +107,7 @@ class AcmeDoor:
                 desks.catalogue,
                 desks.attesting,
                 desks.direct,
+                chaos,
             ),
             CertificateRoutes(envelope, desks.revocations, desks.catalogue, desks.store, desks.preferred_chain),
             RenewalRoutes(envelope, desks.renewals),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 
 from tests.support.acme_door import BASE, Door, LaneTransport, csr_for
@@ -66,6 +67,31 @@ async def test_a_challenge_links_up_to_its_authorization(door: Door) -> None:
         assert f'<{authz.url}>;rel="up"' in headers_of(answer, "link")
 
 
+async def test_a_challenge_under_way_says_when_to_look_again(door: Door) -> None:
+    # lego and Traefik poll every five seconds unless told otherwise.
+    client = await door.client()
+    order = await client.new_order([("dns", "a.test")])
+    [challenge] = [
+        one for one in (await client.authorization(order.authorizations[0])).challenges if "http" in one.type
+    ]
+    status, said, answer = await door.post(challenge.url, door.signed(client, challenge.url, {}))
+    assert (status, said["status"], headers_of(answer, "retry-after")) == (200, "processing", ("1",))
+
+
+async def test_a_proof_that_is_used_again_shows_the_challenge_that_proved_it(door: Door) -> None:
+    # acme.sh refuses a wildcard whose authorization shows none.
+    client = await door.client()
+    await door.ready(client, "*.a.test", "a.test")
+    again = await client.new_order([("dns", "*.a.test"), ("dns", "a.test")])
+    assert again.status == "ready"
+    for url in again.authorizations:
+        authz = await client.authorization(url)
+        assert authz.status == "valid"
+        [shown] = authz.challenges
+        assert shown.status == "valid"
+        assert not authz.wildcard or shown.type == "dns-01"
+
+
 async def test_every_reading_of_an_order_is_the_whole_order_with_its_location(door: Door) -> None:
     # Posh-ACME needs finalize on every read; acme.sh and mod_md look for Location at finalize.
     client = await door.client()
@@ -82,6 +108,19 @@ async def test_every_reading_of_an_order_is_the_whole_order_with_its_location(do
         assert headers_of(answer, "location") == (order.url,)
         for member in (b'"status":', b'"finalize":', b'"identifiers":', b'"authorizations":', b'"expires":'):
             assert member in answer.body
+
+
+async def test_two_identical_orders_at_once_are_both_had_and_finalized(door: Door) -> None:
+    # cert-manager and Traefik place the same order twice where two of them run.
+    client = await door.client()
+    one, other = await asyncio.gather(*[client.new_order([("dns", "a.test")]) for _ in range(2)])
+    csr = csr_for(["a.test"])
+    certificates = set()
+    for order in (one, other):
+        done = await client.finalize(await door.prove(client, order), csr)
+        assert done.status == "valid"
+        certificates.add(done.certificate)
+    assert len(certificates) == 2
 
 
 async def test_refusals_are_problem_documents_whatever_was_sent(door: Door) -> None:
