@@ -27,6 +27,7 @@ from troth.kit.http import Answer
 _MARGIN: Final = 60.0
 _SHORTEST: Final = 30.0
 _LONGEST: Final = 86_400.0
+JWT_BEARER: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _FORM: Final = {"content-type": "application/x-www-form-urlencoded", "accept": "application/json"}
 
 
@@ -114,11 +115,22 @@ class ClientCredentials:
         self._style = style
         self._form = {"grant_type": "client_credentials", **({"scope": scope} if scope else {}), **(form or {})}
         self._audience = audience or url
+        self._claims: Mapping[str, str] | None = None
         self._token: str | None = None
         self._until = float("-inf")
         self._lock = asyncio.Lock()
         #: The scopes that came with the last token; empty if the vendor does not say.
         self.granted: tuple[str, ...] = ()
+
+    @classmethod
+    def on_behalf(
+        cls, http: Fetches, clock: Clock, *, url: str, issuer: str, subject: str, key: bytes, key_id: str, scope: str
+    ) -> ClientCredentials:
+        """A service that acts for ``subject`` by a JWT as authorization grant (RFC 7523, 2.1), as Google has it."""
+        made = cls(http, clock, url=url, client_id=issuer, key=key, key_id=key_id)
+        made._claims = {"sub": subject, "scope": scope}
+        made._form = {"grant_type": JWT_BEARER}
+        return made
 
     async def headers(self) -> Mapping[str, str]:
         """See :class:`Proof`."""
@@ -137,9 +149,14 @@ class ClientCredentials:
         form, headers = dict(self._form), dict(_FORM)
         if self._key is not None:
             signed = client_assertion(
-                self._key, client_id=self._client_id, audience=self._audience, now=self._clock.now(), head=self._head
+                self._key, client_id=self._client_id, audience=self._audience, now=self._clock.now(), head=self._head,
+                claims=self._claims,
+            )  # fmt: skip
+            form |= (
+                {"assertion": signed}
+                if self._claims is not None
+                else {"client_id": self._client_id, "client_assertion_type": ASSERTION_TYPE, "client_assertion": signed}
             )
-            form |= {"client_id": self._client_id, "client_assertion_type": ASSERTION_TYPE, "client_assertion": signed}
         elif self._style == "basic":
             pair = f"{quote_plus(self._client_id)}:{quote_plus(self._secret or '')}"
             headers["authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"

@@ -15,6 +15,7 @@ from troth.connect.defender import DEFENDER
 from troth.connect.definition import ConnectorDefinition, host_of, invalid
 from troth.connect.entra import ENTRA
 from troth.connect.generic import GENERIC
+from troth.connect.google import GOOGLE
 from troth.connect.graphsecurity import GRAPH_SECURITY
 from troth.connect.intune import INTUNE
 from troth.connect.jamf import JAMF
@@ -35,6 +36,7 @@ VENDORS: Final[Mapping[str, Vendor]] = _registry(
     CROWDSTRIKE,
     DEFENDER,
     ENTRA,
+    GOOGLE,
     GRAPH_SECURITY,
     INTUNE,
     JAMF,
