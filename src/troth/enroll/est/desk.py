@@ -21,7 +21,7 @@ from cryptography import x509
 from troth.enroll.acme.limits import Meters
 from troth.enroll.credentials.errors import ENROLMENT_USED_UP, EnrolmentRefused
 from troth.enroll.credentials.service import Enrolments
-from troth.enroll.errors import Undecided
+from troth.enroll.errors import AwaitingApproval, Undecided
 from troth.enroll.est import errors
 from troth.enroll.est.callers import Caller
 from troth.enroll.est.errors import EstRefused, EstWaits
@@ -120,7 +120,8 @@ class EstDesk:
                 with_store=lambda certificate: self._stored(caller, label, request, certificate),
             )
         except Undecided as refusal:
-            detail = f"what policy needs to know is not known yet; {refusal.detail}"
+            waits = isinstance(refusal, AwaitingApproval)
+            detail = refusal.detail if waits else f"what policy needs to know is not known yet; {refusal.detail}"
             raise EstWaits(errors.PENDING, detail, retry_after=self._retry_seconds, **refusal.facts) from refusal
         except (_Taken, GateRefused) as refusal:
             if isinstance(refusal, GateRefused) and refusal.reason is not REQUEST_RESERVED:

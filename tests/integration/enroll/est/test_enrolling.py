@@ -276,6 +276,34 @@ async def test_a_person_lets_a_device_in_by_a_word_of_the_directory(est: Est) ->
         assert (await est.ask("simpleenroll", der, user=user, label="wifi")).status == status
 
 
+async def test_what_policy_leaves_to_a_person_waits_and_is_given_once_it_is_approved(est: Est) -> None:
+    from troth.access.approvals.store import SET_STATE
+    from troth.store.unit import Unit
+    from troth.trust.policy_service import PolicyService
+
+    database, clock = est.mint.database, est.mint.clock
+    policy = _WAITING.replace("then: allow", "then: {allow: {approval: 24h}}")
+    service = PolicyService(database, clock)
+    await service.apply(await service.plan(policy), actor="admin:test")
+    await est.policies.refresh()
+    device = await est.device("printer-1")
+    user = await est.enrolment(device_id=device.id, rules=NameRules(), vouches=False)
+    der = request_of()
+    for _ in range(2):
+        answer = await est.ask("simpleenroll", der, user=user, label="wifi")
+        assert (answer.status, answer.code, answer.headers["retry-after"]) == (202, "est.pending", "60")
+        assert b"a person must approve it first" in answer.body
+    [proposal] = await database.fetch("SELECT id, kind, words, actor FROM proposal")
+    assert (proposal["kind"], proposal["actor"]) == ("issuance.approve", f"est:enrolment:{user[0]}")
+    assert "device:printer-1" in proposal["words"]
+    done = Unit().write(SET_STATE, proposal["id"], "executed", clock.now(), "admin:ben", "")
+    await database.commit(done)
+    leaf = (await est.ask("simpleenroll", der, user=user, label="wifi")).leaf
+    assert (await est.ask("simpleenroll", der, user=user, label="wifi")).leaf == leaf
+    # One yes is good for one certificate.
+    assert (await est.ask("simpleenroll", request_of(), user=user, label="wifi")).status == 202
+
+
 async def test_a_refusal_names_the_decision(est: Est) -> None:
     device = await est.device("printer-2")  # nobody manages it
     user = await est.enrolment(device_id=device.id, rules=NameRules(), vouches=False)
