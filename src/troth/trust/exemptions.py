@@ -19,7 +19,7 @@ from troth.kit.ids import new_id
 from troth.kit.log import get_logger
 from troth.store.pool import Database
 from troth.store.unit import Reader, Unit
-from troth.trust import exemption_store, ground_store, signal_store
+from troth.trust import cap_store, exemption_store, ground_store, signal_store
 from troth.trust.enforce import Enforcer, Trigger, locked_subject, subject_unit
 from troth.trust.exemption_store import Exemption
 from troth.trust.model import Subject
@@ -27,6 +27,9 @@ from troth.trust.signal_errors import EXEMPTION_INVALID, EXEMPTION_UNKNOWN, Exem
 from troth.trust.standing import Standing
 
 LONGEST: Final = timedelta(hours=24)
+#: Of all subjects one in so many may be exempt at a time, but always so many: 0.5 %, or 10.
+ONE_IN: Final = 200
+AT_LEAST: Final = 10
 _MAX_REASON: Final = 500
 
 log = get_logger("trust")
@@ -58,12 +61,20 @@ class Exemptions:
             raise ExemptionRefused(EXEMPTION_INVALID, f"a reason of 1 to {_MAX_REASON} characters is needed")
         subject = await locked_subject(self._database, subject_id)
         at = self._clock.now()
+        await self._room(at)
         causes = await signal_store.causes_of(self._database, subject_id)
         ground = await ground_store.ground(self._database, subject_id, at)
         looked = await self._enforcer.assessor.look(
             self._database, subject_id, causes, at, replace(ground, exempt_until=at + lasts)
         )
         return Prospect(subject, looked.outcome.standing, lasts)
+
+    async def _room(self, at: datetime) -> None:
+        """Raise ExemptionRefused if so many are exempt that it were no exception any more."""
+        most = max(AT_LEAST, await cap_store.population_of(self._database, "*") // ONE_IN)
+        exempt = {one.subject_id for one in await exemption_store.in_force(self._database, at)}
+        if len(exempt) >= most:
+            raise ExemptionRefused(EXEMPTION_INVALID, f"{len(exempt)} subjects are exempt already, and {most} may be")
 
     async def grant(
         self,

@@ -31,6 +31,7 @@ from troth.trust.capping import Capping
 from troth.trust.causes import HoldCause, with_cause
 from troth.trust.enforce import Enforcer, Trigger, alone_with, locked_subject, subject_unit
 from troth.trust.feeds import Feed
+from troth.trust.model import Subject
 from troth.trust.reevaluation_store import Standing as Stood
 from troth.trust.rules import StandingRules
 from troth.trust.signal_errors import SUBJECT_UNKNOWN, SubjectUnknown
@@ -114,7 +115,7 @@ class Reevaluation:
                 done["seen"] += 1
                 after = one.subject.id
                 if looked.changed or looked.outcome.standing is not one.subject.standing or one.watched(feeds):
-                    held = await self._settle(one.subject.id, feeds)
+                    held = await self._settle(one, looked, feeds)
                     done["moved"] += 1
                     done["held_back"] += held
                 elif _sooner(looked.outcome, one):
@@ -154,13 +155,13 @@ class Reevaluation:
             if len(page) < _PAGE:
                 return
 
-    async def _settle(self, subject_id: UUID, feeds: Mapping[str, Feed]) -> bool:
+    async def _settle(self, one: Stood, before: Looked, feeds: Mapping[str, Feed]) -> bool:
         """Bring one subject to where it stands now; whether a cap held something back."""
+        subject_id = one.subject.id
         by = Trigger(ACTOR, new_id(), "system", "reevaluation", self._clock.now())
         held: list[bool] = []
-        looked = await self._look(self._database, subject_id, feeds, by)
-        feed = _heaviest(looked[1].outcome) if looked is not None else None
-        worse = looked is not None and looked[1].outcome.standing > looked[0].standing
+        feed = _heaviest(before.outcome)
+        worse = before.outcome.standing > one.subject.standing
 
         async def step(reader: Reader, unit: Unit) -> None:
             held.clear()
@@ -168,19 +169,17 @@ class Reevaluation:
                 return
             subject = await locked_subject(reader, subject_id)
             stored = await signal_store.causes_of(reader, subject_id)
-            site = await reevaluation_store.site(reader, subject_id)
             causes = [_let_in(cause, feeds, subject_id) for cause in stored]
             now = await self._enforcer.assessor.look(reader, subject_id, causes, by.at)
             if now.outcome.standing > subject.standing and feed is not None and feed in feeds:
-                kind = next(one.kind for one in now.outcome.contributions if one.feed == feed)
-                room = await self._capping.ask(
-                    reader, unit, feeds[feed], kind, subject_id, groups_of(subject.groups, site), now.rules.caps, by.at
-                )
-                if room.capped is not None:
+                capped = await self._capped(reader, unit, feeds[feed], subject, now, by)
+                if capped is not None:
                     held.append(True)
-                    causes = await self._held_back(reader, unit, subject_id, causes, now, by, room.capped)
-            for before, after in zip(stored, causes, strict=True):
-                if before.shadow != after.shadow:
+                    causes = await self._held_back(reader, unit, subject_id, causes, now, by, capped)
+                    now = await self._enforcer.assessor.look(reader, subject_id, causes, by.at)
+            for old, after in zip(stored, causes, strict=True):
+                # What is over is closed with the rest; a row is written once.
+                if old.shadow != after.shadow and (after.feed, after.key) not in now.outcome.ended:
                     signal_store.set_cause(unit, subject_id, after)
             await self._enforcer.settle(reader, unit, subject, causes, by)
 
@@ -193,14 +192,16 @@ class Reevaluation:
         await self._database.commit(unit.then(step))
         return bool(held)
 
-    async def _look(
-        self, reader: Reader, subject_id: UUID, feeds: Mapping[str, Feed], by: Trigger
-    ) -> tuple[Any, Looked] | None:
-        subject = await signal_store.find_subject(reader, subject_id)
-        if subject is None:
-            return None
-        causes = [_let_in(cause, feeds, subject_id) for cause in await signal_store.causes_of(reader, subject_id)]
-        return subject, await self._enforcer.assessor.look(reader, subject_id, causes, by.at)
+    async def _capped(
+        self, reader: Reader, unit: Unit, feed: Feed, subject: Subject, looked: Looked, by: Trigger
+    ) -> str | None:
+        """The cap that leaves no room for this subject to stand worse on account of ``feed``."""
+        if feed.suspended:
+            return f"feed {feed.name} is suspended"
+        kind = next((each.kind for each in looked.outcome.contributions if each.feed == feed.name), "")
+        groups = groups_of(subject.groups, await reevaluation_store.site(reader, subject.id))
+        caps = looked.rules.caps
+        return (await self._capping.ask(reader, unit, feed, kind, subject.id, groups, caps, by.at)).capped
 
     async def _held_back(
         self,

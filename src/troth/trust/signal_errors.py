@@ -99,7 +99,7 @@ ACTION_SETTLED = reason(
 EXEMPTION_INVALID = reason(
     "signal.exemption_invalid",
     "this exemption cannot be granted",
-    fix="Give a reason and 1 to 24 hours.",
+    fix="Give a reason and 1 to 24 hours; if too many are exempt already, end some.",
     status=422,
 )
 EXEMPTION_UNKNOWN = reason(

@@ -92,3 +92,13 @@ async def test_at_most_a_day_and_never_without_a_reason(trust: Trust, hours: int
 async def test_nobody_is_exempted_who_is_not_known(trust: Trust) -> None:
     with pytest.raises(SubjectUnknown):
         await grant(trust, new_id())
+
+
+async def test_exemptions_stay_exceptions(trust: Trust) -> None:
+    laptops = await trust.subjects(11)
+    for one in laptops[:10]:
+        await grant(trust, one)
+    with pytest.raises(ExemptionRefused, match="10 subjects are exempt already"):
+        await grant(trust, laptops[10])
+    trust.clock.advance(timedelta(hours=4))
+    await grant(trust, laptops[10])

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.signals import Trust
 from troth.store.jobs import JobQueue
-from troth.trust import action_store, reevaluation
+from troth.trust import action_store, reevaluation, signal_store
 from troth.trust.assessor import SETTLE_JOB
 from troth.trust.reevaluation import REEVALUATE_JOB, Reevaluation
 from troth.trust.rules_grammar import parse_rules
@@ -146,3 +146,24 @@ async def test_shorter_half_lives_bring_the_next_look_forward(trust: Trust) -> N
     await anew.begin(actor="admin:alice")
     await work(trust, anew)
     assert await trust.database.fetchval("SELECT due FROM job WHERE kind = $1", SETTLE_JOB) < before
+
+
+async def test_what_was_watched_and_is_over_is_closed_and_a_suspended_feed_moves_nobody(trust: Trust) -> None:
+    await trust.feed(cap=WHOLE, rollout="shadow")
+    one, two = await trust.subjects(2)
+    await trust.take("edr.alert", one, severity=90, expires_at=trust.clock.now() + timedelta(minutes=5))
+    await trust.take("edr.alert", two, severity=30)
+    trust.clock.advance(timedelta(minutes=10))
+    await trust.feeds.set_rollout("edr", {"*": 100}, actor="admin:alice", reason="looked good")
+    anew = Reevaluation(trust.database, trust.clock, trust.enforcer)
+    await anew.begin(actor="admin:alice")
+    await work(trust, anew)
+    assert await signal_store.causes_of(trust.database, one) == []
+    assert [await trust.standing(each) for each in (one, two)] == [Standing.TRUSTED] * 2
+    await apply(trust, "standing:\n  restrict: {up: 20, down: 10}\n")
+    await trust.feeds.suspend("edr", actor="admin:alice", reason="noise")
+    await anew.begin(actor="admin:alice")
+    await work(trust, anew)
+    assert await trust.standing(two) is Standing.TRUSTED
+    (action,) = await action_store.actions(trust.database)
+    assert action.detail == "feed edr is suspended"
