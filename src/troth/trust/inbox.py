@@ -32,10 +32,11 @@ from troth.store.pool import Database
 from troth.store.unit import Unit
 from troth.trust import feed_store, health_store, inbox_store, signal_store, unresolved_store
 from troth.trust.inbox_store import Waiting
-from troth.trust.reported import Reported, add_known, resolve_all
-from troth.trust.signal_codec import decode, encode
+from troth.trust.reported import Reported, Sorted, add_known, resolve_all
+from troth.trust.retaking import retake
+from troth.trust.signal_codec import decode, encode, urgency
 from troth.trust.signal_errors import FEED_UNKNOWN, UNREADABLE, FeedUnknown, SignalError
-from troth.trust.signals import Effect, Signal
+from troth.trust.signals import Signal, alias_value
 from troth.trust.taking import Receipt
 
 log = get_logger("trust")
@@ -49,6 +50,7 @@ KEEP_REFUSED: Final = timedelta(days=30)
 _POLL_SECONDS: Final = 0.25
 _LOOK_AT: Final = 64
 _LONGEST_PAUSE: Final = 300
+_RETAKEN: Final = 1_000
 _MAX_SPOILT: Final = 8_192
 
 
@@ -123,22 +125,27 @@ class Inbox:
         facts = add_known(unit, known, found.known, subjects, at=at)
         for report, several in found.strangers:
             unresolved_store.add_stranger(unit, feed, report.whom, several=several, at=at)
+        retaken = await self._known_now(unit, found, at)
         if heard:
             health_store.add_heard(unit, feed, at)
         if unit.writes:
             await self._database.commit(unit)
-        if signals:
+        if signals or retaken:
             self._database.wake(SIGNALS_CHANNEL)
         return Accepted(len(signals), facts, len(found.strangers))
+
+    async def _known_now(self, unit: Unit, found: Sorted, at: datetime) -> int:
+        """Take signals again whose names the reports have just explained: an alert may come before the inventory."""
+        names = [(system, alias_value(system, value)) for one in found.known for system, value in one.report.aliases
+                 if "\0" not in value]  # fmt: skip
+        explained = await unresolved_store.of_names(self._database, names, limit=_RETAKEN)
+        for one in explained:
+            retake(unit, one, by="system:inbox", at=at)
+        return len(explained)
 
     async def forget(self) -> None:
         """Drop refusals that nobody will look at any more."""
         await inbox_store.forget_refused(self._database, self._clock.now() - KEEP_REFUSED)
-
-
-def urgency(signal: Signal) -> int:
-    """By which signals are acted on in order: raises by severity; clears after them, since nothing is hurt by them."""
-    return signal.severity if signal.effect is Effect.RAISE else -1
 
 
 class Desk(Protocol):

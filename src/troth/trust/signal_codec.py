@@ -43,6 +43,11 @@ def encode(signal: Signal) -> str:
     return msgspec.json.encode(stored).decode()
 
 
+def urgency(signal: Signal) -> int:
+    """By which signals are acted on in order: raises by severity; clears after them, since nothing is hurt by them."""
+    return signal.severity if signal.effect is Effect.RAISE else -1
+
+
 def decode(text: str) -> Signal:
     """The signal that :func:`encode` wrote. Raises SignalError for a kind that is known no more, ValueError."""
     stored = msgspec.json.decode(text, type=_Stored)

@@ -7,27 +7,31 @@ A person's word on a name (an alias of source ``person:<name>``) comes before ev
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
 from troth.audit.event import Event
 from troth.kit.clock import Clock
-from troth.kit.ids import new_id
 from troth.store.pool import Database
 from troth.store.unit import Unit
 from troth.trust import alias_store, inbox_store, signal_store, unresolved_store
 from troth.trust.alias_store import Alias
-from troth.trust.inbox import SIGNALS_CHANNEL, urgency
+from troth.trust.inbox import SIGNALS_CHANNEL
 from troth.trust.inbox_store import Waiting
-from troth.trust.signal_codec import decode, encode
+from troth.trust.retaking import retake
+from troth.trust.signal_codec import decode
 from troth.trust.signal_errors import SUBJECT_UNKNOWN, UNRESOLVED_GONE, SignalError, SubjectUnknown
-from troth.trust.signals import Whom
+from troth.trust.signals import alias_value
 from troth.trust.unresolved_store import Stranger, Unresolved
 
 #: Signals of one name that are taken again at once; the others follow with the next word.
 _AT_ONCE: Final = 1_000
+_LOOKED_AT: Final = 500
+#: Names that are compared to the letter: those that the directory has.
+_EXACT: Final = frozenset({"serial", "id", "certificate", "certificate.sha256", "name.user", "name.device",
+                           "name.workload"})  # fmt: skip
 KEEP_STRANGERS: Final = timedelta(days=30)
 #: Names that cannot be bound to anyone else than they say.
 _FIXED: Final = frozenset({"id", "certificate", "certificate.sha256"})
@@ -49,6 +53,7 @@ class UnresolvedDesk:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
+        self._looked_at: UUID | None = None
 
     async def signals(self, *, before: UUID | None = None, limit: int = 50) -> Sequence[Unresolved]:
         """Signals, the newest first."""
@@ -93,17 +98,13 @@ class UnresolvedDesk:
         if system not in _FIXED:
             person = f"person:{actor.partition(':')[2] or actor}"
             alias_store.bind_alias(unit, Alias(system, value, subject_id, person, 100, at))
+        value = alias_value(system, value) if system not in _EXACT else value
         found = list(await unresolved_store.of_whom(self._database, system, value, limit=_AT_ONCE))
         if wanted is not None and wanted not in found:
             found.append(wanted)
         for one in found:
             unit.guard(unresolved_store.STILL_OPEN, one.signal_id, refuse=_gone(one.signal_id))
-            unresolved_store.settle(unit, one.signal_id, by=actor, subject_id=subject_id, at=at)
-            again = replace(decode(one.body), whom=Whom(id=subject_id), message_id=f"replay:{one.signal_id}")
-            inbox_store.add(
-                unit, id=new_id(), feed=one.feed, message_id=again.message_id, body=encode(again),
-                severity=urgency(again), at=at,
-            )  # fmt: skip
+            retake(unit, one, by=actor, at=at, subject_id=subject_id)
         unresolved_store.drop_stranger(unit, system, value)
         unit.record(
             Event(
@@ -132,6 +133,21 @@ class UnresolvedDesk:
         unit.record(Event("signal.retried", actor, (f"signal:{id}",), {"inbox_id": str(id)}))
         await self._database.commit(unit)
         self._database.wake(SIGNALS_CHANNEL)
+
+    async def look_again(self) -> int:
+        """Look some of the open ones up once more: the directory may know by now whom they mean. Returns how many are
+        taken again. Run by the worker, which thereby comes past all of them in time."""
+        found = await unresolved_store.unresolved(self._database, before=self._looked_at, limit=_LOOKED_AT)
+        self._looked_at = found[-1].signal_id if len(found) == _LOOKED_AT else None
+        unit, taken, at = Unit(), 0, self._clock.now()
+        for one in found:
+            if len((await alias_store.resolve(self._database.lookups, decode(one.body).whom)).ids) == 1:
+                retake(unit, one, by="system:inbox", at=at)
+                taken += 1
+        if taken:
+            await self._database.commit(unit)
+            self._database.wake(SIGNALS_CHANNEL)
+        return taken
 
     async def forget(self) -> None:
         """Drop strangers of whom nothing was heard for a month."""

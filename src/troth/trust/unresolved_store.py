@@ -11,7 +11,7 @@ from uuid import UUID
 from troth.store.statement import Guard, Write
 from troth.store.unit import Reader, Unit
 from troth.trust.signal_codec import encode
-from troth.trust.signals import Signal, Whom
+from troth.trust.signals import Signal, Whom, alias_value
 
 _KEEP = Write(
     "unresolved_keep",
@@ -37,7 +37,7 @@ _SETTLE = Write(
     "unresolved_settle",
     """UPDATE signal_unresolved u SET settled_at = i.at, settled_by = i.by, subject_id = i.subject_id
        FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::uuid[]) AS i(id, at, by, subject_id)
-       WHERE u.signal_id = i.id""",
+       WHERE u.signal_id = i.id AND u.settled_at IS NULL""",
     ("uuid", "timestamptz", "text", "uuid"),
     rank=62,
 )
@@ -65,6 +65,11 @@ _ONE = f"SELECT {_COLUMNS} FROM signal_unresolved WHERE signal_id = $1 AND settl
 _OF = f"""
 SELECT {_COLUMNS} FROM signal_unresolved WHERE settled_at IS NULL AND system = $1 AND value = $2
 ORDER BY signal_id LIMIT $3"""
+_OF_NAMES = f"""
+SELECT {", ".join(f"u.{name.strip()}" for name in _COLUMNS.split(","))} FROM signal_unresolved u
+JOIN (SELECT DISTINCT * FROM unnest($1::text[], $2::text[]) AS t(system, value)) AS i
+  ON u.system = i.system AND u.value = i.value
+WHERE u.settled_at IS NULL ORDER BY u.signal_id LIMIT $3"""
 _STRANGERS = """
 SELECT feed, system, value, several, first_at, last_at, reports FROM stranger
 WHERE $1::timestamptz IS NULL OR last_at < $1 ORDER BY last_at DESC LIMIT $2"""
@@ -106,7 +111,7 @@ class Stranger:
 def called(whom: Whom) -> tuple[str, str]:
     """(system, value): what ``whom`` is called, whichever way it names its subject."""
     if whom.alias is not None:
-        return whom.alias
+        return whom.alias[0], alias_value(*whom.alias)
     if whom.device_serial is not None:
         return "serial", whom.device_serial
     if whom.id is not None:
@@ -152,6 +157,14 @@ async def unresolved(reader: Reader, *, before: UUID | None = None, limit: int =
 async def of_whom(reader: Reader, system: str, value: str, *, limit: int = 1_000) -> Sequence[Unresolved]:
     """Open ones that name the same, in the order in which they came."""
     return [Unresolved(**dict(row)) for row in await reader.fetch(_OF, system, value, limit)]
+
+
+async def of_names(reader: Reader, names: Sequence[tuple[str, str]], *, limit: int = 1_000) -> Sequence[Unresolved]:
+    """Open ones that name one of ``names``, in the order in which they came."""
+    if not names:
+        return []
+    systems, values = [system for system, _ in names], [value for _, value in names]
+    return [Unresolved(**dict(row)) for row in await reader.fetch(_OF_NAMES, systems, values, limit)]
 
 
 async def strangers(reader: Reader, *, before: datetime | None = None, limit: int = 50) -> Sequence[Stranger]:

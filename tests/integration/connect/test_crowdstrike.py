@@ -136,7 +136,7 @@ async def test_an_alert_about_an_account_is_told_of_the_user(
     falcon.alert(1, "", device=None, product="idp", source_account_upn="Alice@corp.example")
     await connected.pull("alerts")
     (one,) = await unresolved_store.unresolved(connected.trust.database)
-    assert (one.system, one.value) == ("upn", "Alice@corp.example")
+    assert (one.system, one.value) == ("upn", "alice@corp.example")
 
 
 async def test_one_alert_that_cannot_be_read_is_kept_and_does_not_stop_the_others(
@@ -360,9 +360,10 @@ async def test_a_test_tells_wrong_credentials_from_an_address_where_nobody_answe
     await connected.connect(falcon, "crowdstrike", secrets={"client_secret": "wrong"})
     found = await connected.test()
     assert {(one.granted, one.code) for one in found.probes} == {(None, "connector.credentials")}
-    await connected.connect(None, "crowdstrike", base_url="http://127.0.0.1:1")
+    right = {"client_secret": falcon.client_secret}
+    await connected.connect(None, "crowdstrike", base_url="http://127.0.0.1:1", secrets=right)
     assert {one.code for one in (await connected.test()).probes} == {"http.unreachable"}
-    await connected.connect(None, "crowdstrike", base_url="https://10.0.0.1")
+    await connected.connect(None, "crowdstrike", base_url="https://10.0.0.1", secrets=right)
     assert {one.code for one in (await connected.test()).probes} == {"http.egress_refused"}
 
 

@@ -398,3 +398,40 @@ async def test_words_about_one_subject_that_are_of_one_moment_are_acted_on_in_th
     assert {await trust.standing(one) for one in ids} == {Standing.TRUSTED}
     cleared = await trust.database.fetchval("SELECT count(*) FROM hold_cause WHERE cleared_at IS NOT NULL")
     assert cleared == 10
+
+
+async def test_a_signal_that_came_before_its_inventory_is_taken_again_when_the_name_is_known(
+    trust: Trust, inbox: Inbox, worker: InboxWorker
+) -> None:
+    await trust.feed()
+    laptop = await trust.subject("laptop-1", serial="C02")
+    await inbox.accept("edr", [trust.signal("edr.contained", "x", whom=Whom(alias=("crowdstrike.aid", "A-1")))])
+    await worker.run_once()
+    assert len(await unresolved(trust)) == 1
+    for _ in range(2):
+        at = trust.clock.now()
+        await inbox.accept(
+            "edr", [], reports=[Reported(Whom(device_serial="C02"), at, {}, (("crowdstrike.aid", "a-1"),))]
+        )
+    await worker.run_once()
+    assert await trust.standing(laptop) is Standing.QUARANTINED
+    assert await unresolved(trust) == []
+    # The name proves no more than before: what is known by a serial number clears nothing.
+    whom = Whom(alias=("crowdstrike.aid", "A-1"))
+    assert "clear.unproved" in (await trust.take("edr.containment_lifted", "x", whom=whom)).effects
+
+
+async def test_a_signal_about_a_device_that_the_directory_learns_of_later_is_taken_again(
+    trust: Trust, inbox: Inbox, worker: InboxWorker
+) -> None:
+    await trust.feed()
+    desk = UnresolvedDesk(trust.database, trust.clock)
+    await inbox.accept("edr", [trust.signal("edr.contained", name) for name in ("laptop-1", "nobody")])
+    await worker.run_once()
+    assert await desk.look_again() == 0
+    laptop = await trust.subject("laptop-1")
+    assert await desk.look_again() == 1
+    assert await desk.look_again() == 0
+    await worker.run_once()
+    assert await trust.standing(laptop) is Standing.QUARANTINED
+    assert len(await unresolved(trust)) == 1

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.streams import serving
 from troth.kit.http import EgressRefused, HttpClient, HttpFailed
 from troth.kit.settings import EgressSettings
 
@@ -154,3 +155,46 @@ async def test_a_silent_server_is_given_up_on() -> None:
         with pytest.raises(HttpFailed) as error:
             await http.request("GET", f"http://127.0.0.1:{port}/")
     assert error.value.code == "http.timeout"
+
+
+async def test_an_answer_that_goes_on_is_read_as_it_comes_and_let_go_of() -> None:
+    whole = b"HTTP/1.1 200 OK\r\nx-a: b\r\ntransfer-encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n"
+    async with (
+        server(whole) as port,
+        client(LOOPBACK) as http,
+        http.stream("GET", f"http://127.0.0.1:{port}/x", headers={"a": "b"}, idle_seconds=2) as stream,
+    ):
+        assert (stream.status, stream.headers["x-a"]) == (200, "b")
+        assert b"".join([chunk async for chunk in stream.chunks]) == b"abc"
+
+
+async def test_a_stream_is_judged_like_every_request_and_its_end_has_a_name() -> None:
+    async with client(EgressSettings()) as http:
+        with pytest.raises(EgressRefused):
+            async with http.stream("GET", "https://127.0.0.1/", idle_seconds=1):
+                pass
+    cut = b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nab"
+    async with (
+        server(cut) as port,
+        client(LOOPBACK) as http,
+        http.stream("GET", f"http://127.0.0.1:{port}/", idle_seconds=2) as stream,
+    ):
+        with pytest.raises(HttpFailed, match=r"http\.unreachable"):
+            _ = [chunk async for chunk in stream.chunks]
+    async with server(None) as port, client(LOOPBACK) as http:
+        with pytest.raises(HttpFailed, match=r"http\.timeout"):
+            async with http.stream("GET", f"http://127.0.0.1:{port}/", idle_seconds=0.05):
+                pass
+
+
+async def test_a_certificate_that_nobody_trusts_is_told_from_a_server_that_is_not_there() -> None:
+    async def no_tls(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"this is no TLS\r\n\r\n")
+        await writer.drain()
+
+    async with serving(no_tls) as port, client(LOOPBACK) as http:
+        with pytest.raises(HttpFailed, match=r"http\.tls"):
+            await http.request("GET", f"https://127.0.0.1:{port}/")
+    async with client(LOOPBACK) as http:
+        with pytest.raises(HttpFailed, match=r"http\.unreachable"):
+            await http.request("GET", "https://127.0.0.1:1/")

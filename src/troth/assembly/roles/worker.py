@@ -97,6 +97,7 @@ async def _duties(context: RoleContext, database: Database, instance: Instance, 
         lifetime=timedelta(seconds=context.config.crl.validity_seconds),
     )
     crl_duty = CrlDuty(database, clock, instance.id, crls, context.config.crl, catalogue=mint.catalogue)
+    unresolved = UnresolvedDesk(database, clock)
     burner = Burner(database, clock)
 
     async def own_certificates() -> None:
@@ -151,7 +152,8 @@ async def _duties(context: RoleContext, database: Database, instance: Instance, 
         connecting.puller(database, context, instance.id).run(stop),
         _every(1.0, FeedWatch(database, clock).run_once, stop, "watch over feeds"),
         _every(3600.0, Inbox(database, clock).forget, stop, "forgetting of refused signals"),
-        _every(3600.0, UnresolvedDesk(database, clock).forget, stop, "forgetting of strangers"),
+        _every(60.0, unresolved.look_again, stop, "another look at who is meant"),
+        _every(3600.0, unresolved.forget, stop, "forgetting of strangers"),
         polling,
         pushing,
         *(_every(pause, work, stop, name) for pause, work, name in (*due, *sent)),
