@@ -246,17 +246,26 @@ def streams_of(database: Database, clock: Clock) -> StreamBook:
     """Shared signals, with transmitters on loopback alone."""
     from troth.connect.ssf.managing import StreamManager
     from troth.connect.ssf.streams import StreamDesk
+    from troth.connect.ssf.transmitter.desk import ReceiverDesk
+    from troth.connect.ssf.transmitter.keys import TransmitterKeyring
+    from troth.connect.ssf.transmitter.sending import Sender
     from troth.connect.ssf.wide import WideDesk
     from troth.kit.http import HttpClient
     from troth.kit.sealing import SecretBox
     from troth.kit.settings import EgressSettings
     from troth.trust.inbox import Inbox
+    from troth.web.books.receivers import ReceiverBook
     from troth.web.books.shared_signals import StreamBook
 
     http = HttpClient(EgressSettings(networks=("127.0.0.0/8",), plain_http=True, timeout_seconds=2))
     desk = StreamDesk(database, clock, SecretBox(b"s" * 32, purpose="ssf"))
     manager = StreamManager(database, clock, http, desk, push_url=lambda name: f"https://troth.test/ssf/receive/{name}")
-    return StreamBook(database, clock, desk, manager, WideDesk(database, clock, Inbox(database, clock)))
+    keyring = TransmitterKeyring(database, clock, SecretBox(b"s" * 32, purpose="ssf key"))
+    sender = Sender(clock, keyring, "https://troth.test")
+    receivers = ReceiverBook(
+        clock, ReceiverDesk(database, clock, sender, SecretBox(b"s" * 32, purpose="ssf transmitter"))
+    )
+    return StreamBook(database, clock, desk, manager, WideDesk(database, clock, Inbox(database, clock)), receivers)
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,7 @@ from troth.store.pool import Database
 from troth.trust.policy_trial import Guard
 from troth.web.app import make_admin_app
 from troth.web.books import Rooms, build
+from troth.web.books.receivers import ReceiverBook
 from troth.web.books.shared_signals import StreamBook
 
 
@@ -38,6 +39,7 @@ async def admin_app(
 ) -> Asgi:
     """The application for the admin listener and the Unix socket; it wants to be told of start and end once."""
     notary = await mint.signer.notary_state()
+    receivers = ReceiverBook(context.clock, shared.sending.desk)
     rooms = Rooms(
         database=database,
         clock=context.clock,
@@ -48,7 +50,7 @@ async def admin_app(
         orders=trust.orders,
         feeds=trust.feeds,
         connectors=connecting.desk,
-        streams=StreamBook(database, context.clock, shared.desk, shared.manager, shared.wide),
+        streams=StreamBook(database, context.clock, shared.desk, shared.manager, shared.wide, receivers),
         effects=effect_desk(context, database),
         notary_key=NoteKey.parse(notary.verifier_key),
         owner_uid=context.layout.root.stat().st_uid,

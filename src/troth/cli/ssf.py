@@ -13,6 +13,7 @@ from cyclopts import App, Parameter
 from troth.cli.api import Api, segment
 from troth.cli.errors import UNREADABLE
 from troth.cli.options import Data, Output, Propose, query
+from troth.cli.receiver import app as receiver
 from troth.cli.show import as_json, facts, listed, plain, when
 from troth.kit.errors import TrothError
 
@@ -21,6 +22,7 @@ stream = App(name="stream", help="Streams from transmitters.", help_format="plai
 wide = App(name="wide", help="Events about many at once, which wait for a person.", help_format="plaintext")
 app.command(stream)
 app.command(wide)
+app.command(receiver)
 
 Name = Annotated[str, Parameter(help="Name of the stream.")]
 Event = Annotated[str, Parameter(help="Identifier of the event.")]

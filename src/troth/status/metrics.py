@@ -16,7 +16,7 @@ from troth.status.effect_metrics import effect_metrics
 from troth.status.feed_metrics import feed_metrics
 from troth.status.operations import FoundOnHosts, Operations
 from troth.status.standing_metrics import standing_metrics
-from troth.status.stream_metrics import stream_metrics
+from troth.status.stream_metrics import stream_metrics, told_metrics
 
 
 class Gauges(Protocol):
@@ -167,7 +167,7 @@ def _operations_metrics(seen: Operations | None, now: datetime) -> list[Metric]:
         attestations.add_metric([kind, result], number)
     families: list[Metric] = [findings, enrolments, paused, refused, failures, incidents, tpms, attestations, est]
     families += _found_metrics(seen.found, now)
-    families += stream_metrics(seen.shared, now)
+    families += stream_metrics(seen.shared, now) + told_metrics(seen.told, now)
     families += feed_metrics(seen.feeds, now)
     families += standing_metrics(seen.standings)
     families += effect_metrics(seen.effects, seen.effect_latencies, now)

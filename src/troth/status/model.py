@@ -50,3 +50,14 @@ def entry_from_event(data: Mapping[str, Any]) -> Entry:
         reason=data["reason"],
         not_after=datetime.fromisoformat(data["not_after"]),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class OutFigures:
+    """A stream to a receiver of our shared signals. ``oldest``: since when the oldest token waits."""
+
+    id: str
+    receiver: str
+    status: str
+    waiting: int
+    oldest: datetime | None

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from troth.kit.clock import Clock
 from troth.pki.finding_store import FindingStore
 from troth.status.feed_metrics import Feeds
+from troth.status.model import OutFigures
 from troth.status.standing_metrics import Standings
 from troth.status.standing_store import standings
 from troth.status.store import StatusReader
@@ -55,6 +56,14 @@ class SharedSignals:
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """Streams to receivers, and tokens by (receiver, outcome)."""
+
+    streams: Sequence[OutFigures] = ()
+    tokens: Mapping[tuple[str, str], int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Operations:
     """What was seen.
 
@@ -93,6 +102,7 @@ class Operations:
     effect_latencies: tuple[Bucket, ...] = ()
     feeds: Feeds = field(default_factory=Feeds)
     standings: Standings = field(default_factory=Standings)
+    told: Told = field(default_factory=Told)
 
 
 class OperationsWatch:
@@ -129,6 +139,7 @@ class OperationsWatch:
                 tuple(await self._effects.latencies()),
                 await self._look_at_feeds(),
                 await standings(self._database, self._clock.now()),
+                Told(*await self._doors.told()),
             )
         except StoreError:
             self.last = None

@@ -9,7 +9,7 @@ from uuid import UUID
 from troth.pki.model import Responder
 from troth.pki.serial import SerialNumber
 from troth.status.feed_metrics import ReadFigures
-from troth.status.model import Entry, Found
+from troth.status.model import Entry, Found, OutFigures
 from troth.store.unit import Reader, Row
 
 _COLUMNS = "serial, authority, status, status_version, status_at, revocation_reason, not_after"
@@ -49,6 +49,12 @@ _STREAMS = "SELECT name, status, heard_at FROM ssf_stream"
 _TOKENS = "SELECT stream, outcome, n FROM ssf_count"
 _CONNECTORS = "SELECT connector, read, pulled_at, latency_ms, signals, failures FROM connector_read ORDER BY 1, 2"
 _WIDE = "SELECT count(*) FROM ssf_wide WHERE state = 'waiting'"
+_TOLD = """
+SELECT s.id, s.receiver, s.status, count(t.id) AS waiting, min(t.queued_at) AS oldest
+FROM ssf_out_stream s LEFT JOIN ssf_out_token t ON t.stream = s.id AND t.refused IS NULL GROUP BY s.id ORDER BY s.id"""
+_TOLD_TOKENS = """
+SELECT s.receiver, c.outcome, sum(c.n)::bigint AS n FROM ssf_out_count c JOIN ssf_out_stream s ON s.id = c.stream
+GROUP BY 1, 2 ORDER BY 1, 2"""
 
 
 class StatusReader:
@@ -106,6 +112,11 @@ class StatusReader:
         streams = {row["name"]: (row["status"], row["heard_at"]) for row in rows}
         tokens = {(row["stream"], row["outcome"]): row["n"] for row in await self._reader.fetch(_TOKENS)}
         return streams, tokens, int(await self._reader.fetchval(_WIDE))
+
+    async def told(self) -> tuple[tuple[OutFigures, ...], dict[tuple[str, str], int]]:
+        """Streams to receivers of shared signals, and tokens by (receiver, outcome)."""
+        streams = tuple(OutFigures(**dict(row)) for row in await self._reader.fetch(_TOLD))
+        return streams, {(row["receiver"], row["outcome"]): row["n"] for row in await self._reader.fetch(_TOLD_TOKENS)}
 
     async def connector_reads(self) -> list[ReadFigures]:
         """How every read of every connector stands."""

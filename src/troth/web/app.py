@@ -33,6 +33,7 @@ from troth.web.api import inspecting as api_inspecting
 from troth.web.api import keys as api_keys
 from troth.web.api import policies as api_policies
 from troth.web.api import profiles as api_profiles
+from troth.web.api import receivers as api_receivers
 from troth.web.api import recovery as api_recovery
 from troth.web.api import renewals as api_renewals
 from troth.web.api import rollovers as api_rollovers
@@ -125,6 +126,7 @@ def make_litestar() -> Litestar:
             *api_applications.HANDLERS,
             *api_connectors.HANDLERS,
             *api_shared_signals.HANDLERS,
+            *api_receivers.HANDLERS,
             *api_effects.HANDLERS,
             *api_tpms.HANDLERS,
             *api_attestations.HANDLERS,

@@ -30,6 +30,7 @@ _ACTS = {
     "feeds": "feed.grant",
     "connectors": "connector.apply",
     "streams": "ssf.apply",
+    "receivers": "ssf.grant",
     "directory": "directory.apply",
     "reactions": "reactions.apply",
     "standing": "standing.apply",

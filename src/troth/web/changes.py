@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from troth.connect.desk import AppliedConnector
+from troth.connect.ssf.transmitter.definitions import ReceiverDefinition
 from troth.trust.directory_plan import DirectoryPlan
+from troth.trust.feed_desk import Applied
 from troth.trust.outbox.desk import ReactionPlan
 from troth.web.views import Change
 
@@ -42,6 +44,11 @@ def _lack(one: AppliedConnector) -> str:
     if not one.missing:
         return moved
     return f"{moved}lacks {' or '.join(one.missing)}: troth connector secret {one.definition.name} --file FILE"
+
+
+def receiver_changes(applied: Sequence[tuple[ReceiverDefinition, Applied]]) -> list[Change]:
+    """Of receivers of our shared signals."""
+    return [Change("receiver", one.name, change.value) for one, change in applied]
 
 
 def reactions_change(plan: ReactionPlan) -> Change:

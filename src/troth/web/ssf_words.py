@@ -22,6 +22,19 @@ SENTENCES: Final[Mapping[str, str]] = {
     "ssf.wide_held": "An event of the stream {stream} is about everybody in {subject}: it waits for a person",
     "ssf.wide_acted": "Acted on an event about everybody in {subject}, subjects: {subjects}",
     "ssf.wide_dismissed": "Dismissed an event about everybody in {subject}",
+    "ssf.key_made": "Made the key {kid}, which is to sign what receivers are told",
+    "ssf.key_dropped": "Dropped the key {kid}, which signed what receivers were told",
+    "ssf.receiver_applied": "Receiver of shared signals {receiver}: {change}",
+    "ssf.receiver_secret": "Made new OAuth credentials for the receiver {receiver}",
+    "ssf.receiver_header": "Set the authorization header of the receiver {receiver}",
+    "ssf.receiver_removed": "Ended the receiver {receiver} and its streams",
+    "ssf.out_stream_made": "The receiver {receiver} made a stream, delivered by {method}",
+    "ssf.out_stream_changed": "The receiver {receiver} changed its stream",
+    "ssf.out_stream_deleted": "The receiver {receiver} ended its stream",
+    "ssf.out_stream_status": "The stream to {receiver} went from {before} to {after}",
+    "ssf.out_subjects": "The receiver {receiver} changed whom it wants to hear of",
+    "ssf.out_refused": "The receiver {receiver} refused a token: {why}",
+    "ssf.out_paused": "Paused the stream to {receiver}: {why}",
 }
 
 #: Tone, symbol and word of states, kind by kind.

@@ -12,7 +12,7 @@ import pytest
 from tests.integration.cli.test_nouns import Run
 from tests.integration.cli.test_nouns import run as run
 from tests.integration.cli.test_nouns import served as served
-from tests.integration.web.test_shared_signals import FEEDS, _waiting
+from tests.integration.web.test_shared_signals import FEEDS, _key, _waiting
 from tests.support.dashboard import House
 from tests.support.vendors.ssf_transmitter import FakeTransmitter, Fault
 from tests.support.vendors.ssf_transmitter import transmitter as transmitter
@@ -106,3 +106,36 @@ async def test_what_is_about_everybody_is_shown_before_it_is_acted_on(
     assert "Nothing was done" in looked.out
     assert "2 subjects" in (await run("ssf", "wide", "act", event, "--yes")).out
     assert (await run("ssf", "wide", "dismiss", event)).code == FAILED
+
+
+async def test_a_receiver_is_added_listed_given_a_new_secret_and_removed(
+    run: Run, house: House, tmp_path: Path
+) -> None:
+    added = await run(
+        "ssf", "receiver", "add", "vpn", "--audience", "https://vpn.test", "--event", "caep.session-revoked",
+        "--group", "staff", "--push-host", "vpn.test",
+    )  # fmt: skip
+    assert added.code == 0, added.err
+    assert "client id       vpn" in added.out
+    assert "https://troth.test/ssf/token" in added.out
+    listed = await run("ssf", "receiver", "list")
+    assert "caep.session-revoked" in listed.out
+    assert "none yet" in listed.out
+    again = await run("ssf", "receiver", "secret", "vpn", "--output", "json")
+    assert json.loads(again.out)["client_id"] == "vpn"
+    okta = await run(
+        "ssf", "receiver", "add", "okta", "--audience", "okta", "--dialect", "okta", "--push-url", "https://okta.test/x"
+    )
+    assert (okta.code, "troth ssf receiver header okta" in okta.out) == (0, True), okta.err
+    secret = tmp_path / "header"
+    secret.write_text("SSWS abc\n")
+    assert (await run("ssf", "receiver", "header", "okta", "--file", str(secret))).out.strip() == "Kept, sealed."
+    assert (await run("ssf", "receiver", "header", "okta", "--file", str(tmp_path / "none"))).code == FAILED
+    await _key(house)
+    for verb, state in (("pause", "paused"), ("resume", "enabled")):
+        done = await run("ssf", "receiver", verb, "static-okta", "--reason", "tests")
+        assert (done.code, state in done.out) == (0, True), done.err
+    assert (await run("ssf", "receiver", "remove", "okta")).code == 0
+    assert (await run("ssf", "receiver", "remove", "okta")).code == NOT_FOUND
+    wrong = await run("ssf", "receiver", "add", "vpn", "--audience", "x", "--event", "caep.nothing")
+    assert (wrong.code, "ssf.receiver.invalid" in wrong.err) == (FAILED, True)

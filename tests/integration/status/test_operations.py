@@ -144,6 +144,39 @@ async def test_streams_of_shared_signals_are_told(mint: Mint) -> None:
         assert line in told
 
 
+async def test_streams_to_receivers_are_told(mint: Mint) -> None:
+    from troth.connect.ssf.transmitter import queue_store, store
+    from troth.connect.ssf.transmitter.definitions import parse_receivers
+    from troth.store.unit import Unit
+
+    (vpn,) = parse_receivers({"ssf_receivers": [{"name": "vpn", "audience": ["v"]}]})
+    unit = Unit()
+    store.put_receiver(unit, vpn, at=START, actor="test")
+    store.make_stream(
+        unit, "s1", "vpn", {"method": "m", "endpoint": "", "requested": [], "description": ""}, None, START
+    )
+    for number, jti in enumerate("abcd"):
+        made = queue_store.new(new_id(), "s1", jti, "t", "eyJ", START - timedelta(seconds=10 - number))
+        queue_store.queue(unit, made, jti)
+    await mint.database.commit(unit)
+    unit = Unit()
+    queue_store.taken(unit, "s1", "a")
+    queue_store.refuse(unit, "s1", "b", "no")
+    await mint.database.commit(unit)
+    watch = OperationsWatch(mint.database, mint.clock)
+    await watch.look()
+    assert watch.last is not None
+    told = generate(watch.last)
+    for line in (
+        b'troth_ssf_out_status{receiver="vpn",status="enabled",stream="s1"} 1.0',
+        b'troth_ssf_out_waiting{receiver="vpn",stream="s1"} 2.0',
+        b'troth_ssf_out_lag_seconds{receiver="vpn",stream="s1"} 8.0',
+        b'troth_ssf_out_tokens_total{outcome="delivered",receiver="vpn"} 1.0',
+        b'troth_ssf_out_tokens_total{outcome="refused",receiver="vpn"} 1.0',
+    ):
+        assert line in told, told
+
+
 async def test_what_est_clients_ask_is_told(mint: Mint) -> None:
     from troth.enroll.est.tally import Tally
 

@@ -9,6 +9,7 @@ from tests.support.vendors.ssf_transmitter import FakeTransmitter, Fault
 from tests.support.vendors.ssf_transmitter import transmitter as transmitter
 from troth.access.roles import Role
 from troth.kit.ids import new_id
+from troth.web.words import sentence
 
 FEEDS = "feeds: [{name: idp, kinds: ['idp.*', 'mdm.*', 'edr.*'], scope: {subjects: [user, device]}}]"
 
@@ -144,3 +145,93 @@ async def test_an_event_about_everybody_is_shown_with_its_reach_and_acted_on_or_
     done = await browser.post(f"/streams/waiting/{other}/dismiss")
     assert done.headers["location"] == "/streams?done=wide_dismissed"
     assert (await browser.get("/api/v1/ssf/waiting")).json() == []
+
+
+RECEIVER = (
+    "ssf_receivers: [{name: vpn, audience: ['https://vpn.test'], scope: {groups: [staff]}, push_hosts: [vpn.test]}]"
+)
+
+
+async def test_a_receiver_is_granted_given_credentials_shown_and_ended(house: House) -> None:
+    browser = await house.logged_in(Role.ADMINISTRATOR)
+    assert "Nobody is told" in (await browser.get("/streams")).text
+    for action, query in (("created", "?dry_run=true"), ("created", ""), ("unchanged", "")):
+        answer = await browser.post(f"/api/v1/apply{query}", content=RECEIVER)
+        (change,) = answer.json()["changes"]
+        assert (change["kind"], change["name"], change["action"]) == ("receiver", "vpn", action)
+    (plain,) = (await browser.get("/api/v1/ssf/receivers")).json()
+    assert (plain["client_id"], plain["streams"], plain["groups"]) == ("", [], ["staff"])
+    assert "caep.session-revoked" in plain["events"]
+    first = (await browser.post("/api/v1/ssf/receivers/vpn/secret")).json()
+    assert (first["client_id"], first["token_endpoint"]) == ("vpn", "https://troth.test/ssf/token")
+    assert (await browser.post("/api/v1/ssf/receivers/vpn/secret")).json()["secret"] != first["secret"]
+    (known,) = (await browser.get("/api/v1/ssf/receivers")).json()
+    assert known["client_id"] == "vpn"
+    assert first["secret"] not in str(known)
+    listed = await browser.get("/streams")
+    assert "none made yet" in listed.text
+    assert "in staff" in listed.text
+    none = await browser.post("/api/v1/ssf/receivers/vpn/header", json={"header": "Bearer x"})
+    assert (none.status_code, none.json()["code"]) == (404, "ssf.receiver.unknown")
+    assert (await browser.post("/api/v1/ssf/receivers/vpn/remove")).status_code == 204
+    assert (await browser.get("/api/v1/ssf/receivers")).json() == []
+    assert (await browser.post("/api/v1/ssf/receivers/vpn/secret")).status_code == 404
+    bad = await browser.post("/api/v1/apply", content=RECEIVER.replace("vpn.test]", "'http://x']"))
+    assert (bad.status_code, bad.json()["code"]) == (422, "ssf.receiver.invalid")
+    assert "push_hosts" in bad.json()["detail"]
+
+
+async def _key(house: House) -> None:
+    """What the worker does: see that there is a key."""
+    from troth.connect.ssf.transmitter.keys import TransmitterKeyring
+    from troth.kit.sealing import SecretBox
+
+    box = SecretBox(b"s" * 32, purpose="ssf key")
+    await TransmitterKeyring(house.trust.database, house.trust.clock, box).ensure()
+
+
+async def test_a_receiver_that_makes_no_stream_is_pushed_to_paused_and_shown(house: House) -> None:
+    """Okta's receiver has no stream API: where to push is granted, and the header is given by a person."""
+    await _key(house)
+    await house.apply(
+        "ssf_receivers: [{name: okta, audience: [okta], dialect: okta, push_url: 'https://okta.test/set'}]"
+    )
+    browser = await house.logged_in(Role.ADMINISTRATOR)
+    assert (await browser.post("/api/v1/ssf/receivers/okta/header", json={"header": "SSWS abc"})).status_code == 204
+    (one,) = (await browser.get("/api/v1/ssf/receivers")).json()
+    (stream,) = one["streams"]
+    assert (stream["delivery"], stream["status"], stream["endpoint"]) == ("push", "enabled", "https://okta.test/set")
+    assert "SSWS" not in str(one)
+    paused = await browser.post(f"/api/v1/ssf/out/{stream['id']}/status", json={"status": "paused", "reason": "<b>x"})
+    assert paused.status_code == 204
+    (one,) = (await browser.get("/api/v1/ssf/receivers")).json()
+    assert (one["streams"][0]["status"], one["streams"][0]["waiting"]) == ("paused", 1)
+    shown = (await browser.get("/streams")).text
+    assert "paused" in shown
+    assert "&lt;b&gt;x" in shown
+    assert (await browser.post("/api/v1/ssf/out/nothing/status", json={"status": "paused"})).status_code == 404
+    told = [sentence(kind, "it", data) for kind, data in await house.trust.events() if kind.startswith("ssf.")]
+    assert "Receiver of shared signals okta: created" in told
+    assert "Set the authorization header of the receiver okta" in told
+    assert "The stream to okta went from enabled to paused" in told
+
+
+async def test_who_may_only_look_grants_nothing(house: House) -> None:
+    await house.apply(RECEIVER)
+    browser = await house.logged_in(Role.AUDITOR)
+    assert [one["name"] for one in (await browser.get("/api/v1/ssf/receivers")).json()] == ["vpn"]
+    assert (await browser.post("/api/v1/apply", content=RECEIVER)).status_code == 403
+    for path in ("receivers/vpn/secret", "receivers/vpn/remove"):
+        assert (await browser.post(f"/api/v1/ssf/{path}")).status_code == 403
+    assert (await browser.post("/api/v1/ssf/out/x/status", json={"status": "paused"})).status_code == 403
+
+
+async def test_a_grant_can_be_proposed_and_its_preview_says_who_would_hear_what(house: House) -> None:
+    browser = await house.logged_in(Role.ADMINISTRATOR)
+    answer = await browser.post("/api/v1/apply?propose=true", content=RECEIVER)
+    assert answer.status_code == 202, answer.text
+    proposal = (await browser.get(answer.json()["url"])).text
+    assert "ssf.grant" in proposal
+    assert "caep.session-revoked" in proposal
+    assert "in staff" in proposal
+    assert (await browser.get("/api/v1/ssf/receivers")).json() == []

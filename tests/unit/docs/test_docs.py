@@ -28,6 +28,7 @@ from troth.cli.main import app
 from troth.connect.definition import parse_connectors
 from troth.connect.ssf.definitions import parse_streams
 from troth.connect.ssf.events import TYPES as EVENT_TYPES
+from troth.connect.ssf.transmitter.definitions import parse_receivers
 from troth.connect.vendors import VENDORS, check
 from troth.kit import config
 from troth.pki.ceremony.plan import parse_plan
@@ -261,6 +262,8 @@ def _check_yaml(block: str) -> None:
             check(definition)
     elif "ssf_streams" in document:
         parse_streams(block)
+    elif "ssf_receivers" in document:
+        parse_receivers(block)
     elif "standing" in document:
         parse_rules(block)
     elif "reactions" in document:

@@ -21,6 +21,8 @@ from troth.connect.ssf.model import Configuration, Metadata
 from troth.connect.ssf.remote import read_poll
 from troth.connect.ssf.secevent import parse
 from troth.connect.ssf.subjects import parse_subject
+from troth.connect.ssf.transmitter.definitions import parse_receivers
+from troth.connect.ssf.transmitter.polling import read_poll_request
 from troth.kit.errors import TrothError
 
 
@@ -56,6 +58,16 @@ PARSERS: dict[str, tuple[Callable[[bytes], object], Callable[[], list[bytes]]]] 
     "stream definitions": (
         lambda data: parse_streams(data.decode("utf-8", "replace")),
         lambda: [b'ssf_streams: [{name: a, feed: b, issuer: "https://x", auth: none, events: [caep.session-revoked]}]'],
+    ),
+    "receiver definitions": (
+        lambda data: parse_receivers(data.decode("utf-8", "replace")),
+        lambda: [
+            b"ssf_receivers: [{name: a, audience: [b], events: [caep.session-revoked], push_hosts: ['*.x.test']}]"
+        ],
+    ),
+    "poll request": (
+        read_poll_request,
+        lambda: [b'{"ack":["a"],"setErrs":{"b":{"err":"invalid_key","description":"x"}},"maxEvents":5}'],
     ),
     "stream configuration": (
         lambda data: Configuration.read(strict_object(data)),

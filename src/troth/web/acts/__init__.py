@@ -13,7 +13,7 @@ from __future__ import annotations
 KINDS = frozenset(
     {
         "role.grant", "account.disable", "account.enable", "account.remove", "person.change", "rule.change",
-        "issuance.approve", "ssf.apply", "ssf.wide",
+        "issuance.approve", "ssf.apply", "ssf.grant", "ssf.wide",
         "policy.apply", "profile.apply", "directory.apply", "feed.grant", "feed.secret", "feed.resume",
         "authority.add", "authority.state", "ceremony.import", "certificate.revoke_many", "enforcement.unfreeze",
         "key.block", "staged.approve", "recovery.decide", "authority.cross", "rollover.start",

@@ -48,7 +48,7 @@ from troth.web.acts.reactions import ReactionsApply
 from troth.web.acts.recovery import RecoveryDecide
 from troth.web.acts.renewals import RenewEarly
 from troth.web.acts.rollovers import CrossAdd, RolloverAct
-from troth.web.acts.shared_signals import StreamApply, WideAct
+from troth.web.acts.shared_signals import ReceiverGrant, StreamApply, WideAct
 from troth.web.acts.standings import ExemptionGrant, FeedRollout, StandingApply
 from troth.web.acts.tpms import TpmRegister, TpmRemove
 from troth.web.books.shared_signals import StreamBook
@@ -93,6 +93,7 @@ def approvals_of(
         "feed.secret": FeedSecret(feeds),
         "connector.apply": ConnectorApply(connectors),
         "ssf.apply": StreamApply(streams.desk),
+        "ssf.grant": ReceiverGrant(streams.receivers.desk),
         "ssf.wide": WideAct(streams.wide),
         "feed.resume": FeedResume(feeds),
         "feed.rollout": FeedRollout(feeds, anew),

@@ -134,6 +134,7 @@ def build(rooms: Rooms) -> AdminServices:
         rooms.catalogue,
         rooms.connectors,
         rooms.streams.desk,
+        rooms.streams.receivers.desk,
         trials,
         rooms.effects,
     )

@@ -20,6 +20,7 @@ from troth.connect.ssf.wide import Reach, WideDesk
 from troth.kit.clock import Clock
 from troth.kit.ids import parse_id
 from troth.store.pool import Database
+from troth.web.books.receivers import ReceiverBook
 from troth.web.errors import MALFORMED, WebError
 from troth.web.views import Page
 
@@ -89,8 +90,15 @@ class StreamBook:
     """Looking at streams, and what a person does with them. Raises what the rooms below raise."""
 
     def __init__(
-        self, database: Database, clock: Clock, desk: StreamDesk, manager: StreamManager, wide: WideDesk
+        self,
+        database: Database,
+        clock: Clock,
+        desk: StreamDesk,
+        manager: StreamManager,
+        wide: WideDesk,
+        receivers: ReceiverBook,
     ) -> None:
+        self.receivers = receivers
         self._database = database
         self._clock = clock
         self.desk = desk

@@ -14,6 +14,8 @@ from troth.connect.definition import parse_connectors
 from troth.connect.desk import ConnectorDesk
 from troth.connect.ssf.definitions import parse_streams
 from troth.connect.ssf.streams import StreamDesk
+from troth.connect.ssf.transmitter.definitions import parse_receivers
+from troth.connect.ssf.transmitter.desk import ReceiverDesk
 from troth.kit.clock import Clock
 from troth.pki.catalogue import Catalogue
 from troth.pki.profile import parse_profile
@@ -34,7 +36,7 @@ from troth.trust.reevaluation import Reevaluation
 from troth.trust.rules_service import RulesPlan, RulesService
 from troth.trust.wording import span
 from troth.web.books.store import BookStore
-from troth.web.changes import connector_changes, directory_changes, policy_change, reactions_change
+from troth.web.changes import connector_changes, directory_changes, policy_change, reactions_change, receiver_changes
 from troth.web.errors import MALFORMED, WebError
 from troth.web.views import Applied, Change, FeedView, PolicyView
 
@@ -43,8 +45,8 @@ _TOP = re.compile(r"^([A-Za-z_]+)\s*:", re.MULTILINE)
 
 
 def kind_of(document: str) -> str:
-    """What a YAML document is, by its top-level keys: a policy, feeds, connectors, streams, reactions, a directory, a
-    profile or standing rules.
+    """What a YAML document is, by its top-level keys: a policy, feeds, connectors, streams, receivers, reactions, a
+    directory, a profile or standing rules.
 
     Raises WebError for one that is none of them.
     """
@@ -57,6 +59,8 @@ def kind_of(document: str) -> str:
         return "connectors"
     if "ssf_streams" in keys:
         return "streams"
+    if "ssf_receivers" in keys:
+        return "receivers"
     if "reactions" in keys:
         return "reactions"
     if keys & {"users", "devices", "workloads"}:
@@ -67,8 +71,8 @@ def kind_of(document: str) -> str:
         return "standing"
     raise WebError(
         MALFORMED,
-        "a document has none of policy:, standing:, feeds:, connectors:, ssf_streams:, reactions:, users:, devices:, "
-        "workloads: or extended_key_usage:",
+        "a document has none of policy:, standing:, feeds:, connectors:, ssf_streams:, ssf_receivers:, reactions:, "
+        "users:, devices:, workloads: or extended_key_usage:",
     )
 
 
@@ -84,6 +88,7 @@ _NEEDS = {
     "policy": Permission.POLICY_WRITE, "profile": Permission.PROFILE_WRITE, "feeds": Permission.FEED_WRITE,
     "connectors": Permission.FEED_WRITE,
     "streams": Permission.FEED_WRITE,
+    "receivers": Permission.FEED_WRITE,
     "reactions": Permission.POLICY_WRITE,
     "standing": Permission.POLICY_WRITE,
 }  # fmt: skip
@@ -106,6 +111,7 @@ class Documents:
         catalogue: Catalogue,
         connectors: ConnectorDesk,
         streams: StreamDesk,
+        receivers: ReceiverDesk,
         trials: Trials | None = None,
         effects: EffectDesk | None = None,
     ) -> None:
@@ -117,6 +123,7 @@ class Documents:
         self._clock = clock
         self._connectors = connectors
         self._streams = streams
+        self._receivers = receivers
         self._directory = directory
         self._policies = policies
         self._desk = desk
@@ -190,6 +197,8 @@ class Documents:
         if kind == "streams":
             planned = await self._streams.preview(parse_streams(text), coming=coming)
             return [Change("stream", one.definition.name, one.change.value) for one in planned]
+        if kind == "receivers":
+            return receiver_changes(await self._receivers.preview(parse_receivers(text)))
         if kind == "reactions" and self._effects is not None:
             return [reactions_change(await self._effects.plan(text))]
         return [self._profile_change(text)]
@@ -216,6 +225,8 @@ class Documents:
         if kind == "streams":
             made = await self._streams.apply(parse_streams(text), actor=by.actor)
             return [Change("stream", one.definition.name, one.change.value) for one in made]
+        if kind == "receivers":
+            return receiver_changes(await self._receivers.apply(parse_receivers(text), actor=by.actor))
         if kind == "reactions" and self._effects is not None:
             reactions = await self._effects.plan(text)
             if reactions.changes:

@@ -24,9 +24,12 @@ _LIMIT = 50
 
 @get("/streams", opt=needs(Permission.FEED_READ), include_in_schema=False)
 async def streams(request: Req) -> Response[str]:
-    """All of them, and what waits for a person."""
+    """All of them, what waits for a person, and who is told by us."""
     book = services_of(request).streams
-    return await page(request, "streams.html", area="feeds", streams=await book.list(), events=await book.waiting())
+    return await page(
+        request, "streams.html", area="feeds", streams=await book.list(), events=await book.waiting(),
+        receivers=await book.receivers.list(),
+    )  # fmt: skip
 
 
 async def _one(request: Req, name: str, cursor: str = "", problem: TrothError | None = None) -> Response[str]:

@@ -46,6 +46,11 @@ class ReceiverDesk:
         self._sender = sender
         self._box = box
 
+    @property
+    def issuer(self) -> str:
+        """Ours, as receivers know us."""
+        return self._sender.issuer
+
     async def receivers(self) -> list[Receiver]:
         """Every receiver, by name."""
         return await store.receivers(self._database)
