@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -14,8 +15,10 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
+from tests.integration.enroll.acme.test_validate import certificate, never, tls_context
 from tests.support.clocks import FakeClock
 from tests.support.dns import DnsServer
+from tests.support.running import free_port
 from tests.support.webroot import ChallengeWebRoot
 from tests.unit.enroll.acme.test_caa_recheck import DIRECTORY, order, proof
 from troth.assembly.layout import Layout
@@ -41,6 +44,7 @@ class Vantage:
     data: Path
     dns: DnsServer
     http_port: int
+    tls_alpn_port: int
     asker: str
     denied: str = ""
     port: int = 0
@@ -50,7 +54,8 @@ class Vantage:
         environment = {
             **os.environ, "TROTH__VANTAGE__LISTEN": f"127.0.0.1:{self.port}", "TROTH__VANTAGE__ASKED_BY": self.asker,
             "TROTH__ACME__RESOLVER": self.dns.address, "TROTH__ACME__HTTP_PORT": str(self.http_port),
-            "TROTH__ACME__TIMEOUT_SECONDS": "5", "TROTH__ACME__DENIED_NETWORKS": self.denied,
+            "TROTH__ACME__TLS_ALPN_PORT": str(self.tls_alpn_port), "TROTH__ACME__TIMEOUT_SECONDS": "5",
+            "TROTH__ACME__DENIED_NETWORKS": self.denied,
         }  # fmt: skip
         command = [sys.executable, "-m", "troth", "serve", "--role", "vantage", "--data", str(self.data)]
         self.process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
@@ -109,10 +114,11 @@ def world(
     base = tmp_path_factory.mktemp("vantages")
     layout = Layout.at(base / "troth")
     asker = key_of(layout).pin
+    alpn = free_port()
     vantages = {
-        HONEST: Vantage(base / HONEST, dns, web_root.port, asker),
-        LYING: Vantage(base / LYING, poisoned, web_root.port, asker, denied="127.0.0.66/32"),
-        DEAD: Vantage(base / DEAD, dns, web_root.port, asker, port=1),
+        HONEST: Vantage(base / HONEST, dns, web_root.port, alpn, asker),
+        LYING: Vantage(base / LYING, poisoned, web_root.port, alpn, asker, denied="127.0.0.66/32"),
+        DEAD: Vantage(base / DEAD, dns, web_root.port, alpn, asker, port=1),
     }
     with ExitStack() as stack:
         for name in (HONEST, LYING):
@@ -189,12 +195,15 @@ async def test_records_and_caa_are_looked_at_from_there(
     assert "vantage points" in refused.value.detail
 
 
-async def test_tls_alpn_is_asked_from_there(world: World) -> None:
-    """Nobody answers on that port here, and the vantage says so."""
+async def test_tls_alpn_is_asked_from_there(world: World, tmp_path: Path) -> None:
     asked = replace(CHALLENGE, type="tls-alpn-01")
-    reach = reaching(world.layout, SystemClock())
-    found = await reach(HONEST, world.vantages[HONEST].settings(), 3.0).validate(asked)
-    assert reason(found) == "acme.validation.connection"
+    vantage = world.vantages[HONEST]
+    remote = reaching(world.layout, SystemClock())(HONEST, vantage.settings(), 3.0)
+    assert reason(await remote.validate(asked)) == "acme.validation.connection"  # nobody answers yet
+    for digest, said in ((asked.digest(), ""), (bytes(32), "acme.validation.incorrect")):
+        context = tls_context(tmp_path, certificate("a.test", digest=digest))
+        async with await asyncio.start_server(never, "127.0.0.1", vantage.tls_alpn_port, ssl=context):
+            assert reason(await remote.validate(asked)) == said
 
 
 async def test_the_vantage_keeps_to_its_own_network_policy(
