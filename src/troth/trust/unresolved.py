@@ -28,7 +28,7 @@ from troth.trust.unresolved_store import Stranger, Unresolved
 
 #: Signals of one name that are taken again at once; the others follow with the next word.
 _AT_ONCE: Final = 1_000
-_LOOKED_AT: Final = 500
+_LOOKED_AT: Final = 100
 #: Names that are compared to the letter: those that the directory has.
 _EXACT: Final = frozenset({"serial", "id", "certificate", "certificate.sha256", "name.user", "name.device",
                            "name.workload"})  # fmt: skip
@@ -135,10 +135,17 @@ class UnresolvedDesk:
         self._database.wake(SIGNALS_CHANNEL)
 
     async def look_again(self) -> int:
-        """Look some of the open ones up once more: the directory may know by now whom they mean. Returns how many are
-        taken again. Run by the worker, which thereby comes past all of them in time."""
-        found = await unresolved_store.unresolved(self._database, before=self._looked_at, limit=_LOOKED_AT)
-        self._looked_at = found[-1].signal_id if len(found) == _LOOKED_AT else None
+        """Look open ones up once more: the directory may know by now whom they mean. Returns how many are taken again.
+
+        The newest each time (what explains them may have been written while they were acted on), and some of the
+        others, so that a worker comes past all of them in time.
+        """
+        newest = await unresolved_store.unresolved(self._database, limit=_LOOKED_AT)
+        others = [] if len(newest) < _LOOKED_AT else await unresolved_store.unresolved(
+            self._database, before=self._looked_at or newest[-1].signal_id, limit=_LOOKED_AT
+        )  # fmt: skip
+        self._looked_at = others[-1].signal_id if len(others) == _LOOKED_AT else None
+        found = [*newest, *others]
         unit, taken, at = Unit(), 0, self._clock.now()
         for one in found:
             if len((await alias_store.resolve(self._database.lookups, decode(one.body).whom)).ids) == 1:
