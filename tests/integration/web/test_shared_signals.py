@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from tests.support.dashboard import House
@@ -190,9 +192,15 @@ async def _key(house: House) -> None:
     await TransmitterKeyring(house.trust.database, house.trust.clock, box).ensure()
 
 
+async def _health(house: House) -> tuple[str, str]:
+    checks = (await house.services.health.check()).checks
+    return next((one.state, one.detail) for one in checks if one.name == "Told to others")
+
+
 async def test_a_receiver_that_makes_no_stream_is_pushed_to_paused_and_shown(house: House) -> None:
     """Okta's receiver has no stream API: where to push is granted, and the header is given by a person."""
     await _key(house)
+    streams = house.services.streams.receivers
     await house.apply(
         "ssf_receivers: [{name: okta, audience: [okta], dialect: okta, push_url: 'https://okta.test/set'}]"
     )
@@ -210,6 +218,11 @@ async def test_a_receiver_that_makes_no_stream_is_pushed_to_paused_and_shown(hou
     assert "paused" in shown
     assert "&lt;b&gt;x" in shown
     assert (await browser.post("/api/v1/ssf/out/nothing/status", json={"status": "paused"})).status_code == 404
+    assert await _health(house) == ("warn", "okta is paused (<b>x)")
+    await streams.set_status(stream["id"], "enabled", "", house.admin)
+    assert await _health(house) == ("ok", "1 streams, none lags")
+    house.trust.clock.advance(timedelta(minutes=16))
+    assert await _health(house) == ("warn", "okta lags: 2 wait")
     told = [sentence(kind, "it", data) for kind, data in await house.trust.events() if kind.startswith("ssf.")]
     assert "Receiver of shared signals okta: created" in told
     assert "Set the authorization header of the receiver okta" in told

@@ -11,6 +11,8 @@ from troth.access.approvals.service import Approvals
 from troth.audit.store import LedgerStore
 from troth.connect import connector_store
 from troth.connect.ssf import event_store, store
+from troth.connect.ssf.transmitter import queue_store
+from troth.connect.ssf.transmitter import store as out_store
 from troth.kit.clock import Clock
 from troth.kit.errors import TrothError
 from troth.kit.settings import BackupSettings
@@ -33,6 +35,8 @@ from troth.web.health import CheckView, Health
 _LAGGING = timedelta(seconds=10)
 _CHECKPOINT_AGE = timedelta(minutes=10)
 _DAY = timedelta(days=1)
+#: A receiver that has left a token lie for so long does not hear.
+_UNHEARD = timedelta(minutes=15)
 _SILENT = (FeedHealthWord.LATE, FeedHealthWord.STALE, FeedHealthWord.DEAD)
 
 
@@ -71,8 +75,8 @@ class HealthChecks:
             self._clock.now(),
             (await self._processes(), await self._clocks(), await self._sequencing(), await self._crls(),
              await self._points(), await self._two_persons(), await self._custody(), await self._recovery(),
-             await self._findings(), *await self._feeds(), *await self._streams(), *await self._effects(),
-             *self._testing()),
+             await self._findings(), *await self._feeds(), *await self._streams(), *await self._told(),
+             *await self._effects(), *self._testing()),
         )  # fmt: skip
 
     async def _feeds(self) -> tuple[CheckView, ...]:
@@ -105,6 +109,24 @@ class HealthChecks:
             wrong.append(f"{wide} events about many at once wait for a person")
         words = "; ".join(wrong) if wrong else f"{len(found)} streams, all heard from"
         return (CheckView("Shared signals", "warn" if wrong else "ok", words),)
+
+    async def _told(self) -> tuple[CheckView, ...]:
+        """Streams to receivers that are stopped, fail or lag; nothing where nobody is told."""
+        found, now = await out_store.streams(self._database), self._clock.now()
+        if not found:
+            return ()
+        numbers = await queue_store.numbers(self._database)
+        wrong = []
+        for one in found:
+            waiting, refused, oldest = numbers.get(one.id, (0, 0, None))
+            if one.status != "enabled":
+                wrong.append(f"{one.receiver} is {one.status}{f' ({one.status_reason})' if one.status_reason else ''}")
+            elif oldest is not None and now - oldest > _UNHEARD:
+                wrong.append(f"{one.receiver} lags: {waiting} wait{f' ({one.error})' if one.error else ''}")
+            if refused:
+                wrong.append(f"{one.receiver} refused {refused}")
+        words = "; ".join(wrong) if wrong else f"{len(found)} streams, none lags"
+        return (CheckView("Told to others", "warn" if wrong else "ok", words),)
 
     async def _effects(self) -> tuple[CheckView, ...]:
         """Effects that were given up, and targets that are not asked for now; nothing where there never was any."""
