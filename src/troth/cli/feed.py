@@ -21,11 +21,22 @@ def list_(*, data: Data = None, output: Output = "text") -> int:
     found = Api.at(data).get("/feeds")
     rows = [
         (one["name"], one["state"], one["health"], when(one["heard_at"]), one["kinds"], one["scope"],
-         one["greatest_effect"], one["may_clear"], when(one["last_signal_at"]))
+         one["greatest_effect"], one["may_clear"], _in_force(one["rollout"]), when(one["last_signal_at"]))
         for one in found
     ]  # fmt: skip
-    head = ("name", "state", "health", "heard", "signals", "scope", "greatest effect", "may clear", "last signal")
+    head = (
+        "name", "state", "health", "heard", "signals", "scope", "greatest effect", "may clear", "in force",
+        "last signal",
+    )  # fmt: skip
     return listed(found, output, head, rows, empty="No feed. Grant one: troth apply -f feeds.yaml")
+
+
+def _in_force(rollout: dict[str, int]) -> str:
+    """For how many of the subjects, by kind where that differs."""
+    if not rollout:
+        return "for all"
+    told = (f"{'' if kind == '*' else f'{kind} '}{percent} %" for kind, percent in sorted(rollout.items()))
+    return ", ".join(told)
 
 
 @app.command
