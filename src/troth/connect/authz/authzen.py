@@ -25,7 +25,8 @@ MAX_BODY: Final = 262_144
 #: Questions in one request.
 MAX_EVALUATIONS: Final = 100
 
-_Text = Annotated[str, Meta(max_length=1024)]
+# PostgreSQL takes no NUL.
+_Text = Annotated[str, Meta(max_length=1024, pattern=r"\A[^\x00]*\Z")]
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,200}\Z")
 
 
@@ -33,7 +34,7 @@ class Subject(Struct, frozen=True):
     """Whom it is about."""
 
     type: _Text
-    id: Annotated[str, Meta(max_length=1024)]
+    id: _Text
     properties: dict[str, Any] = {}
 
 
@@ -198,7 +199,7 @@ def _result(answer: Answer) -> str:
 def _read(decoder: Any, body: bytes) -> Any:
     try:
         return decoder.decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise AuthzError(MALFORMED, str(error)[:300]) from error
 
 

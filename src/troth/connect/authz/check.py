@@ -11,7 +11,7 @@ from functools import cache
 from urllib.parse import quote, unquote
 
 from troth.connect.authz.certificates import shown
-from troth.connect.authz.door import PROBLEM, Answer, Caller, Gate, asking_of, obligations, refusal
+from troth.connect.authz.door import DUTIES, PROBLEM, Answer, Caller, Gate, asking_of, obligations, refusal
 from troth.connect.authz.errors import NO_CERTIFICATE, AuthzError
 from troth.kit.errors import Reason, registered_reasons
 from troth.kit.lane import Request, Response, Route
@@ -19,6 +19,8 @@ from troth.kit.problems import problem
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 MAX_BODY = 65_536
+#: What a proxy may pass on of whoever is let in.
+_TOLD = ("subject", "owner", *DUTIES)
 
 
 class Check:
@@ -76,13 +78,13 @@ def _response(answer: Answer) -> Response:
         reason = _reason(admission.reason)
         detail = admission.obligations.say or ""
         return Response(403, problem(reason, detail, 403), (*headers, PROBLEM[0]))
+    told: dict[str, str] = {name: str(value) for name, value in obligations(admission.obligations).items()}
     if len(admission.subjects) == 1:
         [subject] = admission.subjects
-        headers.append((b"x-troth-subject", _header(f"{subject.kind.value}:{subject.name}")))
-        if subject.owner is not None:
-            headers.append((b"x-troth-owner", _header(subject.owner.name)))
-    for name, value in obligations(admission.obligations).items():
-        headers.append((f"x-troth-{name.replace('_', '-')}".encode(), _header(str(value))))
+        told["subject"] = f"{subject.kind.value}:{subject.name}"
+        told["owner"] = subject.owner.name if subject.owner is not None else ""
+    # All of them, empty ones too: a proxy sets what it is told, and what it is not told stays as the client sent it.
+    headers += [(f"x-troth-{name.replace('_', '-')}".encode(), _header(told.get(name, ""))) for name in _TOLD]
     return Response(200, b"", tuple(headers))
 
 

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import msgspec
 
-from troth.connect.authz.applications import Applications
+from troth.connect.authz.applications import PREFIX, Applications
 from troth.connect.authz.errors import (
     CALLER_UNKNOWN,
     NO_PROFILE,
@@ -73,12 +73,16 @@ class Caller:
         """The application that asks. Raises AuthzError.
 
         Its token stands in ``x-troth-token``, or as bearer in ``authorization``: a proxy passes its client's own
-        ``authorization`` on, and then has no room there.
+        ``authorization`` on, and then has no room there. Two tokens of ours that differ are believed neither: one of
+        them is the client's, who may hold that of an application that is let in more easily.
         """
         token = request.headers.get("x-troth-token", "")
+        scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
+        bearer = bearer.strip() if scheme.lower() == "bearer" else ""
         if not token:
-            scheme, _, token = request.headers.get("authorization", "").partition(" ")
-            token = token.strip() if scheme.lower() == "bearer" else ""
+            token = bearer
+        elif bearer.startswith(PREFIX) and not hmac.compare_digest(bearer.encode(), token.encode()):
+            raise AuthzError(CALLER_UNKNOWN)
         try:
             found = await self._applications.believe(token) if token else None
         except StoreError as error:
@@ -187,13 +191,13 @@ def asking_of(
     )  # fmt: skip
 
 
+#: Names in :func:`obligations`.
+DUTIES: Final = ("network", "role", "vlan", "acl", "session_seconds")
+
+
 def obligations(given: Obligations) -> dict[str, Json]:
     """Obligations as JSON; times in whole seconds."""
-    found: dict[str, Json] = {
-        name: value
-        for name in ("network", "role", "vlan", "acl")
-        if (value := getattr(given, name)) is not None
-    }  # fmt: skip
+    found: dict[str, Json] = {name: value for name in DUTIES[:4] if (value := getattr(given, name)) is not None}
     lengths = [one for one in (given.session_time, given.lifetime) if one is not None]
     if lengths:
         found["session_seconds"] = int(min(lengths).total_seconds())

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import msgspec
+
 from tests.integration.connect.authz.conftest import Door
 
 READ = {"action": {"name": "GET"}, "resource": {"type": "gateway", "id": "vpn-1"}}
@@ -173,6 +175,14 @@ async def test_what_is_no_question_is_refused_and_nothing_is_decided(door: Door)
     for path, body in NO_QUESTIONS:
         answer = await door.client.post(f"/access/v1/{path}", json=body, headers=headers)
         assert (answer.status_code, answer.json()["code"]) == (400, "connect.authz.malformed"), body
+    # What no JSON holds, and what no database takes.
+    for content in (
+        b'{"subject":{"type":"device","id":"a\xff"}}',
+        msgspec.json.encode({"subject": {"type": "device", "id": "a\x00b"}, **READ}),
+        msgspec.json.encode({"subject": {"type": "dev\x00ice", "id": "a"}, **READ}),
+    ):
+        answer = await door.client.post("/access/v1/evaluation", content=content, headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (400, "connect.authz.malformed"), content
     assert await door.drain.once() == 0
 
 

@@ -32,7 +32,7 @@ async def test_nginx_passes_a_certificate_and_is_told_whose_it_is(door: Door) ->
     assert told == {
         "x-troth-decision": "permit", "x-troth-outcome": "allow", "x-troth-reason": "policy.conditions_met",
         "x-troth-subject": "device:laptop-2", "x-troth-role": "staff", "x-troth-vlan": "40",
-        "x-troth-session-seconds": "28800",
+        "x-troth-session-seconds": "28800", "x-troth-owner": "", "x-troth-network": "", "x-troth-acl": "",
     }  # fmt: skip
     assert answer.content == b""
 
@@ -157,3 +157,28 @@ async def test_a_fact_that_no_event_tells_of_is_read_again(door: Door) -> None:
     door.trust.clock.advance(timedelta(seconds=61))
     door.current()
     assert door.presence.at_hand(digest) is None, "too old to answer at all"
+
+
+async def test_a_clients_own_token_of_another_application_is_not_taken_for_the_proxys(door: Door) -> None:
+    """nginx passes on what it does not overwrite; a client that works for another application has a token too."""
+    strict, lax = await door.register("strict", profiles=("vpn",)), await door.register("lax")
+    _, sha256 = await door.holder()
+    token = lax["authorization"].removeprefix("Bearer ")
+    smuggled = {"x-troth-token": token, "x-forwarded-client-cert": f"Hash={sha256}"}
+    answer = await door.client.get("/authz/check", headers={**strict, **smuggled})
+    assert (answer.status_code, answer.headers["x-troth-decision"]) == (401, "deny")
+    # Envoy passes the client's own bearer token on, which is not one of ours.
+    passed = await door.client.get("/authz/check", headers={**smuggled, "authorization": "Bearer of-the-application"})
+    assert passed.status_code == 200
+
+
+async def test_what_lets_in_sets_each_header_so_that_none_of_the_clients_is_left(door: Door) -> None:
+    headers = await door.register()
+    _, sha256 = await door.holder()
+    answer = await door.client.get("/authz/check", headers={**headers, "x-forwarded-client-cert": f"Hash={sha256}"})
+    told = {name for name in answer.headers if name.startswith("x-troth-")}
+    assert told == {f"x-troth-{name}" for name in (
+        "decision", "decision-id", "outcome", "reason", "subject", "owner", "network", "role", "vlan", "acl",
+        "session-seconds",
+    )}  # fmt: skip
+    assert answer.headers["x-troth-owner"] == answer.headers["x-troth-acl"] == ""

@@ -101,7 +101,7 @@ def _checked(one: ReceiverDefinition) -> ReceiverDefinition:
 
 
 def may_push_to(definition: ReceiverDefinition, url: str) -> bool:
-    """Whether the receiver may name ``url`` to be pushed to. The guarded client has a say besides."""
+    """Whether the receiver may have pushed to ``url``. The guarded client has a say besides."""
     try:
         parts = urlsplit(url)
         host = (parts.hostname or "").lower()

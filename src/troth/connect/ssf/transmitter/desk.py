@@ -78,16 +78,22 @@ class ReceiverDesk:
             if change is not Applied.UNCHANGED:
                 store.put_receiver(unit, one, at=at, actor=actor)
                 unit.record(_event("ssf.receiver_applied", actor, one.name, change=change.value))
-            if one.push_url:
-                # Its stream is of our making: such a receiver has no stream API to ask.
-                store.make_stream(unit, f"static-{one.name}", one.name, _static(one), None, at)
-                store.change_stream(unit, f"static-{one.name}", _static(one), await self._header(one.name))
+            await self._static(unit, one, at)
         await self._database.commit(unit if joined is None else unit.absorb(joined))
         return results
 
-    async def _header(self, name: str) -> bytes | None:
-        found = await store.find_stream(self._database, f"static-{name}")
-        return found.header if found is not None else None
+    async def _static(self, unit: Unit, one: ReceiverDefinition, at: datetime) -> None:
+        """The stream of a receiver that has no stream API to ask: it is of our making, and ends with its address."""
+        id = f"static-{one.name}"
+        found = await store.find_stream(self._database, id)
+        if one.push_url:
+            # A header was handed over for one address and is sent to no other.
+            header = found.header if found is not None and found.endpoint == one.push_url else None
+            store.make_stream(unit, id, one.name, _static(one), None, at)
+            store.change_stream(unit, id, _static(one), header)
+        elif found is not None:
+            queue_store.empty(unit, id)
+            store.drop_stream(unit, id)
 
     async def new_secret(self, name: str, *, actor: str) -> str:
         """A new client secret, told once; access tokens got by the former one are worth nothing any more."""

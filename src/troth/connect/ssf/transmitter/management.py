@@ -33,7 +33,7 @@ from troth.connect.ssf.transmitter.errors import (
     refused,
 )
 from troth.connect.ssf.transmitter.keys import TransmitterKeyring
-from troth.connect.ssf.transmitter.model import MIN_VERIFICATION, OutStream, Receiver
+from troth.connect.ssf.transmitter.model import MIN_VERIFICATION, OutStream, Receiver, plain
 from troth.connect.ssf.transmitter.port import TOKENS_CHANNEL
 from troth.connect.ssf.transmitter.sending import Sender
 from troth.kit.canonical import Json
@@ -52,6 +52,7 @@ _JSON: Final = ((b"content-type", b"application/json"), (b"cache-control", b"no-
 _CACHED: Final = ((b"content-type", b"application/json"), (b"cache-control", b"public, max-age=300"))
 _PROBLEM: Final = ((b"content-type", b"application/problem+json"), (b"cache-control", b"no-store"))
 _MAX_REMOVED = 1_000
+_MAX_SUBJECT = 2_048
 _MAX_TEXT = 1_024
 
 
@@ -150,7 +151,7 @@ class ManagementDoor:
     async def read(self, request: Request) -> Response:
         """8.1.1.2: one stream, or without its id the list of all."""
         receiver = await self._access.prove(request, READ)
-        wanted = _query(request)
+        wanted = stream_named(request)
         if wanted is None:
             found = await store.streams(self._database, receiver.name)
             return _answer(200, [self._told(receiver, one) for one in found])
@@ -182,7 +183,7 @@ class ManagementDoor:
     async def delete(self, request: Request) -> Response:
         """8.1.1.5."""
         receiver = await self._access.prove(request, MANAGE)
-        stream = await self._stream(receiver, _query(request) or "")
+        stream = await self._stream(receiver, stream_named(request) or "")
         unit = self._locked(receiver)
         queue_store.empty(unit, stream.id)
         store.drop_stream(unit, stream.id)
@@ -195,7 +196,7 @@ class ManagementDoor:
     async def status(self, request: Request) -> Response:
         """8.1.2.1."""
         receiver = await self._access.prove(request, READ)
-        return _answer(200, _status(await self._touched(receiver, _query(request) or "")))
+        return _answer(200, _status(await self._touched(receiver, stream_named(request) or "")))
 
     async def set_status(self, request: Request) -> Response:
         """8.1.2.2."""
@@ -205,7 +206,7 @@ class ManagementDoor:
         if status not in ("enabled", "paused", "disabled") or not isinstance(reason, str) or len(reason) > _MAX_TEXT:
             raise refused(REQUEST_INVALID, "status is enabled, paused or disabled; reason a short text")
         unit = self._locked(receiver)
-        store.set_status(unit, stream.id, status, _plain(reason))
+        store.set_status(unit, stream.id, status, plain(reason))
         if status == "disabled":
             queue_store.empty(unit, stream.id)
         before = stream.status
@@ -269,7 +270,7 @@ class ManagementDoor:
         else:
             method, endpoint, header = self._delivery(receiver, delivery)
         return {
-            "method": method, "endpoint": endpoint, "requested": requested, "description": _plain(description)[:200],
+            "method": method, "endpoint": endpoint, "requested": requested, "description": plain(description)[:200],
         }, header  # fmt: skip
 
     def _delivery(self, receiver: Receiver, delivery: Any) -> tuple[str, str, bytes | None]:
@@ -292,7 +293,7 @@ class ManagementDoor:
         return stream.told(receiver.definition, self._base, f"{self._base}/ssf/poll?stream_id={quote(stream.id)}")
 
     async def _stream(self, receiver: Receiver, id: str) -> OutStream:
-        found = await store.find_stream(self._database, id) if 0 < len(id) <= 64 and "\x00" not in id else None
+        found = await store.find_stream(self._database, id) if is_stream_id(id) else None
         if found is None or found.receiver != receiver.name:
             raise refused(OUT_STREAM_UNKNOWN)
         return found
@@ -308,8 +309,8 @@ class ManagementDoor:
     async def _about(self, request: Request) -> tuple[Receiver, OutStream, dict[str, Any]]:
         receiver, body = await self._access.prove(request, MANAGE), _body(request)
         stream, subject = await self._touched(receiver, _text(body, "stream_id")), body.get("subject")
-        if not isinstance(subject, dict):
-            raise refused(REQUEST_INVALID, "subject is missing")
+        if not isinstance(subject, dict) or len(msgspec.json.encode(subject)) > _MAX_SUBJECT:
+            raise refused(REQUEST_INVALID, f"subject is missing, or longer than {_MAX_SUBJECT} octets")
         return receiver, stream, subject
 
     async def _removed(self, receiver: Receiver, stream: OutStream, removed: Sequence[Any]) -> None:
@@ -362,9 +363,18 @@ def _body(request: Request) -> dict[str, Any]:
     return found
 
 
-def _query(request: Request) -> str | None:
-    values = parse_qs(request.query.decode("latin-1"), max_num_fields=8).get("stream_id")
+def stream_named(request: Request) -> str | None:
+    """``stream_id`` in the query, or None. Raises ReceiverRefused."""
+    try:
+        values = parse_qs(request.query.decode("latin-1"), max_num_fields=8).get("stream_id")
+    except ValueError as error:
+        raise refused(REQUEST_INVALID, "the query has too many fields") from error
     return values[0] if values else None
+
+
+def is_stream_id(id: str) -> bool:
+    """Whether there may be a stream of that id at all."""
+    return 0 < len(id) <= 64 and "\x00" not in id
 
 
 def _text(body: Mapping[str, Any], name: str) -> str:
@@ -376,10 +386,6 @@ def _text(body: Mapping[str, Any], name: str) -> str:
 
 def _is_text(value: Any) -> bool:
     return isinstance(value, str) and 0 < len(value) <= _MAX_TEXT and "\x00" not in value
-
-
-def _plain(text: str) -> str:
-    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def _event(kind: str, receiver: Receiver, stream: str, **data: Json) -> Event:

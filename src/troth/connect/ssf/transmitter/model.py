@@ -100,3 +100,8 @@ class QueuedToken:
 
 #: What is said: type and claims of an event, and a word that tells the events of one cause apart.
 Saying = tuple[str, str, Mapping[str, Any]]
+
+
+def plain(text: str) -> str:
+    """``text`` of others without what controls a terminal, or a database takes amiss."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
-from urllib.parse import parse_qs
 
 import msgspec
 
@@ -13,7 +13,7 @@ from troth.audit.event import Event
 from troth.connect.ssf.transmitter import queue_store, store
 from troth.connect.ssf.transmitter.access import MANAGE, READ, ReceiverAccess
 from troth.connect.ssf.transmitter.errors import OUT_STREAM_UNKNOWN, REQUEST_INVALID, ReceiverRefused, refused
-from troth.connect.ssf.transmitter.management import refusal
+from troth.connect.ssf.transmitter.management import is_stream_id, refusal, stream_named
 from troth.connect.ssf.transmitter.model import OutStream, QueuedToken
 from troth.kit.clock import Clock
 from troth.kit.lane import Request, Response, Route
@@ -25,6 +25,8 @@ MOST: Final = 100
 _MAX_ACK = 1_000
 #: Seconds that a long poll waits; how often it looks meanwhile. It holds no connection to the database.
 WAIT, LOOK = 25.0, 0.25
+#: Polls of one stream that one process lets wait; further ones are answered at once.
+MOST_WAITING: Final = 4
 
 
 class _Errors(msgspec.Struct, frozen=True):
@@ -68,6 +70,7 @@ class PollDoor:
         self._access = access
         self._wait = wait
         self._stop = stop
+        self._waiting: Counter[str] = Counter()
 
     def routes(self) -> Sequence[Route]:
         """What to put on the https lane."""
@@ -82,8 +85,8 @@ class PollDoor:
 
     async def _poll(self, request: Request) -> Response:
         receiver = await self._access.prove(request, READ)
-        values = parse_qs(request.query.decode("latin-1"), max_num_fields=8).get("stream_id", [""])
-        stream = await store.find_stream(self._database, values[0]) if 0 < len(values[0]) <= 64 else None
+        id = stream_named(request) or ""
+        stream = await store.find_stream(self._database, id) if is_stream_id(id) else None
         if stream is None or stream.receiver != receiver.name or stream.endpoint:
             raise refused(OUT_STREAM_UNKNOWN)
         asked = read_poll_request(request.body)
@@ -91,7 +94,14 @@ class PollDoor:
             await self._access.prove(request, MANAGE)
         await self._acknowledge(stream, asked)
         most = MOST if asked.max_events is None else min(asked.max_events, MOST)
-        found = await self._tokens(stream, most, wait=not asked.return_immediately) if most else []
+        wait = not asked.return_immediately and self._waiting[stream.id] < MOST_WAITING
+        self._waiting[stream.id] += 1
+        try:
+            found = await self._tokens(stream, most, wait=wait) if most else []
+        finally:
+            self._waiting[stream.id] -= 1
+            if not self._waiting[stream.id]:
+                del self._waiting[stream.id]
         told: dict[str, Any] = {"sets": {one.jti: one.token for one in found[:most]}}
         if len(found) > most:
             told["moreAvailable"] = True

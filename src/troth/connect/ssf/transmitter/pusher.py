@@ -20,7 +20,8 @@ from troth.connect.proof import Fetches
 from troth.connect.ssf.model import PUSH
 from troth.connect.ssf.secevent import MEDIA_TYPE
 from troth.connect.ssf.transmitter import queue_store, store
-from troth.connect.ssf.transmitter.model import INACTIVITY, OutStream, QueuedToken
+from troth.connect.ssf.transmitter.definitions import may_push_to
+from troth.connect.ssf.transmitter.model import INACTIVITY, OutStream, QueuedToken, plain
 from troth.connect.ssf.transmitter.port import TOKENS_CHANNEL
 from troth.connect.ssf.transmitter.sending import Sender
 from troth.kit.clock import Clock
@@ -71,7 +72,7 @@ class Pusher:
             try:
                 wanted = {f"ssf-push:{one.id}": one for one in await store.streams(self._database) if _pushed(one)}
                 held = await self._leases.acquire(wanted.keys()) if wanted else {}
-                done = sum(await asyncio.gather(*(self.push(wanted[name]) for name in held)))
+                done = sum(await asyncio.gather(*(self._tried(wanted[name]) for name in held)))
             except StoreError as error:
                 log.warning("ssf.pushing_interrupted", error=str(error))
             except Exception:
@@ -81,17 +82,39 @@ class Pusher:
                     async with asyncio.timeout(_LOOK_SECONDS):
                         await self._wake.wait()
 
+    async def _tried(self, stream: OutStream) -> int:
+        """:meth:`push`; what goes wrong with one stream holds up no other."""
+        try:
+            return await self.push(stream)
+        except StoreError:
+            raise
+        except Exception:
+            log.exception("ssf.pushing_broken", stream=stream.id)
+            await self._failed(stream, "it went wrong here; the log tells how")
+            return 0
+
     async def push(self, stream: OutStream) -> int:
         """Push what waits for ``stream``, up to 50; how many were taken or refused for good."""
         now = self._clock.now()
         if stream.retry_at is not None and now < stream.retry_at:
             return 0
         silent, ended = stream.status != "enabled", 0
-        for one in await queue_store.waiting(self._database, stream.id, only_itself=silent, limit=_AT_ONCE):
+        tokens = await queue_store.waiting(self._database, stream.id, only_itself=silent, limit=_AT_ONCE)
+        if tokens and not await self._granted(stream):
+            await self._failed(stream, "its receiver may no longer have pushed there")
+            return 0
+        for one in tokens:
             if not await self._one(stream, one):
                 break
             ended += 1
         return ended
+
+    async def _granted(self, stream: OutStream) -> bool:
+        """Whether the address is still one that the receiver may have: what it was granted may have shrunk."""
+        receiver = await store.find_receiver(self._database, stream.receiver)
+        if receiver is None:
+            return False
+        return stream.endpoint == receiver.definition.push_url or may_push_to(receiver.definition, stream.endpoint)
 
     async def _one(self, stream: OutStream, one: QueuedToken) -> bool:
         headers = {"content-type": MEDIA_TYPE, "accept": "application/json", "user-agent": "Troth"}
@@ -112,9 +135,9 @@ class Pusher:
         if said is None or not said.err:
             await self._failed(stream, f"status {answer.status}")
             return False
-        why = f"{said.err}: {said.description}"
+        why = plain(f"{said.err[:100]}: {said.description[:400]}")
         queue_store.refuse(unit, stream.id, one.jti, why)
-        unit.record(_event("ssf.out_refused", stream, jti=one.jti, why=said.err[:100]))
+        unit.record(_event("ssf.out_refused", stream, jti=one.jti, why=plain(said.err[:100])))
         await self._database.commit(unit)
         log.warning("ssf.out_refused", receiver=stream.receiver, stream=stream.id, why=why[:200])
         return True
