@@ -3,9 +3,10 @@
     python -m bench.policy [--seconds 3] [--devices 1000]
 
 *prebuilt*: the context exists and the conditions are asked, with the whole decision made; *built*: from the snapshot,
-as for a door that has just gathered; *recorded*: with decision and snapshot as the JSON that is stored; *journalled*:
-each made durable by the journal before it counts (fdatasync shared by those who wait). Per CPU second of this process,
-but for the last, which is per second on the clock. The last line is JSON.
+as for a door that has just gathered; *recorded*: with decision and snapshot as the JSON that is stored; *connect*: what
+a connection takes of whoever is held in memory, snapshot and all; *journalled*: each made durable by the journal before
+it counts (fdatasync shared by those who wait). Per CPU second of this process, but for the last, which is per second on
+the clock. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -26,10 +27,12 @@ import uvloop
 
 from troth.kit.ids import new_id
 from troth.kit.log import configure
+from troth.trust.connecting import Asking, judged
+from troth.trust.facts import Observation
 from troth.trust.grammar import parse_policy
 from troth.trust.journal import Journal
 from troth.trust.judge import judge, judge_view
-from troth.trust.model import Kind, Moment, Seen, Snapshot, SubjectRef, encode
+from troth.trust.model import Kind, Moment, Seen, Snapshot, Subject, SubjectRef, encode
 from troth.trust.policy_service import shipped
 from troth.trust.standing import Standing
 
@@ -56,6 +59,20 @@ def fleet(devices: int) -> list[Snapshot]:
         who = SubjectRef(new_id(), Kind.DEVICE, f"laptop-{number}", Standing.TRUSTED, 1)
         values_ = tuple(sorted(said, key=lambda one: one.path))
         made.append(Snapshot(new_id(), _AT, Moment.CONNECT, "client-device", who, values=values_))
+    return made
+
+
+def at_hand(snapshots: list[Snapshot]) -> list[tuple[Subject, tuple[Observation, ...]]]:
+    """The same devices as a process holds them in memory: the subject, and what sources say of it."""
+    made = []
+    for one in snapshots:
+        subject = Subject(one.subject.id, one.subject.kind, one.subject.name, "directory", confirmed_at=_AT)
+        said = [
+            Observation(subject.id, seen.path, seen.value, seen.source, seen.observed_at)
+            for seen in one.values
+            if seen.source == "mdm"
+        ]
+        made.append((subject, tuple(said)))
     return made
 
 
@@ -112,17 +129,24 @@ def main() -> None:
         snapshot = snapshots[number % count]
         return encode(judge(policy, snapshot)), encode(snapshot)
 
+    known, asking = at_hand(snapshots), Asking("bench", {"address": "10.1.2.3", "protocol": "radius"})
+
+    def connecting(number: int) -> object:
+        subject, said = known[number % count]
+        return judged((subject,), "client-device", said, policy, asking, _AT)
+
     figures = {
         "policy_per_s": per_cpu_second(prebuilt, options.seconds),
         "policy_built_per_s": per_cpu_second(built, options.seconds),
         "policy_recorded_per_s": per_cpu_second(recorded, options.seconds),
+        "policy_connect_per_s": per_cpu_second(connecting, options.seconds),
         "policy_journalled_per_s": uvloop.run(journalled(pairs, options.seconds)),
     }
     outcomes = Counter(decision.outcome.value for decision, _ in pairs)
     print(f"policy client-device, {count} devices: " + ", ".join(f"{n} {name}" for name, n in outcomes.most_common()))
     for name, goal in (("policy_per_s", 50_000), ("policy_built_per_s", 20_000)):
         print(f"  {name:24} {figures[name]:10,.0f}   (goal {goal:,})")
-    for name in ("policy_recorded_per_s", "policy_journalled_per_s"):
+    for name in ("policy_recorded_per_s", "policy_connect_per_s", "policy_journalled_per_s"):
         print(f"  {name:24} {figures[name]:10,.0f}")
     print(json.dumps({name: round(value) for name, value in figures.items()}))
 

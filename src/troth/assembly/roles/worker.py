@@ -63,6 +63,7 @@ from troth.trust.policy_store import PolicyStore
 from troth.trust.reevaluation import REEVALUATE_JOB, Reevaluation
 from troth.trust.settling import Settler
 from troth.trust.signal_desk import SignalDesk
+from troth.trust.status_judging import StatusJudge
 from troth.trust.unresolved import UnresolvedDesk
 
 log = get_logger("assembly")
@@ -158,9 +159,17 @@ async def _duties(context: RoleContext, database: Database, instance: Instance, 
         pushing,
         *(_every(pause, work, stop, name) for pause, work, name in (*due, *sent)),
         *effect_duties(context, database, connecting.desk),
+        _every(60.0, _policy_status(context, database, mint).run_once, stop, "policies of status"),
         _every(60.0, Mender(database, clock, enforcer).run_once, stop, "mending"),
         _every(60.0, Settler(database, clock, enforcer).sweep, stop, "looking after standings"),
     ]
+
+
+def _policy_status(context: RoleContext, database: Database, mint: Mint) -> StatusJudge:
+    settings = context.config.policy
+    return StatusJudge(
+        database, mint.judge, context.clock, percent=settings.guard_percent, subjects=settings.guard_subjects
+    )
 
 
 def _swept(database: Database, clock: Clock) -> Callable[[], Awaitable[None]]:

@@ -1,0 +1,51 @@
+"""SQL of certificates whose good status a policy judges."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from troth.pki.model import CertificateRecord
+from troth.pki.store import COLUMNS, record
+from troth.store.unit import Reader
+
+#: Begins the cause of a hold that a policy has raised; its name follows.
+CAUSE = "policy:"
+
+_LIVE = f"""
+SELECT {COLUMNS},
+       ARRAY(SELECT b.subject_id FROM certificate_subject b
+             WHERE b.certificate_id = c.id AND b.role = 'subject') AS whose,
+       EXISTS (SELECT 1 FROM certificate_hold h WHERE h.certificate_id = c.id AND h.cause = $4) AS ours
+FROM certificate c
+WHERE c.state = 'issued' AND c.status <> 'revoked' AND c.not_after > $1 AND c.profile = ANY($2::text[])
+  AND ($3::uuid IS NULL OR c.id > $3)
+ORDER BY c.id LIMIT $5"""
+_HELD = (
+    f"SELECT certificate_id, cause FROM certificate_hold WHERE cause LIKE '{CAUSE}%' ORDER BY certificate_id LIMIT $1"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """A certificate that has not ended; ``ours``: the policy in question holds it."""
+
+    certificate: CertificateRecord
+    subjects: tuple[UUID, ...]
+    ours: bool
+
+
+async def live(
+    reader: Reader, profiles: Sequence[str], policy: str, at: datetime, *, after: UUID | None, limit: int
+) -> list[Live]:
+    """A page of live certificates of ``profiles``, by id."""
+    rows = [dict(row) for row in await reader.fetch(_LIVE, at, list(profiles), after, f"{CAUSE}{policy}", limit)]
+    return [Live(subjects=tuple(row.pop("whose")), ours=row.pop("ours"), certificate=record(row)) for row in rows]
+
+
+async def held_by_policies(reader: Reader, limit: int) -> list[tuple[UUID, str]]:
+    """(certificate, policy's name) of what policies hold."""
+    rows = await reader.fetch(_HELD, limit)
+    return [(row["certificate_id"], row["cause"].removeprefix(CAUSE)) for row in rows]

@@ -1,0 +1,107 @@
+"""Policies of the moment *status*: holds that a policy raises and clears, within its guard."""
+
+from __future__ import annotations
+
+from tests.support.signals import Trust
+from troth.trust.decide import Judge
+from troth.trust.facts import StoredFacts
+from troth.trust.policy_cache import PolicyCache
+from troth.trust.policy_service import PolicyService
+from troth.trust.policy_store import PolicyStore
+from troth.trust.signal_facts import SignalFacts
+from troth.trust.status_judging import Round, StatusJudge
+from troth.trust.store import SubjectStore
+
+POLICY = """
+policy: watch
+profiles: [client-device]
+rules:
+  - rule: lost
+    moments: [status]
+    match: '"lost" in subject.groups'
+    then: deny
+    unknown: restrict
+  - rule: found
+    moments: [status]
+    match: '"found" in subject.groups'
+    then: allow
+    unknown: restrict
+"""
+
+
+class Watch:
+    """A status judge over a test's database."""
+
+    def __init__(self, trust: Trust, **guard: int) -> None:
+        self.trust = trust
+        self.cache = PolicyCache(PolicyStore(trust.database))
+        sources = [StoredFacts(SubjectStore(trust.database)), SignalFacts(trust.database, trust.clock)]
+        judge = Judge(self.cache, sources, trust.clock)
+        guard = {"percent": 10, "subjects": 10} | guard
+        self.duty = StatusJudge(trust.database, judge, trust.clock, **guard)
+
+    async def apply(self, text: str) -> None:
+        policies = PolicyService(self.trust.database, self.trust.clock)
+        await policies.apply(await policies.plan(text), actor="admin:a")
+        await self.cache.refresh()
+
+    async def groups(self, name: str, groups: str) -> None:
+        await self.trust.database.fetch("UPDATE subject SET groups = $2 WHERE name = $1", name, groups)
+
+
+async def test_a_policy_holds_and_releases_and_each_change_has_its_decision(trust: Trust) -> None:
+    watch = Watch(trust)
+    lost = await trust.certificate(await trust.subject("laptop-1", groups=["lost"]))
+    other = await trust.certificate(await trust.subject("laptop-2"))
+    await watch.apply(POLICY)
+    assert await watch.duty.run_once() == Round(judged=2, held=1)
+    assert (await trust.status(lost), await trust.status(other)) == ("held", "good"), "no rule, no change"
+    assert await watch.duty.run_once() == Round(judged=2), "and nothing twice"
+    await watch.groups("laptop-1", '["found"]')
+    assert await watch.duty.run_once() == Round(judged=2, released=1)
+    assert await trust.status(lost) == "good"
+    made = [data for kind, data in await trust.events() if kind == "decision.made"]
+    assert [(one["moment"], one["rule"], one["outcome"]) for one in made] == [
+        ("status", "lost", "deny"), ("status", "found", "allow"),
+    ]  # fmt: skip
+
+
+async def test_it_clears_its_own_cause_and_no_other(trust: Trust) -> None:
+    watch = Watch(trust)
+    laptop = await trust.subject("laptop-1", groups=["lost"])
+    certificate = await trust.certificate(laptop)
+    await trust.feed()
+    await watch.apply(POLICY)
+    await watch.duty.run_once()
+    await trust.take("edr.contained", laptop)
+    await watch.groups("laptop-1", '["found"]')
+    assert (await watch.duty.run_once()).released == 1
+    assert await trust.status(certificate) == "held", "the standing still holds it"
+
+
+async def test_what_would_hold_too_many_holds_none_and_is_told_once(trust: Trust) -> None:
+    watch = Watch(trust, percent=10, subjects=1)
+    certificates = [
+        await trust.certificate(await trust.subject(f"laptop-{number}", groups=["lost"])) for number in range(3)
+    ]
+    await watch.apply(POLICY)
+    for _ in range(2):
+        assert await watch.duty.run_once() == Round(judged=3, held_back=("watch",))
+    assert {await trust.status(one) for one in certificates} == {"good"}
+    kinds = [kind for kind, _ in await trust.events()]
+    assert kinds.count("policy.status_held_back") == 1
+
+
+async def test_a_policy_without_such_rules_lets_go_and_protected_and_frozen_are_left(trust: Trust) -> None:
+    watch = Watch(trust)
+    lost = await trust.certificate(await trust.subject("laptop-1", groups=["lost"]))
+    guarded = await trust.certificate(await trust.subject("dc-1", groups=["lost"], protected=True))
+    await watch.apply(POLICY)
+    await trust.orders.freeze(person="alice", reason="drill")
+    assert await watch.duty.run_once() == Round()
+    await trust.orders.unfreeze(person="alice", reason="")
+    assert (await watch.duty.run_once()).held == 1
+    assert await trust.status(guarded) == "good"
+    await watch.apply(POLICY.replace("[status]", "[issue]"))
+    assert (await watch.duty.run_once()).released == 1
+    assert await trust.status(lost) == "good"
