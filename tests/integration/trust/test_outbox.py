@@ -222,6 +222,26 @@ async def test_a_refusal_is_a_dead_letter_until_a_person_has_it_tried_again(
         await desk.drop(new_id(), actor="admin:alice", reason="none")
 
 
+async def test_a_dead_letter_that_the_standing_asks_for_no_more_is_not_sent(
+    trust: Trust, reactions: None, desk: EffectDesk
+) -> None:
+    laptop = await trust.subject()
+    await trust.take("edr.intrusion", laptop)
+    falcon = RecordingPort(answers=[Outcome.refused("no"), Outcome.refused("no")])
+    runner = _runner(trust, crowdstrike=falcon, webhook=RecordingPort())
+    await runner.drain()
+    (contain, _) = await _effects(trust, laptop)
+    await trust.take("edr.cleared", laptop)
+    await runner.drain()
+    with pytest.raises(EffectNotOpen, match="trusted now"):
+        await desk.retry(contain.id, actor="admin:alice")
+    lift = next(one for one in await _effects(trust, laptop) if one.port == "crowdstrike.lift_containment")
+    assert lift.state is EffectState.DEAD
+    await trust.take("edr.intrusion", laptop)
+    with pytest.raises(EffectNotOpen, match="quarantined now"):
+        await desk.retry(lift.id, actor="admin:alice")
+
+
 async def test_what_fails_for_a_day_is_dead_and_lets_the_next_one_pass(trust: Trust, reactions: None) -> None:
     laptop = await trust.subject()
     soc = RecordingPort(answers=[Outcome.retry("500")] * 200)

@@ -15,7 +15,7 @@ from troth.audit.event import Event
 from troth.kit.clock import Clock
 from troth.kit.sealing import SealBroken, SecretBox
 from troth.store.pool import URGENT_CHANNEL, Database
-from troth.store.unit import Unit
+from troth.store.unit import Reader, Unit
 from troth.trust.outbox import store
 from troth.trust.outbox.document_store import ADD_VERSION, SET_SECRET, DocumentStore, ReactionVersion
 from troth.trust.outbox.errors import (
@@ -41,6 +41,7 @@ from troth.trust.outbox.reactions import (
     parse_reactions,
     shipped,
 )
+from troth.trust.standing import Standing
 
 #: What may be set going again, and what may be dropped.
 _ENDED_BADLY: Final = (EffectState.DEAD, EffectState.UNAVAILABLE, EffectState.DROPPED)
@@ -160,10 +161,20 @@ class EffectDesk:
         return found
 
     async def retry(self, effect_id: UUID, *, actor: str, reason: str = "") -> None:
-        """Try an effect that ended without success again, as if for the first time. Raises EffectUnknown, …NotOpen."""
+        """Try an effect that ended without success again, as if for the first time, on a person's word.
+
+        Raises EffectUnknown, and EffectNotOpen also for what the subject's present standing does not ask for any more:
+        nobody shall have a device contained that is trusted by now, nor let out one that is quarantined anew.
+        """
         effect = await self.effect(effect_id)
         at = self._clock.now()
-        unit = self._locked(effect, _ENDED_BADLY)
+
+        async def still(reader: Reader, _unit: Unit) -> None:
+            present, then = await store.standing_of(reader, effect.subject_id), Standing(effect.notice.after)
+            if effect.acting and (present > then if effect.notice.relieved else present < then):
+                raise EffectNotOpen(EFFECT_NOT_OPEN, f"the subject is {present.value} now, and was to be {then.value}")
+
+        unit = self._locked(effect, _ENDED_BADLY).then(still)
         store.again(unit, effect.id, due=at, detail="set going again", fresh=True)
         unit.record(_event("effect.retried", effect, actor, reason))
         await self._database.commit(unit)

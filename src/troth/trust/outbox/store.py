@@ -88,6 +88,7 @@ _AGAIN = Write(
     "effect_again",
     """UPDATE effect e SET state = 'waiting', due = i.due, detail = i.detail, lease_until = NULL, ended_at = NULL,
                            attempts = CASE WHEN i.fresh THEN 0 ELSE e.attempts END,
+                           automated = e.automated AND NOT i.fresh,
                            planned_at = CASE WHEN i.fresh THEN i.due ELSE e.planned_at END
        FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::boolean[]) AS i(id, due, detail, fresh)
        WHERE e.id = i.id""",
@@ -192,7 +193,7 @@ def end(unit: Unit, effect_id: UUID, state: EffectState, *, at: datetime, detail
 
 
 def again(unit: Unit, effect_id: UUID, *, due: datetime, detail: str, fresh: bool = False) -> None:
-    """Let a locked effect be tried at ``due``; ``fresh``: as if for the first time."""
+    """Let a locked effect be tried at ``due``; ``fresh``: by a person, as if for the first time."""
     unit.write(_AGAIN, effect_id, due, detail[:500], fresh)
 
 
