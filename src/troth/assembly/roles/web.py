@@ -37,7 +37,8 @@ from troth.web.tls import ServerTls
 log = get_logger("assembly")
 
 _LOOK_SECONDS = 2.0
-_IDENTITY_SECONDS = 20.0
+#: Longer than a busy machine takes for a first start, and less than the supervisor waits for a process.
+_IDENTITY_SECONDS = 90.0
 
 
 async def run(context: RoleContext) -> None:
