@@ -121,6 +121,7 @@ class Commits:
 
 def web() -> None:
     """From the order to the answer."""
+    from troth.enroll.acme.direct import Direct
     from troth.enroll.acme.finalize import Finalizer
     from troth.enroll.acme.orders import OrderDesk
     from troth.pki import gate
@@ -131,7 +132,8 @@ def web() -> None:
     commits.of(gate.Gate, "_reserve", "web.reserving")
     commits.of(gate.Gate, "_store", "web.storing")
     after(OrderDesk, "place", "web.ordered")
-    after(OrderDesk, "answer", "web.answered")
+    after(Direct, "answer", "web.answered")
+    after(OrderDesk, "settle", "web.settled")
     after(Judge, "decide", "web.decided")
     after(gate.Gate, "_reserve", "web.reserved")
     after(gate, "lint", "web.linted")

@@ -19,6 +19,7 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(420), pytest.mark.xdist_gro
 #: Step → states that the order's certificate may be in when somebody has died there. None: there is no row.
 STEPS: dict[str, set[str | None]] = {
     "web.ordered": {None},
+    "web.settled": {None},
     "web.answered": {None},
     "web.decided": {None},
     "web.reserving": {None, "reserved"},
@@ -40,6 +41,8 @@ STEPS: dict[str, set[str | None]] = {
     "worker.settling": {None},
     "worker.settled": {None},
 }
+#: Steps that are taken only after somebody has died at another: whoever validates directly leaves nothing to a job.
+AFTER = {"worker.settling": "worker.validated", "worker.settled": "worker.validated"}
 #: Duties that are not of one order, with what must happen for them to be done: the death of a web process, or nothing.
 DUTIES = {
     "worker.moving": None,
@@ -99,7 +102,11 @@ async def _arm(ruin: Ruin, step: str, name: str) -> list[str]:
     point, _, victim = step.partition(" ")
     if step in STEPS:
         ruin.arm(point, name, victim=await ruin.pid(victim) if victim else None)
-        return [point]
+        before = AFTER.get(step)
+        if before is None:
+            return [point]
+        ruin.arm(before, name)
+        return [before, point]
     ruin.arm(point)
     cause = DUTIES[step]
     if cause is None:

@@ -11,7 +11,7 @@ from uuid import UUID
 from troth.audit.errors import TAMPERED, LedgerTampered
 from troth.audit.event import StreamEvent, parse_payload
 from troth.store.pool import Database
-from troth.store.unit import Reader
+from troth.store.unit import Reader, Row
 
 #: Events a partition holds. Retention drops payloads or whole partitions; leaves stay in exports.
 PARTITION_SIZE = 5_000_000
@@ -36,10 +36,13 @@ _WAITING = """
 SELECT (SELECT id FROM ledger_inbox ORDER BY id LIMIT 1) AS oldest,
        (SELECT id FROM ledger_inbox ORDER BY id DESC LIMIT 1) AS newest"""
 _FROM = "SELECT idx, payload FROM ledger_event WHERE idx >= $1 ORDER BY idx LIMIT $2"
-#: Every index, so that a reader knows how far it has come, but payloads of some kinds alone.
+#: Events of some kinds alone, and the last index looked at, so that a reader knows how far it has come.
 _FROM_SOME = """
-SELECT idx, CASE WHEN split_part(kind, '.', 1) = ANY($3::text[]) THEN payload END AS payload
-FROM ledger_event WHERE idx >= $1 ORDER BY idx LIMIT $2"""
+SELECT e.idx, e.payload
+FROM (SELECT idx, kind, payload FROM ledger_event WHERE idx >= $1 ORDER BY idx LIMIT $2) AS e
+WHERE split_part(e.kind, '.', 1) = ANY($3::text[])
+UNION ALL
+SELECT max(w.idx), NULL FROM (SELECT idx FROM ledger_event WHERE idx >= $1 ORDER BY idx LIMIT $2) AS w"""
 _RAW = """
 SELECT idx, id, recorded_at, kind, actor, payload, salt, leaf FROM ledger_event
 WHERE idx >= $1 ORDER BY idx LIMIT $2"""
@@ -150,6 +153,7 @@ class LedgerStore:
             rows = await self._database.lookups.fetch(_FROM, start, limit)
         else:
             rows = await self._database.lookups.fetch(_FROM_SOME, start, limit, sorted(rooms))
+            rows = sorted((row for row in rows if row["idx"] is not None), key=_index)
         events = [parse_payload(row["idx"], bytes(row["payload"])) for row in rows if row["payload"] is not None]
         return events, rows[-1]["idx"] + 1 if rows else start
 
@@ -213,6 +217,11 @@ class LedgerStore:
     async def points(self) -> list[Point]:
         """All decision points."""
         return [Point(row["name"], row["idx"], row["live"]) for row in await self._database.fetch(_POINTS)]
+
+
+def _index(row: Row) -> int:
+    index: int = row["idx"]
+    return index
 
 
 def raw_event(row: Any) -> RawEvent:
