@@ -16,7 +16,7 @@ from troth.access.approvals.model import Act, Proposal, state_digest
 from troth.access.approvals.proposals import proposal_unit
 from troth.access.approvals.store import ApprovalStore
 from troth.access.roles import Role
-from troth.enroll.awaiting_store import issued_since, latest_proposal
+from troth.enroll.awaiting_store import issued_since, latest_proposal, waiting
 from troth.enroll.errors import APPROVAL_CROWDED, AWAITS_APPROVAL, DECLINED, AwaitingApproval, IssuanceRefused
 from troth.kit.canonical import Json
 from troth.kit.ids import new_id
@@ -29,8 +29,8 @@ KIND = "issuance.approve"
 #: What every such proposal stands on: nothing that could change under it, for policy is asked anew.
 STATE: Json = {"issuance": "asked anew"}
 DEMAND = Demand(1)
-#: Proposals of this kind that may wait at once.
-MOST = 500
+#: Proposals of this kind that may wait at once, and those of one client: it shall not crowd the others out.
+MOST, MOST_OF_ONE = 500, 20
 
 
 def words_of(payload: dict[str, Json]) -> str:
@@ -92,7 +92,8 @@ class IssuanceApprovals:
         until: datetime,
         refs: Sequence[str],
     ) -> UUID:
-        if (await self._store.counts()).get("waiting", 0) >= MOST:
+        every, own = await waiting(self._database, KIND, actor)
+        if every >= MOST or own >= MOST_OF_ONE:
             raise IssuanceRefused(APPROVAL_CROWDED, decision_id=str(verdict.deciding.id), outcome="deny")
         decision = verdict.deciding
         person = await self._store.person(account) if account is not None else f"system:{actor}"

@@ -14,6 +14,8 @@ _LATEST = """SELECT id, state, expires_at, settled_at, settled_why FROM proposal
 _ISSUED = """SELECT EXISTS (SELECT 1 FROM certificate_subject s JOIN certificate c ON c.id = s.certificate_id
              WHERE s.subject_id = ANY($1::uuid[]) AND c.profile = $2 AND c.actor = $3 AND c.reserved_at >= $4
              AND c.state <> 'burnt')"""
+_WAITING = """SELECT count(*), count(*) FILTER (WHERE actor = $2) AS own FROM proposal
+              WHERE state = 'waiting' AND kind = $1"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,12 @@ async def latest_proposal(reader: Reader, act_hash: bytes) -> Latest | None:
     if row is None:
         return None
     return Latest(row["id"], row["state"], row["expires_at"], row["settled_at"], row["settled_why"] or "")
+
+
+async def waiting(reader: Reader, kind: str, actor: str) -> tuple[int, int]:
+    """How many proposals of that kind wait, and how many of them are this actor's."""
+    row = await reader.fetchrow(_WAITING, kind, actor)
+    return (0, 0) if row is None else (row["count"], row["own"])
 
 
 async def issued_since(

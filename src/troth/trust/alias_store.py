@@ -32,7 +32,9 @@ _ALIAS = Write(
        ORDER BY system, value, subject_id, seen_at DESC, confidence DESC
        ON CONFLICT (system, value, subject_id) DO UPDATE
        SET source = excluded.source, confidence = excluded.confidence, seen_at = excluded.seen_at
-       WHERE subject_alias.seen_at <= excluded.seen_at""",
+       WHERE subject_alias.seen_at <= excluded.seen_at
+         AND (subject_alias.source NOT LIKE 'person:%' OR excluded.source LIKE 'person:%')
+         AND (subject_alias.source = excluded.source OR subject_alias.confidence <= excluded.confidence)""",
     ("text", "text", "uuid", "text", "smallint", "timestamptz"),
 )
 _FORGET = Write(
@@ -89,7 +91,10 @@ class Resolved:
 
 
 def bind_alias(unit: Unit, alias: Alias) -> None:
-    """Add the write of ``alias``, in the place of an older word on the same three."""
+    """Add the write of ``alias``, in the place of an older word on the same three.
+
+    What a person has bound stays his, and a source that is less sure does not weaken what another has told.
+    """
     unit.write(
         _ALIAS, alias.system, alias_value(alias.system, alias.value), alias.subject_id, alias.source, alias.confidence,
         alias.seen_at,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
@@ -113,3 +114,26 @@ async def test_everything_that_a_signal_says_is_kept(trust: Trust) -> None:
     assert (kept.severity, kept.confidence, kept.expires_at, kept.sequence) == (91, 33, until, "offset-7")
     assert kept.verified == Verified(Method.JWS, "kid-1")
     assert kept.fields == {"tactic": "persistence", "count": 3}
+
+
+async def test_what_a_person_has_bound_stays_his_and_a_weaker_word_weakens_nothing(trust: Trust) -> None:
+    """A source that reports the same again must not make an alias ambiguous anew that a person has settled, nor may a
+    less sure one take from another's word that it clears."""
+    one, other = await trust.subjects(2)
+    whom = Whom(alias=("crowdstrike.aid", "aid-1"))
+
+    async def say(subject: UUID, source: str, confidence: int) -> None:
+        trust.clock.advance(timedelta(seconds=1))
+        unit = Unit()
+        bind_alias(unit, Alias("crowdstrike.aid", "aid-1", subject, source, confidence, trust.clock.now()))
+        await trust.database.commit(unit)
+
+    await say(one, "edr", 100)
+    await say(one, "mdm", 40)
+    assert await alias_store.resolve(trust.database, whom) == alias_store.Resolved((one,), weak=False)
+    await say(one, "edr", 40)
+    assert (await alias_store.resolve(trust.database, whom)).weak, "a source may be less sure of its own word"
+    await say(other, "edr", 100)
+    await say(one, "person:alice", 100)
+    await say(one, "edr", 100)
+    assert await ids(trust, whom) == (one,)

@@ -11,6 +11,7 @@ from tests.integration.web.test_approvals import Office, logged_in
 from tests.support.approving import person
 from tests.support.dashboard import House, new_csr
 from troth.access.roles import Role
+from troth.enroll import awaiting
 from troth.enroll.errors import AwaitingApproval, IssuanceRefused
 from troth.enroll.issuance import Ask, Issuance
 from troth.pki.csr import parse_csr
@@ -114,6 +115,25 @@ async def test_a_client_of_a_door_waits_for_anybody_who_may_approve(office: Offi
     kinds = [kind for kind, _ in await office.house.trust.events()]
     assert kinds.count("approval.proposed") == 2
     assert kinds.count("decision.made") >= 2, "the decision that a proposal points to is recorded"
+
+
+async def test_one_client_cannot_crowd_the_others_out(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever may ask for many names would fill the room, and nobody else's request would reach a person."""
+    monkeypatch.setattr(awaiting, "MOST_OF_ONE", 2)
+
+    async def asked(name: str, actor: str) -> str:
+        request = parse_csr(_der(new_csr(name)))
+        ask = Ask(
+            f"acme:{request.key.sha256.hex()}", "tls-server", request.key.spki, (("dns", name),), actor=actor,
+            evidence={"controlled_names": [name], "methods": ["http-01"]},
+        )  # fmt: skip
+        with pytest.raises(IssuanceRefused) as caught:
+            await issuance_of(office.house).issue(ask, with_reserve=Unit, with_store=lambda _: Unit())
+        return caught.value.code
+
+    codes = [await asked(f"{n}.example.org", "acme:account-1") for n in range(3)]
+    assert codes == ["enroll.awaits_approval", "enroll.awaits_approval", "enroll.approvals_crowded"]
+    assert await asked("other.example.org", "acme:account-2") == "enroll.awaits_approval"
 
 
 def _der(pem: str) -> bytes:
