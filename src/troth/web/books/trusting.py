@@ -42,6 +42,8 @@ from troth.web.views import Applied, Change, FeedView, PolicyView
 
 _SEPARATOR = re.compile(r"^---\s*$", re.MULTILINE)
 _TOP = re.compile(r"^([A-Za-z_]+)\s*:", re.MULTILINE)
+#: Each of these is a document of its own.
+_LISTS = ("feeds", "connectors", "ssf_streams", "ssf_receivers", "reactions")
 
 
 def kind_of(document: str) -> str:
@@ -51,6 +53,9 @@ def kind_of(document: str) -> str:
     Raises WebError for one that is none of them.
     """
     keys = set(_TOP.findall(document))
+    several = [name for name in _LISTS if name in keys]
+    if len(several) > 1:
+        raise WebError(MALFORMED, f"{': and '.join(several)}: are documents of their own: put a line --- between them")
     if "policy" in keys:
         return "policy"
     if "feeds" in keys:
