@@ -93,13 +93,14 @@ class StreamManager:
 
         Raises StreamUnknown, TransmitterFailed, and what the guarded client raises; what failed is kept.
         """
-        stream = await self._desk.stream(name)
+        await self._desk.stream(name)
         # Two at once would make two streams over there.
         lease = Lease(self._database, self._clock, f"ssf-connect:{name}", new_id(), seconds=60.0)
         if await lease.acquire() is None:
             raise StreamState(STREAM_STATE, f"the stream {name} is just being connected by another process")
         try:
-            return await self._connect(stream, actor)
+            # Read while nobody else connects: another may just have made the stream.
+            return await self._connect(await self._desk.stream(name), actor)
         except TrothError as error:
             await self.failed(name, error)
             raise
