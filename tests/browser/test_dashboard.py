@@ -16,6 +16,7 @@ from tests.integration.web.test_found import reported
 from tests.support.dashboard import PASSWORD, House
 from troth.access.roles import Role
 from troth.connect import connector_store
+from troth.connect.authz.applications import Wanted
 from troth.enroll.acme.attempt_store import ADD_ATTEMPT
 from troth.enroll.acme.incident_store import Selector
 from troth.enroll.tpm.registry import Registration
@@ -88,8 +89,12 @@ async def pages_of(site: Site) -> dict[str, str]:
         await house.subject("laptop-05"), reason="the surgeon waits", hours=4, proposed_by="admin:ann",
         approved_by=["admin:ben"],
     )  # fmt: skip
+    await house.services.applications.add(Wanted("vpn", profile="client-device"), house.admin)
     return {
         "overview": "/",
+        "applications": "/applications",
+        "remove-application": "/applications/vpn/remove",
+        "try-policy": "/policy/try",
         "standing": "/standing",
         "exempt": f"/subjects/{await house.subject('laptop-03')}/exempt",
         "rollout": "/feeds/edr/shadow",
