@@ -32,6 +32,8 @@ from troth.store.unit import Unit
 from troth.trust import feed_store
 
 MAX_SECRET: Final = 16_384
+#: Bytes of what others prove themselves with.
+LEAST_PUSH_SECRET: Final = 16
 #: How long the former of two shared secrets stays good.
 OVERLAP: Final = timedelta(hours=24)
 
@@ -201,6 +203,9 @@ class ConnectorDesk:
             secret = secret.strip(b"\r\n")
         if not 0 < len(secret) <= MAX_SECRET:
             raise ConnectorError(SECRET_INVALID, f"a secret has 1 to {MAX_SECRET} bytes")
+        if kind in vendor.push_secrets and len(secret) < LEAST_PUSH_SECRET:
+            # Anybody may try it, at a door that is open to the world.
+            raise ConnectorError(SECRET_INVALID, f"{kind} must not be guessed: {LEAST_PUSH_SECRET} bytes at least")
         unit = self._locked(name)
         sealed = self._box.seal(_bound(name, kind), secret)
         at = self._clock.now()

@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 
 from tests.support.vendors.harness import Connected
-from troth.connect.errors import ConnectorInvalid
+from troth.connect.errors import ConnectorError, ConnectorInvalid
 from troth.trust import health_store, inbox_store
 from troth.trust.standing import Standing
 
@@ -24,14 +24,16 @@ OPTIONS: dict[str, Any] = {
     "cause": "/case",
 }
 
+SECRET = "a-secret-that-only-the-sender-knows"
+
 
 @pytest.fixture
 async def laptop(connected: Connected) -> UUID:
-    await connected.connect(None, "generic", options=OPTIONS, secrets={"push": "s3cret"})
+    await connected.connect(None, "generic", options=OPTIONS, secrets={"push": SECRET})
     return await connected.trust.subject("laptop-1")
 
 
-async def send(connected: Connected, body: Any, *, secret: str = "s3cret", delivery: str = "d1", path: str = "") -> int:  # noqa: S107
+async def send(connected: Connected, body: Any, *, secret: str = SECRET, delivery: str = "d1", path: str = "") -> int:
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     mac = hmac.new(secret.encode(), data, hashlib.sha256).hexdigest()
     headers = {"X-Hub-Signature-256": f"sha256={mac}", "X-Delivery": delivery}
@@ -72,19 +74,26 @@ async def test_who_cannot_sign_learns_nothing_and_is_no_sign_of_life(connected: 
 async def test_a_new_secret_and_a_new_mapping_count_from_the_next_message(connected: Connected, laptop: UUID) -> None:
     body = {"type": "cut", "host": "laptop-1"}
     assert await send(connected, body) == 202
-    await connected.desk.set_secret("it", "push", b"another\n", actor="admin:alice")
+    await connected.desk.set_secret("it", "push", b"another-that-is-long\n", actor="admin:alice")
     assert await send(connected, body) == 202
-    assert await send(connected, body, secret="another") == 202
+    assert await send(connected, body, secret="another-that-is-long") == 202
     connected.clock.advance(timedelta(hours=24))
     assert await send(connected, body) == 401
-    await connected.desk.set_secret("it", "push", b"third", actor="admin:alice", leaked=True)
-    assert await send(connected, body, secret="another") == 401
-    assert await send(connected, body, secret="third") == 202
+    await connected.desk.set_secret("it", "push", b"third-that-is-long", actor="admin:alice", leaked=True)
+    assert await send(connected, body, secret="another-that-is-long") == 401
+    assert await send(connected, body, secret="third-that-is-long") == 202
     mapping = OPTIONS | {"kind": {"default": "generic.raised"}}
     await connected.connect(None, "generic", options=mapping)
-    await send(connected, body, secret="third", delivery="d9")
+    await send(connected, body, secret="third-that-is-long", delivery="d9")
     await connected.act()
     assert await connected.kinds() == ["edr.contained", "generic.raised"]
+
+
+async def test_a_secret_that_could_be_guessed_is_refused(connected: Connected, laptop: UUID) -> None:
+    with pytest.raises(ConnectorError) as caught:
+        await connected.desk.set_secret("it", "push", b"fifteen-letters", actor="admin:alice")
+    assert caught.value.code == "connector.secret_invalid"
+    assert await send(connected, {"type": "cut", "host": "laptop-1"}) == 202, "the former one stays"
 
 
 async def test_what_is_no_json_is_400_and_what_means_nobody_is_kept(connected: Connected, laptop: UUID) -> None:

@@ -118,9 +118,8 @@ async def test_there_is_one_subscription_and_it_is_renewed(connected: Connected,
 
 
 async def test_a_state_that_could_be_guessed_is_refused(connected: Connected, tenant: Tenant, laptop: UUID) -> None:
-    await connect(connected, tenant, secrets={"client_state": "short"})
     with pytest.raises(ConnectorError) as caught:
-        await connected.pull("subscription")
+        await connect(connected, tenant, secrets={"client_state": "short"})
     assert caught.value.code == "connector.secret_invalid"
     assert tenant.subscriptions == {}
 

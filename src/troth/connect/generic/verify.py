@@ -66,6 +66,7 @@ def _key(secret: bytes) -> bytes:
     if not text.startswith(SECRET_PREFIX):
         return secret
     try:
-        return base64.b64decode(text.removeprefix(SECRET_PREFIX), validate=True)
+        # An empty key would let anybody sign.
+        return base64.b64decode(text.removeprefix(SECRET_PREFIX), validate=True) or secret
     except (binascii.Error, ValueError):
         return secret
