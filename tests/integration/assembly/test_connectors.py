@@ -86,7 +86,7 @@ def test_what_is_read_and_what_is_pushed_moves_standings_though_the_worker_is_ki
     file, secret, shared = tmp_path / "documents.yaml", tmp_path / "secret", tmp_path / "shared"
     file.write_text(DOCUMENTS.replace("URL", falcon.url))
     secret.write_text(falcon.client_secret)
-    shared.write_text("a shared secret\n")
+    shared.write_text("a long shared secret\n")
     falcon.host("c1", status="contained")
     try:
         assert "lacks client_secret" in troth.run("apply", "-f", str(file)).stdout
@@ -101,15 +101,15 @@ def test_what_is_read_and_what_is_pushed_moves_standings_though_the_worker_is_ki
         for worker in troth.role("worker"):
             worker.kill()
         cut = {"id": "m1", "type": "cut", "host": "connected-2"}
-        assert _send(troth, url, cut, b"a shared secret") == 202
+        assert _send(troth, url, cut, b"a long shared secret") == 202
         assert _standing(troth, "connected-2", "quarantined") == "quarantined"
-        assert _send(troth, url, cut, b"a shared secret") == 202
-        assert _send(troth, url, cut | {"id": "m2", "type": "back"}, b"a shared secret") == 202
+        assert _send(troth, url, cut, b"a long shared secret") == 202
+        assert _send(troth, url, cut | {"id": "m2", "type": "back"}, b"a long shared secret") == 202
         assert _standing(troth, "connected-2", "trusted") == "trusted"
         health = {one["name"]: one["health"] for one in json.loads(troth.run("feed", "list", "-o", "json").stdout)}
         assert health["connected"] == "fresh"
         assert falcon.client_secret not in troth.log()
-        assert "a shared secret" not in troth.log()
+        assert "a long shared secret" not in troth.log()
     finally:
         for name in ("connected-falcon", "connected-siem"):
             troth.run("connector", "remove", name, check=False)
