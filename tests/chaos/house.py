@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests.chaos.faults import Faults
-from troth.assembly.acme import acme_door, validation_jobs
+from troth.assembly.acme import acme_door, validation_jobs, validator_of
 from troth.assembly.context import RoleContext
 from troth.assembly.enrolling import enrolling_of
 from troth.assembly.layout import Layout
@@ -242,7 +242,7 @@ async def house(ground: Ground) -> AsyncIterator[House]:
                     transport=LaneTransport(Lane(door.routes(), on_error=failed, refusal=door.refusal)),
                     database=database,
                     jobs=JobQueue(database, clock),
-                    validations=validation_jobs(context, database, mint),
+                    validations=validation_jobs(context, database, validator=validator_of(context, mint)),
                     sequencer=Sequencer(database, clock, instance.id),
                     lease=Lease(database, clock, LEASE_NAME, instance.id),
                     checkpointer=Checkpointer(LedgerStore(database), ground.notary, ground.notary.key, clock),
