@@ -8,7 +8,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from troth.connect import microsoft
-from troth.connect.api import VendorApi, moment, shaped
+from troth.connect.api import VendorApi, shaped
 from troth.connect.connector import Pulled, Pushed, Read, Wiring, each
 from troth.connect.defender import mapping
 from troth.connect.defender.mapping import Action, Alert, Machine
@@ -78,20 +78,10 @@ class Defender:
         self, cursor: Json, path: str, field: str, scope: str, read: Callable[[Any], tuple[list[Any], list[Any]]]
     ) -> Pulled:
         """What has changed by ``field``. Cursor: ``since``, and within a sweep ``began`` and ``next``."""
-        known = cursor if isinstance(cursor, dict) else {}
-        now = self._wiring.clock.now()
-        back = timedelta(hours=self._options.lookback_hours)
-        since = str(known.get("since") or (now - back).isoformat())
-        began = str(known.get("began") or now.isoformat())
-        link = str(known.get("next") or "")
-        query = None if link else {"$filter": f"{field} ge {_time(since)}", "$top": "1000"}
-        page = await microsoft.page(self.acting, link or path, query, scope=scope)
-        if page.lost:
-            return Pulled(cursor={"since": since})
+        page, state = await microsoft.sweep(
+            self.acting, self._wiring, cursor, path, field, top=1000, scope=scope, overlap=_OVERLAP
+        )
         found, spoilt = each(page.items, read, name=lambda item: f"{path}:{item['id']}:{item.get(field, '')}")
-        state: dict[str, Json] = {"since": since, "began": began, "next": page.following}
-        if not page.following:
-            state = {"since": max(moment(since), moment(began) - _OVERLAP).isoformat()}
         signals = [one for some, _ in found for one in some]
         reports = [one for _, some in found for one in some]
         return Pulled(signals, reports, state, bool(page.following), spoilt)
@@ -101,7 +91,3 @@ class Defender:
             await self.acting.get(path, {"$top": "1"}, scope=scope)
 
         return probe
-
-
-def _time(text: str) -> str:
-    return moment(text).strftime("%Y-%m-%dT%H:%M:%SZ")

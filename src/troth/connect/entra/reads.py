@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from troth.connect import microsoft
-from troth.connect.api import VendorApi, moment, shaped
+from troth.connect.api import VendorApi, shaped
 from troth.connect.connector import Pulled, Pushed, Read, Wiring, each
 from troth.connect.entra import mapping
 from troth.connect.entra.mapping import Device, RiskyUser, User
@@ -54,24 +54,21 @@ class Entra:
 
     async def risk(self, cursor: Json) -> Pulled:
         """Users whose risk has changed. Cursor: ``since``, and within a sweep ``began`` and ``next``."""
-        known = cursor if isinstance(cursor, dict) else {}
-        now = self._wiring.clock.now()
-        back = timedelta(hours=self._options.lookback_hours)
-        since = str(known.get("since") or (now - back).isoformat())
-        began = str(known.get("began") or now.isoformat())
-        link = str(known.get("next") or "")
-        query = None if link else {"$filter": f"riskLastUpdatedDateTime ge {_time(since)}", "$top": "500"}
-        found = await microsoft.page(self._risk_api, link or _RISKY, query, scope=_RISK)
-        if found.lost:
-            return Pulled(cursor={"since": since})
+        found, state = await microsoft.sweep(
+            self._risk_api,
+            self._wiring,
+            cursor,
+            _RISKY,
+            "riskLastUpdatedDateTime",
+            top=500,
+            scope=_RISK,
+            overlap=_OVERLAP,
+        )
         signals, spoilt = each(
             found.items,
             lambda item: mapping.risk_signal(self._wiring, shaped(item, RiskyUser)),
             name=lambda item: f"risk:{item['id']}:{item.get('riskLastUpdatedDateTime', '')}",
         )
-        state: dict[str, Json] = {"since": since, "began": began, "next": found.following}
-        if not found.following:
-            state = {"since": max(moment(since), moment(began) - _OVERLAP).isoformat()}
         return Pulled(signals, (), state, bool(found.following), spoilt)
 
     async def users(self, cursor: Json) -> Pulled:
@@ -134,7 +131,3 @@ def _cursor(page: microsoft.GraphPage, first: bool) -> dict[str, Json]:
     if page.following:
         return {"link": page.following, "complete": not first}
     return {"link": page.delta, "complete": bool(page.delta)}
-
-
-def _time(text: str) -> str:
-    return moment(text).strftime("%Y-%m-%dT%H:%M:%SZ")

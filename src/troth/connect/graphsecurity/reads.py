@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from troth.connect import microsoft
-from troth.connect.api import Pages, moment, shaped
+from troth.connect.api import Pages, shaped
 from troth.connect.connector import Pulled, Pushed, Read, Wiring, each
 from troth.connect.errors import SECRET_INVALID, ConnectorError
 from troth.connect.graphsecurity import mapping, notices
@@ -56,24 +56,14 @@ class GraphSecurity:
 
     async def alerts(self, cursor: Json) -> Pulled:
         """Alerts that are new or have changed. Cursor: ``since``, and within a sweep ``began`` and ``next``."""
-        known = cursor if isinstance(cursor, dict) else {}
-        now = self._wiring.clock.now()
-        back = timedelta(hours=self._options.lookback_hours)
-        since = str(known.get("since") or (now - back).isoformat())
-        began = str(known.get("began") or now.isoformat())
-        link = str(known.get("next") or "")
-        query = None if link else {"$filter": f"lastUpdateDateTime ge {_time(since)}", "$top": "200"}
-        page = await microsoft.page(self._api, link or _ALERTS, query, scope=_SCOPE)
-        if page.lost:
-            return Pulled(cursor={"since": since})
+        page, state = await microsoft.sweep(
+            self._api, self._wiring, cursor, _ALERTS, "lastUpdateDateTime", top=200, scope=_SCOPE, overlap=_OVERLAP
+        )
         found, spoilt = each(
             page.items,
             lambda item: mapping.signals(self._wiring, shaped(item, Alert)),
             name=lambda item: f"alert:{item['id']}:{item.get('lastUpdateDateTime', '')}",
         )
-        state: dict[str, Json] = {"since": since, "began": began, "next": page.following}
-        if not page.following:
-            state = {"since": max(moment(since), moment(began) - _OVERLAP).isoformat()}
         return Pulled([one for some in found for one in some], (), state, bool(page.following), spoilt)
 
     async def subscription(self, cursor: Json) -> Pulled:
@@ -84,7 +74,7 @@ class GraphSecurity:
         state = self._wiring.secret("client_state").decode("latin-1")
         if not 16 <= len(state) <= 128 or not state.isascii() or not state.isprintable():
             raise ConnectorError(SECRET_INVALID, "client_state: 16 to 128 plain characters")
-        until = _time((self._wiring.clock.now() + _LIFE).isoformat())
+        until = microsoft.time((self._wiring.clock.now() + _LIFE).isoformat())
         present = await self._present()
         if present is not None:
             answer = await self._api.answer(
@@ -120,7 +110,3 @@ class GraphSecurity:
 
     async def _probe_subscription(self) -> None:
         await self._api.get(_SUBSCRIPTIONS, scope=_SCOPE)
-
-
-def _time(text: str) -> str:
-    return moment(text).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from troth.connect import microsoft
-from troth.connect.api import VendorApi, moment, shaped
+from troth.connect.api import VendorApi, shaped
 from troth.connect.connector import Pulled, Pushed, Read, Wiring, each
 from troth.connect.errors import PUSH_UNAUTHENTICATED, PushRefused
 from troth.connect.intune import mapping
@@ -46,27 +46,20 @@ class Intune:
 
     async def devices(self, cursor: Json) -> Pulled:
         """Devices that have checked in. Cursor: ``since``, and within a sweep ``began`` and ``next``."""
-        known = cursor if isinstance(cursor, dict) else {}
-        now = self._wiring.clock.now()
-        back = timedelta(hours=self._options.lookback_hours)
-        since = str(known.get("since") or (now - back).isoformat())
-        began = str(known.get("began") or now.isoformat())
-        pulled = await self._page(str(known.get("next") or ""), {"$filter": f"lastSyncDateTime ge {_time(since)}"})
-        state: dict[str, Json] = {"since": since, "began": began, "next": pulled.cursor}
-        if not pulled.more:
-            state = {"since": max(moment(since), moment(began) - _OVERLAP).isoformat()}
-        return Pulled(pulled.signals, pulled.reports, state, pulled.more, pulled.spoilt)
+        page, state = await microsoft.sweep(
+            self.acting, self._wiring, cursor, _DEVICES, "lastSyncDateTime", top=500, scope=_SCOPE, overlap=_OVERLAP,
+            select=mapping.FIELDS,
+        )  # fmt: skip
+        return self._told(page, state)
 
     async def all_devices(self, cursor: Json) -> Pulled:
         """Every device, from time to time: a state that changed without a check-in (a wipe was issued) stands here."""
-        known = cursor if isinstance(cursor, dict) else {}
-        pulled = await self._page(str(known.get("next") or ""), {})
-        state: Json = {"next": pulled.cursor} if pulled.more else None
-        return Pulled(pulled.signals, pulled.reports, state, pulled.more, pulled.spoilt)
-
-    async def _page(self, link: str, wanted: dict[str, str]) -> Pulled:
-        query = None if link else {"$select": mapping.FIELDS, "$top": "500"} | wanted
+        link = str(cursor.get("next") or "") if isinstance(cursor, dict) else ""
+        query = None if link else {"$select": mapping.FIELDS, "$top": "500"}
         page = await microsoft.page(self.acting, link or _DEVICES, query, scope=_SCOPE)
+        return self._told(page, {"next": page.following} if page.following else None)
+
+    def _told(self, page: microsoft.GraphPage, state: Json) -> Pulled:
         devices, spoilt = each(
             page.items, lambda item: shaped(item, Device),
             name=lambda item: f"device:{item['id']}:{item.get('lastSyncDateTime', '')}",
@@ -77,14 +70,10 @@ class Intune:
         )  # fmt: skip
         signals = [signal for made, _ in told for signal in made]
         reports = [report for _, report in told if report is not None]
-        return Pulled(signals, reports, page.following, bool(page.following), [*spoilt, *odd])
+        return Pulled(signals, reports, state, bool(page.following), [*spoilt, *odd])
 
     def _report(self, device: Device) -> Any:
         return mapping.report(device, trust_serial=self._options.trust_serial)
 
     async def _probe(self) -> None:
         await self.acting.get(_DEVICES, {"$top": "1", "$select": "id"}, scope=_SCOPE)
-
-
-def _time(text: str) -> str:
-    return moment(text).strftime("%Y-%m-%dT%H:%M:%SZ")

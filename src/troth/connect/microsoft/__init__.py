@@ -9,17 +9,19 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from troth.connect.api import VendorApi, json_of
+from troth.connect.api import VendorApi, json_of, moment
 from troth.connect.connector import Wiring
 from troth.connect.definition import ConnectorDefinition
 from troth.connect.errors import ANSWER, SECRET_INVALID, SECRET_MISSING, ConnectorError
 from troth.connect.proof import ClientCredentials
+from troth.kit.canonical import Json
 
 #: National clouds → where Graph is.
 GRAPH_CLOUDS: Final[Mapping[str, str]] = {
@@ -124,6 +126,42 @@ async def page(
     if following and following == link:
         raise ConnectorError(ANSWER, "a page leads to itself")
     return GraphPage(items, following, delta)
+
+
+async def sweep(
+    api: VendorApi,
+    wiring: Wiring,
+    cursor: Json,
+    path: str,
+    field: str,
+    *,
+    top: int,
+    scope: str,
+    overlap: timedelta,
+    select: str = "",
+) -> tuple[GraphPage, dict[str, Json]]:
+    """A page of what has changed by the time ``field``, and the cursor that goes on from it.
+
+    Cursor: ``since``, and within a sweep ``began`` and ``next``. The next sweep begins ``overlap`` before this one did;
+    the very first goes back by the option ``lookback_hours``. Raises as :func:`page` does.
+    """
+    known = cursor if isinstance(cursor, dict) else {}
+    now = wiring.clock.now()
+    since = str(known.get("since") or (now - timedelta(hours=wiring.options.lookback_hours)).isoformat())
+    began = str(known.get("began") or now.isoformat())
+    link = str(known.get("next") or "")
+    query = {"$filter": f"{field} ge {time(since)}", "$top": str(top)} | ({"$select": select} if select else {})
+    found = await page(api, link or path, None if link else query, scope=scope)
+    if found.lost:
+        return found, {"since": since}
+    if found.following:
+        return found, {"since": since, "began": began, "next": found.following}
+    return found, {"since": max(moment(since), moment(began) - overlap).isoformat()}
+
+
+def time(text: str) -> str:
+    """An RFC 3339 time as Graph's filters take it: UTC, whole seconds."""
+    return moment(text).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _code(found: Any) -> str:
