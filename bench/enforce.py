@@ -27,12 +27,10 @@ import json
 import os
 import random
 import ssl
-import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +40,7 @@ import uvloop
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import ocsp
 
-from bench.signal import Bench, Device, Wire, _percentile
+from bench.signal import Bench, Device, Wire, _percentile, started
 from bench.signed import post_signal
 
 _CADENCE = 5
@@ -323,34 +321,8 @@ class House(Bench):
         return counts
 
 
-@contextlib.contextmanager
-def _started() -> Iterator[dict[str, Any]]:
-    """A Troth of our own in a temporary directory, which may send webhooks to this machine."""
-    with tempfile.TemporaryDirectory(prefix="troth-bench-") as directory:
-        data = Path(directory) / "data"
-        data.mkdir(mode=0o700)
-        (data / "troth.toml").write_text(
-            "[processes]\nstatus = 2\nweb = 2\n[egress]\nnetworks = ['127.0.0.0/8']\nplain_http = true\n"
-        )
-        log = Path(directory) / "log"
-        command = [
-            sys.executable, "-m", "troth", "up", "--data", str(data), "--https", "localhost:0",
-            "--http", "127.0.0.1:0", "--admin", "localhost:0", "--output", "json",
-        ]  # fmt: skip
-        with log.open("wb") as errors:
-            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors)
-        assert process.stdout is not None
-        try:
-            line = process.stdout.readline()
-            if not line:
-                raise SystemExit(f"troth up did not start:\n{log.read_text()[-3000:]}")
-            yield {**json.loads(line), "bench_pid": process.pid}
-        finally:
-            process.terminate()
-            process.wait(60)
-            kept = os.environ.get("TROTH_BENCH_LOG")
-            if kept:
-                Path(kept).write_bytes(log.read_bytes())
+#: Two of each, and webhooks may be sent to this machine.
+_CONFIGURATION = "[processes]\nstatus = 2\nweb = 2\n[egress]\nnetworks = ['127.0.0.0/8']\nplain_http = true\n"
 
 
 async def _main(summary: dict[str, Any], options: argparse.Namespace) -> dict[str, float]:
@@ -407,9 +379,9 @@ def main() -> int:
     options = parser.parse_args()
     if options.quick:
         options.subjects, options.batch, options.faulty, options.seconds = 500, 100, 500, 6.0
-    with _started() as summary:
+    with started(_CONFIGURATION) as summary:
         result = uvloop.run(_main(summary, options))
-    with _started() as summary:
+    with started(_CONFIGURATION) as summary:
         result |= uvloop.run(_broken(summary, options))
     print(json.dumps(result))
     return 1 if result["failures"] else 0

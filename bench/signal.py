@@ -283,12 +283,12 @@ def _percentile(values: list[float], share: float) -> float:
 
 
 @contextlib.contextmanager
-def _started(status_workers: int) -> Iterator[dict[str, Any]]:
-    """A Troth of our own in a temporary directory."""
+def started(configuration: str) -> Iterator[dict[str, Any]]:
+    """A Troth of our own in a temporary directory; ``configuration`` is its troth.toml."""
     with tempfile.TemporaryDirectory(prefix="troth-bench-") as directory:
         data = Path(directory) / "data"
         data.mkdir(mode=0o700)
-        (data / "troth.toml").write_text(f"[processes]\nstatus = {status_workers}\n")
+        (data / "troth.toml").write_text(configuration)
         log = Path(directory) / "log"
         command = [
             sys.executable, "-m", "troth", "up", "--data", str(data), "--https", "localhost:0",
@@ -301,10 +301,13 @@ def _started(status_workers: int) -> Iterator[dict[str, Any]]:
             line = process.stdout.readline()
             if not line:
                 raise SystemExit(f"troth up did not start:\n{log.read_text()[-3000:]}")
-            yield json.loads(line)
+            yield {**json.loads(line), "bench_pid": process.pid}
         finally:
             process.terminate()
             process.wait(60)
+            kept = os.environ.get("TROTH_BENCH_LOG")
+            if kept:
+                Path(kept).write_bytes(log.read_bytes())
 
 
 @contextlib.asynccontextmanager
@@ -361,7 +364,7 @@ def main() -> int:
     options = parser.parse_args()
     if options.troth:
         return uvloop.run(_main(json.loads(Path(options.troth).read_text()), options))
-    with _started(options.status_workers) as summary:
+    with started(f"[processes]\nstatus = {options.status_workers}\n") as summary:
         return uvloop.run(_main(summary, options))
 
 

@@ -9,7 +9,7 @@ from cyclopts import App, Parameter
 
 from troth.cli.api import Api, segment
 from troth.cli.options import Data, Output, Propose, query
-from troth.cli.show import as_json, listed, plain, table, when
+from troth.cli.show import as_json, listed, one_version, plain, table, when
 from troth.cli.verbs import beside_of, read
 
 app = App(name="policy", help="When a certificate may exist: try, compare, go back.", help_format="plaintext")
@@ -41,15 +41,7 @@ def show(
     output: Output = "text",
 ) -> int:
     """Print a policy as it was applied; it can be edited and applied again."""
-    versions = Api.at(data).get(f"/policies/{segment(name)}")
-    found = next((one for one in versions if version in (None, one["version"])), None)
-    if output == "json":
-        return as_json(found)
-    if found is None:
-        print(f"There is no version {version}.")
-        return 1
-    print(found["text"], end="" if found["text"].endswith("\n") else "\n")
-    return 0
+    return one_version(Api.at(data).get(f"/policies/{segment(name)}"), version, output)
 
 
 @app.command

@@ -9,7 +9,7 @@ from cyclopts import App, Parameter
 
 from troth.cli.api import Api, segment
 from troth.cli.options import Data, Output
-from troth.cli.show import as_json, facts, listed, plain, when
+from troth.cli.show import as_json, facts, listed, one_version, plain, when
 from troth.cli.verbs import read
 
 app = App(name="profile", help="Certificate profiles.", help_format="plaintext")
@@ -38,15 +38,7 @@ def show(
     output: Output = "text",
 ) -> int:
     """Print a profile as it was applied; it can be edited and applied again."""
-    versions = Api.at(data).get(f"/profiles/{segment(name)}")
-    found = next((one for one in versions if version in (None, one["version"])), None)
-    if output == "json":
-        return as_json(found)
-    if found is None:
-        print(f"There is no version {version}.")
-        return 1
-    print(found["text"], end="" if found["text"].endswith("\n") else "\n")
-    return 0
+    return one_version(Api.at(data).get(f"/profiles/{segment(name)}"), version, output)
 
 
 @app.command

@@ -66,3 +66,15 @@ def listed(page: Any, output: Output, head: Sequence[str], rows: Iterable[Sequen
     if isinstance(page, dict) and page.get("next"):
         print(f"\nThere is more: --cursor {plain(page['next'])}")
     return 0
+
+
+def one_version(versions: Sequence[Any], version: int | None, output: Output) -> int:
+    """Print the text of one version of a document (None: the latest, which stands first), so that it can be applied."""
+    found = next((one for one in versions if version in (None, one["version"])), None)
+    if output == "json":
+        return as_json(found)
+    if found is None:
+        print(f"There is no version {version}.")
+        return 1
+    print(found["text"], end="" if found["text"].endswith("\n") else "\n")
+    return 0
