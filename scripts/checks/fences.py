@@ -44,6 +44,8 @@ FENCES: dict[str, frozenset[str]] = {
     "argon2": frozenset({"access"}),
     "shamir_mnemonic": frozenset({"pki/ceremony/shares.py"}),
     "webauthn": frozenset({"access"}),
+    # The one TLS engine here that exports keying material, and from memory.
+    "OpenSSL": frozenset({"radius"}),
     "cyclopts": frozenset({"cli"}),
     # The edges of the house.
     "troth.cli": frozenset({"cli", "__main__"}),
