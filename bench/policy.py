@@ -27,14 +27,14 @@ import uvloop
 
 from troth.kit.ids import new_id
 from troth.kit.log import configure
-from troth.trust.connecting import Asking, judged
-from troth.trust.facts import Observation
-from troth.trust.grammar import parse_policy
-from troth.trust.journal import Journal
-from troth.trust.judge import judge, judge_view
+from troth.trust.authoring.service import shipped
+from troth.trust.connecting.connections import Asking, judged
+from troth.trust.connecting.journal import Journal
+from troth.trust.decision.judge import judge, judge_view
 from troth.trust.model import Kind, Moment, Seen, Snapshot, Subject, SubjectRef, encode
-from troth.trust.policy_service import shipped
+from troth.trust.policy.grammar import parse_policy
 from troth.trust.standing import Standing
+from troth.trust.subjects.facts import Observation
 
 _AT = datetime(2026, 11, 23, 10, tzinfo=UTC)
 _WAITING = 256

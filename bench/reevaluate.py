@@ -24,9 +24,9 @@ from troth.kit.log import configure
 from troth.store.jobs import JobQueue
 from troth.store.migrate import migrate
 from troth.store.pool import Database
-from troth.trust.enforce import Enforcer
-from troth.trust.reevaluation import REEVALUATE_JOB, Reevaluation
-from troth.trust.rules_service import RulesService
+from troth.trust.enforcement.enforce import Enforcer
+from troth.trust.enforcement.reevaluation import REEVALUATE_JOB, Reevaluation
+from troth.trust.standings.service import RulesService
 
 _ID = "('01900000-0000-7000-8000-' || lpad(to_hex(g), 12, '0'))::uuid"
 _FILL = (

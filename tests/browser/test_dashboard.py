@@ -22,10 +22,10 @@ from troth.enroll.acme.incident_store import Selector
 from troth.enroll.tpm.registry import Registration
 from troth.kit.ids import new_id
 from troth.store.unit import Unit
-from troth.trust.inbox import Inbox, InboxWorker, Spoilt
+from troth.trust.intake.inbox import Inbox, InboxWorker, Spoilt
+from troth.trust.intake.reported import Reported
 from troth.trust.outbox import store as effect_store
-from troth.trust.reported import Reported
-from troth.trust.signals import Whom
+from troth.trust.signals.model import Whom
 from troth.web.enrolment_views import EnrolmentCommand
 
 pytestmark = pytest.mark.browser

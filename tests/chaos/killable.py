@@ -136,7 +136,7 @@ def web() -> None:
     from troth.enroll.acme.orders import OrderDesk
     from troth.pki import gate
     from troth.pki.signer.client import SignerClient
-    from troth.trust.decide import Judge
+    from troth.trust.decision.decide import Judge
 
     commits = Commits()
     commits.of(gate.Gate, "_reserve", "web.reserving")

@@ -18,12 +18,12 @@ from troth.kit.clock import FakeClock
 from troth.kit.ids import new_id
 from troth.store.pool import Database
 from troth.store.unit import Unit
-from troth.trust.enforce import Enforcer
+from troth.trust.enforcement.enforce import Enforcer
+from troth.trust.intake.desk import SignalDesk
 from troth.trust.outbox import store
 from troth.trust.outbox.model import Effect, EffectSubject, Outcome
 from troth.trust.outbox.runner import EffectRunner
-from troth.trust.signal_desk import SignalDesk
-from troth.trust.signals import Whom, signal
+from troth.trust.signals.model import Whom, signal
 
 
 def die() -> None:

@@ -27,10 +27,10 @@ from troth.kit.sealing import SecretBox
 from troth.kit.settings import EgressSettings
 from troth.store.pool import Database
 from troth.store.unit import Unit
-from troth.trust.enforce import Enforcer
-from troth.trust.inbox import Inbox, InboxWorker
-from troth.trust.signal_desk import SignalDesk
-from troth.trust.signals import Whom
+from troth.trust.enforcement.enforce import Enforcer
+from troth.trust.intake.desk import SignalDesk
+from troth.trust.intake.inbox import Inbox, InboxWorker
+from troth.trust.signals.model import Whom
 
 PAGE = 3
 

@@ -35,7 +35,7 @@ from troth.kit.clock import SystemClock
 from troth.kit.errors import TrothError
 from troth.kit.settings import Config
 from troth.store.pool import Database
-from troth.trust.policy_service import PolicyService
+from troth.trust.authoring.service import PolicyService
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600), pytest.mark.xdist_group("chaos-calls")]
 

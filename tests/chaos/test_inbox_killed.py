@@ -20,8 +20,8 @@ from troth.connect.desk import ConnectorDesk
 from troth.connect.vendors import Workshop
 from troth.kit.ids import new_id
 from troth.kit.sealing import SecretBox
-from troth.trust import inbox_store
-from troth.trust.inbox import InboxWorker
+from troth.trust.intake import inbox_store
+from troth.trust.intake.inbox import InboxWorker
 from troth.trust.standing import Standing
 
 pytestmark = pytest.mark.chaos

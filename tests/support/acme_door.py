@@ -57,13 +57,13 @@ from troth.enroll.tpm.store import TpmStore
 from troth.kit.acme_settings import AcmeSettings
 from troth.kit.lane import Lane, plain_refusal
 from troth.store.jobs import JobQueue
-from troth.trust.decide import Judge
-from troth.trust.facts import StoredFacts
-from troth.trust.policy_cache import PolicyCache
-from troth.trust.policy_service import PolicyService
-from troth.trust.policy_store import PolicyStore
-from troth.trust.store import SubjectStore
-from troth.trust.subjects import Subjects
+from troth.trust.authoring.service import PolicyService
+from troth.trust.decision.decide import Judge
+from troth.trust.policy.cache import PolicyCache
+from troth.trust.policy.store import PolicyStore
+from troth.trust.subjects.facts import StoredFacts
+from troth.trust.subjects.store import SubjectStore
+from troth.trust.subjects.whom import Subjects
 
 BASE = "https://acme.test:8443"
 #: Two directories, so that one can be held against the other.

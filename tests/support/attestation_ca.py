@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from troth.enroll.issuance import Issuance
     from troth.enroll.tpm.registry import TpmRegistry
     from troth.enroll.tpm.routes import TpmDoor
-    from troth.trust.orders import Orders
-    from troth.trust.store import SubjectStore
+    from troth.trust.enforcement.orders import Orders
+    from troth.trust.subjects.store import SubjectStore
 
 URL = "https://troth.test/tpm"
 DIRECTORY = """\
@@ -87,16 +87,16 @@ async def attestation_ca(mint: Mint) -> AttestationCa:
     from troth.enroll.tpm.registry import TpmRegistry
     from troth.enroll.tpm.routes import TpmDoor
     from troth.pki.profile import shipped_profiles
-    from troth.trust.decide import Judge
-    from troth.trust.directory_plan import Directory
-    from troth.trust.enforce import Enforcer
-    from troth.trust.facts import StoredFacts
-    from troth.trust.orders import Orders
-    from troth.trust.policy_cache import PolicyCache
-    from troth.trust.policy_service import PolicyService
-    from troth.trust.policy_store import PolicyStore
-    from troth.trust.store import SubjectStore
-    from troth.trust.subjects import Subjects
+    from troth.trust.authoring.service import PolicyService
+    from troth.trust.decision.decide import Judge
+    from troth.trust.enforcement.enforce import Enforcer
+    from troth.trust.enforcement.orders import Orders
+    from troth.trust.policy.cache import PolicyCache
+    from troth.trust.policy.store import PolicyStore
+    from troth.trust.subjects.directory_plan import Directory
+    from troth.trust.subjects.facts import StoredFacts
+    from troth.trust.subjects.store import SubjectStore
+    from troth.trust.subjects.whom import Subjects
 
     database, clock = mint.database, mint.clock
     await mint.catalogue.apply_profile(shipped_profiles()["tpm-attestation-key"], actor="test:mint")

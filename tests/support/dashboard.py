@@ -253,7 +253,7 @@ def streams_of(database: Database, clock: Clock) -> StreamBook:
     from troth.kit.http import HttpClient
     from troth.kit.sealing import SecretBox
     from troth.kit.settings import EgressSettings
-    from troth.trust.inbox import Inbox
+    from troth.trust.intake.inbox import Inbox
     from troth.web.books.receivers import ReceiverBook
     from troth.web.books.shared_signals import StreamBook
 
@@ -290,14 +290,14 @@ async def house(trust: Trust, tmp_path: Path, litestar: Litestar) -> AsyncIterat
     from troth.enroll.est.model import Label
     from troth.enroll.issuance import Issuance
     from troth.kit.sealing import SecretBox
-    from troth.trust.decide import Judge
-    from troth.trust.facts import StoredFacts
+    from troth.trust.authoring.service import PolicyService
+    from troth.trust.decision.decide import Judge
     from troth.trust.outbox.desk import EffectDesk
-    from troth.trust.policy_cache import PolicyCache
-    from troth.trust.policy_service import PolicyService
-    from troth.trust.policy_store import PolicyStore
-    from troth.trust.store import SubjectStore
-    from troth.trust.subjects import Subjects
+    from troth.trust.policy.cache import PolicyCache
+    from troth.trust.policy.store import PolicyStore
+    from troth.trust.subjects.facts import StoredFacts
+    from troth.trust.subjects.store import SubjectStore
+    from troth.trust.subjects.whom import Subjects
     from troth.web.app import make_admin_app
     from troth.web.books import Rooms, build
 

@@ -12,7 +12,7 @@ from troth.enroll.credentials.service import Enrolments
 from troth.kit.clock import Clock
 from troth.kit.sealing import SecretBox
 from troth.store.pool import Database
-from troth.trust.store import SubjectStore
+from troth.trust.subjects.store import SubjectStore
 
 KEY = b"k" * 32
 

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from troth.enroll.est.routes import EstDoor
     from troth.enroll.est.tally import Tally
     from troth.kit.lane import Lane, Response
-    from troth.trust.orders import Orders
-    from troth.trust.policy_cache import PolicyCache
-    from troth.trust.store import SubjectStore
+    from troth.trust.enforcement.orders import Orders
+    from troth.trust.policy.cache import PolicyCache
+    from troth.trust.subjects.store import SubjectStore
 
 DIRECTORY = """\
 users:
@@ -199,7 +199,7 @@ class Est:
     async def report(self, device: str, **facts: Any) -> None:
         """What an MDM says of a device now: ``compliant=True`` is ``posture.compliant``."""
         from troth.store.unit import Unit
-        from troth.trust.store import PUT_FACT, encoded
+        from troth.trust.subjects.store import PUT_FACT, encoded
 
         subject, now, unit = await self.device(device), self.mint.clock.now(), Unit()
         for path, value in facts.items():
@@ -240,16 +240,16 @@ async def est(mint: Mint) -> AsyncIterator[Est]:
     from troth.kit.lane import Lane
     from troth.pki.anchors import add_anchor, read_anchor
     from troth.store.unit import Unit
-    from troth.trust.decide import Judge
-    from troth.trust.directory_plan import Directory
-    from troth.trust.enforce import Enforcer
-    from troth.trust.facts import StoredFacts
-    from troth.trust.orders import Orders
-    from troth.trust.policy_cache import PolicyCache
-    from troth.trust.policy_service import PolicyService
-    from troth.trust.policy_store import PolicyStore
-    from troth.trust.store import SubjectStore
-    from troth.trust.subjects import Subjects
+    from troth.trust.authoring.service import PolicyService
+    from troth.trust.decision.decide import Judge
+    from troth.trust.enforcement.enforce import Enforcer
+    from troth.trust.enforcement.orders import Orders
+    from troth.trust.policy.cache import PolicyCache
+    from troth.trust.policy.store import PolicyStore
+    from troth.trust.subjects.directory_plan import Directory
+    from troth.trust.subjects.facts import StoredFacts
+    from troth.trust.subjects.store import SubjectStore
+    from troth.trust.subjects.whom import Subjects
 
     database, clock, catalogue = mint.database, mint.clock, mint.catalogue
     await apply_unlinted(mint, "mutual-tls", "wifi-device")

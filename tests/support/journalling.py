@@ -13,8 +13,8 @@ from pathlib import Path
 async def main(root: Path) -> None:
     from tests.unit.trust.policies import HEALTHY, client_device, taken
     from troth.kit.ids import new_id
-    from troth.trust.journal import Journal
-    from troth.trust.judge import judge
+    from troth.trust.connecting.journal import Journal
+    from troth.trust.decision.judge import judge
     from troth.trust.model import Moment
 
     journal = Journal.open(root, segment=16 * 1024)

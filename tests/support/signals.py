@@ -19,13 +19,13 @@ from troth.kit.ids import new_id
 if TYPE_CHECKING:
     from troth.pki.model import CertificateRecord
     from troth.store.pool import Database
-    from troth.trust.enforce import Enforcer
-    from troth.trust.feed_desk import FeedDesk
-    from troth.trust.orders import Orders
-    from troth.trust.signal_desk import SignalDesk
-    from troth.trust.signals import Signal
+    from troth.trust.enforcement.enforce import Enforcer
+    from troth.trust.enforcement.orders import Orders
+    from troth.trust.feeds.desk import FeedDesk
+    from troth.trust.intake.desk import SignalDesk
+    from troth.trust.intake.taking import Receipt
+    from troth.trust.signals.model import Signal
     from troth.trust.standing import Standing
-    from troth.trust.taking import Receipt
 
 
 @dataclass
@@ -42,7 +42,7 @@ class Trust:
 
     async def feed(self, name: str = "edr", **fields: Any) -> str:
         """A feed that may do everything unless ``fields`` say otherwise. Returns its secret."""
-        from troth.trust.feeds import parse_feeds
+        from troth.trust.feeds.model import parse_feeds
 
         definition: dict[str, Any] = {
             "name": name,
@@ -109,7 +109,7 @@ class Trust:
         return found
 
     async def standing(self, subject_id: UUID) -> Standing:
-        from troth.trust.enforce import locked_subject
+        from troth.trust.enforcement.enforce import locked_subject
 
         return (await locked_subject(self.database, subject_id)).standing
 
@@ -127,7 +127,7 @@ class Trust:
 
     def signal(self, kind: str, subject: UUID | str, *, feed: str = "edr", **fields: Any) -> Signal:
         """A signal about a subject's id or a device's name, observed now."""
-        from troth.trust.signals import Whom, signal
+        from troth.trust.signals.model import Whom, signal
 
         whom = Whom(id=subject) if isinstance(subject, UUID) else Whom(kind="device", name=subject)
         values: dict[str, Any] = {
@@ -154,10 +154,10 @@ class Trust:
 async def trust(mint: Mint) -> Trust:
     """Desk, orders and feeds on a fresh database with a working mint; no feed and no subject yet."""
     from troth.kit.sealing import SecretBox
-    from troth.trust.enforce import Enforcer
-    from troth.trust.feed_desk import FeedDesk
-    from troth.trust.orders import Orders
-    from troth.trust.signal_desk import SignalDesk
+    from troth.trust.enforcement.enforce import Enforcer
+    from troth.trust.enforcement.orders import Orders
+    from troth.trust.feeds.desk import FeedDesk
+    from troth.trust.intake.desk import SignalDesk
 
     enforcer = Enforcer()
     database, clock = mint.database, mint.clock

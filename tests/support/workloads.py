@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from troth.kit.clock import FakeClock
     from troth.kit.lane import Lane
     from troth.pki.keys.model import KeyMetadata
-    from troth.trust.directory_plan import Directory
-    from troth.trust.orders import Orders
-    from troth.trust.store import SubjectStore
+    from troth.trust.enforcement.orders import Orders
+    from troth.trust.subjects.directory_plan import Directory
+    from troth.trust.subjects.store import SubjectStore
 
 BASE = "https://troth.test:8443"
 JOSE = "application/jose+json"
@@ -242,16 +242,16 @@ async def workloads(mint: Mint, tmp_path: Path) -> AsyncIterator[Workloads]:
     from troth.inventory.service import Reports
     from troth.kit.lane import Lane
     from troth.pki.profile import shipped_profiles
-    from troth.trust.decide import Judge
-    from troth.trust.directory_plan import Directory
-    from troth.trust.enforce import Enforcer
-    from troth.trust.facts import StoredFacts
-    from troth.trust.orders import Orders
-    from troth.trust.policy_cache import PolicyCache
-    from troth.trust.policy_service import PolicyService
-    from troth.trust.policy_store import PolicyStore
-    from troth.trust.store import SubjectStore
-    from troth.trust.subjects import Subjects
+    from troth.trust.authoring.service import PolicyService
+    from troth.trust.decision.decide import Judge
+    from troth.trust.enforcement.enforce import Enforcer
+    from troth.trust.enforcement.orders import Orders
+    from troth.trust.policy.cache import PolicyCache
+    from troth.trust.policy.store import PolicyStore
+    from troth.trust.subjects.directory_plan import Directory
+    from troth.trust.subjects.facts import StoredFacts
+    from troth.trust.subjects.store import SubjectStore
+    from troth.trust.subjects.whom import Subjects
 
     database, clock = mint.database, mint.clock
     await mint.catalogue.apply_profile(shipped_profiles()["spiffe-workload"], actor="test:mint")

@@ -39,7 +39,7 @@ from troth.enroll.tpm.store import TpmStore
 from troth.kit.acme_settings import AcmeSettings
 from troth.kit.attest_settings import AttestSettings, DirectoryAttestation
 from troth.store.pool import Database
-from troth.trust.store import SubjectStore
+from troth.trust.subjects.store import SubjectStore
 
 
 def acme_door(

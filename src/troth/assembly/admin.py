@@ -19,7 +19,7 @@ from troth.audit.note import NoteKey
 from troth.enroll.issuance import Issuance
 from troth.kit.lane import Asgi
 from troth.store.pool import Database
-from troth.trust.policy_trial import Guard
+from troth.trust.authoring.trial import Guard
 from troth.web.app import make_admin_app
 from troth.web.books import Rooms, build
 from troth.web.books.receivers import ReceiverBook

@@ -17,11 +17,11 @@ from troth.connect.authz.check import Check
 from troth.connect.authz.door import Caller, Gate
 from troth.kit.lane import Route
 from troth.store.pool import Database
-from troth.trust.connecting import Connections
-from troth.trust.journal import Journal
-from troth.trust.journal_drain import Drain
-from troth.trust.presence import ROOMS, Presence
-from troth.trust.store import SubjectStore
+from troth.trust.connecting.connections import Connections
+from troth.trust.connecting.journal import Journal
+from troth.trust.connecting.journal_drain import Drain
+from troth.trust.connecting.presence import ROOMS, Presence
+from troth.trust.subjects.store import SubjectStore
 
 
 @dataclass(frozen=True, kw_only=True)

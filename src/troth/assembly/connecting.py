@@ -12,7 +12,7 @@ from troth.connect.pushing import PushDoor
 from troth.connect.vendors import Workshop
 from troth.kit.sealing import SecretBox
 from troth.store.pool import Database
-from troth.trust.inbox import Inbox
+from troth.trust.intake.inbox import Inbox
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from troth.enroll.credentials.service import Enrolments
 from troth.kit.limit_settings import LimitSettings
 from troth.kit.sealing import SecretBox
 from troth.store.pool import Database
-from troth.trust.store import SubjectStore
+from troth.trust.subjects.store import SubjectStore
 
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 

@@ -38,7 +38,7 @@ from troth.pki.signer.client import SignerClient
 from troth.pki.signer.errors import BIRTH_DONE, BirthFailed
 from troth.store.pool import Database
 from troth.store.unit import Unit
-from troth.trust.policy_service import PolicyService
+from troth.trust.authoring.service import PolicyService
 
 ACTOR = "system:first-start"
 DEFAULTS = SignerSettings()

@@ -30,8 +30,8 @@ from troth.pki.store import CertificateStore
 from troth.store.pool import Database
 from troth.store.unit import Unit
 from troth.trust.model import Kind, Subject
-from troth.trust.store import SubjectStore
-from troth.trust.subjects import add_fresh
+from troth.trust.subjects.store import SubjectStore
+from troth.trust.subjects.whom import add_fresh
 
 log = get_logger("assembly")
 

@@ -24,15 +24,15 @@ from troth.pki.signer.client import SignerClient
 from troth.pki.store import CertificateStore
 from troth.store.lease import Instance
 from troth.store.pool import Database
-from troth.trust.decide import Judge
-from troth.trust.facts import StoredFacts
-from troth.trust.feed_health import FeedHealthBook
+from troth.trust.decision.decide import Judge
+from troth.trust.feeds.health import FeedHealthBook
 from troth.trust.places import Places, Site
-from troth.trust.policy_cache import PolicyCache
-from troth.trust.policy_store import PolicyStore
-from troth.trust.signal_facts import SignalFacts
-from troth.trust.store import SubjectStore
-from troth.trust.subjects import Subjects
+from troth.trust.policy.cache import PolicyCache
+from troth.trust.policy.store import PolicyStore
+from troth.trust.signals.facts import SignalFacts
+from troth.trust.subjects.facts import StoredFacts
+from troth.trust.subjects.store import SubjectStore
+from troth.trust.subjects.whom import Subjects
 
 log = get_logger("assembly")
 

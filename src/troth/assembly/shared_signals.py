@@ -23,7 +23,7 @@ from troth.kit.http import HttpClient
 from troth.kit.sealing import SecretBox
 from troth.store.lease import Lease
 from troth.store.pool import Database
-from troth.trust.inbox import Inbox
+from troth.trust.intake.inbox import Inbox
 
 
 @dataclass(frozen=True, kw_only=True)

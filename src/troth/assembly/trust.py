@@ -8,12 +8,12 @@ from datetime import timedelta
 from troth.assembly.context import RoleContext
 from troth.kit.sealing import SecretBox
 from troth.store.pool import Database
-from troth.trust.caps import Cap
-from troth.trust.enforce import Enforcer
-from troth.trust.feed_desk import FeedDesk
-from troth.trust.orders import Orders
-from troth.trust.policy_service import PolicyService
-from troth.trust.signal_desk import SignalDesk
+from troth.trust.authoring.service import PolicyService
+from troth.trust.enforcement.enforce import Enforcer
+from troth.trust.enforcement.orders import Orders
+from troth.trust.feeds.caps import Cap
+from troth.trust.feeds.desk import FeedDesk
+from troth.trust.intake.desk import SignalDesk
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -78,8 +78,8 @@ def diff(
 @app.command(name="test")
 def run_examples(*, file: File, tests: Beside = None, output: Output = "text") -> int:
     """Run the examples kept beside a policy, on this machine alone: no server is asked. Exit code 1 if one fails."""
-    from troth.trust.grammar import parse_policy
-    from troth.trust.policy_tests import run_tests
+    from troth.trust.authoring.examples import run_tests
+    from troth.trust.policy.grammar import parse_policy
 
     beside = tests or beside_of(file)
     policy = parse_policy(read(file), file=file.name)

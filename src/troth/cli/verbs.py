@@ -63,9 +63,9 @@ def apply(
 
 def run_beside(files: Sequence[Path]) -> None:
     """Run the examples in ``NAME.tests.yaml`` beside each policy file. Raises TrothError if one fails."""
+    from troth.trust.authoring.examples import run_tests
     from troth.trust.errors import POLICY_TESTS_FAILED
-    from troth.trust.grammar import parse_policy
-    from troth.trust.policy_tests import run_tests
+    from troth.trust.policy.grammar import parse_policy
 
     for path in files:
         beside = beside_of(path)

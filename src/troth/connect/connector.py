@@ -28,9 +28,9 @@ from troth.kit.canonical import Json
 from troth.kit.clock import Clock
 from troth.kit.errors import TrothError
 from troth.kit.lane import Request, Response
-from troth.trust.inbox import Spoilt
-from troth.trust.reported import Reported
-from troth.trust.signals import FUTURE_TOLERANCE, Effect, Method, Signal, Verified, Whom, signal
+from troth.trust.intake.inbox import Spoilt
+from troth.trust.intake.reported import Reported
+from troth.trust.signals.model import FUTURE_TOLERANCE, Effect, Method, Signal, Verified, Whom, signal
 from troth.trust.standing import Standing
 
 _T = TypeVar("_T")

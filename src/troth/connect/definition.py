@@ -25,8 +25,8 @@ from msgspec import Meta
 
 from troth.connect.errors import CONNECTOR_INVALID, ConnectorInvalid
 from troth.kit.canonical import Json
-from troth.trust.directory import RESERVED_SOURCES
 from troth.trust.documents import DocumentError, Field, parse_document
+from troth.trust.subjects.directory import RESERVED_SOURCES
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}\Z")
 _MAX_BYTES: Final = 262_144

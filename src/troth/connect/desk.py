@@ -29,7 +29,7 @@ from troth.kit.clock import Clock
 from troth.kit.sealing import SecretBox
 from troth.store.pool import Database
 from troth.store.unit import Unit
-from troth.trust import feed_store
+from troth.trust.feeds import feed_store
 
 MAX_SECRET: Final = 16_384
 #: Bytes of what others prove themselves with.

@@ -30,7 +30,7 @@ from troth.store.errors import LeaseLost, StoreError
 from troth.store.lease import Held, Leases, fence
 from troth.store.pool import Database
 from troth.store.unit import Unit
-from troth.trust.inbox import Inbox
+from troth.trust.intake.inbox import Inbox
 
 log = get_logger("connect")
 

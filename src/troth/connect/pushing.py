@@ -22,7 +22,7 @@ from troth.kit.lane import Request, Response, Route
 from troth.kit.log import get_logger
 from troth.kit.problems import problem
 from troth.store.unit import Unit
-from troth.trust.inbox import Inbox
+from troth.trust.intake.inbox import Inbox
 
 log = get_logger("connect")
 

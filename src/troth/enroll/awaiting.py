@@ -22,7 +22,7 @@ from troth.kit.canonical import Json
 from troth.kit.ids import new_id
 from troth.pki.names import GeneralNames
 from troth.store.pool import Database
-from troth.trust.decide import Verdict
+from troth.trust.decision.decide import Verdict
 
 #: The kind of act. Its executor does nothing but be done: the client comes again.
 KIND = "issuance.approve"

@@ -32,14 +32,14 @@ from troth.pki.profile import KeyAssurance
 from troth.pki.rendering import Rendered, render
 from troth.store.pool import Database
 from troth.store.unit import Unit
-from troth.trust.decide import Judge, Verdict, subject_key
-from troth.trust.enforce import QUARANTINE_PROFILES
+from troth.trust.decision.decide import Judge, Verdict, subject_key
+from troth.trust.decision.judge import floor
+from troth.trust.decision.question import Given, Question
+from troth.trust.enforcement.enforce import QUARANTINE_PROFILES
 from troth.trust.errors import POLICY_CONDITION_UNKNOWN, STANDING_CHANGED, Retryable, StandingChanged
-from troth.trust.judge import floor
 from troth.trust.model import Moment, Outcome, Subject, Truth
-from troth.trust.question import Given, Question
-from troth.trust.store import STANDING_UNCHANGED
-from troth.trust.subjects import Subjects
+from troth.trust.subjects.store import STANDING_UNCHANGED
+from troth.trust.subjects.whom import Subjects
 from troth.trust.vocabulary import FACT_ROOTS
 
 #: Kinds of name that belong to whoever the directory, or an earlier order, says.

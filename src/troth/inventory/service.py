@@ -19,9 +19,9 @@ from troth.inventory.model import OTHER_SOURCE, SOURCES, FactReport, Report, rea
 from troth.kit.clock import Clock
 from troth.store.pool import Database
 from troth.store.unit import Unit
-from troth.trust.facts import SELF_REPORTED
 from troth.trust.model import Kind
-from troth.trust.store import PUT_FACT, encoded
+from troth.trust.subjects.facts import SELF_REPORTED
+from troth.trust.subjects.store import PUT_FACT, encoded
 from troth.trust.vocabulary import VOCABULARY, misfit
 
 #: A place that was not seen for so long is forgotten.

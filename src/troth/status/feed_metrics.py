@@ -8,8 +8,8 @@ from datetime import datetime
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from troth.trust.feed_health import Health, Watched
-from troth.trust.inbox_store import InboxCount
+from troth.trust.feeds.health import Health, Watched
+from troth.trust.intake.inbox_store import InboxCount
 
 
 @dataclass(frozen=True, slots=True)

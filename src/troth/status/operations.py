@@ -17,8 +17,8 @@ from troth.status.store import StatusReader
 from troth.store.errors import StoreError
 from troth.store.marks import read_marks
 from troth.store.pool import Database
-from troth.trust import inbox_store, unresolved_store
-from troth.trust.feed_health import FeedHealthBook
+from troth.trust.feeds.health import FeedHealthBook
+from troth.trust.intake import inbox_store, unresolved_store
 from troth.trust.outbox.document_store import Bucket, DocumentStore, Queue
 
 _EVERY_SECONDS = 10.0

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from troth.kit.canonical import Json
-from troth.trust.cel_check import parse_duration, parse_time
+from troth.trust.literals import parse_duration, parse_time
 from troth.trust.vocabulary import nearest
 
 MAX_DEPTH = 16

@@ -15,6 +15,9 @@ import msgspec
 from troth.kit.canonical import Json
 from troth.trust.standing import Standing
 
+#: An observation may lie this far in the future before it is called unusable: clocks of sources differ a little.
+SKEW = timedelta(minutes=5)
+
 
 class Kind(Enum):
     """What a subject is."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from troth.trust.replay import Report
+from troth.trust.authoring.replay import Report
 
 
 class TriedView(Struct, frozen=True, kw_only=True):

@@ -15,9 +15,9 @@ from tests.support.dashboard import House
 from tests.support.vendors.falcon import Falcon
 from troth.cli.main import FAILED, NOT_FOUND
 from troth.kit.ids import new_id
-from troth.trust.inbox import Inbox, InboxWorker
-from troth.trust.reported import Reported
-from troth.trust.signals import Whom
+from troth.trust.intake.inbox import Inbox, InboxWorker
+from troth.trust.intake.reported import Reported
+from troth.trust.signals.model import Whom
 from troth.trust.standing import Standing
 
 FEED = "feeds: [{name: edr, kinds: ['edr.*'], cadence_seconds: 60}]\n---\n"

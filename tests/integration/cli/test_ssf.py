@@ -67,7 +67,7 @@ async def test_a_verification_that_comes_is_waited_for(
     from troth.connect.ssf.poller import Poller
     from troth.connect.ssf.receiver import Receiver
     from troth.kit.ids import new_id
-    from troth.trust.inbox import Inbox
+    from troth.trust.intake.inbox import Inbox
 
     class Keys:
         async def find(self, uri: str, key_id: str | None) -> VerifyingKey:

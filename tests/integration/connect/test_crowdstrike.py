@@ -16,9 +16,9 @@ from tests.support.vendors.server import Fault
 from troth.connect.connector_store import reads
 from troth.connect.errors import ConnectorError, Throttled
 from troth.kit.http import HttpFailed
-from troth.trust import inbox_store, unresolved_store
-from troth.trust.alias_store import resolve
-from troth.trust.signals import Whom
+from troth.trust.intake import inbox_store, unresolved_store
+from troth.trust.signals.alias_store import resolve
+from troth.trust.signals.model import Whom
 from troth.trust.standing import Standing
 
 ALERTS = "/alerts/combined/alerts/v1"

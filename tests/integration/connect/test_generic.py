@@ -13,7 +13,8 @@ import pytest
 
 from tests.support.vendors.harness import Connected
 from troth.connect.errors import ConnectorError, ConnectorInvalid
-from troth.trust import health_store, inbox_store
+from troth.trust.feeds import health_store
+from troth.trust.intake import inbox_store
 from troth.trust.standing import Standing
 
 OPTIONS: dict[str, Any] = {

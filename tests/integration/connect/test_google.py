@@ -15,9 +15,9 @@ from tests.support.vendors.harness import Connected
 from tests.support.vendors.server import Fault
 from troth.connect import connector_store
 from troth.connect.errors import ConnectorError, ConnectorInvalid
-from troth.trust import inbox_store
-from troth.trust.alias_store import resolve
-from troth.trust.signals import Whom
+from troth.trust.intake import inbox_store
+from troth.trust.signals.alias_store import resolve
+from troth.trust.signals.model import Whom
 from troth.trust.standing import Standing
 
 PATH = "/connect/google/it"

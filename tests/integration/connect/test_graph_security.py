@@ -15,7 +15,7 @@ from tests.support.vendors.harness import Connected
 from tests.support.vendors.microsoft import ALERTS, SUBSCRIPTIONS, Tenant
 from troth.connect import connector_store
 from troth.connect.errors import ConnectorError
-from troth.trust import inbox_store
+from troth.trust.intake import inbox_store
 from troth.trust.standing import Standing
 
 URL = "https://troth.corp.example/connect/graph-security/it"

@@ -12,9 +12,9 @@ import pytest
 from tests.support.vendors import faults
 from tests.support.vendors.harness import Connected
 from tests.support.vendors.microsoft import MANAGED, Tenant
-from troth.trust import inbox_store
-from troth.trust.alias_store import resolve
-from troth.trust.signals import Whom
+from troth.trust.intake import inbox_store
+from troth.trust.signals.alias_store import resolve
+from troth.trust.signals.model import Whom
 from troth.trust.standing import Standing
 
 

@@ -14,9 +14,9 @@ from tests.support.vendors import faults
 from tests.support.vendors.harness import Connected
 from tests.support.vendors.okta import PRIVATE_KEY, OktaOrg
 from tests.support.vendors.server import Fault
-from troth.trust import inbox_store
-from troth.trust.alias_store import resolve
-from troth.trust.signals import Whom
+from troth.trust.intake import inbox_store
+from troth.trust.signals.alias_store import resolve
+from troth.trust.signals.model import Whom
 from troth.trust.standing import Standing
 
 LOG = "/api/v1/logs"

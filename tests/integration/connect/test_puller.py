@@ -21,8 +21,8 @@ from troth.kit.canonical import Json
 from troth.kit.ids import new_id
 from troth.kit.lane import Request
 from troth.store.errors import LeaseLost
-from troth.trust.inbox import Inbox
-from troth.trust.signals import Whom
+from troth.trust.intake.inbox import Inbox
+from troth.trust.signals.model import Whom
 
 
 class NoOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -14,9 +14,9 @@ from tests.support.vendors.harness import Connected
 from tests.support.vendors.sentinelone import Console
 from tests.support.vendors.server import Fault
 from troth.connect.errors import ConnectorError
-from troth.trust import inbox_store
-from troth.trust.alias_store import resolve
-from troth.trust.signals import Whom
+from troth.trust.intake import inbox_store
+from troth.trust.signals.alias_store import resolve
+from troth.trust.signals.model import Whom
 from troth.trust.standing import Standing
 
 THREATS = "/web/api/v2.1/threats"

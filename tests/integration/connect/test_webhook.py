@@ -13,7 +13,7 @@ from tests.support.signals import Trust
 from troth.connect.webhook.routes import WebhookDoor
 from troth.connect.webhook.signature import sign
 from troth.kit.lane import Lane, Request, Response
-from troth.trust import signal_store
+from troth.trust.signals import signal_store
 from troth.trust.standing import Standing
 
 

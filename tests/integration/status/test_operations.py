@@ -226,7 +226,7 @@ async def test_silent_feeds_waiting_signals_and_failing_connectors_are_told(conn
 
 
 async def test_standings_staged_actions_exemptions_and_suspended_feeds_are_told(trust: Trust) -> None:
-    from troth.trust.exemptions import Exemptions
+    from troth.trust.enforcement.exemptions import Exemptions
 
     await trust.feed(cap={"percent": 0, "subjects": 2})
     one, two, three, four = await trust.subjects(4)

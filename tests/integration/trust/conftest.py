@@ -6,14 +6,14 @@ import pytest
 
 from troth.kit.clock import FakeClock
 from troth.store.pool import Database
-from troth.trust.decide import Judge
-from troth.trust.directory_plan import Directory
-from troth.trust.facts import StoredFacts
-from troth.trust.policy_cache import PolicyCache
-from troth.trust.policy_service import PolicyService
-from troth.trust.policy_store import PolicyStore
-from troth.trust.store import SubjectStore
-from troth.trust.subjects import Subjects
+from troth.trust.authoring.service import PolicyService
+from troth.trust.decision.decide import Judge
+from troth.trust.policy.cache import PolicyCache
+from troth.trust.policy.store import PolicyStore
+from troth.trust.subjects.directory_plan import Directory
+from troth.trust.subjects.facts import StoredFacts
+from troth.trust.subjects.store import SubjectStore
+from troth.trust.subjects.whom import Subjects
 
 
 @pytest.fixture

@@ -10,17 +10,19 @@ import pytest
 
 from tests.support.signals import Trust
 from troth.store.jobs import JobQueue
-from troth.trust import action_store, ground_store, signal_store
-from troth.trust.action_store import ActionKind, Why
-from troth.trust.assessment import encode
-from troth.trust.assessor import SETTLE_JOB
+from troth.trust.enforcement import action_store
+from troth.trust.enforcement.action_store import ActionKind, Why
+from troth.trust.enforcement.mending import Mended, Mender
+from troth.trust.enforcement.settling import Settler
 from troth.trust.errors import Retryable, RulesError
-from troth.trust.kinds import KINDS, Effect
-from troth.trust.mending import Mended, Mender
-from troth.trust.rules_service import RulesCache, RulesService
-from troth.trust.scoring import assess
-from troth.trust.settling import Settler
+from troth.trust.signals import signal_store
+from troth.trust.signals.kinds import KINDS, Effect
 from troth.trust.standing import Standing
+from troth.trust.standings import ground_store
+from troth.trust.standings.assessment import encode
+from troth.trust.standings.assessor import SETTLE_JOB
+from troth.trust.standings.scoring import assess
+from troth.trust.standings.service import RulesCache, RulesService
 
 HOUR = timedelta(hours=1)
 
@@ -211,8 +213,8 @@ async def test_every_kind_may_be_sent_and_cleared_again(trust: Trust) -> None:
 
 
 async def test_policies_see_the_score_and_nothing_of_what_is_only_watched(trust: Trust) -> None:
-    from troth.trust.signal_facts import SignalFacts
-    from troth.trust.store import SubjectStore
+    from troth.trust.signals.facts import SignalFacts
+    from troth.trust.subjects.store import SubjectStore
 
     await trust.feed()
     await trust.feed("new", rollout="shadow")

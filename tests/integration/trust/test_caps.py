@@ -12,12 +12,13 @@ import pytest
 
 from tests.support.signals import Trust
 from troth.store.pool import Database
-from troth.trust import action_store, cap_store, shadow_store, signal_store
-from troth.trust.action_store import Why
-from troth.trust.rules_service import RulesService
-from troth.trust.signal_desk import SignalDesk
+from troth.trust.enforcement import action_store, cap_store, shadow_store
+from troth.trust.enforcement.action_store import Why
+from troth.trust.intake.desk import SignalDesk
+from troth.trust.intake.taking import Receipt
+from troth.trust.signals import signal_store
 from troth.trust.standing import Standing
-from troth.trust.taking import Receipt
+from troth.trust.standings.service import RulesService
 
 WHOLE = {"percent": 100, "subjects": 1_000_000}
 
@@ -242,7 +243,7 @@ async def test_rollout_grows_step_by_step_and_never_drops_who_was_in(trust: Trus
 
 async def test_a_definition_without_rollout_leaves_it_and_a_new_feed_begins_as_the_settings_say(trust: Trust) -> None:
     from troth.kit.sealing import SecretBox
-    from troth.trust.feed_desk import FeedDesk
+    from troth.trust.feeds.desk import FeedDesk
 
     await trust.feed()
     await trust.feeds.set_rollout("edr", {"edr.alert": 5}, actor="admin:alice", reason="new kind")

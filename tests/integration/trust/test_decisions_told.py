@@ -12,18 +12,18 @@ from troth.connect.effects.words import lines, title
 from troth.kit.clock import FakeClock
 from troth.store.pool import Database
 from troth.store.unit import Unit
-from troth.trust.decide import Judge, Verdict
-from troth.trust.directory_plan import Directory
+from troth.trust.authoring.service import PolicyService
+from troth.trust.decision.decide import Judge, Verdict
+from troth.trust.decision.question import Question
 from troth.trust.model import Kind, Moment, Outcome
 from troth.trust.outbox import store
 from troth.trust.outbox.errors import TARGET_UNKNOWN, TargetUnknown
 from troth.trust.outbox.model import EffectState, EffectSubject
 from troth.trust.outbox.runner import EffectRunner
-from troth.trust.policy_cache import PolicyCache
-from troth.trust.policy_service import PolicyService
-from troth.trust.policy_store import PolicyStore
-from troth.trust.question import Question
-from troth.trust.store import SubjectStore
+from troth.trust.policy.cache import PolicyCache
+from troth.trust.policy.store import PolicyStore
+from troth.trust.subjects.directory_plan import Directory
+from troth.trust.subjects.store import SubjectStore
 
 _POLICY = """
 policy: told

@@ -9,11 +9,11 @@ import pytest
 
 from troth.kit.clock import FakeClock
 from troth.store.pool import Database
-from troth.trust.directory_plan import Directory
 from troth.trust.errors import DirectoryError, Retryable
 from troth.trust.model import Kind
-from troth.trust.store import SubjectStore
-from troth.trust.subjects import Subjects
+from troth.trust.subjects.directory_plan import Directory
+from troth.trust.subjects.store import SubjectStore
+from troth.trust.subjects.whom import Subjects
 
 FLEET = """\
 users:
@@ -163,7 +163,7 @@ async def test_a_workload_that_a_door_met_first_is_adopted(
     directory: Directory, subjects: Subjects, subject_store: SubjectStore, database: Database, clock: FakeClock
 ) -> None:
     from troth.store.unit import Unit
-    from troth.trust.subjects import add_fresh
+    from troth.trust.subjects.whom import add_fresh
 
     [fresh] = await subjects.resolve(["shop.example"], origin="acme")
     await database.commit(add_fresh(Unit(), [fresh], actor="acme:1", at=clock.now()))

@@ -9,8 +9,8 @@ import pytest
 from tests.integration.trust.test_assessing import pass_time
 from tests.support.signals import Trust
 from troth.kit.ids import new_id
-from troth.trust.exemptions import Exemptions
-from troth.trust.signal_errors import ExemptionRefused, SubjectUnknown
+from troth.trust.enforcement.exemptions import Exemptions
+from troth.trust.signals.errors import ExemptionRefused, SubjectUnknown
 from troth.trust.standing import Standing
 
 

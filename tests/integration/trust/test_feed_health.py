@@ -8,9 +8,9 @@ import pytest
 
 from tests.support.signals import Trust
 from troth.store.unit import Unit
-from troth.trust import health_store
-from troth.trust.feed_health import FeedHealthBook, FeedWatch, Health
-from troth.trust.health_store import Silence, add_heard
+from troth.trust.feeds import health_store
+from troth.trust.feeds.health import FeedHealthBook, FeedWatch, Health
+from troth.trust.feeds.health_store import Silence, add_heard
 from troth.trust.standing import Standing
 
 

@@ -8,9 +8,9 @@ from datetime import timedelta
 import pytest
 
 from tests.support.signals import Trust
-from troth.trust.feed_desk import Applied
-from troth.trust.feeds import FeedDefinition, parse_feeds, shown
-from troth.trust.signal_errors import FeedUnknown
+from troth.trust.feeds.desk import Applied
+from troth.trust.feeds.model import FeedDefinition, parse_feeds, shown
+from troth.trust.signals.errors import FeedUnknown
 
 
 def definitions(*names: str, **fields: object) -> list[FeedDefinition]:

@@ -13,16 +13,18 @@ from tests.support.signals import Trust
 from troth.kit.ids import new_id
 from troth.store.statement import Guard
 from troth.store.unit import Unit
-from troth.trust import alias_store, health_store, inbox_store, unresolved_store
-from troth.trust.inbox import Inbox, InboxWorker, Spoilt
-from troth.trust.reported import Reported
-from troth.trust.signal_codec import decode, encode
-from troth.trust.signal_errors import FeedUnknown, SignalError
-from troth.trust.signals import Signal, Whom
+from troth.trust.feeds import health_store
+from troth.trust.intake import inbox_store, unresolved_store
+from troth.trust.intake.inbox import Inbox, InboxWorker, Spoilt
+from troth.trust.intake.reported import Reported
+from troth.trust.intake.taking import Receipt
+from troth.trust.intake.unresolved import UnresolvedDesk
+from troth.trust.signals import alias_store
+from troth.trust.signals.codec import decode, encode
+from troth.trust.signals.errors import FeedUnknown, SignalError
+from troth.trust.signals.model import Signal, Whom
 from troth.trust.standing import Standing
-from troth.trust.store import SubjectStore
-from troth.trust.taking import Receipt
-from troth.trust.unresolved import UnresolvedDesk
+from troth.trust.subjects.store import SubjectStore
 
 _NEVER = Guard("never", "SELECT i.n FROM unnest($1::int[], $2::text[]) AS i(n, x) WHERE false", ("text",))
 

@@ -18,11 +18,11 @@ from tests.unit.trust.policies import HEALTHY, client_device, taken
 from troth.kit.clock import FakeClock
 from troth.kit.ids import new_id
 from troth.store.pool import Database
-from troth.trust.journal import Journal, segments
-from troth.trust.journal_drain import Drain
-from troth.trust.judge import judge
+from troth.trust.connecting.journal import Journal, segments
+from troth.trust.connecting.journal_drain import Drain
+from troth.trust.decision.judge import judge
 from troth.trust.model import Decision, Moment, Snapshot
-from troth.trust.policy_store import PolicyStore
+from troth.trust.policy.store import PolicyStore
 
 
 def made() -> tuple[Decision, Snapshot]:

@@ -9,8 +9,8 @@ import pytest
 
 from troth.kit.clock import FakeClock
 from troth.store.pool import Database
-from troth.trust.directory_plan import Directory
-from troth.trust.store import SubjectStore
+from troth.trust.subjects.directory_plan import Directory
+from troth.trust.subjects.store import SubjectStore
 
 _MANY = """INSERT INTO subject (id, kind, name, origin, standing_since, created_at, confirmed_at)
 SELECT gen_random_uuid(), 'workload', 'n' || i || '.example', 'acme', now(), now(), now()

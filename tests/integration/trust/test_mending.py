@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from tests.support.signals import Trust
-from troth.trust.mending import Mended, Mender
+from troth.trust.enforcement.mending import Mended, Mender
 from troth.trust.standing import Standing
 
 

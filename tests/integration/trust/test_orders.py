@@ -11,15 +11,16 @@ from tests.support.signals import Trust
 from troth.kit.ids import new_id
 from troth.pki.model import Binding
 from troth.store.unit import Reader, Unit
-from troth.trust import action_store, cap_store, signal_store
-from troth.trust.action_store import ActionState
-from troth.trust.cap_store import Count
-from troth.trust.decide import subject_key
-from troth.trust.enforce import locked_subject
+from troth.trust.decision.decide import subject_key
+from troth.trust.enforcement import action_store, cap_store
+from troth.trust.enforcement.action_store import ActionState
+from troth.trust.enforcement.cap_store import Count
+from troth.trust.enforcement.enforce import locked_subject
 from troth.trust.errors import STANDING_CHANGED, StandingChanged
-from troth.trust.signal_errors import ActionSettled, ActionUnknown, CauseNotOpen, SubjectProtected, SubjectUnknown
+from troth.trust.signals import signal_store
+from troth.trust.signals.errors import ActionSettled, ActionUnknown, CauseNotOpen, SubjectProtected, SubjectUnknown
 from troth.trust.standing import Standing
-from troth.trust.store import STANDING_UNCHANGED
+from troth.trust.subjects.store import STANDING_UNCHANGED
 
 
 async def test_a_person_holds_and_only_that_person_releases(trust: Trust) -> None:
@@ -176,7 +177,7 @@ async def test_a_reservation_that_races_with_a_hold_is_held_or_refused_never_mis
     trust: Trust, processes: int, database_url: str
 ) -> None:
     from troth.store.pool import Database
-    from troth.trust.signal_desk import SignalDesk
+    from troth.trust.intake.desk import SignalDesk
 
     await trust.feed(cap={"percent": 100})
     laptops = await trust.subjects(25)

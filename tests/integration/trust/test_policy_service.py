@@ -8,10 +8,10 @@ import pytest
 
 from troth.kit.clock import FakeClock
 from troth.store.pool import Database
+from troth.trust.authoring.service import PolicyService, shipped
 from troth.trust.errors import PolicyError, Retryable
-from troth.trust.policy_cache import PolicyCache
-from troth.trust.policy_service import PolicyService, shipped
-from troth.trust.policy_store import PolicyStore
+from troth.trust.policy.cache import PolicyCache
+from troth.trust.policy.store import PolicyStore
 
 ONE = "policy: one\nprofiles: [one]\nrules:\n  - {rule: r, then: allow, unknown: deny}\n"
 TWO = ONE.replace("then: allow", "then: restrict")

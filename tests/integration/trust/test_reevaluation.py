@@ -9,12 +9,13 @@ import pytest
 
 from tests.support.signals import Trust
 from troth.store.jobs import JobQueue
-from troth.trust import action_store, reevaluation, signal_store
-from troth.trust.assessor import SETTLE_JOB
-from troth.trust.reevaluation import REEVALUATE_JOB, Reevaluation
-from troth.trust.rules_grammar import parse_rules
-from troth.trust.rules_service import RulesService
+from troth.trust.enforcement import action_store, reevaluation
+from troth.trust.enforcement.reevaluation import REEVALUATE_JOB, Reevaluation
+from troth.trust.signals import signal_store
 from troth.trust.standing import Standing
+from troth.trust.standings.assessor import SETTLE_JOB
+from troth.trust.standings.grammar import parse_rules
+from troth.trust.standings.service import RulesService
 
 WHOLE = {"percent": 100, "subjects": 1_000_000}
 

@@ -6,10 +6,10 @@ from datetime import timedelta
 
 from tests.support.signals import Trust
 from troth.kit.ids import new_id
-from troth.trust.certificate_facts import certificate_facts
+from troth.trust.decision.certificate_facts import certificate_facts
 from troth.trust.model import Kind, Subject
-from troth.trust.signal_facts import SignalFacts
-from troth.trust.store import SubjectStore
+from troth.trust.signals.facts import SignalFacts
+from troth.trust.subjects.store import SubjectStore
 
 PATHS = frozenset(
     {"signals.score", "signals.open", "signals.count", "signals.classes", "signals.newest", "posture.compliant"}

@@ -11,10 +11,11 @@ import pytest
 
 from tests.support.signals import Trust
 from troth.kit.ids import new_id
-from troth.trust import action_store, signal_store
-from troth.trust.action_store import ActionKind, Why
-from troth.trust.signal_errors import FeedUnknown, MessageReused, NotGranted
-from troth.trust.signals import Whom
+from troth.trust.enforcement import action_store
+from troth.trust.enforcement.action_store import ActionKind, Why
+from troth.trust.signals import signal_store
+from troth.trust.signals.errors import FeedUnknown, MessageReused, NotGranted
+from troth.trust.signals.model import Whom
 from troth.trust.standing import Standing
 
 

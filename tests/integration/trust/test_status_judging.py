@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from tests.support.signals import Trust
-from troth.trust.decide import Judge
-from troth.trust.facts import StoredFacts
-from troth.trust.policy_cache import PolicyCache
-from troth.trust.policy_service import PolicyService
-from troth.trust.policy_store import PolicyStore
-from troth.trust.signal_facts import SignalFacts
-from troth.trust.status_judging import Round, StatusJudge
-from troth.trust.store import SubjectStore
+from troth.trust.authoring.service import PolicyService
+from troth.trust.decision.decide import Judge
+from troth.trust.enforcement.status_judging import Round, StatusJudge
+from troth.trust.policy.cache import PolicyCache
+from troth.trust.policy.store import PolicyStore
+from troth.trust.signals.facts import SignalFacts
+from troth.trust.subjects.facts import StoredFacts
+from troth.trust.subjects.store import SubjectStore
 
 POLICY = """
 policy: watch

@@ -9,11 +9,11 @@ import pytest
 from troth.kit.clock import FakeClock
 from troth.store.pool import Database
 from troth.store.unit import Unit
-from troth.trust.directory_plan import Directory
 from troth.trust.errors import Retryable, TrustError
 from troth.trust.model import Kind
-from troth.trust.store import SubjectStore
-from troth.trust.subjects import Subjects, add_fresh
+from troth.trust.subjects.directory_plan import Directory
+from troth.trust.subjects.store import SubjectStore
+from troth.trust.subjects.whom import Subjects, add_fresh
 
 FLEET = """\
 users:

@@ -14,18 +14,18 @@ from troth.kit.ids import new_id
 from troth.store.lease import Lease
 from troth.store.pool import Database
 from troth.store.unit import Unit
-from troth.trust.decide import Judge, Verdict
-from troth.trust.directory_plan import Directory
+from troth.trust.authoring.service import PolicyService
+from troth.trust.decision.decide import Judge, Verdict
+from troth.trust.decision.judge import judge as judge_purely
+from troth.trust.decision.question import Question
+from troth.trust.decision.why import Why
 from troth.trust.errors import Retryable, StandingChanged, TrustError
-from troth.trust.grammar import parse_policy
-from troth.trust.judge import judge as judge_purely
 from troth.trust.model import Kind, Moment, Outcome, encode
-from troth.trust.policy_service import PolicyService
-from troth.trust.policy_store import PolicyStore
-from troth.trust.question import Question
-from troth.trust.store import SubjectStore
-from troth.trust.subjects import Subjects
-from troth.trust.why import Why
+from troth.trust.policy.grammar import parse_policy
+from troth.trust.policy.store import PolicyStore
+from troth.trust.subjects.directory_plan import Directory
+from troth.trust.subjects.store import SubjectStore
+from troth.trust.subjects.whom import Subjects
 
 FLEET = """\
 users:

@@ -11,9 +11,9 @@ from cryptography import x509
 
 from tests.support.signals import Trust
 from troth.store.unit import Unit
-from troth.trust import alias_store, signal_store
-from troth.trust.alias_store import Alias, bind_alias
-from troth.trust.signals import Method, Verified, Whom
+from troth.trust.signals import alias_store, signal_store
+from troth.trust.signals.alias_store import Alias, bind_alias
+from troth.trust.signals.model import Method, Verified, Whom
 from troth.trust.standing import Standing
 
 

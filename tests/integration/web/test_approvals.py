@@ -19,7 +19,7 @@ from troth.pki.bulk import REVOKE_MANY_JOB, BulkRevocations
 from troth.store.jobs import JobQueue
 from troth.store.statement import Write
 from troth.store.unit import Unit
-from troth.trust.policy_service import shipped
+from troth.trust.authoring.service import shipped
 from troth.web.acts import KINDS
 
 NAMES = {"ann": Role.ADMINISTRATOR, "ben": Role.APPROVER, "cat": Role.APPROVER}

@@ -11,9 +11,9 @@ from tests.support.dashboard import House
 from tests.support.vendors.falcon import Falcon
 from troth.access.roles import Role
 from troth.kit.ids import new_id
-from troth.trust.inbox import Inbox, InboxWorker, Spoilt
-from troth.trust.reported import Reported
-from troth.trust.signals import Whom
+from troth.trust.intake.inbox import Inbox, InboxWorker, Spoilt
+from troth.trust.intake.reported import Reported
+from troth.trust.signals.model import Whom
 from troth.trust.standing import Standing
 
 FEED = "feeds: [{name: edr, kinds: ['edr.*', 'generic.*'], cadence_seconds: 60}]"

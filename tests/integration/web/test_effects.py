@@ -13,12 +13,12 @@ from troth.access.roles import Role
 from troth.kit.ids import new_id
 from troth.kit.sealing import SecretBox
 from troth.status.effect_metrics import effect_metrics
+from troth.trust.decision.why import Why
 from troth.trust.outbox.desk import EffectDesk
 from troth.trust.outbox.document_store import DocumentStore
 from troth.trust.outbox.model import Outcome
 from troth.trust.outbox.runner import EffectRunner
-from troth.trust.store import SubjectStore
-from troth.trust.why import Why
+from troth.trust.subjects.store import SubjectStore
 
 _REACTIONS = """
 reactions:

@@ -15,7 +15,7 @@ from troth.access.roles import Role
 from troth.enroll.workload.node import Node
 from troth.inventory.service import Reports
 from troth.pki.store import CertificateStore
-from troth.trust.store import SubjectStore
+from troth.trust.subjects.store import SubjectStore
 
 
 async def reported(house: House) -> str:

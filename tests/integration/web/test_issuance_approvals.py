@@ -16,7 +16,7 @@ from troth.enroll.errors import AwaitingApproval, IssuanceRefused
 from troth.enroll.issuance import Ask, Issuance
 from troth.pki.csr import parse_csr
 from troth.store.unit import Unit
-from troth.trust.policy_service import shipped
+from troth.trust.authoring.service import shipped
 
 POLICY = (
     shipped()["tls-server"].split("\ntests:")[0].replace("then: allow", "then: {allow: {approval: 10m}}")

@@ -8,9 +8,9 @@ import pytest
 
 from tests.support.dashboard import House
 from troth.access.roles import Role
+from troth.trust.authoring.service import shipped
+from troth.trust.authoring.trial import Guard
 from troth.trust.errors import PolicyError
-from troth.trust.policy_service import shipped
-from troth.trust.policy_trial import Guard
 
 TEXT = shipped()["client-device"]
 #: Only systems that nobody has reported: everybody loses.

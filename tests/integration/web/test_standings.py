@@ -9,8 +9,8 @@ from tests.support.approving import person
 from tests.support.dashboard import House
 from troth.access.roles import Role
 from troth.store.jobs import JobQueue
-from troth.trust.enforce import Enforcer
-from troth.trust.reevaluation import REEVALUATE_JOB, Reevaluation
+from troth.trust.enforcement.enforce import Enforcer
+from troth.trust.enforcement.reevaluation import REEVALUATE_JOB, Reevaluation
 from troth.trust.standing import Standing
 
 MILDER = "standing:\n  weights: {edr.intrusion: 50}\n"

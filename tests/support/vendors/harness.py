@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from troth.connect.pushing import PushDoor
     from troth.connect.testing import Tested
     from troth.kit.lane import Response
-    from troth.trust.inbox import Inbox, InboxWorker
-    from troth.trust.signal_store import TakenSignal
+    from troth.trust.intake.inbox import Inbox, InboxWorker
+    from troth.trust.signals.signal_store import TakenSignal
 
 #: Where a fake may be: loopback without TLS.
 EGRESS = EgressSettings(networks=("127.0.0.0/8",), plain_http=True, timeout_seconds=5)
@@ -76,7 +76,7 @@ class Connected:
 
         from troth.connect.connector_store import find
         from troth.connect.definition import parse_connectors
-        from troth.trust.feed_store import find_feed
+        from troth.trust.feeds.feed_store import find_feed
 
         if await find_feed(self.trust.database, self.feed) is None:
             await self.trust.feed(self.feed, cap={"percent": 100, "subjects": 10_000}, cadence_seconds=60)
@@ -145,7 +145,7 @@ class Connected:
 
     async def signals(self) -> list[TakenSignal]:
         """Every signal that was acted on, the oldest first."""
-        from troth.trust import signal_store
+        from troth.trust.signals import signal_store
 
         return list(reversed(await signal_store.signals(self.trust.database, limit=1_000)))
 
@@ -155,14 +155,14 @@ class Connected:
 
     async def facts(self, subject_id: UUID) -> dict[str, Any]:
         """Facts of a subject: path → value."""
-        from troth.trust.store import SubjectStore
+        from troth.trust.subjects.store import SubjectStore
 
         return {one.name: one.value for one in await SubjectStore(self.trust.database).facts([subject_id])}
 
     async def alias(self, system: str, value: str, subject_id: UUID) -> None:
         """Have it known, by a person's word, whom a name of another system means."""
         from troth.store.unit import Unit
-        from troth.trust.alias_store import Alias, bind_alias
+        from troth.trust.signals.alias_store import Alias, bind_alias
 
         unit = Unit()
         bind_alias(unit, Alias(system, value, subject_id, "person:alice", 100, self.clock.now()))
@@ -189,7 +189,7 @@ async def connected_with(trust: Trust, vendors: Mapping[str, Vendor] | None = No
     from troth.connect.pushing import PushDoor
     from troth.connect.vendors import VENDORS, Workshop
     from troth.kit.sealing import SecretBox
-    from troth.trust.inbox import Inbox, InboxWorker
+    from troth.trust.intake.inbox import Inbox, InboxWorker
 
     sleep = FakeSleep(trust.clock)
     workshop = Workshop(trust.clock, EGRESS, vendors=vendors or VENDORS, sleep=sleep)

@@ -100,7 +100,9 @@ def test_sql_outside_a_store_file_is_found(text: str) -> None:
     assert found(sql, text) == [1]
 
 
-@pytest.mark.parametrize("path", ["trust/store.py", "trust/facts_store.py", "store/lease.py", "enroll/acme/store.py"])
+@pytest.mark.parametrize(
+    "path", ["trust/subjects/store.py", "trust/x_store.py", "store/lease.py", "enroll/acme/store.py"]
+)
 def test_store_files_may_hold_sql(path: str) -> None:
     assert found(sql, 'x = "SELECT a FROM b"', path) == []
 

@@ -34,13 +34,13 @@ from troth.kit import config
 from troth.pki.ceremony.plan import parse_plan
 from troth.pki.lint_codes import CODES
 from troth.pki.profile import parse_profile, shipped_profiles
-from troth.trust.directory import parse_directory
-from troth.trust.feeds import parse_feeds
-from troth.trust.grammar import parse_policy
+from troth.trust.feeds.model import parse_feeds
 from troth.trust.outbox.model import PORTS
 from troth.trust.outbox.reactions import parse_reactions
-from troth.trust.rules_grammar import parse_rules
-from troth.trust.signals import KINDS
+from troth.trust.policy.grammar import parse_policy
+from troth.trust.signals.model import KINDS
+from troth.trust.standings.grammar import parse_rules
+from troth.trust.subjects.directory import parse_directory
 from troth.trust.vocabulary import VOCABULARY
 from troth.web.acts import KINDS as ACTS
 from troth.web.words import _SENTENCES

@@ -22,7 +22,7 @@ from troth.connect.vendors import check
 from troth.kit.clock import FakeClock
 from troth.kit.errors import TrothError
 from troth.kit.lane import Request
-from troth.trust.signal_codec import decode, encode
+from troth.trust.signals.codec import decode, encode
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 GENERIC = {

@@ -86,15 +86,15 @@ from troth.pki.sid import canonical_sid, read_sid_extension
 from troth.pki.signer import acts
 from troth.pki.signer.certificate_rules import read_tbs
 from troth.pki.signer.protocol import Frames, FrameTooLarge, Health, decode_request, frame
-from troth.trust.directory import parse_directory
-from troth.trust.grammar import parse_policy
-from troth.trust.journal import Entry, framed
-from troth.trust.journal import read as read_journal
+from troth.trust.authoring.examples import run_tests
+from troth.trust.connecting.journal import Entry, framed
+from troth.trust.connecting.journal import read as read_journal
 from troth.trust.outbox.reactions import parse_reactions
 from troth.trust.outbox.reactions import shipped as reactions_text
-from troth.trust.policy import Policy
-from troth.trust.policy_tests import run_tests
-from troth.trust.rules_grammar import parse_rules, shipped_text
+from troth.trust.policy.compiled import Policy
+from troth.trust.policy.grammar import parse_policy
+from troth.trust.standings.grammar import parse_rules, shipped_text
+from troth.trust.subjects.directory import parse_directory
 from troth.web.books.enrolments import _place
 from troth.web.pages.admitting import certificates_in, crl_in
 

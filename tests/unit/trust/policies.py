@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from troth.trust.grammar import parse_policy
+from troth.trust.authoring.service import shipped
 from troth.trust.model import FeedState, Kind, Moment, Seen, Snapshot, SubjectRef
-from troth.trust.policy import Policy
-from troth.trust.policy_service import shipped
+from troth.trust.policy.compiled import Policy
+from troth.trust.policy.grammar import parse_policy
 from troth.trust.standing import Standing
 
 AT = datetime(2026, 11, 23, 10, tzinfo=UTC)

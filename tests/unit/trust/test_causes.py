@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from troth.kit.ids import new_id
-from troth.trust.causes import Change, HoldCause, cleared, find, raised, standing_of, with_cause
-from troth.trust.kinds import KINDS, HardRule
+from troth.trust.signals.causes import Change, HoldCause, cleared, find, raised, standing_of, with_cause
+from troth.trust.signals.kinds import KINDS, HardRule
 from troth.trust.standing import Standing
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)

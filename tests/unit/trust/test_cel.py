@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from troth.trust.cel import SEEN, compile_condition, context_of
-from troth.trust.cel_nodes import ExpressionError, Literal
-from troth.trust.cel_syntax import MAX_DEPTH, read
+from troth.trust.cel.condition import SEEN, compile_condition, context_of
+from troth.trust.cel.nodes import ExpressionError, Literal
+from troth.trust.cel.syntax import MAX_DEPTH, read
 from troth.trust.model import Truth
 from troth.trust.vocabulary import MAX_LIST, VOCABULARY, Attribute, Type
 

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from tests.unit.trust.policies import HEALTHY, client_device, rules, taken
-from troth.trust.counterfactual import MAX_TOGETHER, counterfactuals, laid
-from troth.trust.explain import explain
-from troth.trust.judge import judge
+from troth.trust.decision.counterfactual import MAX_TOGETHER, counterfactuals, laid
+from troth.trust.decision.explain import explain
+from troth.trust.decision.judge import judge
 from troth.trust.model import Kind, Outcome, SubjectRef
-from troth.trust.policy import Policy
+from troth.trust.policy.compiled import Policy
 from troth.trust.standing import Standing
 
 

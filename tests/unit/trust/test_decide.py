@@ -13,14 +13,14 @@ from tests.unit.trust.policies import client_device, rules, taken, tls_server
 from troth.kit.clock import FakeClock
 from troth.kit.errors import INTERNAL, TrothError
 from troth.kit.ids import new_id
-from troth.trust.decide import Judge
-from troth.trust.explain import explain
-from troth.trust.facts import Observation
-from troth.trust.judge import judge
+from troth.trust.decision.decide import Judge
+from troth.trust.decision.explain import explain
+from troth.trust.decision.judge import judge
+from troth.trust.decision.question import Question
 from troth.trust.model import FeedState, Kind, Moment, Outcome, Subject
-from troth.trust.policy import Policy
-from troth.trust.question import Question
+from troth.trust.policy.compiled import Policy
 from troth.trust.standing import Standing
+from troth.trust.subjects.facts import Observation
 
 START_AGE = timedelta(minutes=5)
 

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.trust.policies import AT
-from troth.trust.directory import parse_directory
 from troth.trust.errors import DirectoryError
 from troth.trust.model import Kind
+from troth.trust.subjects.directory import parse_directory
 
 GOOD = """\
 users:

@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 from tests.unit.trust.policies import AT
-from troth.trust.directory import parse_directory
-from troth.trust.grammar import parse_policy
-from troth.trust.policy_tests import run_tests
+from troth.trust.authoring.examples import run_tests
+from troth.trust.policy.grammar import parse_policy
+from troth.trust.subjects.directory import parse_directory
 from troth.trust.vocabulary import VOCABULARY
 
 DOCS = Path(__file__).parents[3] / "docs"

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from tests.unit.trust.policies import AT, HEALTHY, client_device, taken, tls_server
-from troth.trust.explain import explain
-from troth.trust.judge import judge
+from troth.trust.decision.explain import explain
+from troth.trust.decision.judge import judge
 from troth.trust.model import FeedState, Moment, Seen
 from troth.trust.standing import Standing
 from troth.trust.wording import span

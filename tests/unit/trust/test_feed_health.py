@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from troth.trust.feed_health import Health, frozen, health, present_silence
-from troth.trust.health_store import Heard, Silence
+from troth.trust.feeds.health import Health, frozen, health, present_silence
+from troth.trust.feeds.health_store import Heard, Silence
 
 T0 = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

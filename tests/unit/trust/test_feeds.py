@@ -8,11 +8,11 @@ import pytest
 
 from tests.support.clocks import START
 from troth.kit.ids import new_id
-from troth.trust.caps import Cap
-from troth.trust.feeds import FeedDefinition, in_force, parse_feeds, shown
+from troth.trust.feeds.caps import Cap
+from troth.trust.feeds.model import FeedDefinition, in_force, parse_feeds, shown
 from troth.trust.model import Kind, Subject
-from troth.trust.signal_errors import FeedInvalid, SignalError
-from troth.trust.signals import KINDS, Effect, Whom, signal
+from troth.trust.signals.errors import FeedInvalid, SignalError
+from troth.trust.signals.model import KINDS, Effect, Whom, signal
 from troth.trust.standing import Standing
 
 GOOD = """

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from troth.trust.authoring.service import shipped
 from troth.trust.errors import PolicyError
-from troth.trust.grammar import parse_policy
 from troth.trust.model import Moment, Outcome
-from troth.trust.policy_service import shipped
+from troth.trust.policy.grammar import parse_policy
 
 HEAD = "policy: p\nprofiles: [p]\nrules:\n"
 RULE = "  - {rule: r, then: allow, unknown: deny}\n"

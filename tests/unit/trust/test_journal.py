@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.trust.policies import HEALTHY, client_device, taken
+from troth.trust.connecting.journal import Entry, Journal, framed, holds_more, read, segments
+from troth.trust.decision.judge import judge
 from troth.trust.errors import JournalError
-from troth.trust.journal import Entry, Journal, framed, holds_more, read, segments
-from troth.trust.judge import judge
 from troth.trust.model import decode_decision
 
 SNAPSHOT = taken(HEALTHY, asked="client-device")
@@ -92,7 +92,7 @@ async def test_after_a_failed_write_nothing_is_acknowledged_any_more(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        patch.setattr("troth.trust.journal.os.write", full)
+        patch.setattr("troth.trust.connecting.journal.os.write", full)
         with pytest.raises(JournalError, match="No space left"):
             await journal.record(MADE, actor="a")
     with pytest.raises(JournalError, match="an earlier write failed"):

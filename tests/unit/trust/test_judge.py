@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.trust.policies import AT, HEALTHY, client_device, rules, taken, tls_server
-from troth.trust.judge import floor, judge
+from troth.trust.decision.judge import floor, judge
 from troth.trust.model import (
     FeedState,
     Moment,
@@ -20,7 +20,7 @@ from troth.trust.model import (
     decode_snapshot,
     encode,
 )
-from troth.trust.policy import Policy
+from troth.trust.policy.compiled import Policy
 from troth.trust.standing import Standing
 
 KLEENE = """

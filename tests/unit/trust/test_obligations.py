@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.trust.policies import HEALTHY, rules, taken
+from troth.trust.decision.explain import explain
+from troth.trust.decision.judge import judge, lay_standing
+from troth.trust.decision.obligations import Joined, strictest
 from troth.trust.errors import PolicyError
-from troth.trust.explain import explain
-from troth.trust.judge import judge, lay_standing
 from troth.trust.model import Moment, Obligations, Outcome, Ruling, decode_decision, encode
-from troth.trust.obligations import Joined, strictest
 from troth.trust.standing import Standing
 
 _WORDS = st.none() | st.sampled_from(["a", "b", "10", "9"])

@@ -8,10 +8,10 @@ import pytest
 
 from tests.unit.trust.policies import client_device, rules
 from troth.cli.main import main
+from troth.trust.authoring.examples import run_tests
+from troth.trust.authoring.service import PolicyPlan, shipped
 from troth.trust.errors import PolicyError
-from troth.trust.policy import Policy
-from troth.trust.policy_service import PolicyPlan, shipped
-from troth.trust.policy_tests import run_tests
+from troth.trust.policy.compiled import Policy
 
 HEAD = "policy: client-device\ntests:\n"
 
@@ -24,7 +24,7 @@ def told(text: str, policy: Policy | None = None) -> list[str]:
 
 @pytest.mark.parametrize("name", sorted(shipped()))
 def test_every_shipped_policy_has_examples_and_they_hold(name: str) -> None:
-    from troth.trust.grammar import parse_policy
+    from troth.trust.policy.grammar import parse_policy
 
     found = run_tests(parse_policy(shipped()[name]))
     assert len(found) >= 3

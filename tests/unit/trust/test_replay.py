@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from tests.unit.trust.policies import rules, taken
-from troth.trust.judge import judge
+from troth.trust.authoring.replay import MAX_GROUPS, MAX_NAMES, Tally
+from troth.trust.decision.judge import judge
 from troth.trust.model import Decision, Kind, Moment, SubjectRef
-from troth.trust.replay import MAX_GROUPS, MAX_NAMES, Tally
 from troth.trust.standing import Standing
 
 OLD = rules("- {rule: all, moments: [connect, renew], then: allow, unknown: deny}")

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from troth.kit.errors import TrothError
-from troth.trust.caps import Cap
 from troth.trust.errors import RulesError
-from troth.trust.rules import HalfLife, StandingRules, Threshold
-from troth.trust.rules_grammar import parse_rules, shipped_rules, shipped_text
+from troth.trust.feeds.caps import Cap
+from troth.trust.standings.grammar import parse_rules, shipped_rules, shipped_text
+from troth.trust.standings.rules import HalfLife, StandingRules, Threshold
 
 
 def test_what_is_left_out_is_as_the_program_has_it_and_as_shipped() -> None:

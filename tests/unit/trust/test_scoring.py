@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from troth.trust.assessment import Inputs, Keeps, Quiet, State, Weighed, decode_inputs, encode
-from troth.trust.decay import ONE, decayed
-from troth.trust.kinds import KINDS, HardRule, Shape
-from troth.trust.rules import WHOLE, StandingRules
-from troth.trust.rules_grammar import shipped_rules
-from troth.trust.scoring import alone, assess, noisy_or
+from troth.trust.signals.kinds import KINDS, HardRule, Shape
 from troth.trust.standing import Standing
+from troth.trust.standings.assessment import Inputs, Keeps, Quiet, State, Weighed, decode_inputs, encode
+from troth.trust.standings.decay import ONE, decayed
+from troth.trust.standings.grammar import shipped_rules
+from troth.trust.standings.rules import WHOLE, StandingRules
+from troth.trust.standings.scoring import alone, assess, noisy_or
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 RULES = shipped_rules()

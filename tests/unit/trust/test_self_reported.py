@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from tests.unit.trust.policies import AT, rules, taken
-from troth.trust.explain import explain
-from troth.trust.facts import ADVERSE, Observation, newest
-from troth.trust.judge import judge
+from troth.trust.decision.explain import explain
+from troth.trust.decision.judge import judge
 from troth.trust.model import Outcome, Seen, Snapshot, Truth
-from troth.trust.policy import Policy
+from troth.trust.policy.compiled import Policy
+from troth.trust.subjects.facts import ADVERSE, Observation, newest
 from troth.trust.vocabulary import VOCABULARY, Type
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)

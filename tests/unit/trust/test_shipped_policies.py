@@ -8,10 +8,10 @@ import pytest
 
 from tests.unit.trust.policies import taken
 from troth.pki.profile import shipped_profiles
-from troth.trust.grammar import parse_policy
-from troth.trust.judge import judge
+from troth.trust.authoring.service import shipped
+from troth.trust.decision.judge import judge
 from troth.trust.model import Moment, Outcome
-from troth.trust.policy_service import shipped
+from troth.trust.policy.grammar import parse_policy
 from troth.trust.standing import Standing
 
 #: Issued by Troth to itself, without a decision.

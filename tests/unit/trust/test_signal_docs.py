@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from troth.trust.feeds import parse_feeds
-from troth.trust.kinds import KINDS, Effect, Shape, SignalKind
+from troth.trust.feeds.model import parse_feeds
+from troth.trust.signals.kinds import KINDS, Effect, Shape, SignalKind
 
 PAGE = (Path(__file__).parents[3] / "docs" / "signals.md").read_text(encoding="utf-8")
 

@@ -11,18 +11,18 @@ from hypothesis import strategies as st
 
 from tests.unit.trust.policies import AT, rules, taken
 from troth.kit.ids import new_id
-from troth.trust.cel import compile_condition
-from troth.trust.cel_cost import MAX_COST
-from troth.trust.cel_nodes import ExpressionError
+from troth.trust.cel.condition import compile_condition
+from troth.trust.cel.cost import MAX_COST
+from troth.trust.cel.nodes import ExpressionError
+from troth.trust.decision.judge import judge
+from troth.trust.decision.question import Question, clock_values, snapshot
 from troth.trust.errors import PolicyError
-from troth.trust.facts import Observation
-from troth.trust.judge import judge
 from troth.trust.model import Kind, Moment, Outcome, Subject, Truth
 from troth.trust.places import Places, Site
-from troth.trust.question import Question, clock_values, snapshot
-from troth.trust.signal_fact_store import OpenCause
-from troth.trust.signal_facts import class_of, described
+from troth.trust.signals.fact_store import OpenCause
+from troth.trust.signals.facts import class_of, described
 from troth.trust.standing import Standing
+from troth.trust.subjects.facts import Observation
 from troth.trust.versions import version_at_least, version_of
 from troth.trust.vocabulary import VOCABULARY
 

@@ -54,17 +54,17 @@ from troth.status.publisher import CrlDuty
 from troth.store.lease import Instance
 from troth.store.pool import Database
 from troth.store.runner import Handler, JobRunner
-from troth.trust.assessor import SETTLE_JOB
-from troth.trust.enforce import Enforcer
-from troth.trust.feed_health import FeedWatch
-from troth.trust.inbox import Inbox, InboxWorker
-from troth.trust.mending import Mender
-from troth.trust.policy_store import PolicyStore
-from troth.trust.reevaluation import REEVALUATE_JOB, Reevaluation
-from troth.trust.settling import Settler
-from troth.trust.signal_desk import SignalDesk
-from troth.trust.status_judging import StatusJudge
-from troth.trust.unresolved import UnresolvedDesk
+from troth.trust.enforcement.enforce import Enforcer
+from troth.trust.enforcement.mending import Mender
+from troth.trust.enforcement.reevaluation import REEVALUATE_JOB, Reevaluation
+from troth.trust.enforcement.settling import Settler
+from troth.trust.enforcement.status_judging import StatusJudge
+from troth.trust.feeds.health import FeedWatch
+from troth.trust.intake.desk import SignalDesk
+from troth.trust.intake.inbox import Inbox, InboxWorker
+from troth.trust.intake.unresolved import UnresolvedDesk
+from troth.trust.policy.store import PolicyStore
+from troth.trust.standings.assessor import SETTLE_JOB
 
 log = get_logger("assembly")
 

@@ -30,11 +30,11 @@ from troth.kit.lane import Request, Response
 from troth.kit.log import get_logger
 from troth.kit.problems import problem
 from troth.store.errors import StoreError
-from troth.trust.connecting import Admission, Asking, Connections
+from troth.trust.connecting.connections import Admission, Asking, Connections
+from troth.trust.decision.question import Given
 from troth.trust.errors import SUBJECT_NOT_FOUND, JournalError
 from troth.trust.model import Kind, Obligations, Outcome
-from troth.trust.question import Given
-from troth.trust.store import SubjectStore
+from troth.trust.subjects.store import SubjectStore
 
 log = get_logger("connect")
 

@@ -17,7 +17,7 @@ from troth.connect.generic.options import Options, wrong_with
 from troth.connect.generic.verify import prove
 from troth.kit.errors import TrothError
 from troth.kit.lane import Request, Response
-from troth.trust.signals import Method, Signal
+from troth.trust.signals.model import Method, Signal
 
 _JSON: Final = ((b"content-type", b"application/json"), (b"cache-control", b"no-store"))
 

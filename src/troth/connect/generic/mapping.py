@@ -16,7 +16,7 @@ from troth.connect.errors import PUSH_UNREADABLE, PushRefused
 from troth.connect.generic.options import IGNORE, Options, WhomOf
 from troth.connect.generic.paths import Path, parse_path
 from troth.kit.canonical import Json
-from troth.trust.signals import Method, Signal, Whom
+from troth.trust.signals.model import Method, Signal, Whom
 
 MAX_ITEMS: Final = 1_000
 _CAUSE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}\Z")

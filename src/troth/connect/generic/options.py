@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from troth.connect.generic.paths import parse_path
-from troth.trust.kinds import KINDS, Effect
+from troth.trust.signals.kinds import KINDS, Effect
 
 _PathText = Annotated[str, Meta(max_length=400)]
 _Header = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9-]{0,64}\Z")]

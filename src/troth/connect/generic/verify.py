@@ -19,8 +19,8 @@ from troth.connect.generic.options import Verify
 from troth.connect.webhook.errors import WebhookError
 from troth.connect.webhook.signature import Stamp, verify
 from troth.kit.lane import Request
-from troth.trust.feeds import SECRET_PREFIX
-from troth.trust.signals import Method
+from troth.trust.feeds.model import SECRET_PREFIX
+from troth.trust.signals.model import Method
 
 _TOLERANCE: Final = timedelta(minutes=5)
 _HEADERS: Final = {"hmac-sha256": ("x-hub-signature-256", "sha256="), "bearer": ("authorization", "Bearer ")}

@@ -18,7 +18,7 @@ from troth.connect.errors import PUSH_UNAUTHENTICATED, PUSH_UNREADABLE, Connecto
 from troth.connect.okta import mapping
 from troth.connect.okta.mapping import Event
 from troth.kit.lane import Request, Response
-from troth.trust.signals import Method
+from troth.trust.signals.model import Method
 
 CHALLENGE: Final = "x-okta-verification-challenge"
 _MAX_CHALLENGE: Final = 512

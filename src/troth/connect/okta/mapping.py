@@ -10,7 +10,7 @@ import msgspec
 from troth.connect.api import moment
 from troth.connect.connector import Reported, Wiring
 from troth.kit.canonical import Json
-from troth.trust.signals import Method, Signal, Whom
+from troth.trust.signals.model import Method, Signal, Whom
 
 USER: Final = "okta.user"
 

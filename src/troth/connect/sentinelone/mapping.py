@@ -11,7 +11,7 @@ import msgspec
 from troth.connect.api import moment
 from troth.connect.connector import Reported, Wiring
 from troth.kit.canonical import Json
-from troth.trust.signals import Signal, Whom
+from troth.trust.signals.model import Signal, Whom
 
 AGENT: Final = "sentinelone.agent"
 

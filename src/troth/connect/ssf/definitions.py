@@ -23,7 +23,7 @@ import yaml
 from troth.connect.ssf.errors import STREAM_INVALID, StreamInvalid
 from troth.connect.ssf.events import TYPES
 from troth.connect.ssf.model import StreamDefinition
-from troth.trust.feeds import is_feed_name
+from troth.trust.feeds.model import is_feed_name
 
 _MAX_TEXT: Final = 262_144
 _SYSTEM = re.compile(r"[a-z][a-z0-9_.-]{0,63}\Z")

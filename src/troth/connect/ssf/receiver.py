@@ -43,9 +43,9 @@ from troth.kit.ids import new_id
 from troth.kit.log import get_logger
 from troth.store.pool import Database
 from troth.store.unit import Unit
-from troth.trust import alias_store
-from troth.trust.signal_errors import SignalError
-from troth.trust.signals import MAX_MESSAGE_ID, Method, Signal, Verified, Whom, alias_value, signal
+from troth.trust.signals import alias_store
+from troth.trust.signals.errors import SignalError
+from troth.trust.signals.model import MAX_MESSAGE_ID, Method, Signal, Verified, Whom, alias_value, signal
 
 log = get_logger("connect")
 

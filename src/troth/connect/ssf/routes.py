@@ -22,7 +22,7 @@ from troth.connect.ssf.streams import header_digest
 from troth.kit.errors import TrothError
 from troth.kit.lane import Request, Response, Route
 from troth.kit.log import get_logger
-from troth.trust.feeds import is_feed_name
+from troth.trust.feeds.model import is_feed_name
 
 log = get_logger("connect")
 

@@ -20,9 +20,9 @@ from troth.kit.clock import Clock
 from troth.kit.sealing import SecretBox
 from troth.store.pool import Database
 from troth.store.unit import Unit
-from troth.trust import feed_store
-from troth.trust.feed_desk import Applied
-from troth.trust.signal_errors import FEED_UNKNOWN, FeedUnknown
+from troth.trust.feeds import feed_store
+from troth.trust.feeds.desk import Applied
+from troth.trust.signals.errors import FEED_UNKNOWN, FeedUnknown
 
 
 @dataclass(frozen=True, slots=True)

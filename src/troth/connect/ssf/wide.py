@@ -21,10 +21,11 @@ from troth.kit.canonical import Json
 from troth.kit.clock import Clock
 from troth.store.pool import Database
 from troth.store.unit import Unit
-from troth.trust import cap_store, feed_store
-from troth.trust.feeds import Feed, ScopeDefinition
-from troth.trust.signal_errors import FEED_UNKNOWN, FeedUnknown
-from troth.trust.signals import Method, Signal, Verified, Whom, signal
+from troth.trust.enforcement import cap_store
+from troth.trust.feeds import feed_store
+from troth.trust.feeds.model import Feed, ScopeDefinition
+from troth.trust.signals.errors import FEED_UNKNOWN, FeedUnknown
+from troth.trust.signals.model import Method, Signal, Verified, Whom, signal
 
 _PAGE: Final = 500
 #: Class of signal → kind of subject that it is about.

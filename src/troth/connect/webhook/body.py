@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 
 from troth.connect.webhook.errors import BODY_INVALID, BodyInvalid
-from troth.trust.signals import MAX_EVIDENCE, Effect, Method, Signal, Verified, Whom, signal
+from troth.trust.signals.model import MAX_EVIDENCE, Effect, Method, Signal, Verified, Whom, signal
 from troth.trust.standing import Standing
 
 # PostgreSQL takes no NUL, and no name of ours has control characters or halves of surrogate pairs.

@@ -16,9 +16,9 @@ from troth.kit.lane import Request, Response, Route
 from troth.kit.log import get_logger
 from troth.kit.problems import problem
 from troth.store.unit import Unit
-from troth.trust.health_store import add_heard
-from troth.trust.signals import Signal
-from troth.trust.taking import Receipt
+from troth.trust.feeds.health_store import add_heard
+from troth.trust.intake.taking import Receipt
+from troth.trust.signals.model import Signal
 
 MAX_BODY = 65_536
 

@@ -23,7 +23,7 @@ from troth.enroll.credentials.service import Enrolments, Grant, granted
 from troth.kit.clock import Clock
 from troth.store.unit import Unit
 from troth.trust.model import Subject
-from troth.trust.store import SubjectStore
+from troth.trust.subjects.store import SubjectStore
 
 #: Types of identifier that an operator's word can stand for; a device is always asked to prove itself.
 _VOUCHED = frozenset({"dns", "ip"})

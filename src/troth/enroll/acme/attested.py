@@ -24,10 +24,10 @@ from troth.enroll.issuance import Ask
 from troth.enroll.tpm.store import TpmStore
 from troth.kit.errors import Reason
 from troth.pki.names import canonical_names
-from troth.trust.judge import floor
+from troth.trust.decision.judge import floor
+from troth.trust.decision.question import Given
 from troth.trust.model import Moment, Outcome, Subject
-from troth.trust.question import Given
-from troth.trust.store import SubjectStore
+from troth.trust.subjects.store import SubjectStore
 
 ENFORCE, WARN, OBSERVE = "enforce", "warn", "observe"
 

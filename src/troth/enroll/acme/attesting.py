@@ -51,7 +51,7 @@ from troth.kit.log import get_logger
 from troth.pki.names import canonical_names
 from troth.store.pool import Database
 from troth.store.unit import Unit
-from troth.trust.decide import Verdict
+from troth.trust.decision.decide import Verdict
 
 log = get_logger("acme")
 

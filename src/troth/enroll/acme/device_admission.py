@@ -16,7 +16,7 @@ from troth.enroll.issuance import Ask, Issuance, permits
 from troth.pki.names import canonical_names
 from troth.store.pool import Database
 from troth.store.unit import Unit
-from troth.trust.decide import Verdict
+from troth.trust.decision.decide import Verdict
 from troth.trust.errors import POLICY_STANDING
 from troth.trust.model import Subject, Truth
 

@@ -40,10 +40,10 @@ from troth.pki.model import CertificateRecord
 from troth.pki.names import GeneralNames
 from troth.pki.store import CertificateStore
 from troth.store.pool import Database
-from troth.trust.enforce import hold_cause_of
+from troth.trust.decision.question import Given
+from troth.trust.enforcement.enforce import hold_cause_of
 from troth.trust.model import Subject
-from troth.trust.question import Given
-from troth.trust.store import SubjectStore
+from troth.trust.subjects.store import SubjectStore
 
 _PURPOSE = "clientAuth"
 _LONGEST = 1024

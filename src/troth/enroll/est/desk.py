@@ -39,7 +39,7 @@ from troth.pki.store import CertificateStore
 from troth.store.pool import Database
 from troth.store.unit import Unit
 from troth.trust.model import Moment
-from troth.trust.store import SubjectStore
+from troth.trust.subjects.store import SubjectStore
 
 #: Seconds after which a request that is at the gate just now should be sent again.
 _AT_ONCE = 1

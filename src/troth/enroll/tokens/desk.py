@@ -23,7 +23,7 @@ from troth.kit.token_settings import AwsIssuer, AzureIssuer, OidcIssuer, TokenSe
 from troth.store.pool import Database
 from troth.store.unit import Unit
 from troth.trust.model import Kind
-from troth.trust.store import SubjectStore
+from troth.trust.subjects.store import SubjectStore
 
 log = get_logger("enroll")
 

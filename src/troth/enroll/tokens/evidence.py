@@ -8,7 +8,7 @@ from uuid import UUID
 
 from troth.enroll.tokens.store import TokenStore
 from troth.store.unit import Reader
-from troth.trust.question import Given
+from troth.trust.decision.question import Given
 
 _KEPT = 4096
 

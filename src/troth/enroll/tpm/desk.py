@@ -46,7 +46,7 @@ from troth.pki.model import IssuedCertificate
 from troth.pki.names import canonical_names
 from troth.store.pool import Database
 from troth.store.unit import Unit
-from troth.trust.store import SubjectStore
+from troth.trust.subjects.store import SubjectStore
 
 log = get_logger("enroll")
 

@@ -36,7 +36,7 @@ from troth.pki.names import canonical_name
 from troth.store.pool import Database
 from troth.store.unit import Unit
 from troth.trust.model import Kind, Subject
-from troth.trust.subjects import Subjects
+from troth.trust.subjects.whom import Subjects
 
 MAX_ROWS, MAX_CSV = 1000, 4_194_304
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")

@@ -35,7 +35,7 @@ from troth.pki.store import CertificateStore
 from troth.store.pool import Database
 from troth.store.unit import Unit
 from troth.trust.model import Kind, Subject
-from troth.trust.store import SubjectStore
+from troth.trust.subjects.store import SubjectStore
 
 PROFILE = "spiffe-workload"
 MAX_LIVE = 256

@@ -28,9 +28,9 @@ from troth.pki.rendering import Rendered
 from troth.pki.spiffe import is_spiffe_id
 from troth.store.pool import Database
 from troth.store.unit import Unit
-from troth.trust.decide import Verdict
+from troth.trust.decision.decide import Verdict
 from troth.trust.model import Kind
-from troth.trust.store import SubjectStore
+from troth.trust.subjects.store import SubjectStore
 
 _Short = Annotated[str, msgspec.Meta(min_length=1, max_length=253)]
 _Text = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]

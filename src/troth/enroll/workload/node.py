@@ -35,7 +35,7 @@ from troth.pki.model import CertificateRecord
 from troth.pki.store import CertificateStore
 from troth.store.pool import Database
 from troth.trust.model import Subject
-from troth.trust.store import SubjectStore
+from troth.trust.subjects.store import SubjectStore
 
 MEDIA_TYPE = "application/jose+json"
 

@@ -12,7 +12,6 @@ from troth.kit.canonical import Json
 from troth.kit.ids import new_id
 from troth.kit.log import get_logger
 from troth.store.unit import Reader, Unit
-from troth.trust.causes import HoldCause
 from troth.trust.model import Subject
 from troth.trust.outbox import store
 from troth.trust.outbox.document_store import DocumentStore
@@ -20,6 +19,7 @@ from troth.trust.outbox.errors import ReactionsInvalid
 from troth.trust.outbox.model import Effect, Notice
 from troth.trust.outbox.plan import PlannedEffect, StandingChange, plan
 from troth.trust.outbox.reactions import Reactions, parse_reactions, shipped
+from troth.trust.signals.causes import HoldCause
 from troth.trust.standing import Standing, meaning
 
 log = get_logger("trust")

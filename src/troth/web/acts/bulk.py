@@ -18,7 +18,7 @@ from troth.access.roles import Permission
 from troth.kit.canonical import Json
 from troth.pki.bulk import BulkRevocations
 from troth.pki.bulk_store import Selector
-from troth.trust.subjects import Subjects
+from troth.trust.subjects.whom import Subjects
 
 _NAMED = 50
 _HEX = re.compile(r"(?:[0-9a-f]{2}){1,20}\Z")

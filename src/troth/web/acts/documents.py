@@ -15,11 +15,11 @@ from troth.kit.canonical import Json
 from troth.pki.catalogue import Catalogue
 from troth.pki.profile import parse_profile
 from troth.store.pool import Database
-from troth.trust.directory_plan import Directory
-from troth.trust.feed_desk import FeedDesk
-from troth.trust.feeds import Feed, parse_feeds
-from troth.trust.policy_service import PolicyPlan, PolicyService
-from troth.trust.policy_trial import Trials
+from troth.trust.authoring.service import PolicyPlan, PolicyService
+from troth.trust.authoring.trial import Trials
+from troth.trust.feeds.desk import FeedDesk
+from troth.trust.feeds.model import Feed, parse_feeds
+from troth.trust.subjects.directory_plan import Directory
 from troth.web.changes import directory_changes, policy_change
 from troth.web.views import Change
 

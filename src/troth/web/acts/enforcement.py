@@ -11,10 +11,10 @@ from troth.access.model import Principal
 from troth.access.roles import Permission
 from troth.kit.canonical import Json
 from troth.store.pool import Database
-from troth.trust import action_store
-from troth.trust.orders import Orders
-from troth.trust.signal_errors import ACTION_UNKNOWN, ActionUnknown
-from troth.trust.store import SubjectStore
+from troth.trust.enforcement import action_store
+from troth.trust.enforcement.orders import Orders
+from troth.trust.signals.errors import ACTION_UNKNOWN, ActionUnknown
+from troth.trust.subjects.store import SubjectStore
 
 
 class Unfreeze:

@@ -11,7 +11,7 @@ from troth.access.approvals.model import Order, Preview
 from troth.access.model import Principal
 from troth.access.roles import Permission
 from troth.kit.canonical import Json
-from troth.trust.feed_desk import OVERLAP, FeedDesk
+from troth.trust.feeds.desk import OVERLAP, FeedDesk
 
 
 class FeedSecret:

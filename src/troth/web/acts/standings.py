@@ -13,11 +13,11 @@ from troth.access.model import Principal
 from troth.access.roles import Permission
 from troth.kit.canonical import Json
 from troth.store.unit import Unit
-from troth.trust.exemptions import Exemptions
-from troth.trust.feed_desk import FeedDesk
-from troth.trust.feeds import STAGES
-from troth.trust.reevaluation import Reevaluation
-from troth.trust.rules_service import RulesService
+from troth.trust.enforcement.exemptions import Exemptions
+from troth.trust.enforcement.reevaluation import Reevaluation
+from troth.trust.feeds.desk import FeedDesk
+from troth.trust.feeds.model import STAGES
+from troth.trust.standings.service import RulesService
 from troth.web.acts.documents import told
 from troth.web.views import Change
 

@@ -19,17 +19,17 @@ from troth.pki.bulk import BulkRevocations
 from troth.pki.catalogue import Catalogue
 from troth.pki.signer import acts
 from troth.store.pool import Database
-from troth.trust.directory_plan import Directory
-from troth.trust.enforce import Enforcer
-from troth.trust.exemptions import Exemptions
-from troth.trust.feed_desk import FeedDesk
-from troth.trust.orders import Orders
+from troth.trust.authoring.service import PolicyService
+from troth.trust.authoring.trial import Trials
+from troth.trust.enforcement.enforce import Enforcer
+from troth.trust.enforcement.exemptions import Exemptions
+from troth.trust.enforcement.orders import Orders
+from troth.trust.enforcement.reevaluation import Reevaluation
+from troth.trust.feeds.desk import FeedDesk
 from troth.trust.outbox.desk import EffectDesk
-from troth.trust.policy_service import PolicyService
-from troth.trust.policy_trial import Trials
-from troth.trust.reevaluation import Reevaluation
-from troth.trust.rules_service import RulesService
-from troth.trust.subjects import Subjects
+from troth.trust.standings.service import RulesService
+from troth.trust.subjects.directory_plan import Directory
+from troth.trust.subjects.whom import Subjects
 from troth.web.acts.admission import AuthorityAdd
 from troth.web.acts.anchors import AnchorAdd, AnchorRemove
 from troth.web.acts.attestations import AttestationRoots

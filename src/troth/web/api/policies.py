@@ -9,7 +9,7 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from msgspec import Meta, Struct
 
 from troth.access.roles import Permission
-from troth.trust.replay_service import Bounds
+from troth.trust.authoring.replay_service import Bounds
 from troth.web.asking import apply
 from troth.web.errors import MALFORMED, WebError
 from troth.web.guard import needs

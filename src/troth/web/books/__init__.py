@@ -28,17 +28,17 @@ from troth.pki.bulk import BulkRevocations
 from troth.pki.catalogue import Catalogue
 from troth.pki.ports import Interlock
 from troth.store.pool import Database
-from troth.trust.directory_plan import Directory
-from troth.trust.enforce import Enforcer
-from troth.trust.feed_desk import FeedDesk
-from troth.trust.orders import Orders
+from troth.trust.authoring.replay_service import Replay
+from troth.trust.authoring.service import PolicyService
+from troth.trust.authoring.trial import Guard, Trials
+from troth.trust.enforcement.enforce import Enforcer
+from troth.trust.enforcement.orders import Orders
+from troth.trust.feeds.desk import FeedDesk
+from troth.trust.intake.unresolved import UnresolvedDesk
 from troth.trust.outbox.desk import EffectDesk
-from troth.trust.policy_service import PolicyService
-from troth.trust.policy_trial import Guard, Trials
-from troth.trust.replay_service import Replay
-from troth.trust.store import SubjectStore
-from troth.trust.subjects import Subjects
-from troth.trust.unresolved import UnresolvedDesk
+from troth.trust.subjects.directory_plan import Directory
+from troth.trust.subjects.store import SubjectStore
+from troth.trust.subjects.whom import Subjects
 from troth.web.acts.wiring import approvals_of
 from troth.web.books.anchors import Anchors
 from troth.web.books.applications import ApplicationBook

@@ -20,7 +20,7 @@ from troth.kit.clock import Clock
 from troth.kit.ids import parse_id
 from troth.pki.catalogue import Catalogue
 from troth.store.pool import Database
-from troth.trust.store import SubjectStore
+from troth.trust.subjects.store import SubjectStore
 from troth.web.errors import MALFORMED, NotFound, WebError
 from troth.web.views import Page
 

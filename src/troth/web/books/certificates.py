@@ -32,9 +32,9 @@ from troth.store.unit import Unit
 from troth.trust.errors import TrustError
 from troth.trust.model import Kind
 from troth.trust.model import Subject as KnownSubject
-from troth.trust.signal_errors import CAUSE_NOT_OPEN, CauseNotOpen
-from troth.trust.store import SubjectStore
-from troth.trust.subjects import Subjects
+from troth.trust.signals.errors import CAUSE_NOT_OPEN, CauseNotOpen
+from troth.trust.subjects.store import SubjectStore
+from troth.trust.subjects.whom import Subjects
 from troth.web.books.store import BookStore
 from troth.web.errors import MALFORMED, OTHERS_NAME, NotFound, WebError
 from troth.web.views import (

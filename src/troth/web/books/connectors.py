@@ -20,12 +20,12 @@ from troth.kit.clock import Clock
 from troth.kit.errors import TrothError, registered_reasons
 from troth.kit.lane import Request
 from troth.store.pool import Database
-from troth.trust import alias_store
-from troth.trust.inbox_store import Waiting
-from troth.trust.signal_codec import decode
-from troth.trust.signals import Signal
-from troth.trust.subjects import Subjects
-from troth.trust.unresolved import UnresolvedDesk
+from troth.trust.intake.inbox_store import Waiting
+from troth.trust.intake.unresolved import UnresolvedDesk
+from troth.trust.signals import alias_store
+from troth.trust.signals.codec import decode
+from troth.trust.signals.model import Signal
+from troth.trust.subjects.whom import Subjects
 from troth.web.connector_views import (
     BoundView,
     ConnectorView,

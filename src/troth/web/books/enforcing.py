@@ -7,10 +7,10 @@ from uuid import UUID
 
 from troth.access.model import Principal
 from troth.store.pool import Database
-from troth.trust import action_store
-from troth.trust.action_store import ActionKind, ActionState, StagedAction, Why
-from troth.trust.orders import Orders
-from troth.trust.store import SubjectStore
+from troth.trust.enforcement import action_store
+from troth.trust.enforcement.action_store import ActionKind, ActionState, StagedAction, Why
+from troth.trust.enforcement.orders import Orders
+from troth.trust.subjects.store import SubjectStore
 from troth.web.books.certificates import link
 from troth.web.views import FreezeView, StagedView, SubjectLink
 

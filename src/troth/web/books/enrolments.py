@@ -20,8 +20,8 @@ from troth.kit.clock import Clock
 from troth.kit.ids import parse_id
 from troth.store.pool import Database
 from troth.trust.model import Kind as SubjectKind
-from troth.trust.store import SubjectStore
-from troth.trust.subjects import Subjects
+from troth.trust.subjects.store import SubjectStore
+from troth.trust.subjects.whom import Subjects
 from troth.web.books.est import EstBook
 from troth.web.enrolment_views import (
     AccountOrder,

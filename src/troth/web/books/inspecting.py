@@ -16,7 +16,7 @@ from troth.pki.lint_codes import CODES
 from troth.pki.store import CertificateStore
 from troth.store.pool import Database
 from troth.store.unit import Unit
-from troth.trust.policy_store import PolicyStore
+from troth.trust.policy.store import PolicyStore
 from troth.web.inspecting import (
     Audited,
     BlockedKeyView,

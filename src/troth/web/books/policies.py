@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from troth.trust.authoring.examples import Tried
+from troth.trust.authoring.replay import Report
+from troth.trust.authoring.replay_service import Bounds
+from troth.trust.authoring.service import PolicyPlan, PolicyService
+from troth.trust.authoring.trial import Trials
 from troth.trust.errors import POLICY_MALFORMED, PolicyError
-from troth.trust.policy_service import PolicyPlan, PolicyService
-from troth.trust.policy_tests import Tried
-from troth.trust.policy_trial import Trials
-from troth.trust.replay import Report
-from troth.trust.replay_service import Bounds
 from troth.web.policy_views import TestsView, TrialView, TriedView
 
 _SEPARATOR = re.compile(r"^---\s*$", re.MULTILINE)

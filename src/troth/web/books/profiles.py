@@ -20,7 +20,7 @@ from troth.store.pool import Database
 from troth.trust.errors import TrustError
 from troth.trust.model import Kind
 from troth.trust.model import Subject as KnownSubject
-from troth.trust.subjects import Subjects
+from troth.trust.subjects.whom import Subjects
 from troth.web.books.certificates import link
 from troth.web.profile_views import PreviewView, ProfileView
 

@@ -12,16 +12,16 @@ from troth.access.model import Principal
 from troth.audit.store import LedgerStore
 from troth.kit.clock import Clock
 from troth.store.pool import Database
-from troth.trust import cap_store, shadow_store
-from troth.trust.enforce import Enforcer
-from troth.trust.exemption_store import Exemption
-from troth.trust.exemptions import Exemptions
-from troth.trust.feed_desk import FeedDesk
-from troth.trust.reevaluation import Outlook, Reevaluation
-from troth.trust.rules_grammar import parse_rules, shipped_text
-from troth.trust.rules_service import RulesService
-from troth.trust.rules_store import RulesVersion
-from troth.trust.store import SubjectStore
+from troth.trust.enforcement import cap_store, shadow_store
+from troth.trust.enforcement.enforce import Enforcer
+from troth.trust.enforcement.exemption_store import Exemption
+from troth.trust.enforcement.exemptions import Exemptions
+from troth.trust.enforcement.reevaluation import Outlook, Reevaluation
+from troth.trust.feeds.desk import FeedDesk
+from troth.trust.standings.grammar import parse_rules, shipped_text
+from troth.trust.standings.rules_store import RulesVersion
+from troth.trust.standings.service import RulesService
+from troth.trust.subjects.store import SubjectStore
 
 
 class RulesView(Struct, frozen=True, kw_only=True):

@@ -8,20 +8,20 @@ from uuid import UUID
 from troth.kit.clock import Clock
 from troth.kit.ids import parse_id
 from troth.store.pool import Database
-from troth.trust import signal_store
-from troth.trust.assessor import Assessor
-from troth.trust.causes import HoldCause
-from troth.trust.counterfactual import Counterfactual
+from troth.trust.decision.counterfactual import Counterfactual
+from troth.trust.decision.explain import Tone, explain
+from troth.trust.decision.why import ways_out_of
 from troth.trust.errors import TrustError
-from troth.trust.explain import Tone, explain
-from troth.trust.explain_standing import told_of
 from troth.trust.model import ConditionResult, Decision, Kind, Seen
 from troth.trust.model import Subject as KnownSubject
-from troth.trust.policy_store import PolicyStore
+from troth.trust.policy.store import PolicyStore
+from troth.trust.signals import signal_store
+from troth.trust.signals.causes import HoldCause
 from troth.trust.standing import Standing
-from troth.trust.store import SubjectStore
-from troth.trust.subjects import Subjects
-from troth.trust.why import ways_out_of
+from troth.trust.standings.assessor import Assessor
+from troth.trust.standings.explain import told_of
+from troth.trust.subjects.store import SubjectStore
+from troth.trust.subjects.whom import Subjects
 from troth.trust.wording import span
 from troth.web.books.store import BookStore
 from troth.web.errors import MALFORMED, WebError
@@ -168,7 +168,7 @@ class Decisions:
 
 
 def view(decision: Decision, otherwise: Sequence[Counterfactual] = ()) -> DecisionView:
-    """A decision as pages, API and ``troth why`` show it: in the words of :mod:`troth.trust.explain`."""
+    """A decision as pages, API and ``troth why`` show it: in the words of :mod:`troth.trust.decision.explain`."""
     explanation = explain(decision, otherwise)
     lines = explanation.lines
     obligations = decision.obligations

@@ -22,9 +22,9 @@ from troth.pki.fence_store import read_fence
 from troth.pki.finding_store import FindingStore
 from troth.pki.ports import Interlock
 from troth.store.pool import Database
-from troth.trust import inbox_store, unresolved_store
-from troth.trust.feed_health import FeedHealthBook
-from troth.trust.feed_health import Health as FeedHealthWord
+from troth.trust.feeds.health import FeedHealthBook
+from troth.trust.feeds.health import Health as FeedHealthWord
+from troth.trust.intake import inbox_store, unresolved_store
 from troth.trust.outbox.document_store import DocumentStore
 from troth.web.books.authorities import Authorities
 from troth.web.books.keys import KeySigner

@@ -12,8 +12,8 @@ from troth.enroll.tpm.model import RegisteredTpm
 from troth.enroll.tpm.registry import Planned, TpmRegistry
 from troth.kit.clock import Clock
 from troth.store.pool import Database
-from troth.trust.store import SubjectStore
-from troth.trust.subjects import Subjects
+from troth.trust.subjects.store import SubjectStore
+from troth.trust.subjects.whom import Subjects
 from troth.web.errors import MALFORMED, WebError
 from troth.web.views import Page
 

@@ -20,20 +20,20 @@ from troth.kit.clock import Clock
 from troth.pki.catalogue import Catalogue
 from troth.pki.profile import parse_profile
 from troth.store.pool import Database
-from troth.trust import inbox_store, unresolved_store
-from troth.trust.directory_plan import Directory
-from troth.trust.enforce import Enforcer
+from troth.trust.authoring.service import PolicyService
+from troth.trust.authoring.trial import Trials
+from troth.trust.enforcement.enforce import Enforcer
+from troth.trust.enforcement.reevaluation import Reevaluation
 from troth.trust.errors import PolicyError
-from troth.trust.feed_desk import OVERLAP, FeedDesk
-from troth.trust.feed_health import FeedHealthBook
-from troth.trust.feeds import Feed, parse_feeds
-from troth.trust.grammar import parse_policy
+from troth.trust.feeds.desk import OVERLAP, FeedDesk
+from troth.trust.feeds.health import FeedHealthBook
+from troth.trust.feeds.model import Feed, parse_feeds
+from troth.trust.intake import inbox_store, unresolved_store
 from troth.trust.outbox.desk import EffectDesk
-from troth.trust.policy_service import PolicyService
-from troth.trust.policy_store import PolicyVersion
-from troth.trust.policy_trial import Trials
-from troth.trust.reevaluation import Reevaluation
-from troth.trust.rules_service import RulesPlan, RulesService
+from troth.trust.policy.grammar import parse_policy
+from troth.trust.policy.store import PolicyVersion
+from troth.trust.standings.service import RulesPlan, RulesService
+from troth.trust.subjects.directory_plan import Directory
 from troth.trust.wording import span
 from troth.web.books.store import BookStore
 from troth.web.changes import connector_changes, directory_changes, policy_change, reactions_change, receiver_changes

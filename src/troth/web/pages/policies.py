@@ -10,8 +10,8 @@ from litestar.response import Redirect
 
 from troth.access.roles import Permission
 from troth.kit.errors import TrothError
-from troth.trust.grammar import MAX_BYTES
-from troth.trust.replay_service import Bounds
+from troth.trust.authoring.replay_service import Bounds
+from troth.trust.policy.grammar import MAX_BYTES
 from troth.web.asking import apply
 from troth.web.errors import NotFound
 from troth.web.forms import fields

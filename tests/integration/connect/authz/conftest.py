@@ -18,17 +18,17 @@ from troth.connect.authz.authzen import AuthZen
 from troth.connect.authz.check import Check
 from troth.connect.authz.door import Caller, Gate
 from troth.kit.lane import Lane, Request, Response
-from troth.trust.connecting import Connections
-from troth.trust.decide import Judge
-from troth.trust.facts import StoredFacts
-from troth.trust.journal import Journal
-from troth.trust.journal_drain import Drain
-from troth.trust.policy_cache import PolicyCache
-from troth.trust.policy_service import PolicyService
-from troth.trust.policy_store import PolicyStore
-from troth.trust.presence import Presence
-from troth.trust.signal_facts import SignalFacts
-from troth.trust.store import SubjectStore
+from troth.trust.authoring.service import PolicyService
+from troth.trust.connecting.connections import Connections
+from troth.trust.connecting.journal import Journal
+from troth.trust.connecting.journal_drain import Drain
+from troth.trust.connecting.presence import Presence
+from troth.trust.decision.decide import Judge
+from troth.trust.policy.cache import PolicyCache
+from troth.trust.policy.store import PolicyStore
+from troth.trust.signals.facts import SignalFacts
+from troth.trust.subjects.facts import StoredFacts
+from troth.trust.subjects.store import SubjectStore
 
 #: Whoever has no open cause is let in, to staff alone; who asks for a deletion must come from the office.
 POLICY = """

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from troth.connect.ssf.poller import Poller
     from troth.connect.ssf.receiver import Receiver
     from troth.connect.ssf.streams import StreamDesk
-    from troth.trust.inbox import InboxWorker
+    from troth.trust.intake.inbox import InboxWorker
 
 ACTOR = "admin:alice"
 
@@ -86,7 +86,7 @@ class Room:
 
     async def signals(self) -> list[tuple[str, str, str]]:
         """(kind, whom, effects) of every signal that was acted on, the oldest first."""
-        from troth.trust import signal_store
+        from troth.trust.signals import signal_store
 
         found = await signal_store.signals(self.trust.database)
         return [(one.kind, one.whom, " ".join(one.effects)) for one in reversed(found)]
@@ -140,7 +140,7 @@ class Room:
 
     async def alias(self, subject: Any, system: str, value: str, *, source: str = "idp") -> None:
         from troth.store.unit import Unit
-        from troth.trust.alias_store import Alias, bind_alias
+        from troth.trust.signals.alias_store import Alias, bind_alias
 
         unit = Unit()
         bind_alias(unit, Alias(system, value, subject, source, 100, self.trust.clock.now()))
@@ -158,7 +158,7 @@ async def room(trust: Trust, transmitter: FakeTransmitter) -> AsyncIterator[Room
     from troth.kit.http import HttpClient
     from troth.kit.sealing import SecretBox
     from troth.kit.settings import EgressSettings
-    from troth.trust.inbox import Inbox, InboxWorker
+    from troth.trust.intake.inbox import Inbox, InboxWorker
 
     database, clock = trust.database, trust.clock
     transmitter.now = clock.now

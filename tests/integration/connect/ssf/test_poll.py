@@ -21,7 +21,7 @@ from troth.connect.ssf.remote import read_poll
 from troth.kit.errors import TrothError
 from troth.kit.ids import new_id
 from troth.store.unit import Unit
-from troth.trust.signals import Signal
+from troth.trust.signals.model import Signal
 from troth.trust.standing import Standing
 
 DISABLED = {RISC + "account-disabled": {}}
@@ -63,7 +63,7 @@ async def test_nothing_is_acknowledged_that_is_not_durable(polled: Room) -> None
     class Killed(Exception):
         pass
 
-    from troth.trust.inbox import Inbox
+    from troth.trust.intake.inbox import Inbox
 
     real = Inbox(polled.trust.database, polled.trust.clock)
 

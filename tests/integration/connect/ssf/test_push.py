@@ -274,7 +274,7 @@ async def test_an_address_that_changed_hands_is_forgotten_where_this_feed_taught
     await pushed.alias(alice, "email", "alice@example.com", source="ssf:idp")
     await pushed.alias(bob, "email", "alice@example.com", source="intune")
     await pushed.push(pushed.fake.sign({RISC + "identifier-recycled": {}}))
-    from troth.trust.alias_store import aliases_of
+    from troth.trust.signals.alias_store import aliases_of
 
     assert await aliases_of(pushed.trust.database, alice) == []
     assert len(await aliases_of(pushed.trust.database, bob)) == 1

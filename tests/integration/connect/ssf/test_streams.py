@@ -320,7 +320,7 @@ async def test_what_needs_the_transmitter_waits_until_it_knows_us(room: Room) ->
 
 async def test_definitions_are_applied_all_or_none_and_compared(room: Room) -> None:
     from troth.connect.ssf.definitions import parse_streams
-    from troth.trust.signal_errors import FeedUnknown
+    from troth.trust.signals.errors import FeedUnknown
 
     one = {"name": "a", "feed": "idp", "issuer": "https://a.example", "auth": "none"}
     applied = await room.desk.apply(parse_streams({"ssf_streams": [one]}), actor=ACTOR)

@@ -11,7 +11,7 @@ from tests.support.ssf import CAEP
 from troth.connect.ssf.errors import SsfError
 from troth.connect.ssf.wide import WideDesk
 from troth.kit.ids import new_id
-from troth.trust.inbox import Inbox
+from troth.trust.intake.inbox import Inbox
 from troth.trust.standing import Standing
 
 TENANT = {"format": "complex", "tenant": {"format": "opaque", "id": "123456789"}}

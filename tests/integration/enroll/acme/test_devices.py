@@ -43,9 +43,9 @@ from troth.pki.sid import read_sid_extension
 from troth.pki.signer.class_rules import CLIENT_AUTH, PKINIT_CLIENT, SID_EXTENSION, SMARTCARD_LOGON
 from troth.store.errors import UNAVAILABLE, Unavailable
 from troth.store.unit import Unit
-from troth.trust.directory_plan import Directory as People
 from troth.trust.model import Kind
-from troth.trust.store import PUT_FACT, SubjectStore, encoded
+from troth.trust.subjects.directory_plan import Directory as People
+from troth.trust.subjects.store import PUT_FACT, SubjectStore, encoded
 
 FLEET = """\
 users:

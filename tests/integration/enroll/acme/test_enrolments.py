@@ -24,7 +24,7 @@ from troth.kit.ids import new_id
 from troth.store.jobs import JobQueue
 from troth.store.unit import Unit
 from troth.trust.model import Kind, Subject
-from troth.trust.subjects import add_fresh
+from troth.trust.subjects.whom import add_fresh
 
 SERVERS = Directory("tls-server", ("tls-server",))
 BOUND = replace(SERVERS, requires="external-account")

@@ -28,9 +28,9 @@ from troth.pki.catalogue import Catalogue
 from troth.pki.gate import Gate
 from troth.store.errors import UNAVAILABLE, Unavailable
 from troth.store.pool import Database
-from troth.trust.decide import Judge
-from troth.trust.store import SubjectStore
-from troth.trust.subjects import Subjects
+from troth.trust.decision.decide import Judge
+from troth.trust.subjects.store import SubjectStore
+from troth.trust.subjects.whom import Subjects
 
 
 async def refused(door: Door, client: AcmeClient, order: Order, csr: bytes) -> AcmeError:

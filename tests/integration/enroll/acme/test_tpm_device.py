@@ -23,7 +23,7 @@ from troth.enroll.attest.service import own_roots
 from troth.enroll.tpm.registry import Registration
 from troth.pki.profile import shipped_profiles
 from troth.store.unit import Unit
-from troth.trust.directory_plan import Directory as People
+from troth.trust.subjects.directory_plan import Directory as People
 
 FLEET = "devices: [{name: laptop-17, managed: true, serial: SERIAL-17}]"
 

@@ -234,7 +234,7 @@ async def test_while_it_is_signed_the_same_request_waits_and_after_a_kill_it_is_
 
 
 async def test_what_policy_cannot_know_yet_is_202_and_the_same_request_gets_it_later(est: Est) -> None:
-    from troth.trust.policy_service import PolicyService
+    from troth.trust.authoring.service import PolicyService
 
     service = PolicyService(est.mint.database, est.mint.clock)
     await service.apply(await service.plan(_WAITING), actor="admin:test")
@@ -257,8 +257,8 @@ async def test_a_person_lets_a_device_in_by_a_word_of_the_directory(est: Est) ->
     from pathlib import Path
 
     from tests.support.est import DIRECTORY
-    from troth.trust.directory_plan import Directory
-    from troth.trust.policy_service import PolicyService
+    from troth.trust.authoring.service import PolicyService
+    from troth.trust.subjects.directory_plan import Directory
 
     page = (Path(__file__).parents[4] / "docs" / "est.md").read_text()
     [policy] = re.findall(r"```yaml\n(policy: wifi-device\n.*?)```", page, re.DOTALL)
@@ -279,7 +279,7 @@ async def test_a_person_lets_a_device_in_by_a_word_of_the_directory(est: Est) ->
 async def test_what_policy_leaves_to_a_person_waits_and_is_given_once_it_is_approved(est: Est) -> None:
     from troth.access.approvals.store import SET_STATE
     from troth.store.unit import Unit
-    from troth.trust.policy_service import PolicyService
+    from troth.trust.authoring.service import PolicyService
 
     database, clock = est.mint.database, est.mint.clock
     policy = _WAITING.replace("then: allow", "then: {allow: {approval: 24h}}")

@@ -191,7 +191,7 @@ async def test_a_certificate_of_a_named_profile_asks_for_a_first_one_of_another(
 
 async def test_a_name_that_went_to_another_device_is_not_renewed(est: Est) -> None:
     from tests.support.est import DIRECTORY
-    from troth.trust.directory_plan import Directory
+    from troth.trust.subjects.directory_plan import Directory
 
     device = await est.device("printer-1")
     leaf, key = await enrolled(

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import yaml
 
 from troth.cli.demo import fleet
-from troth.trust.directory import parse_directory
-from troth.trust.feeds import parse_feeds
+from troth.trust.feeds.model import parse_feeds
+from troth.trust.subjects.directory import parse_directory
 
 NOW = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
 

@@ -25,7 +25,7 @@ from troth.connect.vendors import check
 from troth.connect.webhook.signature import sign
 from troth.kit.clock import FakeClock
 from troth.kit.lane import Request
-from troth.trust.signals import KINDS, Effect, Method
+from troth.trust.signals.model import KINDS, Effect, Method
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 SECRET = b"correct horse battery staple"

@@ -13,7 +13,7 @@ from troth.connect.ssf.mapping import Heard, Outcome, Reading, kinds, read
 from troth.connect.ssf.model import DIALECT_IDENTIFIERS
 from troth.connect.ssf.secevent import SecurityEvent
 from troth.connect.ssf.subjects import parse_subject
-from troth.trust.signals import KINDS
+from troth.trust.signals.model import KINDS
 
 NOW = datetime(2026, 12, 1, 12, tzinfo=UTC)
 ALICE = {"format": "email", "email": "alice@example.com"}

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from tests.support.clocks import START
 from troth.connect.webhook.body import read
 from troth.connect.webhook.errors import BodyInvalid
-from troth.trust.signal_errors import SignalError
-from troth.trust.signals import Effect, Signal, Whom
+from troth.trust.signals.errors import SignalError
+from troth.trust.signals.model import Effect, Signal, Whom
 from troth.trust.standing import Standing
 
 GOOD: dict[str, Any] = {

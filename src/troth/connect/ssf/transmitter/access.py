@@ -26,7 +26,7 @@ from troth.kit.clock import Clock
 from troth.kit.lane import Request
 from troth.kit.sealing import SealBroken, SecretBox
 from troth.store.pool import Database
-from troth.trust.feeds import is_feed_name
+from troth.trust.feeds.model import is_feed_name
 
 MANAGE: Final = "ssf.manage"
 READ: Final = "ssf.read"

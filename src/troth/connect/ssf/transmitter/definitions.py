@@ -20,7 +20,7 @@ import yaml
 
 from troth.connect.ssf.events import CAEP, TYPES
 from troth.connect.ssf.transmitter.errors import RECEIVER_INVALID, ReceiverRefused, refused
-from troth.trust.feeds import ScopeDefinition, is_feed_name
+from troth.trust.feeds.model import ScopeDefinition, is_feed_name
 
 #: What can be sent at all.
 SUPPORTED: Final = tuple(

@@ -13,9 +13,9 @@ from troth.connect.ssf.transmitter.sending import Sender
 from troth.pki.store import CertificateStore
 from troth.store.pool import Database
 from troth.store.unit import Unit
-from troth.trust.feeds import ScopeDefinition
+from troth.trust.feeds.model import ScopeDefinition
 from troth.trust.outbox.model import Effect, EffectSubject, Outcome
-from troth.trust.signal_store import find_subject
+from troth.trust.signals.signal_store import find_subject
 
 #: Woken when tokens were queued; pushers and waiting polls listen.
 TOKENS_CHANNEL = "troth_ssf_tokens"

@@ -77,7 +77,7 @@ class Wire:
     async def tell(self, subject: UUID, before: str, after: str, *, id: UUID | None = None, **more: Any) -> Outcome:
         """Have a change of standing told, as the outbox does."""
         from troth.trust.outbox.model import Effect, EffectSubject, Notice
-        from troth.trust.signal_store import find_subject
+        from troth.trust.signals.signal_store import find_subject
         from troth.trust.standing import Standing, meaning
 
         known = await find_subject(self.trust.database, subject)
@@ -148,7 +148,7 @@ async def wire(trust: Trust) -> AsyncIterator[Wire]:
     from troth.kit.http import HttpClient
     from troth.kit.sealing import SecretBox
     from troth.kit.settings import EgressSettings
-    from troth.trust.inbox import Inbox
+    from troth.trust.intake.inbox import Inbox
 
     database, clock = trust.database, trust.clock
     listener = socket.socket()

@@ -1,0 +1,1 @@
+"""Letting in: the judge at the moment *connect*, from memory, and the journal of what it decided."""

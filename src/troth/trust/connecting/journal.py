@@ -1,0 +1,239 @@
+"""The journal of decisions that let somebody in: durable before the answer, in the database soon after.
+
+A door that asks at each connection cannot wait for the database, and must not lose what it has decided. So a decision
+is appended to a file of this process, and the answer waits for *fdatasync* alone, which all requests of that moment
+share.
+:mod:`troth.trust.connecting.journal_drain` carries the files over into the database and the ledger, once each.
+
+What is trusted: the file system's word that what was synced is there. What may be lost: what nobody was answered. What
+shows: entries are numbered, so a file that vanishes leaves a gap in the ledger.
+
+An entry is a mark, its length and CRC-32 (big-endian, 4 octets each) and JSON. A torn last one was never acknowledged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import msgspec
+
+from troth.kit.ids import new_id
+from troth.kit.log import get_logger
+from troth.trust.errors import JOURNAL_FULL, JOURNAL_UNWRITABLE, JournalError
+from troth.trust.model import Decision, Snapshot, encode
+
+log = get_logger("trust")
+
+#: Decisions that may wait for the disk; whoever comes then is answered that it cannot be decided now.
+MAX_PENDING = 10_000
+#: Octets of one file; then the next one is begun.
+SEGMENT = 8 * 1024 * 1024
+#: No entry is larger: a snapshot's values are bounded.
+MAX_ENTRY = 4 * 1024 * 1024
+
+_HEAD = struct.Struct(">4sII")
+#: Begins each entry. It holds a line end, which compact JSON never does, so that reading can find its way again.
+_MARK = b"TJ1\n"
+_SUFFIX = ".journal"
+LOCK = "lock"
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One decision as it lies in the journal.
+
+    Attributes:
+        number: from 1, gapless in one journal.
+        actor, refs: for the ledger, as in :meth:`troth.trust.decision.decide.Verdict.bind`.
+        decision, snapshot: as they will be stored, octet for octet.
+    """
+
+    number: int
+    actor: str
+    refs: tuple[str, ...]
+    decision: msgspec.Raw
+    snapshot: msgspec.Raw
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Entry)
+
+
+class Journal:
+    """The journal of one process, in a directory of its own below ``root``. Belongs to one event loop."""
+
+    def __init__(self, directory: Path, lock: int, *, segment: int = SEGMENT, max_pending: int = MAX_PENDING) -> None:
+        self.directory = directory
+        self._lock = lock
+        self._segment = segment
+        self._max_pending = max_pending
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
+        self._pending: list[tuple[bytes, asyncio.Future[None]]] = []
+        self._writing: asyncio.Task[None] | None = None
+        self._number = 0
+        self._file = -1
+        self._size = 0
+        self._part = 0
+        self._broken = False
+
+    @classmethod
+    def open(cls, root: Path, *, segment: int = SEGMENT, max_pending: int = MAX_PENDING) -> Journal:
+        """A new journal below ``root``, which is made where it is missing. Raises OSError."""
+        root.mkdir(mode=0o700, exist_ok=True)
+        directory = root / str(new_id())
+        directory.mkdir(mode=0o700)
+        lock = os.open(directory / LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _sync_directory(root)
+        return cls(directory, lock, segment=segment, max_pending=max_pending)
+
+    @property
+    def name(self) -> str:
+        """How the ledger calls it."""
+        return self.directory.name
+
+    async def record(
+        self, made: Sequence[tuple[Decision, Snapshot]], *, actor: str, refs: tuple[str, ...] = ()
+    ) -> None:
+        """Come back when all of ``made`` is durable, or raise JournalError: then nobody may be let in on it."""
+        if self._broken:
+            raise JournalError(JOURNAL_UNWRITABLE, "an earlier write failed")
+        if len(self._pending) + len(made) > self._max_pending:
+            raise JournalError(JOURNAL_FULL, f"{len(self._pending)} decisions wait for the disk")
+        blob = b"".join(
+            framed(Entry(self._next(), actor, refs, msgspec.Raw(encode(decision)), msgspec.Raw(encode(snapshot))))
+            for decision, snapshot in made
+        )
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._pending.append((blob, done))
+        if self._writing is None:
+            self._writing = asyncio.create_task(self._write_pending())
+        await done
+
+    def _next(self) -> int:
+        self._number += 1
+        return self._number
+
+    async def _write_pending(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._pending:
+            batch, self._pending = self._pending, []
+            failure: JournalError | None = None
+            try:
+                await loop.run_in_executor(self._thread, self._write, b"".join(blob for blob, _ in batch))
+            except OSError as error:
+                # What the file holds now is not known; nothing more is appended to it.
+                self._broken = True
+                log.error("journal.write_failed", error=str(error))
+                failure = JournalError(JOURNAL_UNWRITABLE, error.strerror or "the write failed")
+            for _, done in batch:
+                if done.done():
+                    continue  # the door has gone away
+                if failure is None:
+                    done.set_result(None)
+                else:
+                    done.set_exception(failure)
+        self._writing = None
+
+    def _write(self, blob: bytes) -> None:
+        if self._file < 0 or self._size >= self._segment:
+            self._begin()
+        view = memoryview(blob)
+        while view:
+            view = view[os.write(self._file, view) :]
+        os.fdatasync(self._file)
+        self._size += len(blob)
+
+    def _begin(self) -> None:
+        if self._file >= 0:
+            os.close(self._file)
+        self._part += 1
+        path = self.directory / f"{self._part:08d}{_SUFFIX}"
+        self._file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._size = 0
+        _sync_directory(self.directory)
+
+    async def finished(self) -> list[Path]:
+        """End the present file; every file that nothing is appended to any more, oldest first."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._end)
+
+    def _end(self) -> list[Path]:
+        # Listed in the thread that writes: a file that is begun a moment later is not among them.
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+        return segments(self.directory)
+
+    async def close(self) -> None:
+        """Wait for what is pending, and let go of the directory; what lies in it is still to be carried over."""
+        if self._writing is not None:
+            await self._writing
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._end)
+        self._thread.shutdown()
+        os.close(self._lock)
+
+
+def framed(entry: Entry) -> bytes:
+    """``entry`` as it is appended."""
+    body = _encoder.encode(entry)
+    return _HEAD.pack(_MARK, len(body), zlib.crc32(body)) + body
+
+
+def read(data: bytes) -> tuple[list[Entry], int]:
+    """The entries of one file, and how many octets at its end are none: a torn write, or damage."""
+    entries: list[Entry] = []
+    at = 0
+    while at + _HEAD.size <= len(data):
+        mark, length, checksum = _HEAD.unpack_from(data, at)
+        body = data[at + _HEAD.size : at + _HEAD.size + length]
+        if mark != _MARK or length > MAX_ENTRY or len(body) < length or zlib.crc32(body) != checksum:
+            break
+        try:
+            entries.append(_decoder.decode(body))
+        except msgspec.DecodeError:
+            break
+        at += _HEAD.size + length
+    return entries, len(data) - at
+
+
+def holds_more(data: bytes, rest: int) -> bool:
+    """Whether an entry follows the ``rest`` octets that begin with none: then something that was whole is damaged."""
+    at = len(data) - rest
+    while (at := data.find(_MARK, at + 1)) >= 0:
+        if read(data[at : at + _HEAD.size + MAX_ENTRY])[0]:
+            return True
+    return False
+
+
+def segments(directory: Path) -> list[Path]:
+    """The files of a journal, oldest first."""
+    return sorted(directory.glob(f"*{_SUFFIX}"))
+
+
+def abandoned(root: Path) -> Iterator[tuple[Path, int]]:
+    """Journals whose process is gone, each locked for the caller, who closes the descriptor."""
+    for directory in sorted(root.iterdir()) if root.is_dir() else ():
+        try:
+            lock = os.open(directory / LOCK, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(lock)
+            continue
+        yield directory, lock
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,1 @@
+"""The decision: a question, a snapshot of what is known, a pure judge, and the answer in sentences."""

@@ -1,0 +1,1 @@
+"""Where a subject stands: the standing document, and the pure function from causes, memory and time."""
