@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from troth.trust.cel.condition import SEEN, compile_condition, context_of
+from troth.trust.cel.condition import compile_condition, context_of, has_variable, seen_variable, value_variable
 from troth.trust.cel.nodes import ExpressionError, Literal
 from troth.trust.cel.syntax import MAX_DEPTH, read
 from troth.trust.model import Truth
@@ -20,14 +20,12 @@ NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
 
 def ask(source: str, *, age: timedelta = timedelta(0), **roots: dict[str, Any]) -> Truth:
     condition = compile_condition("c", source, VOCABULARY, allow_has=True)
-    given_roots: dict[str, dict[str, Any]] = {path.partition(".")[0]: {} for path in VOCABULARY}
-    seen: dict[str, Any] = {}
-    for root, values in roots.items():
-        given_roots[root] = values
-        seen |= {f"{root}.{name}": NOW - age for name in values}
-    given_roots["time"]["now"] = NOW
-    given_roots[SEEN] = seen
-    return condition.ask(context_of(given_roots, condition.functions))
+    values = {f"{root}.{name}": value for root, named in roots.items() for name, value in named.items()}
+    variables: dict[str, Any] = {value_variable(path): value for path, value in values.items()}
+    variables |= {seen_variable(path): NOW - age for path in values}
+    variables |= {has_variable(path): path in values for path in condition.sought}
+    variables[value_variable("time.now")] = NOW
+    return condition.ask(context_of(variables, condition.functions))
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,8 @@ from troth.trust.vocabulary import Attribute, Type, nearest
 _LISTS = {Type.STRING: Type.STRINGS, Type.INT: Type.INTS}
 _ORDERED = frozenset({Type.INT, Type.STRING, Type.TIME, Type.DURATION})
 
+_NO_PATH = "only attributes such as user.groups have a part after '.'"
+
 FUNCTIONS = frozenset({"age", "lower", "size", "has", "duration", "timestamp", "version_at_least"})
 _PAIRS = frozenset({"startsWith", "endsWith", "contains", "matches", "version_at_least"})
 METHODS = frozenset({"startsWith", "endsWith", "contains", "matches", "size", "lower"})
@@ -44,6 +46,7 @@ class Checked:
         paths: the attributes it reads, sorted.
         limits: attribute → its tightest literal freshness bound in seconds.
         aged: attributes whose age is asked, and is that of the observation.
+        sought: attributes of which it is asked whether they are there.
     """
 
     node: Node
@@ -52,6 +55,7 @@ class Checked:
     limits: tuple[tuple[str, int], ...]
     functions: frozenset[str]
     aged: frozenset[str]
+    sought: frozenset[str]
 
 
 @dataclass(slots=True)
@@ -62,6 +66,7 @@ class _Checker:
     limits: dict[str, int] = field(default_factory=dict)
     functions: set[str] = field(default_factory=set)
     aged: set[str] = field(default_factory=set)
+    sought: set[str] = field(default_factory=set)
     bound: dict[str, Type] = field(default_factory=dict)
 
     def type_of(self, node: Node) -> Type:
@@ -96,15 +101,11 @@ class _Checker:
 
     def path_of(self, node: Node) -> str:
         """The attribute path that a select chain spells. Raises ExpressionError for anything else."""
-        names: list[str] = []
-        at = node
-        while isinstance(at, Select):
-            names.append(at.name)
-            at = at.operand
-        if not isinstance(at, Name) or at.name in self.bound or not names:
-            raise ExpressionError("only attributes such as user.groups have a part after '.'", _at(node))
-        names.append(at.name)
-        return ".".join(reversed(names))
+        path = path_of(node)
+        root, dot, _ = path.partition(".")
+        if not dot or root in self.bound:
+            raise ExpressionError(_NO_PATH, _at(node))
+        return path
 
     def _name(self, node: Name) -> Type:
         if node.name in self.bound:
@@ -225,6 +226,7 @@ class _Checker:
                 if not self.allow_has:
                     raise ExpressionError("absence is what 'unknown' is for; has() may stand in 'match' only", node.at)
                 self._attribute(self.path_of(args[0]), node.at)
+                self.sought.add(self.path_of(args[0]))
                 return Type.BOOL
             case "size":
                 found = self.type_of(args[0])
@@ -275,6 +277,16 @@ def freshness_bound(node: Binary) -> tuple[Call, Node] | None:
     return None
 
 
+def path_of(node: Node) -> str:
+    """The names of a select chain, with dots between. Raises ExpressionError for what is none."""
+    match node:
+        case Name(name=name):
+            return name
+        case Select(operand=operand, name=name):
+            return f"{path_of(operand)}.{name}"
+    raise ExpressionError(_NO_PATH, _at(node))
+
+
 def _at(node: Node) -> int:
     return node.at
 
@@ -294,4 +306,5 @@ def check(
         tuple(sorted(checker.limits.items())),
         frozenset(checker.functions),
         frozenset(checker.aged),
+        frozenset(checker.sought),
     )

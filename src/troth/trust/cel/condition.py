@@ -1,9 +1,11 @@
 """A condition: CEL source, checked once, compiled once, answered in three values.
 
-The expression handed to the library is rendered from the checked tree, so that what was checked is what runs. Two
-things change on the way: durations become seconds (CEL itself has no days), and a freshness bound becomes an error when
-it is exceeded (``(… < bound) || [true][1]``: CEL lets the other side of ``&&`` and ``||`` absorb an error, which is
-exactly Kleene's logic of the unknown).
+The expression handed to the library is rendered from the checked tree, so that what was checked is what runs. Three
+things change on the way: durations become seconds (CEL itself has no days), a freshness bound becomes an error when it
+is exceeded (``(… < bound) || [true][1]``: CEL lets the other side of ``&&`` and ``||`` absorb an error, which is exactly
+Kleene's logic of the unknown), and each attribute becomes a variable of its own. The library turns every map it is
+given into one of its own first, 2 µs each: as ``user.enabled`` of a map ``user`` a context cost four times what it
+costs as ``_value_user_enabled``. A variable that is not there fails as a missing key does.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC
 from typing import Any
 
-from troth.trust.cel.check import Checked, check, freshness_bound
+from troth.trust.cel.check import Checked, check, freshness_bound, path_of
 from troth.trust.cel.cost import cost_of
 from troth.trust.cel.library import cel
 from troth.trust.cel.nodes import (
@@ -36,13 +38,30 @@ from troth.trust.model import Truth
 from troth.trust.versions import version_at_least
 from troth.trust.vocabulary import Attribute, Type
 
-#: The root under which each value's time of observation stands, by path; no policy can name it.
-SEEN = "_seen"
 NOW = "time.now"
 
 #: What a failing CEL evaluation raises (seen with common-expression-language 0.10: missing key, index, overflow …).
 _FAILURES = (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError)
 _UNKNOWN = "[true][1]"
+
+# Looked up once: an enumeration's member takes 70 ns to reach by its name, and each decision asks for dozens.
+_YES, _NO, _NOBODY_KNOWS = Truth.TRUE, Truth.FALSE, Truth.UNKNOWN
+
+
+def value_variable(path: str) -> str:
+    """The variable that holds the value at ``path``. Roots have no underscore, so no two paths share one; a name that
+    a policy chooses (of what a loop runs over) becomes ``_each_…`` and is none of these."""
+    return f"_value_{path.replace('.', '_', 1)}"
+
+
+def seen_variable(path: str) -> str:
+    """The variable that holds when the value at ``path`` was observed."""
+    return f"_seen_{path.replace('.', '_', 1)}"
+
+
+def has_variable(path: str) -> str:
+    """The variable that says whether there is a value at ``path``."""
+    return f"_has_{path.replace('.', '_', 1)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +73,7 @@ class Condition:
         paths: the attributes it reads.
         limits: attribute → freshness bound in seconds.
         aged: attributes whose time of observation it looks at.
+        sought: attributes of which it asks whether they are there at all.
         cost: steps it takes at worst; see :mod:`troth.trust.cel.cost`.
     """
 
@@ -66,6 +86,7 @@ class Condition:
     rendered: str
     program: cel.Program
     aged: frozenset[str]
+    sought: frozenset[str]
     cost: int
 
     def ask(self, context: cel.Context) -> Truth:
@@ -73,10 +94,10 @@ class Condition:
         try:
             answer = self.program.execute(context)
         except _FAILURES:
-            return Truth.UNKNOWN
+            return _NOBODY_KNOWS
         if answer is True:
-            return Truth.TRUE
-        return Truth.FALSE if answer is False else Truth.UNKNOWN
+            return _YES
+        return _NO if answer is False else _NOBODY_KNOWS
 
 
 def compile_condition(
@@ -97,8 +118,9 @@ def compile_condition(
     except ValueError as error:
         raise ExpressionError(f"the CEL library refuses it: {str(error).splitlines()[0]}", 0) from error
     return Condition(
-        name, source, checked.paths, checked.limits, checked.functions, fix, rendered, program, checked.aged, cost
-    )
+        name, source, checked.paths, checked.limits, checked.functions, fix, rendered, program, checked.aged,
+        checked.sought, cost,
+    )  # fmt: skip
 
 
 def _check_patterns(checked: Checked) -> None:
@@ -141,9 +163,9 @@ class _Renderer:
             case Listing(items=items):
                 return f"[{', '.join(self.render(item) for item in items)}]"
             case Name(name=name):
-                return name
-            case Select(operand=operand, name=name):
-                return f"{self.render(operand)}.{name}"
+                return f"_each_{name}"
+            case Select():
+                return value_variable(path_of(node))
             case Index(operand=operand, index=index):
                 return f"{self.render(operand)}[{self.render(index)}]"
             case Unary(operator=operator, operand=operand):
@@ -154,16 +176,18 @@ class _Renderer:
             case Ternary(condition=condition, then=then, other=other):
                 return f"({self.render(condition)} ? {self.render(then)} : {self.render(other)})"
             case Comprehension(macro=macro, range=over, variable=variable, body=body):
-                return f"{self.render(over)}.{macro}({variable}, {self.render(body)})"
+                return f"{self.render(over)}.{macro}(_each_{variable}, {self.render(body)})"
             case Call():
                 return self._call(node)
 
     def _call(self, node: Call) -> str:
         if node.function == "age":
-            path = self.render(node.args[0])
+            path = path_of(node.args[0])
             # The age of a time is the time since it; of anything else, the time since somebody observed it.
-            since = path if self.vocabulary[path].type is Type.TIME else f"{SEEN}[{_quoted(path)}]"
-            return f"({NOW} - {since})"
+            is_time = self.vocabulary[path].type is Type.TIME
+            return f"({value_variable(NOW)} - {value_variable(path) if is_time else seen_variable(path)})"
+        if node.function == "has":
+            return has_variable(path_of(node.args[0]))
         if node.function == "duration":
             length = parse_duration(_text(node.args[0]))
             assert length is not None  # noqa: S101 -- the checker has refused any other
@@ -192,10 +216,10 @@ def lower(text: str) -> str:
     return text.lower()
 
 
-def context_of(roots: dict[str, dict[str, Any]], functions: frozenset[str]) -> cel.Context:
-    """An evaluation context over nested values, with the custom functions that are in use."""
+def context_of(variables: dict[str, Any], functions: frozenset[str]) -> cel.Context:
+    """An evaluation context over variables, with the custom functions that are in use."""
     own = {name: _OWN[name] for name in functions & _OWN.keys()}
-    return cel.Context(variables=roots, functions=own) if own else cel.Context(variables=roots)
+    return cel.Context(variables=variables, functions=own) if own else cel.Context(variables=variables)
 
 
 #: Functions that CEL does not have.

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from troth.trust.cel.condition import NOW, SEEN, Condition, context_of
+from troth.trust.cel.condition import NOW, Condition, context_of, has_variable, seen_variable, value_variable
 from troth.trust.cel.library import cel
 from troth.trust.model import SKEW, Moment, Obligations, Ruling, Seen
 from troth.trust.vocabulary import VOCABULARY, Attribute, Type, fitted
@@ -19,6 +19,8 @@ from troth.trust.vocabulary import VOCABULARY, Attribute, Type, fitted
 #: Made of the scores, which are gathered for it.
 RISK_LEVEL = "risk.level"
 RISK_SCORES = frozenset({"risk.score", "signals.score"})
+
+_NOW = value_variable(NOW)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +91,9 @@ class Policy:
     types: Mapping[str, Type] = field(init=False)
     paths: frozenset[str] = field(init=False)
     functions: frozenset[str] = field(init=False)
-    aged: frozenset[str] = field(init=False)
-    _roots: frozenset[str] = field(init=False)
+    _value_variables: Mapping[str, str] = field(init=False)
+    _seen_variables: Mapping[str, str] = field(init=False)
+    _has_variables: Mapping[str, str] = field(init=False)
     _by_moment: Mapping[Moment, tuple[Rule, ...]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -103,8 +106,9 @@ class Policy:
         put(self, "types", {path: words[path].type for path in paths})
         put(self, "paths", paths)
         put(self, "functions", frozenset(name for one in conditions for name in one.functions))
-        put(self, "aged", frozenset(path for one in conditions for path in one.aged))
-        put(self, "_roots", frozenset(path.partition(".")[0] for path in paths))
+        put(self, "_value_variables", {path: value_variable(path) for path in paths})
+        put(self, "_seen_variables", {path: seen_variable(path) for one in conditions for path in one.aged})
+        put(self, "_has_variables", {path: has_variable(path) for one in conditions for path in one.sought})
         put(
             self,
             "_by_moment",
@@ -161,20 +165,19 @@ class View:
 
     def context(self, freshened: frozenset[str] = frozenset()) -> cel.Context:
         """The evaluation context. ``freshened``: attributes taken as if they had been observed just now."""
-        policy, usable = self.policy, self.usable
-        roots: dict[str, dict[str, Any]] = {root: {} for root in policy._roots}
-        for path, native in self.natives.items():
-            root, _, name = path.partition(".")
-            roots[root][name] = native
+        policy, usable, at = self.policy, self.usable, self.at
+        called = policy._value_variables
+        variables: dict[str, Any] = {called[path]: native for path, native in self.natives.items()}
         for path in freshened:
             if policy.types[path] is Type.TIME:
-                root, _, name = path.partition(".")
-                roots[root][name] = self.at
-        roots["time"]["now"] = self.at
-        roots[SEEN] = {
-            path: self.at if path in freshened else usable[path].observed_at for path in policy.aged if path in usable
-        }
-        return context_of(roots, policy.functions)
+                variables[called[path]] = at
+        variables[_NOW] = at
+        for path, name in policy._seen_variables.items():
+            if path in usable:
+                variables[name] = at if path in freshened else usable[path].observed_at
+        for path, name in policy._has_variables.items():
+            variables[name] = path in usable
+        return context_of(variables, policy.functions)
 
     def without(self, paths: Iterable[str]) -> View:
         """The same, as if nobody had said anything of ``paths``."""
