@@ -35,6 +35,9 @@ class Moment(Enum):
     STATUS = "status"
     CONNECT = "connect"
 
+    # Enum's own hashes the name, in Python; a member is one object, and so its identity says as much.
+    __hash__ = object.__hash__
+
 
 @total_ordering
 class Outcome(Enum):
@@ -44,6 +47,8 @@ class Outcome(Enum):
     RESTRICT = "restrict"
     QUARANTINE = "quarantine"
     DENY = "deny"
+
+    __hash__ = object.__hash__
 
     def __lt__(self, other: object) -> bool:
         if not isinstance(other, Outcome):

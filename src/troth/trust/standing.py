@@ -24,6 +24,9 @@ class Standing(Enum):
     QUARANTINED = "quarantined"
     DISTRUSTED = "distrusted"
 
+    # Enum's own hashes the name, in Python; a member is one object, and so its identity says as much.
+    __hash__ = object.__hash__
+
     def __lt__(self, other: object) -> bool:
         if not isinstance(other, Standing):
             return NotImplemented

@@ -30,6 +30,9 @@ class Type(Enum):
     STRINGS = "list(string)"
     INTS = "list(int)"
 
+    # Enum's own hashes the name, in Python; a member is one object, and so its identity says as much.
+    __hash__ = object.__hash__
+
     @property
     def called(self) -> str:
         """With its article: ``a bool``, ``an int``."""
@@ -38,7 +41,10 @@ class Type(Enum):
     @property
     def element(self) -> Type | None:
         """Of a list: the type of what is in it."""
-        return {Type.STRINGS: Type.STRING, Type.INTS: Type.INT}.get(self)
+        return _ELEMENTS.get(self)
+
+
+_ELEMENTS = {Type.STRINGS: Type.STRING, Type.INTS: Type.INT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,7 +297,7 @@ def misfit(value: Any, wanted: Type) -> str | None:
     if wanted is Type.BOOL:
         fits = isinstance(value, bool)
     elif wanted in (Type.INT, Type.DURATION):
-        fits = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 53
+        fits = isinstance(value, int) and not isinstance(value, bool) and -_MOST < value < _MOST
     elif wanted is Type.STRING:
         if isinstance(value, str) and len(value) > MAX_TEXT:
             return f"is longer than {MAX_TEXT} characters"
@@ -301,14 +307,19 @@ def misfit(value: Any, wanted: Type) -> str | None:
     return None if fits else f"is {_called(value)}, not {wanted.called}"
 
 
+# Enough for every whole number that JSON holds exactly.
+_MOST = 1 << 53
 _PLAIN = {Type.BOOL: bool, Type.INT: int, Type.STRING: str}
 
 
 def fitted(value: Any, wanted: Type) -> tuple[Any, str | None]:
     """``value`` as CEL takes it (a time as datetime, a duration as timedelta), or None and why it does not fit."""
-    plain = type(value) is _PLAIN.get(wanted)
-    if plain and (wanted is Type.BOOL or (wanted is Type.STRING and len(value) <= MAX_TEXT)):
-        return value, None
+    kind = type(value)
+    if kind is _PLAIN.get(wanted):
+        if kind is bool:
+            return value, None
+        if (-_MOST < value < _MOST) if kind is int else len(value) <= MAX_TEXT:
+            return value, None
     if wanted is Type.TIME and isinstance(value, str):
         found = _time(value)
         return (found, None) if found is not None else (None, misfit(value, wanted))

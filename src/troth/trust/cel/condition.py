@@ -2,10 +2,10 @@
 
 The expression handed to the library is rendered from the checked tree, so that what was checked is what runs. Three
 things change on the way: durations become seconds (CEL itself has no days), a freshness bound becomes an error when it
-is exceeded (``(… < bound) || [true][1]``: CEL lets the other side of ``&&`` and ``||`` absorb an error, which is exactly
-Kleene's logic of the unknown), and each attribute becomes a variable of its own. The library turns every map it is
-given into one of its own first, 2 µs each: as ``user.enabled`` of a map ``user`` a context cost four times what it
-costs as ``_value_user_enabled``. A variable that is not there fails as a missing key does.
+is exceeded (``(… < bound) || [true][1]``: CEL lets the other side of ``&&`` and ``||`` absorb an error, which is
+exactly Kleene's logic of the unknown), and each attribute becomes a variable of its own. The library turns every map
+that it is given into one of its own first, 2 µs each: as ``user.enabled`` of a map ``user`` a context cost four times
+what it costs as ``_value_user_enabled``. A variable that is not there fails as a missing key does.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from msgspec import structs
 
@@ -79,12 +79,11 @@ def _floor(standing: Standing, moment: Moment) -> Outcome:
 _FLOOR = {(standing, moment): _floor(standing, moment) for standing in Standing for moment in Moment}
 
 
-class _Answer(NamedTuple):
-    """A condition's result, and the answer it counts for once a feed that is down is excused."""
+#: A condition's result, the answer it counts for once a feed that is down is excused, and the feeds so excused.
+_Answer: TypeAlias = "tuple[ConditionResult, Truth, tuple[str, ...]]"
 
-    result: ConditionResult
-    counts: Truth
-    excused_by: tuple[str, ...] = ()
+# Looked up once, and not at each of the dozens of comparisons a decision takes.
+_FALSE, _UNKNOWN, _ALLOW = Truth.FALSE, Truth.UNKNOWN, Outcome.ALLOW
 
 
 @dataclass(slots=True)
@@ -104,17 +103,15 @@ class _Case:
             truth = condition.ask(self.context)
         usable = self.view.usable
         seen = tuple([usable[path] for path in condition.paths if path in usable])
-        if truth is not Truth.UNKNOWN:
-            return _Answer(
-                ConditionResult(condition.name, condition.source, truth, seen, (), condition.limits, condition.fix),
-                truth,
-            )
+        if truth is not _UNKNOWN:
+            result = ConditionResult(condition.name, condition.source, truth, seen, (), condition.limits, condition.fix)
+            return result, truth, ()
         causes = self._causes(condition)
-        counts = Truth.UNKNOWN
+        counts = _UNKNOWN
         excused: tuple[str, ...] = ()
         if self.snapshot.feeds:
             counts = self._ask_leniently(condition)
-            if counts is not Truth.UNKNOWN:
+            if counts is not _UNKNOWN:
                 by = self.excused or {}
                 causes = tuple(
                     Cause(one.kind, one.path, one.detail, one.source, by.get(one.path) if one.kind == "stale" else None)
@@ -125,7 +122,7 @@ class _Case:
         result = ConditionResult(
             condition.name, condition.source, truth, (*seen, *unusable), causes, condition.limits, condition.fix
         )
-        return _Answer(result, counts, excused)
+        return result, counts, excused
 
     def _ask_leniently(self, condition: Condition) -> Truth:
         if self.lenient is None:
@@ -202,16 +199,16 @@ def _ruled(case: _Case) -> _Made:
         matched = None
         if rule.match is not None:
             truth = rule.match.ask(case.context)
-            if truth is not Truth.FALSE:
+            if truth is not _FALSE:
                 matched = case.answer(rule.match, truth)
-            if matched is None or matched.counts is Truth.FALSE:
+            if matched is None or matched[1] is _FALSE:
                 skipped.append(rule.name)
                 continue
         answers = [case.answer(condition) for condition in rule.require]
         ruling, reason = _rule(policy, rule, matched, answers)
-        results = tuple([answer.result for answer in answers])
+        results = tuple([result for result, _, _ in answers])
         if matched is not None:
-            results = (matched.result, *results)
+            results = (matched[0], *results)
         return _Made(rule, ruling, reason, results, tuple(skipped))
     return _Made(None, _DENIED, POLICY_NO_RULE.code, skipped=tuple(skipped))
 
@@ -226,15 +223,15 @@ def _no_milder(made: _Made, unheard: Ruling) -> _Made:
 
 
 def _rule(policy: Policy, rule: Rule, matched: _Answer | None, answers: Sequence[_Answer]) -> tuple[Ruling, str]:
-    if matched is not None and matched.counts is Truth.UNKNOWN:
+    if matched is not None and matched[1] is _UNKNOWN:
         return rule.unknown, POLICY_CONDITION_UNKNOWN.code
-    counts = [answer.counts for answer in answers]
-    if Truth.FALSE in counts:
+    counts = [counted for _, counted, _ in answers]
+    if _FALSE in counts:
         return rule.otherwise, POLICY_CONDITION_FALSE.code
-    if Truth.UNKNOWN in counts:
+    if _UNKNOWN in counts:
         return rule.unknown, POLICY_CONDITION_UNKNOWN.code
     asked = (matched, *answers) if matched is not None else answers
-    feeds = sorted({feed for answer in asked if answer.excused_by for feed in answer.excused_by})
+    feeds = sorted({feed for _, _, excused_by in asked for feed in excused_by})
     if not feeds:
         return rule.then, POLICY_CONDITIONS_MET.code
     rulings = [made for feed in feeds if (made := policy.feed(feed).ruling) is not None]
@@ -253,7 +250,7 @@ def _decision(
     least = floor(snapshot.subject.standing, snapshot.moment)
     if snapshot.keeper is not None:
         least = max(least, floor(snapshot.keeper.standing, snapshot.moment))
-    final = ruling if policy is None else lay_standing(policy, ruling, least, snapshot.moment)
+    final = ruling if policy is None or least is _ALLOW else lay_standing(policy, ruling, least, snapshot.moment)
     return Decision(
         id=snapshot.id,
         at=snapshot.at,
