@@ -9,6 +9,7 @@ from uuid import UUID
 
 from troth.assembly.context import RoleContext
 from troth.connect.ssf.transmitter.access import ReceiverAccess
+from troth.connect.ssf.transmitter.certificates import CertificateTelling
 from troth.connect.ssf.transmitter.desk import ReceiverDesk
 from troth.connect.ssf.transmitter.keys import TransmitterKeyring
 from troth.connect.ssf.transmitter.management import ManagementDoor
@@ -61,11 +62,12 @@ def transmitting_of(context: RoleContext, database: Database) -> Transmitting:
 
 def transmitter_duties(
     context: RoleContext, database: Database, holder: UUID
-) -> tuple[Coroutine[Any, Any, None], list[tuple[float, Callable[[], Awaitable[object]], str]]]:
-    """The worker's part: pushing, and (seconds, work, name) of what is done now and then."""
+) -> tuple[list[Coroutine[Any, Any, None]], list[tuple[float, Callable[[], Awaitable[object]], str]]]:
+    """The worker's part: pushing and reading the ledger, and (seconds, work, name) of what is done now and then."""
     room = transmitting_of(context, database)
     pusher = Pusher(database, context.clock, holder, HttpClient(context.config.egress), room.sender, room.box)
-    return pusher.run(context.stop), [
+    telling = CertificateTelling(database, context.clock, room.sender).follower()
+    return [pusher.run(context.stop), telling.run(context.stop)], [
         (10.0, room.keys.ensure, "keys for shared signals"),
         (300.0, pusher.run_due, "streams to receivers"),
     ]

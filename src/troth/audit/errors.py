@@ -31,6 +31,12 @@ NOTE_INVALID = reason(
     "a signed note or checkpoint cannot be accepted",
     fix="Compare the verifier key with the one that was printed at first start; a note of another key proves nothing.",
 )
+FOLLOWER_OVERTAKEN = reason(
+    "audit.follower_overtaken",
+    "another process has read on in the ledger for the same purpose",
+    fix="Nothing: it goes on from where the other one is.",
+    status=409,
+)
 
 
 class LedgerTampered(TrothError):
@@ -47,3 +53,7 @@ class ProofInvalid(TrothError):
 
 class NoteInvalid(TrothError):
     """A signed note is malformed, or not signed by the key that was asked for."""
+
+
+class FollowerOvertaken(TrothError):
+    """Another process has taken the batch."""

@@ -49,6 +49,10 @@ class ScopeDefinition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     subjects: tuple[Literal["device", "user", "workload"], ...] = ("device", "user")
     groups: tuple[str, ...] = ()
 
+    def covers(self, kind: str, groups: frozenset[str]) -> bool:
+        """Whether a subject of that kind, in those groups, is within it."""
+        return kind in self.subjects and (not self.groups or not groups.isdisjoint(self.groups))
+
 
 class CapDefinition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How many subjects the feed may restrict in one window; what is left out comes from the settings.

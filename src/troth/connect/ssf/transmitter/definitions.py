@@ -44,6 +44,8 @@ class ReceiverDefinition(msgspec.Struct, frozen=True, forbid_unknown_fields=True
         push_hosts: to which hosts it may have pushed; none: it polls.
         push_url: where to push without any stream of its making (Okta's receiver); the header is a secret.
         streams: how many it may have.
+        credential_changes: of which changes of single certificates it hears, if it hears of ``credential-change`` at
+            all: ``revoke``, by whomever; ``create``, each that is issued.
     """
 
     name: str
@@ -55,6 +57,7 @@ class ReceiverDefinition(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     push_hosts: tuple[str, ...] = ()
     push_url: str = ""
     streams: int = 1
+    credential_changes: tuple[Literal["revoke", "create"], ...] = ("revoke",)
 
 
 class _Document(msgspec.Struct, forbid_unknown_fields=True):

@@ -33,8 +33,7 @@ from troth.connect.ssf.transmitter.errors import (
     refused,
 )
 from troth.connect.ssf.transmitter.keys import TransmitterKeyring
-from troth.connect.ssf.transmitter.model import MIN_VERIFICATION, OutStream, Receiver, plain
-from troth.connect.ssf.transmitter.port import TOKENS_CHANNEL
+from troth.connect.ssf.transmitter.model import MIN_VERIFICATION, TOKENS_CHANNEL, OutStream, Receiver, plain
 from troth.connect.ssf.transmitter.sending import Sender
 from troth.kit.canonical import Json
 from troth.kit.clock import Clock

@@ -11,6 +11,8 @@ from uuid import UUID
 from troth.connect.ssf.model import POLL, PUSH
 from troth.connect.ssf.transmitter.definitions import SUPPORTED, ReceiverDefinition
 
+#: Woken when tokens were queued; pushers and waiting polls listen.
+TOKENS_CHANNEL: Final = "troth_ssf_tokens"
 #: Seconds that have to pass between two verifications, and after which a silent receiver's stream is paused.
 MIN_VERIFICATION: Final = 30
 INACTIVITY: Final = 14 * 86_400

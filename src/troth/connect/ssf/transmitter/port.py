@@ -8,17 +8,14 @@ the effect queues nothing twice. A freeze does not stop what only tells.
 from __future__ import annotations
 
 from troth.connect.ssf.transmitter import saying, store
-from troth.connect.ssf.transmitter.model import OutStream, Receiver
+from troth.connect.ssf.transmitter.model import TOKENS_CHANNEL, OutStream, Receiver
 from troth.connect.ssf.transmitter.sending import Sender
 from troth.pki.store import CertificateStore
 from troth.store.pool import Database
 from troth.store.unit import Unit
-from troth.trust.feeds.model import ScopeDefinition
 from troth.trust.outbox.model import Effect, EffectSubject, Outcome
 from troth.trust.signals.signal_store import find_subject
 
-#: Woken when tokens were queued; pushers and waiting polls listen.
-TOKENS_CHANNEL = "troth_ssf_tokens"
 _MOST_CERTIFICATES = 100
 
 
@@ -27,7 +24,7 @@ class SsfPort:
 
     def __init__(self, database: Database, sender: Sender) -> None:
         self._database = database
-        self._sender = sender
+        self.sender = sender
 
     async def execute(self, effect: Effect, subject: EffectSubject) -> Outcome:
         """See :class:`~troth.trust.outbox.model.EffectPort`."""
@@ -39,7 +36,7 @@ class SsfPort:
         certificates = await self._certificates(effect, subject) if streams else []
         for stream in streams:
             receiver = receivers[stream.receiver]
-            if _in_scope(receiver.definition.scope, subject.kind, groups):
+            if receiver.definition.scope.covers(subject.kind, groups):
                 told += await self._tell(unit, receiver, stream, effect, subject, certificates)
         if unit.writes:
             await self._database.commit(unit)
@@ -56,7 +53,7 @@ class SsfPort:
         certificates: list[bytes],
     ) -> int:
         definition, told = receiver.definition, 0
-        about = saying.subject_of(subject, self._sender.issuer, definition.subject_format)
+        about = saying.subject_of(subject, self.sender.issuer, definition.subject_format)
         if about is None:
             return 0
         events = saying.events_of(
@@ -65,7 +62,7 @@ class SsfPort:
         granted = set(stream.delivered(definition))
         for what, type, event in events:
             if type in granted or (definition.dialect == "okta" and _risk_of(type) in granted):
-                told += await self._sender.queue(
+                told += await self.sender.queue(
                     unit, receiver, stream, type, saying.worded(definition, type, event, about), about,
                     cause=f"{effect.id}:{what}", transaction=str(effect.signal_id),
                 )  # fmt: skip
@@ -76,10 +73,6 @@ class SsfPort:
             return []
         found = await CertificateStore(self._database).of_subject(subject.id, limit=_MOST_CERTIFICATES)
         return [one.der for one in found if one.der is not None and one.not_after > effect.accepted_at]
-
-
-def _in_scope(scope: ScopeDefinition, kind: str, groups: frozenset[str]) -> bool:
-    return kind in scope.subjects and (not scope.groups or not groups.isdisjoint(scope.groups))
 
 
 def _risk_of(type: str) -> str:

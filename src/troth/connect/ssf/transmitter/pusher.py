@@ -21,8 +21,7 @@ from troth.connect.ssf.model import PUSH
 from troth.connect.ssf.secevent import MEDIA_TYPE
 from troth.connect.ssf.transmitter import queue_store, store
 from troth.connect.ssf.transmitter.definitions import may_push_to
-from troth.connect.ssf.transmitter.model import INACTIVITY, OutStream, QueuedToken, plain
-from troth.connect.ssf.transmitter.port import TOKENS_CHANNEL
+from troth.connect.ssf.transmitter.model import INACTIVITY, TOKENS_CHANNEL, OutStream, QueuedToken, plain
 from troth.connect.ssf.transmitter.sending import Sender
 from troth.kit.clock import Clock
 from troth.kit.errors import TrothError

@@ -29,7 +29,7 @@ def events_of(
     before, after = Standing(notice.before), Standing(notice.after)
     common: dict[str, Any] = {
         "event_timestamp": int(at.timestamp()),
-        "initiating_entity": "admin" if actor.startswith(("admin:", "local:")) else "policy",
+        "initiating_entity": _initiator(actor),
         "reason_admin": {"en": _reason(notice)},
     }
     for name in notice.tell:
@@ -47,13 +47,30 @@ def events_of(
             yield name, CAEP + name, common
         elif name == "credential-change" and not notice.relieved:
             for der in certificates:
-                certificate = x509.load_der_x509_certificate(der)
-                serial = f"{certificate.serial_number:x}"
-                told = {
-                    "credential_type": "x509", "change_type": "revoke", "x509_serial": serial,
-                    "x509_issuer": certificate.issuer.rfc4514_string(),
-                }  # fmt: skip
-                yield f"{name}:{serial}", CAEP + name, common | told
+                told = _credential(der, "revoke")
+                yield f"{name}:{told['x509_serial']}", CAEP + name, common | told
+
+
+def certificate_change(der: bytes, change: str, *, at: datetime, actor: str, profile: str) -> dict[str, Any]:
+    """Claims of a ``credential-change`` of one certificate (CAEP 1.0, 3.3). ``change``: ``revoke`` or ``create``."""
+    return {
+        "event_timestamp": int(at.timestamp()),
+        "initiating_entity": _initiator(actor),
+        "friendly_name": profile,
+        **_credential(der, change),
+    }
+
+
+def _credential(der: bytes, change: str) -> dict[str, Any]:
+    certificate = x509.load_der_x509_certificate(der)
+    return {
+        "credential_type": "x509", "change_type": change, "x509_serial": f"{certificate.serial_number:x}",
+        "x509_issuer": certificate.issuer.rfc4514_string(),
+    }  # fmt: skip
+
+
+def _initiator(actor: str) -> str:
+    return "admin" if actor.startswith(("admin:", "local:")) else "policy"
 
 
 def _risk(
