@@ -267,6 +267,15 @@ class SignalSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         int,
         Meta(ge=1, le=3600, description="A signal stamped further from now is refused.", extra={"unit": "seconds"}),
     ] = 300
+    keep_days: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="How long the record of assessments is kept, and signals that named nobody once they are "
+            "settled; each subject's last assessment stays. 0: for ever. The ledger keeps its own.",
+            extra={"unit": "days"},
+        ),
+    ] = 800
 
 
 class AuditSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -62,6 +62,7 @@ from troth.trust.enforcement.status_judging import StatusJudge
 from troth.trust.feeds.health import FeedWatch
 from troth.trust.intake.desk import SignalDesk
 from troth.trust.intake.inbox import Inbox, InboxWorker
+from troth.trust.intake.retention import Retention
 from troth.trust.intake.unresolved import UnresolvedDesk
 from troth.trust.policy.store import PolicyStore
 from troth.trust.standings.assessor import SETTLE_JOB
@@ -155,6 +156,7 @@ async def _duties(context: RoleContext, database: Database, instance: Instance, 
         _every(3600.0, Inbox(database, clock).forget, stop, "forgetting of refused signals"),
         _every(5.0, unresolved.look_again, stop, "another look at who is meant"),
         _every(3600.0, unresolved.forget, stop, "forgetting of strangers"),
+        _every(3600.0, _retention(context, database).run_once, stop, "forgetting of assessments"),
         polling,
         *pushing,
         *(_every(pause, work, stop, name) for pause, work, name in (*due, *sent)),
@@ -163,6 +165,11 @@ async def _duties(context: RoleContext, database: Database, instance: Instance, 
         _every(60.0, Mender(database, clock, enforcer).run_once, stop, "mending"),
         _every(60.0, Settler(database, clock, enforcer).sweep, stop, "looking after standings"),
     ]
+
+
+def _retention(context: RoleContext, database: Database) -> Retention:
+    days = context.config.signals.keep_days
+    return Retention(database, context.clock, timedelta(days=days) if days else None)
 
 
 def _policy_status(context: RoleContext, database: Database, mint: Mint) -> StatusJudge:

@@ -80,6 +80,12 @@ SELECT feed, sum(signals)::bigint AS signals, sum(strangers)::bigint AS stranger
 _FORGET = """
 DELETE FROM stranger WHERE (feed, system, value) IN
     (SELECT feed, system, value FROM stranger WHERE last_at < $1 ORDER BY last_at LIMIT 1000)"""
+_FORGET_SETTLED = """
+WITH gone AS (
+    DELETE FROM signal_unresolved WHERE signal_id IN
+        (SELECT signal_id FROM signal_unresolved WHERE settled_at < $1 ORDER BY settled_at LIMIT $2)
+    RETURNING 1)
+SELECT count(*) FROM gone"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,3 +187,8 @@ async def counts(reader: Reader) -> dict[str, tuple[int, int]]:
 async def forget_strangers(reader: Reader, before: datetime) -> None:
     """Drop those of whom nothing was heard since."""
     await reader.fetch(_FORGET, before)
+
+
+async def forget_settled(reader: Reader, before: datetime, limit: int) -> int:
+    """Drop what was settled before then; how many went."""
+    return int(await reader.fetchval(_FORGET_SETTLED, before, limit))

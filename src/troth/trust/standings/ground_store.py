@@ -50,6 +50,14 @@ _RECORD = Write(
 )
 _RECORDS = """SELECT id, subject_id, at, rules_version, trigger_id, inputs, outcome FROM assessment
 WHERE ($1::uuid IS NULL OR subject_id = $1) AND ($2::uuid IS NULL OR id < $2) ORDER BY id DESC LIMIT $3"""
+_FORGET = """
+WITH gone AS (
+    DELETE FROM assessment WHERE id IN (
+        SELECT old.id FROM assessment old WHERE old.at < $1
+          AND EXISTS (SELECT FROM assessment newer WHERE newer.subject_id = old.subject_id AND newer.id > old.id)
+        ORDER BY old.at LIMIT $2)
+    RETURNING 1)
+SELECT count(*) FROM gone"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,3 +124,8 @@ async def assessments(
         )
         for row in await reader.fetch(_RECORDS, subject_id, before, limit)
     ]  # fmt: skip
+
+
+async def forget_records(reader: Reader, before: datetime, limit: int) -> int:
+    """Drop records older than that, but for each subject's last; how many went."""
+    return int(await reader.fetchval(_FORGET, before, limit))
