@@ -57,7 +57,7 @@ def test_scope_is_kind_and_group(kind: Kind, groups: tuple[str, ...], covered: b
         ("feeds: [{name: edr, kinds: [edr.*]}, {name: edr, kinds: [mdm.*]}]", "twice"),
         ("feeds: [{name: edr, kinds: [edr.*], cap: {percent: 101}}]", "percent"),
         ("feeds: [{name: edr, kinds: [edr.*], greatest_effect: trusted}]", "greatest_effect"),
-        ("feeds: {", "line 1"),
+        ("feeds: {", "line 2"),
         ("- 1", "object"),
         ("x" * 300_000, "256 KiB"),
     ],

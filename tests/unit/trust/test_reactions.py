@@ -59,7 +59,7 @@ def test_a_rule_names_ports_with_their_targets() -> None:
         (_document("{when: [quarantined], then: [ssf]}", targets="- {name: x, kind: pigeon}"), "pigeon"),
         (_document("{when: [quarantined], then: [ssf]}", targets=_MAIL.replace("soc@example.com", "a\\nb@c")), "to"),
         ("reactions: 7", "array"),
-        ("reactions: [", "flow"),
+        ("reactions: [", "line 2: did not find"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_refused_and_named(document: str, told: str) -> None:

@@ -24,11 +24,11 @@ from datetime import timedelta
 from typing import Annotated, Any
 
 import msgspec
-import yaml
 
 from troth.access.approvals.demand import NOTHING, Demand
 from troth.access.approvals.errors import RULE_INVALID, ApprovalRefused
 from troth.access.roles import ROLES, Permission, Role
+from troth.kit.strict_yaml import YamlRefused, load_yaml
 
 DEFAULT_EXPIRY = timedelta(hours=72)
 #: With these one could make more persons, or change what is asked: they are never easier than the strictest entry.
@@ -116,12 +116,10 @@ class Rule:
 
 def parse_rule(document: str, kinds: Collection[str], *, version: int = 0) -> Rule:
     """The rule in a YAML document. Raises ApprovalRefused(RULE_INVALID), naming what is wrong."""
-    if len(document) > _MAX_TEXT:
-        raise ApprovalRefused(RULE_INVALID, "the document is longer than 64 KiB")
     try:
-        value: Any = yaml.safe_load(document)
+        value: Any = load_yaml(document, max_bytes=_MAX_TEXT)
         body = msgspec.convert(value, _Document).approvals
-    except (yaml.YAMLError, msgspec.ValidationError, RecursionError) as error:
+    except (YamlRefused, msgspec.ValidationError) as error:
         raise ApprovalRefused(RULE_INVALID, " ".join(str(error).split())[:300]) from error
     for entry in body.rules:
         if not entry.kinds:

@@ -18,11 +18,11 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 import msgspec
-import yaml
 
 from troth.connect.ssf.errors import STREAM_INVALID, StreamInvalid
 from troth.connect.ssf.events import TYPES
 from troth.connect.ssf.model import StreamDefinition
+from troth.kit.strict_yaml import YamlRefused, load_yaml
 from troth.trust.feeds.model import is_feed_name
 
 _MAX_TEXT: Final = 262_144
@@ -38,12 +38,10 @@ def parse_streams(source: str | Mapping[str, Any]) -> tuple[StreamDefinition, ..
     """The definitions in a YAML document (or one parsed already). Raises StreamInvalid."""
     document: Any = source
     if isinstance(source, str):
-        if len(source) > _MAX_TEXT:
-            raise StreamInvalid(STREAM_INVALID, "the document is longer than 256 KiB")
         try:
-            document = yaml.safe_load(source)
-        except (yaml.YAMLError, RecursionError) as error:
-            raise StreamInvalid(STREAM_INVALID, " ".join(str(error).split())[:300]) from error
+            document = load_yaml(source, max_bytes=_MAX_TEXT)
+        except YamlRefused as error:
+            raise StreamInvalid(STREAM_INVALID, str(error)) from error
     try:
         found = msgspec.convert(document, _Document).ssf_streams
     except (msgspec.ValidationError, RecursionError, TypeError) as error:

@@ -17,8 +17,8 @@ from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 import msgspec
-import yaml
 
+from troth.kit.strict_yaml import YamlRefused, load_yaml
 from troth.trust.feeds.caps import Cap
 from troth.trust.model import Kind, Subject
 from troth.trust.signals.errors import (
@@ -165,12 +165,10 @@ def parse_feeds(source: str | Mapping[str, Any]) -> tuple[FeedDefinition, ...]:
     """The definitions in a YAML document (or one parsed already). Raises FeedInvalid, naming the field."""
     document: Any = source
     if isinstance(source, str):
-        if len(source) > _MAX_TEXT:
-            raise FeedInvalid(FEED_INVALID, "the document is longer than 256 KiB")
         try:
-            document = yaml.safe_load(source)
-        except (yaml.YAMLError, RecursionError) as error:
-            raise FeedInvalid(FEED_INVALID, " ".join(str(error).split())[:300]) from error
+            document = load_yaml(source, max_bytes=_MAX_TEXT)
+        except YamlRefused as error:
+            raise FeedInvalid(FEED_INVALID, str(error)) from error
     try:
         feeds = msgspec.convert(document, _Document).feeds
     except (msgspec.ValidationError, RecursionError) as error:

@@ -24,9 +24,9 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 import msgspec
-import yaml
 from msgspec import Meta, Struct
 
+from troth.kit.strict_yaml import YamlRefused, load_yaml
 from troth.trust.outbox.errors import REACTIONS_INVALID, ReactionsInvalid
 from troth.trust.outbox.model import PORTS, Port
 from troth.trust.standing import Standing
@@ -178,12 +178,10 @@ def parse_reactions(source: str | Mapping[str, Any], *, version: int = 0) -> Rea
     """Reactions from YAML (or from what was parsed already). Raises ReactionsInvalid, naming the field."""
     document: Any = source
     if isinstance(source, str):
-        if len(source) > _MAX_TEXT:
-            raise ReactionsInvalid(REACTIONS_INVALID, "the document is longer than 256 KiB")
         try:
-            document = yaml.safe_load(source)
-        except (yaml.YAMLError, RecursionError, ValueError) as error:
-            raise ReactionsInvalid(REACTIONS_INVALID, " ".join(str(error).split())[:300]) from error
+            document = load_yaml(source, max_bytes=_MAX_TEXT)
+        except YamlRefused as error:
+            raise ReactionsInvalid(REACTIONS_INVALID, str(error)) from error
     try:
         read = msgspec.convert(document, _Document)
     except (msgspec.ValidationError, RecursionError) as error:

@@ -16,10 +16,10 @@ from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 import msgspec
-import yaml
 
 from troth.connect.ssf.events import CAEP, TYPES
 from troth.connect.ssf.transmitter.errors import RECEIVER_INVALID, ReceiverRefused, refused
+from troth.kit.strict_yaml import YamlRefused, load_yaml
 from troth.trust.feeds.model import ScopeDefinition, is_feed_name
 
 #: What can be sent at all.
@@ -68,12 +68,10 @@ def parse_receivers(source: str | Mapping[str, Any]) -> tuple[ReceiverDefinition
     """The definitions in a YAML document (or one parsed already). Raises ReceiverRefused."""
     document: Any = source
     if isinstance(source, str):
-        if len(source) > _MAX_TEXT:
-            raise refused(RECEIVER_INVALID, "the document is longer than 256 KiB")
         try:
-            document = yaml.safe_load(source)
-        except (yaml.YAMLError, RecursionError) as error:
-            raise refused(RECEIVER_INVALID, " ".join(str(error).split())[:300]) from error
+            document = load_yaml(source, max_bytes=_MAX_TEXT)
+        except YamlRefused as error:
+            raise refused(RECEIVER_INVALID, str(error)) from error
     try:
         found = msgspec.convert(document, _Document).ssf_receivers
     except (msgspec.ValidationError, RecursionError, TypeError) as error:
