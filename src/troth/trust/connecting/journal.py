@@ -1,5 +1,8 @@
 """The journal of decisions that let somebody in: durable before the answer, in the database soon after.
 
+Beside decisions a door may write down what else must not be lost of an answer (a *note*: the conversation of a network
+admission), in the same write.
+
 A door that asks at each connection cannot wait for the database, and must not lose what it has decided. So a decision
 is appended to a file of this process, and the answer waits for *fdatasync* alone, which all requests of that moment
 share.
@@ -45,20 +48,27 @@ _SUFFIX = ".journal"
 LOCK = "lock"
 
 
-class Entry(msgspec.Struct, frozen=True):
-    """One decision as it lies in the journal.
+_NOTHING = msgspec.Raw(b"null")
+
+
+class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One decision, or one note, as it lies in the journal.
 
     Attributes:
         number: from 1, gapless in one journal.
         actor, refs: for the ledger, as in :meth:`troth.trust.decision.decide.Verdict.bind`.
         decision, snapshot: as they will be stored, octet for octet.
+        kind: of a note, by which the drain finds who stores it; empty: it is a decision.
+        note: JSON of the door's own.
     """
 
     number: int
     actor: str
     refs: tuple[str, ...]
-    decision: msgspec.Raw
-    snapshot: msgspec.Raw
+    decision: msgspec.Raw = _NOTHING
+    snapshot: msgspec.Raw = _NOTHING
+    kind: str = ""
+    note: msgspec.Raw = _NOTHING
 
 
 _encoder = msgspec.json.Encoder()
@@ -99,9 +109,29 @@ class Journal:
         return self.directory.name
 
     async def record(
-        self, made: Sequence[tuple[Decision, Snapshot]], *, actor: str, refs: tuple[str, ...] = ()
+        self,
+        made: Sequence[tuple[Decision, Snapshot]],
+        *,
+        actor: str,
+        refs: tuple[str, ...] = (),
+        note: tuple[str, bytes] | None = None,
     ) -> None:
-        """Come back when all of ``made`` is durable, or raise JournalError: then nobody may be let in on it."""
+        """Come back when all of ``made`` is durable, or raise JournalError: then nobody may be let in on it.
+
+        ``note``: (kind, JSON) to be kept with them.
+        """
+        await self.append(made, actor=actor, refs=refs, note=note)
+
+    def append(
+        self,
+        made: Sequence[tuple[Decision, Snapshot]],
+        *,
+        actor: str,
+        refs: tuple[str, ...] = (),
+        note: tuple[str, bytes] | None = None,
+    ) -> asyncio.Future[None]:
+        """As :meth:`record`, without waiting: the future is done when it is durable. Raises JournalError at once where
+        nothing can be written."""
         if self._broken:
             raise JournalError(JOURNAL_UNWRITABLE, "an earlier write failed")
         if len(self._pending) + len(made) > self._max_pending:
@@ -110,11 +140,14 @@ class Journal:
             framed(Entry(self._next(), actor, refs, msgspec.Raw(encode(decision)), msgspec.Raw(encode(snapshot))))
             for decision, snapshot in made
         )
+        if note is not None:
+            kind, body = note
+            blob += framed(Entry(self._next(), actor, refs, kind=kind, note=msgspec.Raw(body)))
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._pending.append((blob, done))
         if self._writing is None:
             self._writing = asyncio.create_task(self._write_pending())
-        await done
+        return done
 
     def _next(self) -> int:
         self._number += 1

@@ -2,8 +2,9 @@
 
 A file is carried over in units; before each unit the decisions that are stored already are left out, and only when all
 of it is stored is the file removed. A journal belongs to the process that holds its lock, and one whose process has
-died to the first that takes it. Files that are damaged in the middle are kept aside, with what could be read carried
-over.
+died to the first that takes it. What a door noted beside its decisions is stored by who was named for that kind; a
+file with a note that nobody here stores is left for a process that does. Files that are damaged in the middle are kept
+aside, with what could be read carried over.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 from troth.audit.event import Event
 from troth.kit.clock import Clock
@@ -33,11 +35,17 @@ BATCH = 200
 #: Seconds between two rounds: the ledger has a decision within so much, and its sequencer's pace.
 PACE = 1.0
 
+#: Stores notes of one kind: JSON by JSON into a unit. Must do no harm when it is asked twice about the same.
+Taker: TypeAlias = "Callable[[Unit, Sequence[bytes]], Awaitable[None]]"
+
 
 class Drain:
-    """Carries over one process's journal, and those of processes that are gone."""
+    """Carries over one process's journal, and those of processes that are gone. ``takers``: by kind of note."""
 
-    def __init__(self, database: Database, journal: Journal, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, journal: Journal, clock: Clock, *, takers: Mapping[str, Taker] | None = None
+    ) -> None:
+        self._takers = dict(takers or {})
         self._database = database
         self._store = PolicyStore(database)
         self._journal = journal
@@ -73,7 +81,8 @@ class Drain:
             try:
                 for path in segments(directory):
                     carried += await self._carry(path, directory.name)
-                await asyncio.to_thread(_remove, directory)
+                if not segments(directory):
+                    await asyncio.to_thread(_remove, directory)
             finally:
                 os.close(lock)
         return carried
@@ -81,6 +90,10 @@ class Drain:
     async def _carry(self, path: Path, name: str) -> int:
         data = await asyncio.to_thread(path.read_bytes)
         entries, rest = read(data)
+        strange = {entry.kind for entry in entries if entry.kind} - self._takers.keys()
+        if strange:
+            log.info("journal.left", file=path.name, kinds=sorted(strange))
+            return 0
         for start in range(0, len(entries), BATCH):
             await self._store_all(entries[start : start + BATCH], name)
         if rest and holds_more(data, rest):
@@ -93,10 +106,15 @@ class Drain:
         return len(entries)
 
     async def _store_all(self, entries: list[Entry], name: str) -> None:
-        decisions = [decode_decision(bytes(entry.decision)) for entry in entries]
-        known = await self._store.known_decisions([one.id for one in decisions])
         unit = Unit()
-        for entry, decision in zip(entries, decisions, strict=True):
+        for kind, take in self._takers.items():
+            notes = [bytes(entry.note) for entry in entries if entry.kind == kind]
+            if notes:
+                await take(unit, notes)
+        judged = [entry for entry in entries if not entry.kind]
+        decisions = [decode_decision(bytes(entry.decision)) for entry in judged]
+        known = await self._store.known_decisions([one.id for one in decisions])
+        for entry, decision in zip(judged, decisions, strict=True):
             if decision.id in known:
                 continue
             unit.write(ADD_DECISION, *decision_row(decision, decode_snapshot(bytes(entry.snapshot))))

@@ -1,0 +1,181 @@
+"""What happened when somebody wanted to join, in plain words: one record, found by MAC, serial number, user or id.
+
+What a station says of itself may hold anything; it is made harmless before it is kept, since it is shown on pages and
+printed on terminals, and bounded, since a stranger wrote it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from uuid import UUID
+
+import msgspec
+
+from troth.kit.ids import new_id
+from troth.radius.admission.model import Attempt, PlaceChoice, Verdict
+
+#: How the journal calls it.
+NOTE = "radius.conversation"
+#: Characters of what a station or an access server says; steps of a timeline.
+_LONGEST, _STEPS = 253, 200
+
+
+class Step(msgspec.Struct, frozen=True, array_like=True):
+    """One line of a timeline. ``at``: milliseconds since the conversation began."""
+
+    at: int
+    said: str
+
+
+class Conversation(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One attempt, as it is kept.
+
+    Attributes:
+        correlation: under which logs have it.
+        network: None: no network is defined for what was joined.
+        mac: canonical; or as the access server wrote it, where it is none.
+        identity: the outer one. Nobody has proved it.
+        user_name: what the certificate says, and the Accept.
+        certificate_id: of ours.
+        reason: code. detail: what it was this time.
+        class_: in hexadecimal: the Class attribute, by which accounting is joined.
+        place: where it was put, in words: ``role=staff vlan=20``.
+        decisions: ids.
+        stale, unchecked, excused: see :class:`~troth.radius.admission.model.Verdict`.
+        steps: the timeline.
+    """
+
+    id: UUID
+    at: datetime
+    correlation: str
+    network: str | None
+    nas: str
+    nas_address: str
+    method: str
+    outcome: str
+    reason: str
+    detail: str = ""
+    mac: str | None = None
+    called: str | None = None
+    ssid: str | None = None
+    port_type: str | None = None
+    port: str | None = None
+    identity: str = ""
+    user_name: str = ""
+    serial: str = ""
+    sha256: str = ""
+    certificate_id: UUID | None = None
+    subjects: tuple[UUID, ...] = ()
+    decisions: tuple[UUID, ...] = ()
+    tls: str = ""
+    resumed: bool = False
+    place: str = ""
+    session_seconds: int | None = None
+    class_: str = ""
+    stale: bool = False
+    unchecked: bool = False
+    excused: str | None = None
+    steps: tuple[Step, ...] = ()
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Conversation)
+
+
+def encode(conversation: Conversation) -> bytes:
+    """As JSON."""
+    return _encoder.encode(conversation)
+
+
+def decode(data: bytes) -> Conversation:
+    """From JSON."""
+    return _decoder.decode(data)
+
+
+def conversation(attempt: Attempt, verdict: Verdict, timeline: Iterable[tuple[float, str]]) -> Conversation:
+    """What is kept of ``attempt``. ``timeline``: (seconds since it began, plain words), as the server noted them."""
+    facts = attempt.facts
+    return Conversation(
+        id=new_id(),
+        at=attempt.at.astimezone(UTC),
+        correlation=safe(attempt.correlation) or "",
+        network=attempt.network.name if attempt.network else None,
+        nas=attempt.nas.name,
+        nas_address=attempt.nas_address,
+        method=attempt.method,
+        outcome=verdict.outcome.value,
+        reason=verdict.reason,
+        detail=safe(verdict.detail, 1_000) or "",
+        mac=safe(attempt.calling_station_id),
+        called=safe(attempt.called_station_id),
+        ssid=safe(attempt.ssid),
+        port_type=attempt.nas_port_type,
+        port=safe(attempt.nas_port_id),
+        identity=safe(attempt.identity) or "",
+        user_name=safe(verdict.user_name) or "",
+        serial=verdict.serial,
+        sha256=facts.sha256.hex() if facts is not None else "",
+        certificate_id=verdict.certificate_id,
+        subjects=verdict.subject_ids,
+        decisions=tuple(decision.id for decision, _ in verdict.decisions),
+        tls=f"TLS {facts.tls_version} {facts.cipher}" if facts is not None else "",
+        resumed=facts is not None and facts.resumed,
+        place=placed(verdict.place),
+        session_seconds=None if verdict.session_time is None else int(verdict.session_time.total_seconds()),
+        class_=verdict.class_.hex(),
+        stale=verdict.stale,
+        unchecked=verdict.unchecked,
+        excused=verdict.excused,
+        steps=steps(attempt, verdict, list(timeline)),
+    )
+
+
+def steps(attempt: Attempt, verdict: Verdict, timeline: Sequence[tuple[float, str]]) -> tuple[Step, ...]:
+    """The timeline, with what was decided at its end."""
+    found = [Step(max(0, round(at * 1_000)), safe(said, 500) or "") for at, said in timeline[:_STEPS]]
+    last = found[-1].at if found else 0
+    name = attempt.network.name if attempt.network else None
+    found.append(Step(last, f"network {name}" if name else "no network is defined for this"))
+    for decision, _ in verdict.decisions:
+        who = f"{decision.subject.kind.value} {safe(decision.subject.name)}"
+        found.append(Step(last, f"{who} is {decision.subject.standing.value}"))
+        under = f"policy {decision.policy}, rule {decision.rule}" if decision.rule else f"policy {decision.policy}"
+        for one in decision.conditions:
+            saw = ", ".join(f"{seen.path}={_short(seen.value)} from {seen.source}" for seen in one.seen)
+            why = "; ".join(f"{cause.path} {cause.detail}".strip() for cause in one.causes)
+            told = f"{one.name}: {one.result.value}" + (f" ({saw})" if saw else "") + (f": {why}" if why else "")
+            found.append(Step(last, safe(told, 500) or ""))
+        found.append(Step(last, f"{under}: {decision.outcome.value} ({decision.reason})"))
+    if verdict.excused is not None:
+        found.append(Step(last, f"refused by {verdict.excused}, and excused by the breaker for a while"))
+    if verdict.stale:
+        found.append(Step(last, "decided on old news, as the network's stale policy has it"))
+    if verdict.unchecked:
+        found.append(Step(last, "revocation could not be checked, and the network takes that"))
+    if verdict.admitted:
+        seconds = int(verdict.session_time.total_seconds()) if verdict.session_time else 0
+        found.append(Step(last, f"accepted: {verdict.outcome.value}, {placed(verdict.place) or 'no place of its own'}, "
+                                f"to be asked again in {seconds} s"))  # fmt: skip
+    else:
+        found.append(Step(last, f"rejected: {verdict.reason}: {safe(verdict.detail, 500)}"))
+    return tuple(found)
+
+
+def placed(place: PlaceChoice) -> str:
+    """A place in words."""
+    parts = {"place": place.name, "role": place.role, "vlan": place.vlan, "acl": place.acl}
+    return " ".join(f"{name}={safe(value)}" for name, value in parts.items() if value)
+
+
+def safe(text: str | None, longest: int = _LONGEST) -> str | None:
+    """``text`` without anything that controls a terminal or turns a line around, and bounded."""
+    if text is None:
+        return None
+    short = text if len(text) <= longest else text[: longest - 1] + "…"
+    return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in short)
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 80 else text[:79] + "…"
