@@ -1,0 +1,69 @@
+"""Which access server is on the other end: by a name in its certificate and the network it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_address
+
+from troth.radius.nas.model import Nas
+from troth.radius.radsec.errors import PEER_DISTRUSTED, PEER_UNKNOWN, PeerRefused
+from troth.radius.radsec.names import PeerCertificate, matches
+
+#: Why a chain (DER, the leaf first) is not believed now, as a reason code and words; None: nothing is against it. Asked
+#: in memory, at the handshake and whenever something has been told of certificates.
+Judge = Callable[[tuple[bytes, ...]], tuple[str, str] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One access server as RadSec knows it.
+
+    Attributes:
+        names: as :mod:`troth.radius.radsec.names` writes them; any of them will do.
+        sources: networks that it may connect from.
+    """
+
+    nas: Nas
+    names: tuple[str, ...]
+    sources: tuple[IPv4Network | IPv6Network, ...]
+
+
+class Peers:
+    """The access servers that may connect. Replaced as a whole when their record changes."""
+
+    def __init__(self, entries: Iterable[Entry]) -> None:
+        self._entries = tuple(entries)
+        self._sources = tuple({source for entry in self._entries for source in entry.sources})
+
+    def may_knock(self, address: str) -> bool:
+        """Whether anybody known connects from there; asked before the first octet of TLS is read."""
+        asked = ip_address(address)
+        return any(asked in source for source in self._sources)
+
+    def find(self, certificate: PeerCertificate, address: str) -> Nas:
+        """The access server that this certificate speaks for, coming from ``address``.
+
+        Raises PeerRefused (``radsec.peer.unknown``), also where two would do: an answer that depends on the order of a
+        file would give one access server another's rights.
+        """
+        asked = ip_address(address)
+        found = [
+            entry.nas
+            for entry in self._entries
+            if matches(certificate, entry.names) is not None and any(asked in source for source in entry.sources)
+        ]
+        if len(found) == 1:
+            return found[0]
+        shown = ", ".join(sorted(certificate.names)[:8]) or "no name that counts"
+        if found:
+            both = " and ".join(sorted(nas.name for nas in found)[:4])
+            raise PeerRefused(PEER_UNKNOWN, f"{address} with {shown} would be {both}")
+        raise PeerRefused(PEER_UNKNOWN, f"{address} with {shown}")
+
+
+def believed(certificate: PeerCertificate, judge: Judge) -> None:
+    """Raise PeerRefused (``radsec.peer.distrusted``) if something is against this certificate now."""
+    against = judge(certificate.chain)
+    if against is not None:
+        raise PeerRefused(PEER_DISTRUSTED, f"{certificate.subject}: {against[1]} ({against[0]})")
