@@ -61,7 +61,7 @@ class RadsecClient:
     """See the module. Belongs to one event loop.
 
     Args:
-        context: for :func:`troth.radius.radsec.tls.client_context`, whatever is in force.
+        context: a client's (``by_host`` unless ``server.names`` says otherwise), whatever is in force.
         watch_seconds: silence after which the peer is probed.
     """
 
@@ -143,7 +143,6 @@ class RadsecClient:
                 server.host,
                 server.port,
                 ssl=self._context(),
-                # Without names of its own the library compares the host; with them we do, and no wider than they say.
                 server_hostname=server.host,
                 ssl_handshake_timeout=_CONNECT_SECONDS,
                 ssl_shutdown_timeout=1.0,
@@ -228,4 +227,4 @@ class _Link(asyncio.Protocol):
             self.exchange.close(detail)
             log.info("radsec.disconnected", server=self._server.host, reason=why.code, detail=detail)
         if self._transport is not None and not self._transport.is_closing():
-            self._transport.abort()
+            self._transport.close()

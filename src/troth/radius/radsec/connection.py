@@ -141,8 +141,6 @@ class Connection(asyncio.Protocol):
         try:
             for frame in self._framer.feed(data):
                 self._read(decode(frame))
-                if not self.open:
-                    return
         except RadsecError as error:
             self.close(error.reason, error.detail)
         except PacketRefused as error:
@@ -203,8 +201,8 @@ class Connection(asyncio.Protocol):
         """End it, and say why in the log; what was under way is dropped."""
         self._end(why, detail)
         if self._transport is not None:
-            # Not close(): that waits for a peer that does not read.
-            self._transport.abort()
+            # With a close_notify, so that the peer's log says so; a peer that does not read has a second for it.
+            self._transport.close()
 
     def _end(self, why: Reason, detail: str) -> None:
         if self.open:
@@ -223,6 +221,8 @@ class Connection(asyncio.Protocol):
     # --- packets -----------------------------------------------------------------------------------------------
 
     def _read(self, packet: Packet) -> None:
+        if not self.open:  # closed by what came just before
+            return
         if packet.code in IS_REPLY:
             self.exchange.take(packet)
             return

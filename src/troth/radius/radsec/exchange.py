@@ -67,9 +67,7 @@ class Exchange:
         """What hides the values in these packets."""
         return self._protection
 
-    async def request(
-        self, code: int, attributes: Callable[[bytes], Sequence[Attribute]], *, seconds: float
-    ) -> Packet:
+    async def request(self, code: int, attributes: Callable[[bytes], Sequence[Attribute]], *, seconds: float) -> Packet:
         """Ask, and wait ``seconds`` for the reply, which is verified.
 
         ``attributes``: made from the Request Authenticator, under which some are hidden. Raises ExchangeFailed
@@ -78,7 +76,13 @@ class Exchange:
         if self._closed:
             raise ExchangeFailed(CLOSED)
         key, authenticator = self._number(code)
-        data = encode_request(code, key[0] if len(key) == 1 else 0, attributes(authenticator), self._protection, authenticator=authenticator)
+        data = encode_request(
+            code,
+            key[0] if len(key) == 1 else 0,
+            attributes(authenticator),
+            self._protection,
+            authenticator=authenticator,
+        )
         asked = _Asked(code, data[4:20], asyncio.get_running_loop().create_future())
         self._asked[key] = asked
         try:

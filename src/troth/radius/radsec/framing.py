@@ -1,4 +1,4 @@
-"""A stream of octets becomes RADIUS packets: by their Length field alone (RFC 6613 section 2.6, RFC 6614 section 2.5)."""
+"""A stream of octets becomes RADIUS packets: by their Length alone (RFC 6613 section 2.6, RFC 6614 section 2.5)."""
 
 from __future__ import annotations
 

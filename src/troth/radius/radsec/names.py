@@ -2,7 +2,7 @@
 
 RFC 6614 section 2.3 and radiusdtls-bis: a peer is known by subjectAltName (dNSName, iPAddress, URI) or by a certificate
 policy that its authority gives to such peers alone; never by the common name of its subject. Names are written as
-``dns:ap-7.example.org``, ``dns:*.ap.example.org`` (one label), ``ip:192.0.2.7``, ``uri:urn:…`` and ``policy:1.3.6.1.4.1.…``.
+``dns:ap-7.example.org``, ``dns:*.ap.example.org`` (one label), ``ip:192.0.2.7``, ``uri:urn:…``, ``policy:1.3.6.1.…``.
 """
 
 from __future__ import annotations

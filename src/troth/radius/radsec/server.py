@@ -41,7 +41,12 @@ class RadsecServer:
     """
 
     def __init__(
-        self, answer: Answer, judge: Judge, context: Callable[[], ssl.SSLContext], settings: RadsecSettings, clock: Clock
+        self,
+        answer: Answer,
+        judge: Judge,
+        context: Callable[[], ssl.SSLContext],
+        settings: RadsecSettings,
+        clock: Clock,
     ) -> None:
         self.answer = answer
         self.judge = judge
@@ -111,7 +116,7 @@ class RadsecServer:
 
     async def run(self, listeners: Collection[socket.socket], stop: asyncio.Event) -> None:
         """Accept on non-blocking ``listeners`` until ``stop`` is set; then every connection is closed."""
-        running = [asyncio.create_task(self._accept(listener)) for listener in listeners]
+        running: list[asyncio.Task[None]] = [asyncio.create_task(self._accept(listener)) for listener in listeners]
         running.append(asyncio.create_task(self._sweep()))
         stopped = asyncio.create_task(stop.wait())
         try:
@@ -120,8 +125,9 @@ class RadsecServer:
                 if task.done():
                     task.result()
         finally:
-            for task in [*running, stopped, *self._tasks]:
+            for task in (*running, *self._tasks):
                 task.cancel()
+            stopped.cancel()
             await asyncio.gather(*running, stopped, *self._tasks, return_exceptions=True)
             for connection in list(self._open):
                 connection.close(IDLE, "this process ends")

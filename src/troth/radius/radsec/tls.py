@@ -46,9 +46,15 @@ def server_context(identity: Identity, anchors: Sequence[bytes], versions: Seque
     return context
 
 
-def client_context(identity: Identity, anchors: Sequence[bytes], versions: Sequence[Version]) -> ssl.SSLContext:
-    """For servers that we ask: their certificate is below one of ``anchors`` (DER) and names them. Raises as above."""
+def client_context(
+    identity: Identity, anchors: Sequence[bytes], versions: Sequence[Version], *, by_host: bool = True
+) -> ssl.SSLContext:
+    """For servers that we ask: their certificate is below one of ``anchors`` (DER).
+
+    ``by_host``: it must name the host that is asked; False: who connects compares names of his own. Raises as above.
+    """
     context = _context(ssl.PROTOCOL_TLS_CLIENT, identity, anchors, versions)
+    context.check_hostname = by_host
     context.hostname_checks_common_name = False
     return context
 

@@ -38,7 +38,9 @@ def agreed(chosen: str | None, tls_version: str | None, versions: Sequence[Versi
     """
     version = Version.ONE_0 if chosen is None else Version(chosen)
     if version not in versions:
-        raise PeerRefused(VERSION, f"the peer says {chosen or 'nothing by ALPN'}; allowed is {', '.join(alpn(versions))}")
+        raise PeerRefused(
+            VERSION, f"the peer says {chosen or 'nothing by ALPN'}; allowed is {', '.join(alpn(versions))}"
+        )
     if version is Version.ONE_1 and tls_version != "TLSv1.3":
         raise PeerRefused(VERSION, f"RADIUS/1.1 needs TLS 1.3, and this is {tls_version}")
     return version
