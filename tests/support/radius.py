@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from troth.radius.nas.model import Nas
+from dataclasses import dataclass
 
 
-def nas(name: str = "ap-7") -> Nas:
+@dataclass(frozen=True)
+class NamedNas:
+    """An access server that has a name."""
+
+    name: str
+
+
+def nas(name: str = "ap-7") -> NamedNas:
     """An access server of that name."""
-    return Nas(id=name, name=name)
+    return NamedNas(name)

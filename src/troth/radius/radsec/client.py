@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 
@@ -182,8 +182,7 @@ class _Link(asyncio.Protocol):
         self.detail = ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 -- a stream has no other
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)
         tls: ssl.SSLObject = transport.get_extra_info("ssl_object")
         try:
             self.version = agreed(tls.selected_alpn_protocol(), tls.version(), self._server.versions)
@@ -196,7 +195,7 @@ class _Link(asyncio.Protocol):
             self.end(error.reason, error.detail)
             return
         protection = Protection(SECRET, bare=self.version is Version.ONE_1)
-        self.exchange = Exchange(transport.write, protection)
+        self.exchange = Exchange(self._transport.write, protection)
         self.open = True
 
     def data_received(self, data: bytes) -> None:

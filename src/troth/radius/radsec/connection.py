@@ -14,17 +14,16 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 from troth.kit.clock import Clock
 from troth.kit.errors import Reason, TrothError
 from troth.kit.log import get_logger
-from troth.radius.nas.model import Nas
 from troth.radius.radsec.errors import CLOSED, PACKET, VERSION, PeerRefused, RadsecError
 from troth.radius.radsec.exchange import IS_REPLY, Exchange
 from troth.radius.radsec.framing import Framer
 from troth.radius.radsec.names import PeerCertificate, read
-from troth.radius.radsec.peers import Judge, Peers, believed
+from troth.radius.radsec.peers import AccessServer, Judge, Peers, believed
 from troth.radius.radsec.tls import chain_of
 from troth.radius.radsec.versions import Version, agreed
 from troth.radius.wire.errors import PacketRefused
@@ -47,7 +46,7 @@ class Caller:
         protection: how its packets are protected, and what hides their values.
     """
 
-    nas: Nas
+    nas: AccessServer
     address: str
     port: int
     protection: Protection
@@ -102,7 +101,7 @@ class _Pending:
 class Connection(asyncio.Protocol):
     """See the module. Made for a TLS handshake that is under way; belongs to one event loop."""
 
-    nas: Nas
+    nas: AccessServer
     certificate: PeerCertificate
     version: Version
     exchange: Exchange
@@ -127,8 +126,7 @@ class Connection(asyncio.Protocol):
     # --- asyncio ----------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 -- a stream has no other
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)
         try:
             self._meet(transport.get_extra_info("ssl_object"))
         except RadsecError as error:

@@ -5,14 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import Protocol
 
-from troth.radius.nas.model import Nas
 from troth.radius.radsec.errors import PEER_DISTRUSTED, PEER_UNKNOWN, PeerRefused
 from troth.radius.radsec.names import PeerCertificate, matches
 
 #: Why a chain (DER, the leaf first) is not believed now, as a reason code and words; None: nothing is against it. Asked
 #: in memory, at the handshake and whenever something has been told of certificates.
 Judge = Callable[[tuple[bytes, ...]], tuple[str, str] | None]
+
+
+class AccessServer(Protocol):
+    """What of an access server matters here."""
+
+    @property
+    def name(self) -> str:
+        """As under ``nas:``."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +33,7 @@ class Entry:
         sources: networks that it may connect from.
     """
 
-    nas: Nas
+    nas: AccessServer
     names: tuple[str, ...]
     sources: tuple[IPv4Network | IPv6Network, ...]
 
@@ -41,7 +50,7 @@ class Peers:
         asked = ip_address(address)
         return any(asked in source for source in self._sources)
 
-    def find(self, certificate: PeerCertificate, address: str) -> Nas:
+    def find(self, certificate: PeerCertificate, address: str) -> AccessServer:
         """The access server that this certificate speaks for, coming from ``address``.
 
         Raises PeerRefused (``radsec.peer.unknown``), also where two would do: an answer that depends on the order of a
