@@ -18,6 +18,7 @@ from troth.kit.est_settings import EstSettings
 from troth.kit.limit_settings import LimitSettings
 from troth.kit.place_settings import PlaceSettings
 from troth.kit.policy_settings import PolicySettings
+from troth.kit.radsec_settings import RadsecSettings
 from troth.kit.ssf_settings import SsfSettings
 from troth.kit.token_settings import TokenSettings
 
@@ -380,6 +381,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     places: PlaceSettings = field(default_factory=PlaceSettings)
     signals: SignalSettings = field(default_factory=SignalSettings)
     effects: EffectSettings = field(default_factory=EffectSettings)
+    radsec: RadsecSettings = field(default_factory=RadsecSettings)
     ssf: SsfSettings = field(default_factory=SsfSettings)
     audit: AuditSettings = field(default_factory=AuditSettings)
     backup: BackupSettings = field(default_factory=BackupSettings)

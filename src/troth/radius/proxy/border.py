@@ -12,7 +12,7 @@ say: VLANs, filters, roles and every vendor's attributes but Microsoft's keys st
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from troth.radius.wire.hiding import (
@@ -53,6 +53,15 @@ _OF_STRANGERS: Final = frozenset({
     USER_NAME, _REPLY_MESSAGE, STATE, _CLASS, _SESSION_TIMEOUT, _IDLE_TIMEOUT, EAP_MESSAGE, CHARGEABLE_USER_IDENTITY,
     _ERROR_CAUSE, _EAP_KEY_NAME,
 })  # fmt: skip
+#: Types by the names under which definitions may have them dropped.
+DROPPABLE: Final[Mapping[str, int]] = {
+    "NAS-IP-Address": 4, "NAS-IPv6-Address": 95, "NAS-Identifier": 32, "NAS-Port": 5, "NAS-Port-Id": 87,
+    "Called-Station-Id": 30, "Calling-Station-Id": 31, "Filter-Id": 11, "Class": 25, "Vendor-Specific": 26,
+    "Session-Timeout": 27, "Idle-Timeout": 28, "Termination-Action": 29, "Reply-Message": 18,
+    "Tunnel-Type": 64, "Tunnel-Medium-Type": 65, "Tunnel-Private-Group-ID": 81, "Egress-VLANID": 56,
+    "Egress-VLAN-Name": 58, "NAS-Filter-Rule": 92, "Operator-Name": 126, "Chargeable-User-Identity": 89,
+    "Connect-Info": 77, "Framed-IP-Address": 8, "Location-Information": 127, "Location-Data": 128,
+}  # fmt: skip
 _KEYS: Final = frozenset({MS_MPPE_SEND_KEY, MS_MPPE_RECV_KEY})
 _MS: Final = MICROSOFT.to_bytes(4, "big")
 

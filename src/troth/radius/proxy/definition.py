@@ -11,6 +11,7 @@
         foreign: true                      # others' users: what they may be given here is not theirs to say
         place: guests
         operator_name: example.org
+        country: DE
         chargeable_identity: true
         servers:
           - address: flr1.example.net:2083
@@ -30,10 +31,12 @@ import msgspec
 from msgspec import Meta
 
 from troth.kit.canonical import Json
-from troth.radius.proxy import nai
+from troth.radius.proxy import eduroam, nai
+from troth.radius.proxy.border import DROPPABLE
 from troth.radius.proxy.errors import POOL_INVALID, PoolInvalid
 from troth.radius.radsec.names import checked
 from troth.trust.documents import DocumentError, Field, parse_document
+from troth.trust.vocabulary import nearest
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}\Z")
 _ADDRESS = re.compile(r"(?:\[(?P<six>[0-9a-fA-F:.]{2,45})\]|(?P<host>[A-Za-z0-9.-]{1,253})):(?P<port>[0-9]{1,5})\Z")
@@ -83,6 +86,7 @@ class PoolDefinition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, om
         foreign: others' users. Their replies lose what says where in this network somebody belongs.
         place: under ``places:``; where those who are accepted belong, whatever the reply says.
         operator_name: this organisation's realm, told as Operator-Name (RFC 5580) and asked of nobody else.
+        country: two letters; with it, each answer is a line of F-Ticks in the log (RFC 7593 section 4).
         chargeable_identity: ask for a Chargeable-User-Identity (RFC 4372).
         strip_realm: the server is told the user without his realm.
         accounting: accounting of these users is told to the pool as well, after it was taken down here.
@@ -99,6 +103,7 @@ class PoolDefinition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, om
     foreign: bool = False
     place: str = ""
     operator_name: Annotated[str, Meta(max_length=253)] = ""
+    country: str = ""
     chargeable_identity: bool = False
     strip_realm: bool = False
     accounting: bool = False
@@ -163,6 +168,13 @@ def _pool(entry: Field) -> PoolDefinition:
     realms = tuple(_realm(entry, one) for one in made.realms)
     if made.operator_name and nai.fault(nai.Nai("", made.operator_name)) is not None:
         raise entry.wrong("operator_name: a realm, as example.org")
+    if made.country and not (eduroam.is_country(made.country) and made.operator_name):
+        raise entry.wrong("country: two capital letters, beside an operator_name")
+    for one in (*made.send_drop, *made.accept_drop):
+        if one not in DROPPABLE:
+            near = nearest(one, DROPPABLE)
+            hint = f"did you mean {near!r}?" if near else f"there are {', '.join(sorted(DROPPABLE))}"
+            raise entry.wrong(f"{one[:60]!r} cannot be dropped; {hint}")
     if made.place and not made.foreign:
         raise entry.wrong("place: only where `foreign: true` says that the reply's own is not taken")
     return msgspec.structs.replace(made, servers=servers, realms=realms, operator_name=made.operator_name.lower())

@@ -47,15 +47,6 @@ _MOST_HOPS: Final = 16
 _ERROR_CAUSE: Final = 101
 #: RFC 5176 section 3.5: Request Not Routable (Proxy); in a Reject by RFC 9765 section 6.5.
 _NOT_ROUTABLE: Final = (502).to_bytes(4, "big")
-#: Types by the names under which definitions may drop them.
-DROPPABLE: Final[Mapping[str, int]] = {
-    "NAS-IP-Address": 4, "NAS-IPv6-Address": 95, "NAS-Identifier": 32, "NAS-Port": 5, "NAS-Port-Id": 87,
-    "Called-Station-Id": 30, "Calling-Station-Id": 31, "Filter-Id": 11, "Class": 25, "Vendor-Specific": 26,
-    "Session-Timeout": 27, "Idle-Timeout": 28, "Termination-Action": 29, "Reply-Message": 18,
-    "Tunnel-Type": 64, "Tunnel-Medium-Type": 65, "Tunnel-Private-Group-ID": 81, "Egress-VLANID": 56,
-    "Egress-VLAN-Name": 58, "NAS-Filter-Rule": 92, "Operator-Name": 126, "Chargeable-User-Identity": 89,
-    "Connect-Info": 77, "Framed-IP-Address": 8, "Location-Information": 127, "Location-Data": 128,
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +85,6 @@ class Proxies:
         tag: eight octets of this installation, the same in all its processes: by them a request is known that comes
             round again.
         f_ticks_key: under which devices stand in F-Ticks.
-        country: two letters, for F-Ticks; empty: no F-Ticks are written.
     """
 
     def __init__(
@@ -105,14 +95,12 @@ class Proxies:
         *,
         tag: bytes,
         f_ticks_key: bytes = b"",
-        country: str = "",
     ) -> None:
         self._connect = connect
         self._placing = placing
         self._clock = clock
         self._tag = tag
         self._f_ticks_key = f_ticks_key
-        self._country = country
         self._pools: dict[str, Pool] = {}
         self._closing: set[asyncio.Task[None]] = set()
         #: (pool, what became of it) → how often.
@@ -250,7 +238,7 @@ class Proxies:
 
     def _making(self, pool: Pool, packet: Packet, protection: Protection, whose: nai.Nai | None) -> Making:
         definition = pool.definition
-        drop = {DROPPABLE[one] for one in definition.send_drop}
+        drop = {border.DROPPABLE[one] for one in definition.send_drop}
         added: list[Attribute] = []
         if definition.operator_name:
             # Ours in place of whatever the access server says: the federation holds us to it.
@@ -276,7 +264,7 @@ class Proxies:
             raise ProxyError(REPLY, "Protocol-Error")
         found = border.inward(
             answered.packet.attributes, answered.authenticator, answered.protection, protection, packet.authenticator,
-            foreign=definition.foreign, drop={DROPPABLE[one] for one in definition.accept_drop},
+            foreign=definition.foreign, drop={border.DROPPABLE[one] for one in definition.accept_drop},
         )  # fmt: skip
         if definition.place and answered.packet.code == Code.ACCESS_ACCEPT:
             found += self._placing(definition.place, nas, packet)
@@ -293,10 +281,10 @@ class Proxies:
         return Outcome(pool.definition.name, "", Code.ACCESS_REJECT, reason, words, reply)
 
     def _tick(self, definition: PoolDefinition, realm: str, packet: Packet, *, accepted: bool) -> None:
-        if not self._country or not definition.operator_name:
+        if not definition.country:
             return
         line = eduroam.f_ticks(
-            realm=realm, operator=definition.operator_name, country=self._country, key=self._f_ticks_key,
+            realm=realm, operator=definition.operator_name, country=definition.country, key=self._f_ticks_key,
             station=mac(packet.first(CALLING_STATION_ID) or b""), accepted=accepted,
         )  # fmt: skip
         log.info(line)

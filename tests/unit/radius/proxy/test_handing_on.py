@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.support.radius import nas
@@ -17,7 +18,7 @@ from troth.radius.proxy.definition import ServerDefinition
 from troth.radius.proxy.service import Outcome, Proxies
 from troth.radius.proxy.upstream import UdpUpstream, Upstream
 from troth.radius.radsec.peers import AccessServer
-from troth.radius.wire.hiding import mppe_keys, reveal_password, reveal_salted
+from troth.radius.wire.hiding import hide_password, mppe_keys, reveal_password, reveal_salted
 from troth.radius.wire.packet import (
     EAP_MESSAGE,
     PROXY_STATE,
@@ -92,8 +93,6 @@ async def proxying(*addresses: str, first_seconds: float = 0.2, **fields: Any) -
     """One pool, ``there``."""
     lines = "\n".join(f"      - address: {one}" for one in addresses)
     (parsed,) = definitions.parse_proxies(f"proxies:\n  - name: there\n    servers:\n{lines}\n")
-    import msgspec
-
     pool = msgspec.structs.replace(parsed, window_seconds=1, **fields)
 
     def connect(_: str, server: ServerDefinition, refused: Callable[[str], None]) -> Upstream:
@@ -105,7 +104,7 @@ async def proxying(*addresses: str, first_seconds: float = 0.2, **fields: Any) -
     def placing(place: str, nas: AccessServer, request: Packet) -> list[Attribute]:
         return [(64, b"\0\0\0\x0d"), (81, place.encode())]
 
-    proxies = Proxies(connect, placing, SystemClock(), tag=TAG, f_ticks_key=b"k" * 32, country="DE")
+    proxies = Proxies(connect, placing, SystemClock(), tag=TAG, f_ticks_key=b"k" * 32)
     proxies.replace([pool])
     try:
         yield proxies
@@ -119,9 +118,6 @@ def request(*attributes: Attribute, password: bool = False, eap: bytes = b"") ->
     if eap:
         found.append((EAP_MESSAGE, eap))
     if password:
-        from troth.radius.radsec.peers import AccessServer
-from troth.radius.wire.hiding import hide_password
-
         found.append((USER_PASSWORD, hide_password(b"open sesame", AP, authenticator)))
     return decode(encode_request(Code.ACCESS_REQUEST, 9, found, AP, authenticator=authenticator))
 
@@ -248,7 +244,13 @@ async def test_others_users_are_put_where_the_pool_says_and_the_federation_is_to
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     there = Elsewhere(accepting((64, b"\0\0\0\x0d"), (81, b"admins"), (11, b"all"), (89, b"cui")))
-    fields = {"foreign": True, "place": "guests", "operator_name": "example.net", "chargeable_identity": True}
+    fields = {
+        "foreign": True,
+        "place": "guests",
+        "operator_name": "example.net",
+        "country": "DE",
+        "chargeable_identity": True,
+    }
     async with servers(there), proxying(there.address, **fields) as proxies:
         packet = request((126, b"1evil.example"))
         reply = reply_of(packet, await hand_on(proxies, packet))

@@ -25,7 +25,7 @@ from troth.radius.radsec.server import RadsecServer
 from troth.radius.radsec.tls import Identity, client_context, server_context
 from troth.radius.radsec.versions import BOTH, Version
 from troth.radius.wire.hiding import hide_password, mppe_keys, reveal_password, reveal_salted
-from troth.radius.wire.packet import CLASS, PROXY_STATE, USER_NAME, USER_PASSWORD, Attribute, Code, Packet
+from troth.radius.wire.packet import CLASS, PROXY_STATE, USER_NAME, USER_PASSWORD, Attribute, Code, Packet, decode
 from troth.radius.wire.signing import Protection, encode_reply, encode_request
 
 LOOPBACK = (ip_network("127.0.0.0/8"),)
@@ -343,8 +343,6 @@ async def test_what_no_radius_peer_would_say_ends_the_connection(
 @asynccontextmanager
 async def raw(house: House) -> AsyncIterator[tuple[Callable[[bytes], None], Callable[[], Awaitable[Packet]]]]:
     """A TLS connection of RADIUS/1.0 on which a test says what it likes."""
-    from troth.radius.wire.packet import decode
-
     context = client_context(
         house.authority.issue("ap-7.corp.test"), [house.authority.der], [Version.ONE_0], by_host=False
     )
