@@ -55,6 +55,12 @@ VALUE = reason(
     fix="Correct the value that is named; the form of each attribute is in its RFC.",
     status=422,
 )
+UNKNOWN_ATTRIBUTE = reason(
+    "radius.attribute.unknown",
+    "the dictionary has no attribute of that name",
+    fix="Write the name as its RFC or its vendor does; docs/radius.md says which vendors are known.",
+    status=422,
+)
 
 
 class PacketRefused(TrothError):

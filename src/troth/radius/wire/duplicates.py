@@ -1,0 +1,167 @@
+"""Requests that come twice: one is worked on, the other gets the same reply (RFC 5080 section 2.2.2).
+
+An access server sends a request again when no answer has come. To work on it twice would break an EAP conversation, and
+count an accounting record twice. What makes two datagrams one request is their source, code, identifier and Request
+Authenticator, and where they came in. A new authenticator under the same identifier is a new request, which says as
+well that nobody waits for the old one any longer.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final
+
+#: RFC 5080 section 2.2.2 wants 5 to 30 seconds.
+LEAST_SECONDS: Final = 5.0
+MOST_SECONDS: Final = 30.0
+
+
+class Asked(Enum):
+    """What to do with a request to which no reply is kept."""
+
+    NEW = "new"
+    """Work on it; its reply goes to :meth:`Duplicates.answered`, or it is :meth:`Duplicates.dropped`."""
+    BUSY = "busy"
+    """It is worked on already: drop this one without a word."""
+    FULL = "full"
+    """This client has too many requests open: drop this one, and count it."""
+
+
+@dataclass(slots=True)
+class _Client:
+    """The requests of one client (source address), the oldest first, and how many of them are worked on."""
+
+    kept: OrderedDict[Hashable, _Entry] = field(default_factory=OrderedDict)
+    open: int = 0
+
+
+@dataclass(slots=True)
+class _Entry:
+    authenticator: bytes
+    expires: float
+    reply: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A request that is worked on. ``replaced``: the authenticator of the one that nobody waits for any longer."""
+
+    client: str
+    slot: Hashable
+    authenticator: bytes
+    replaced: bytes | None = None
+
+
+class Duplicates:
+    """What has been asked lately, of one process.
+
+    It keeps no more than ``most`` requests for each client, and none longer than ``seconds``: a client that asks faster
+    pushes out its own oldest replies, never its open requests, and never another client's.
+
+    Args:
+        seconds: how long a reply is kept, 5 to 30.
+        most: requests of one client that are kept, open and answered ones together.
+        clients: sources that are kept; the one that was silent longest goes first.
+    """
+
+    def __init__(self, *, seconds: float = 10.0, most: int = 4096, clients: int = 65_536) -> None:
+        if not LEAST_SECONDS <= seconds <= MOST_SECONDS:
+            raise ValueError("RFC 5080 section 2.2.2 wants 5 to 30 seconds")
+        self._seconds = seconds
+        self._most = most
+        self._most_clients = clients
+        self._clients: OrderedDict[str, _Client] = OrderedDict()
+
+    def ask(
+        self,
+        address: str,
+        port: int,
+        code: int,
+        identifier: int,
+        authenticator: bytes,
+        listener: Hashable,
+        *,
+        now: float,
+    ) -> Ticket | Asked | bytes:
+        """What becomes of a request: the reply that it has had, ``BUSY``, ``FULL``, or a ticket to work on it.
+
+        ``now``: seconds of a monotonic clock, the same in every call.
+        """
+        client = self._clients.get(address)
+        if client is None:
+            client = self._admit(address)
+        else:
+            self._clients.move_to_end(address)
+        self._expire(client, now)
+        slot = (port, code, identifier, listener)
+        known = client.kept.get(slot)
+        replaced = None
+        if known is not None:
+            if known.authenticator == authenticator:
+                return Asked.BUSY if known.reply is None else known.reply
+            replaced = known.authenticator if known.reply is None else None
+            self._forget(client, slot)
+        elif len(client.kept) >= self._most and not self._make_room(client):
+            return Asked.FULL
+        client.kept[slot] = _Entry(authenticator, now + self._seconds)
+        client.open += 1
+        return Ticket(address, slot, authenticator, replaced)
+
+    def answered(self, ticket: Ticket, reply: bytes, *, now: float) -> bool:
+        """Keep the reply for those who ask again. False: nobody waits for it any longer, so it must not be sent."""
+        client, entry = self._of(ticket)
+        if client is None or entry is None:
+            return False
+        if entry.reply is None:
+            client.open -= 1
+        entry.reply = reply
+        entry.expires = now + self._seconds
+        client.kept.move_to_end(ticket.slot)
+        return True
+
+    def dropped(self, ticket: Ticket) -> None:
+        """There is no reply: who asks again begins anew."""
+        client, entry = self._of(ticket)
+        if client is not None and entry is not None:
+            self._forget(client, ticket.slot)
+
+    def open(self, address: str) -> int:
+        """How many requests of a client are worked on."""
+        client = self._clients.get(address)
+        return 0 if client is None else client.open
+
+    def __len__(self) -> int:
+        return sum(len(client.kept) for client in self._clients.values())
+
+    def _of(self, ticket: Ticket) -> tuple[_Client | None, _Entry | None]:
+        client = self._clients.get(ticket.client)
+        entry = client.kept.get(ticket.slot) if client is not None else None
+        return client, entry if entry is not None and entry.authenticator == ticket.authenticator else None
+
+    def _admit(self, address: str) -> _Client:
+        if len(self._clients) >= self._most_clients:
+            self._clients.popitem(last=False)
+        client = self._clients[address] = _Client()
+        return client
+
+    def _expire(self, client: _Client, now: float) -> None:
+        # Entries stand in the order in which they expire: each is put at the end with the same lease.
+        while client.kept:
+            slot, entry = next(iter(client.kept.items()))
+            if entry.expires > now:
+                return
+            self._forget(client, slot)
+
+    def _make_room(self, client: _Client) -> bool:
+        slot = next((slot for slot, entry in client.kept.items() if entry.reply is not None), None)
+        if slot is None:
+            return False
+        self._forget(client, slot)
+        return True
+
+    def _forget(self, client: _Client, slot: Hashable) -> None:
+        if client.kept.pop(slot).reply is None:
+            client.open -= 1

@@ -1,0 +1,91 @@
+"""What access servers, and whoever pretends to be one, send: the same promise as of all other parsers.
+
+To add a parser of the RADIUS room, name it here with something that it reads.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.unit.fuzz.test_parsers import EXAMPLES, mutated
+from troth.kit.errors import TrothError
+from troth.radius.wire.addresses import mac, safe_text, ssid
+from troth.radius.wire.dictionary import DICTIONARY
+from troth.radius.wire.errors import PacketRefused
+from troth.radius.wire.hiding import hide_salted, reveal_password, reveal_salted
+from troth.radius.wire.packet import decode
+from troth.radius.wire.reading import read
+from troth.radius.wire.signing import message_authenticator_ok, request_authenticator_ok, verify_reply
+
+_CAPTURED = Path(__file__).parents[2] / "vectors" / "radius" / "captured.json"
+SECRET, AUTHENTICATOR = b"testing123", bytes(range(16))
+
+
+def _captured() -> list[bytes]:
+    return [bytes.fromhex(octets) for _, octets in json.loads(_CAPTURED.read_text("utf-8"))["packets"]]
+
+
+def _packet(data: bytes) -> object:
+    packet = decode(data)
+    message_authenticator_ok(packet, SECRET)
+    request_authenticator_ok(packet, SECRET)
+    shown = read(packet)
+    assert all(name.isprintable() and text.isprintable() for name, text in shown)
+    for name in ("User-Password", "Cisco-AVPair", "Event-Timestamp", "Framed-IPv6-Prefix", "DHCPv4-Options"):
+        DICTIONARY.all(packet, name, secret=SECRET)
+    return packet
+
+
+def _reply(data: bytes) -> object:
+    packet = decode(data)
+    try:
+        verify_reply(packet, AUTHENTICATOR, SECRET, require_message_authenticator=True)
+    except PacketRefused:
+        return packet
+    raise AssertionError("a reply was believed that nobody has signed")
+
+
+def _station(data: bytes) -> object:
+    assert safe_text(data).isprintable()
+    return mac(data), ssid(data)
+
+
+PARSERS: dict[str, tuple[Callable[[bytes], object], Callable[[], list[bytes]]]] = {
+    "radius packet": (_packet, _captured),
+    "radius reply": (_reply, _captured),
+    "station": (_station, lambda: [b"00-10-A4-23-19-C0:corp", b"0010.a423.19c0", b"ap-1:guests"]),
+    "user password": (lambda data: reveal_password(data, SECRET, AUTHENTICATOR), lambda: [bytes(32)]),
+    "salted": (
+        lambda data: reveal_salted(data, SECRET, AUTHENTICATOR),
+        lambda: [hide_salted(b"key", SECRET, AUTHENTICATOR, salt=b"\x80\x01")],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PARSERS)
+def test_what_is_really_sent_is_read(name: str) -> None:
+    parse, seeds = PARSERS[name]
+    for seed in seeds():
+        assert parse(seed) is not None
+
+
+@pytest.mark.parametrize("name", PARSERS)
+@settings(
+    max_examples=EXAMPLES, deadline=None, derandomize=True, database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.differing_executors],
+)  # fmt: skip
+@given(st.data())
+def test_whatever_comes_is_read_or_refused_by_name(name: str, data: st.DataObject) -> None:
+    parse, seeds = PARSERS[name]
+    seed = data.draw(st.sampled_from(seeds()))
+    some = mutated(seed, data.draw(st.integers(0, 6)), data.draw(st.integers(0, 2**32)))
+    try:
+        parse(data.draw(st.binary(max_size=200)) if data.draw(st.integers(0, 4)) == 0 else some)
+    except TrothError:
+        pass
