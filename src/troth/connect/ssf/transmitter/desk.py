@@ -126,7 +126,7 @@ class ReceiverDesk:
             raise _unknown(stream_id)
         unit = self._locked(receiver.name)
         await self._sender.updated(unit, receiver, stream, status, reason[:200])
-        store.set_status(unit, stream.id, status, reason)
+        store.set_status(unit, stream.id, status, reason, held=status != "enabled")
         unit.record(_event("ssf.out_stream_status", actor, receiver.name, before=stream.status, after=status))
         await self._database.commit(unit)
 

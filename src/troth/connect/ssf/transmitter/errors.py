@@ -53,6 +53,12 @@ NOT_GRANTED = reason(
     fix="Widen `events` or `push_hosts` of the receiver if it should be.",
     status=403,
 )
+STREAM_HELD = reason(
+    "ssf.receiver.stream_held",
+    "people here have stopped this stream",
+    fix="Ask them; `troth ssf receiver resume` sets it going again.",
+    status=403,
+)
 TOO_OFTEN = reason(
     "ssf.receiver.too_often",
     "verification was asked for too soon after the last",

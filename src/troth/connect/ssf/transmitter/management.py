@@ -6,11 +6,10 @@ it may, hears the types that it was granted, and has pushed to hosts that were n
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import quote, urlsplit
 
 import msgspec
 
@@ -27,6 +26,7 @@ from troth.connect.ssf.transmitter.errors import (
     REQUEST_INVALID,
     SCOPE_MISSING,
     STREAM_EXISTS,
+    STREAM_HELD,
     TOO_OFTEN,
     UNAUTHORIZED,
     ReceiverRefused,
@@ -34,25 +34,33 @@ from troth.connect.ssf.transmitter.errors import (
 )
 from troth.connect.ssf.transmitter.keys import TransmitterKeyring
 from troth.connect.ssf.transmitter.model import MIN_VERIFICATION, TOKENS_CHANNEL, OutStream, Receiver, plain
+from troth.connect.ssf.transmitter.requests import (
+    JSON,
+    MAX_TEXT,
+    answer,
+    body_of,
+    is_stream_id,
+    is_text,
+    refusal,
+    stream_named,
+    text_of,
+    told_status,
+)
 from troth.connect.ssf.transmitter.sending import Sender
 from troth.kit.canonical import Json
 from troth.kit.clock import Clock
 from troth.kit.ids import new_id
 from troth.kit.lane import Handler, Request, Response, Route
 from troth.kit.log import get_logger
-from troth.kit.problems import problem
 from troth.kit.sealing import SecretBox
 from troth.store.pool import Database
-from troth.store.unit import Unit
+from troth.store.unit import Reader, Unit
 
 log = get_logger("connect")
 
-_JSON: Final = ((b"content-type", b"application/json"), (b"cache-control", b"no-store"))
 _CACHED: Final = ((b"content-type", b"application/json"), (b"cache-control", b"public, max-age=300"))
-_PROBLEM: Final = ((b"content-type", b"application/problem+json"), (b"cache-control", b"no-store"))
 _MAX_REMOVED = 1_000
 _MAX_SUBJECT = 2_048
-_MAX_TEXT = 1_024
 
 
 class ManagementDoor:
@@ -106,7 +114,7 @@ class ManagementDoor:
     async def metadata(self, _request: Request) -> Response:
         """SSF 1.0, 7.1."""
         base = self._base
-        return _answer(200, {
+        return answer(200, {
             "spec_version": "1_0", "issuer": base, "jwks_uri": f"{base}/ssf/jwks.json",
             "delivery_methods_supported": [PUSH, POLL], "configuration_endpoint": f"{base}/ssf/stream",
             "status_endpoint": f"{base}/ssf/status", "add_subject_endpoint": f"{base}/ssf/subjects:add",
@@ -116,7 +124,7 @@ class ManagementDoor:
 
     async def jwks(self, _request: Request) -> Response:
         """RFC 7517."""
-        return _answer(200, await self._keys.jwks(), _CACHED)
+        return answer(200, await self._keys.jwks(), _CACHED)
 
     async def token(self, request: Request) -> Response:
         """RFC 6749, 4.4 and 5."""
@@ -124,17 +132,17 @@ class ManagementDoor:
             made = await self._access.grant(request)
         except ReceiverRefused as error:
             word = "invalid_scope" if error.reason is SCOPE_MISSING else "invalid_client"
-            headers = (*_JSON, (b"www-authenticate", b'Basic realm="troth"'))
-            return _answer(400 if error.reason is SCOPE_MISSING else 401, {"error": word}, headers)
+            headers = (*JSON, (b"www-authenticate", b'Basic realm="troth"'))
+            return answer(400 if error.reason is SCOPE_MISSING else 401, {"error": word}, headers)
         told = {"access_token": made.token, "token_type": "Bearer", "expires_in": made.seconds, "scope": made.scope}
-        return _answer(200, told)
+        return answer(200, told)
 
     # --- streams (8.1.1) ---------------------------------------------------------------------------------------------
 
     async def create(self, request: Request) -> Response:
         """8.1.1.1."""
         receiver = await self._access.prove(request, MANAGE)
-        wanted, header = self._wanted(receiver, _body(request), None)
+        wanted, header = self._wanted(receiver, body_of(request), None)
         unit, made = self._locked(receiver), new_id().hex
 
         async def room(reader: Any, _unit: Unit) -> None:
@@ -145,7 +153,7 @@ class ManagementDoor:
         store.make_stream(unit, made, receiver.name, wanted, header, self._clock.now())
         unit.record(_event("ssf.out_stream_made", receiver, made, method=wanted["method"]))
         await self._database.commit(unit)
-        return _answer(201, self._told(receiver, await self._stream(receiver, made)))
+        return answer(201, self._told(receiver, await self._stream(receiver, made)))
 
     async def read(self, request: Request) -> Response:
         """8.1.1.2: one stream, or without its id the list of all."""
@@ -153,9 +161,9 @@ class ManagementDoor:
         wanted = stream_named(request)
         if wanted is None:
             found = await store.streams(self._database, receiver.name)
-            return _answer(200, [self._told(receiver, one) for one in found])
+            return answer(200, [self._told(receiver, one) for one in found])
         stream = await self._touched(receiver, wanted)
-        return _answer(200, self._told(receiver, stream))
+        return answer(200, self._told(receiver, stream))
 
     async def update(self, request: Request) -> Response:
         """8.1.1.3: what is named is changed."""
@@ -166,8 +174,8 @@ class ManagementDoor:
         return await self._change(request, replace=True)
 
     async def _change(self, request: Request, *, replace: bool) -> Response:
-        receiver, body = await self._access.prove(request, MANAGE), _body(request)
-        stream = await self._touched(receiver, _text(body, "stream_id"))
+        receiver, body = await self._access.prove(request, MANAGE), body_of(request)
+        stream = await self._touched(receiver, text_of(body, "stream_id"))
         for name, ours in self._told(receiver, stream).items():
             theirs = body.get(name)
             if name in _TRANSMITTERS and theirs is not None and theirs != ours:
@@ -177,7 +185,7 @@ class ManagementDoor:
         store.change_stream(unit, stream.id, wanted, header)
         unit.record(_event("ssf.out_stream_changed", receiver, stream.id, method=wanted["method"]))
         await self._database.commit(unit)
-        return _answer(200, self._told(receiver, await self._stream(receiver, stream.id)))
+        return answer(200, self._told(receiver, await self._stream(receiver, stream.id)))
 
     async def delete(self, request: Request) -> Response:
         """8.1.1.5."""
@@ -195,30 +203,33 @@ class ManagementDoor:
     async def status(self, request: Request) -> Response:
         """8.1.2.1."""
         receiver = await self._access.prove(request, READ)
-        return _answer(200, _status(await self._touched(receiver, stream_named(request) or "")))
+        return answer(200, told_status(await self._touched(receiver, stream_named(request) or "")))
 
     async def set_status(self, request: Request) -> Response:
         """8.1.2.2."""
-        receiver, body = await self._access.prove(request, MANAGE), _body(request)
-        stream, status = await self._touched(receiver, _text(body, "stream_id")), body.get("status")
+        receiver, body = await self._access.prove(request, MANAGE), body_of(request)
+        stream, status = await self._touched(receiver, text_of(body, "stream_id")), body.get("status")
         reason = body.get("reason", "")
-        if status not in ("enabled", "paused", "disabled") or not isinstance(reason, str) or len(reason) > _MAX_TEXT:
+        if status not in ("enabled", "paused", "disabled") or not isinstance(reason, str) or len(reason) > MAX_TEXT:
             raise refused(REQUEST_INVALID, "status is enabled, paused or disabled; reason a short text")
-        unit = self._locked(receiver)
-        store.set_status(unit, stream.id, status, plain(reason))
-        if status == "disabled":
-            queue_store.empty(unit, stream.id)
-        before = stream.status
-        unit.record(_event("ssf.out_stream_status", receiver, stream.id, before=before, after=status))
-        await self._database.commit(unit)
+
+        async def change(unit: Unit, now: OutStream) -> None:
+            if now.held:
+                raise refused(STREAM_HELD)
+            store.set_status(unit, now.id, status, plain(reason))
+            if status == "disabled":
+                queue_store.empty(unit, now.id)
+            unit.record(_event("ssf.out_stream_status", receiver, now.id, before=now.status, after=status))
+
+        await self._changed(receiver, stream.id, change)
         self._database.wake(TOKENS_CHANNEL)
-        return _answer(200, _status(await self._stream(receiver, stream.id)))
+        return answer(200, told_status(await self._stream(receiver, stream.id)))
 
     async def add(self, request: Request) -> Response:
         """8.1.3.2: every subject is there from the start, so that only one that was taken out comes back."""
         receiver, stream, subject = await self._about(request)
         about = parse_subject(subject)
-        await self._removed(receiver, stream, [one for one in stream.removed if parse_subject(one) != about])
+        await self._remove(receiver, stream.id, lambda there: [one for one in there if parse_subject(one) != about])
         return Response(200, b"", ((b"cache-control", b"no-store"),))
 
     async def remove(self, request: Request) -> Response:
@@ -227,25 +238,35 @@ class ManagementDoor:
         about = parse_subject(subject)
         if matches(about, parse_subject({"format": "opaque", "id": stream.id})):
             raise refused(REQUEST_INVALID, "the stream itself is always part of it (SSF 1.0, 8.1.4.1)")
-        others = [one for one in stream.removed if parse_subject(one) != about]
-        if len(others) >= _MAX_REMOVED:
-            raise refused(REQUEST_INVALID, f"more than {_MAX_REMOVED} subjects cannot be taken out")
-        await self._removed(receiver, stream, [*others, subject])
+
+        def without(there: Sequence[Any]) -> list[Any]:
+            others = [one for one in there if parse_subject(one) != about]
+            if len(others) >= _MAX_REMOVED:
+                raise refused(REQUEST_INVALID, f"more than {_MAX_REMOVED} subjects cannot be taken out")
+            return [*others, subject]
+
+        await self._remove(receiver, stream.id, without)
         return Response(204, b"", ((b"cache-control", b"no-store"),))
 
     async def verify(self, request: Request) -> Response:
         """8.1.4.2."""
-        receiver, body = await self._access.prove(request, MANAGE), _body(request)
-        stream, state = await self._touched(receiver, _text(body, "stream_id")), body.get("state")
-        if state is not None and (not isinstance(state, str) or not 0 < len(state) <= _MAX_TEXT or "\x00" in state):
-            raise refused(REQUEST_INVALID, f"state is a text of 1 to {_MAX_TEXT} characters")
-        last, now = stream.verification_asked_at, self._clock.now()
-        if last is not None and now - last < timedelta(seconds=MIN_VERIFICATION):
-            raise refused(TOO_OFTEN)
-        unit = self._locked(receiver)
-        store.verification_asked(unit, stream.id, now)
-        await self._sender.verification(unit, receiver, stream, state)
-        await self._database.commit(unit)
+        receiver, body = await self._access.prove(request, MANAGE), body_of(request)
+        stream, state = await self._touched(receiver, text_of(body, "stream_id")), body.get("state")
+        if state is not None and (not isinstance(state, str) or not 0 < len(state) <= MAX_TEXT or "\x00" in state):
+            raise refused(REQUEST_INVALID, f"state is a text of 1 to {MAX_TEXT} characters")
+
+        # Signed beforehand: a commit waits for nothing but the database.
+        queued = Unit()
+        await self._sender.verification(queued, receiver, stream, state)
+
+        async def change(unit: Unit, now: OutStream) -> None:
+            last, at = now.verification_asked_at, self._clock.now()
+            if last is not None and at - last < timedelta(seconds=MIN_VERIFICATION):
+                raise refused(TOO_OFTEN)
+            store.verification_asked(unit, now.id, at)
+            unit.absorb(queued)
+
+        await self._changed(receiver, stream.id, change)
         self._database.wake(TOKENS_CHANNEL)
         return Response(204, b"", ((b"cache-control", b"no-store"),))
 
@@ -258,7 +279,7 @@ class ManagementDoor:
         definition = receiver.definition
         requested = body.get("events_requested", None if present is None else list(present.requested))
         requested = list(definition.events) if requested is None else requested
-        if not isinstance(requested, list) or len(requested) > 100 or not all(_is_text(one) for one in requested):
+        if not isinstance(requested, list) or len(requested) > 100 or not all(is_text(one) for one in requested):
             raise refused(REQUEST_INVALID, "events_requested is a list of URIs")
         description = body.get("description", present.description if present else "")
         if not isinstance(description, str) or "\x00" in description:
@@ -306,17 +327,30 @@ class ManagementDoor:
         return found
 
     async def _about(self, request: Request) -> tuple[Receiver, OutStream, dict[str, Any]]:
-        receiver, body = await self._access.prove(request, MANAGE), _body(request)
-        stream, subject = await self._touched(receiver, _text(body, "stream_id")), body.get("subject")
+        receiver, body = await self._access.prove(request, MANAGE), body_of(request)
+        stream, subject = await self._touched(receiver, text_of(body, "stream_id")), body.get("subject")
         if not isinstance(subject, dict) or len(msgspec.json.encode(subject)) > _MAX_SUBJECT:
             raise refused(REQUEST_INVALID, f"subject is missing, or longer than {_MAX_SUBJECT} octets")
         return receiver, stream, subject
 
-    async def _removed(self, receiver: Receiver, stream: OutStream, removed: Sequence[Any]) -> None:
-        unit = self._locked(receiver)
-        store.set_removed(unit, stream.id, removed)
-        unit.record(_event("ssf.out_subjects", receiver, stream.id, removed=len(removed)))
-        await self._database.commit(unit)
+    async def _remove(self, receiver: Receiver, id: str, left: Callable[[Sequence[Any]], list[Any]]) -> None:
+        async def change(unit: Unit, now: OutStream) -> None:
+            removed = left(now.removed)
+            store.set_removed(unit, now.id, removed)
+            unit.record(_event("ssf.out_subjects", receiver, now.id, removed=len(removed)))
+
+        await self._changed(receiver, id, change)
+
+    async def _changed(self, receiver: Receiver, id: str, change: Callable[[Unit, OutStream], Awaitable[None]]) -> None:
+        """Change the stream as it is now: two requests at once do not undo each other."""
+
+        async def step(reader: Reader, unit: Unit) -> None:
+            now = await store.find_stream(reader, id)
+            if now is None:
+                raise refused(OUT_STREAM_UNKNOWN)
+            await change(unit, now)
+
+        await self._database.commit(self._locked(receiver).then(step))
 
     def _locked(self, receiver: Receiver) -> Unit:
         return Unit().guard(
@@ -328,63 +362,6 @@ class ManagementDoor:
 _TRANSMITTERS: Final = frozenset(
     {"iss", "aud", "events_supported", "events_delivered", "min_verification_interval", "inactivity_timeout"}
 )
-
-
-def refusal(request: Request, error: ReceiverRefused | SetRefused) -> Response:
-    """A refusal as an HTTP answer (RFC 9457), with what RFC 6750, 3 wants beside it."""
-    log.info("ssf.receiver_refused", code=error.code, client=request.client, path=request.path)
-    headers: list[tuple[bytes, bytes]] = list(_PROBLEM)
-    if error.reason is UNAUTHORIZED:
-        headers.append((b"www-authenticate", b'Bearer realm="troth"'))
-    elif error.reason is SCOPE_MISSING:
-        headers.append((b"www-authenticate", b'Bearer realm="troth", error="insufficient_scope", scope="ssf.manage"'))
-    return Response(error.reason.status, problem(error.reason, error.detail), headers)
-
-
-def _answer(status: int, body: Any, headers: Sequence[tuple[bytes, bytes]] = _JSON) -> Response:
-    return Response(status, msgspec.json.encode(body), headers)
-
-
-def _status(stream: OutStream) -> dict[str, str]:
-    found = {"stream_id": stream.id, "status": stream.status}
-    return found | ({"reason": stream.status_reason} if stream.status_reason else {})
-
-
-def _body(request: Request) -> dict[str, Any]:
-    """A JSON object without NULs. Raises ReceiverRefused."""
-    try:
-        found = json.loads(request.body.decode())
-        json.dumps(found, ensure_ascii=False).encode()
-    except (ValueError, RecursionError) as error:
-        raise refused(REQUEST_INVALID, "the body is no JSON") from error
-    if not isinstance(found, dict) or b"\\u0000" in request.body:
-        raise refused(REQUEST_INVALID, "the body is no JSON object, or holds a NUL")
-    return found
-
-
-def stream_named(request: Request) -> str | None:
-    """``stream_id`` in the query, or None. Raises ReceiverRefused."""
-    try:
-        values = parse_qs(request.query.decode("latin-1"), max_num_fields=8).get("stream_id")
-    except ValueError as error:
-        raise refused(REQUEST_INVALID, "the query has too many fields") from error
-    return values[0] if values else None
-
-
-def is_stream_id(id: str) -> bool:
-    """Whether there may be a stream of that id at all."""
-    return 0 < len(id) <= 64 and "\x00" not in id
-
-
-def _text(body: Mapping[str, Any], name: str) -> str:
-    value = body.get(name)
-    if not _is_text(value):
-        raise refused(REQUEST_INVALID, f"{name} is missing")
-    return str(value)
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= _MAX_TEXT and "\x00" not in value
 
 
 def _event(kind: str, receiver: Receiver, stream: str, **data: Json) -> Event:

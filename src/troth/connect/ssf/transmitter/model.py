@@ -42,6 +42,7 @@ class OutStream:
         method: PUSH or POLL. endpoint: where to push; empty for one that is polled.
         requested: types that the receiver asked for.
         header: sealed authorization header for pushes.
+        held: a person paused or disabled it, and its receiver may not enable it.
         removed: subjects that the receiver took out.
         failures: pushes in a row that failed; ``retry_at``: when the next is due.
     """
@@ -55,6 +56,7 @@ class OutStream:
     header: bytes | None
     status: str
     status_reason: str
+    held: bool
     removed: tuple[Any, ...]
     made_at: datetime
     active_at: datetime

@@ -13,8 +13,8 @@ from troth.audit.event import Event
 from troth.connect.ssf.transmitter import queue_store, store
 from troth.connect.ssf.transmitter.access import MANAGE, READ, ReceiverAccess
 from troth.connect.ssf.transmitter.errors import OUT_STREAM_UNKNOWN, REQUEST_INVALID, ReceiverRefused, refused
-from troth.connect.ssf.transmitter.management import is_stream_id, refusal, stream_named
 from troth.connect.ssf.transmitter.model import OutStream, QueuedToken
+from troth.connect.ssf.transmitter.requests import is_stream_id, refusal, stream_named
 from troth.kit.clock import Clock
 from troth.kit.lane import Request, Response, Route
 from troth.store.pool import Database

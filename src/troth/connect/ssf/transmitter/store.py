@@ -55,9 +55,11 @@ _CHANGE_STREAM = Write(
 )
 _STATUS = Write(
     "ssf_out_stream_status",
-    """UPDATE ssf_out_stream s SET status = i.status, status_reason = i.reason, failures = 0, retry_at = NULL
-       FROM unnest($1::text[], $2::text[], $3::text[]) AS i(id, status, reason) WHERE s.id = i.id""",
-    ("text", "text", "text"),
+    """UPDATE ssf_out_stream s SET status = i.status, status_reason = i.reason, held = i.held, failures = 0,
+                                  retry_at = NULL
+       FROM unnest($1::text[], $2::text[], $3::text[], $4::boolean[]) AS i(id, status, reason, held)
+       WHERE s.id = i.id""",
+    ("text", "text", "text", "boolean"),
 )
 _REMOVED = Write(
     "ssf_out_stream_removed",
@@ -110,8 +112,8 @@ DROP_KEY: Final = Write(
 
 _RECEIVER = "SELECT definition, secret_digest, generation, applied_at, actor FROM ssf_receiver"
 _STREAM = """
-SELECT id, receiver, configuration, header, status, status_reason, removed, made_at, active_at, verification_asked_at,
-       delivered_at, failures, error, retry_at FROM ssf_out_stream"""
+SELECT id, receiver, configuration, header, status, status_reason, held, removed, made_at, active_at,
+       verification_asked_at, delivered_at, failures, error, retry_at FROM ssf_out_stream"""
 _KEYS = "SELECT kid, private, jwk, made_at FROM ssf_key ORDER BY made_at"
 
 
@@ -140,9 +142,9 @@ def change_stream(unit: Unit, id: str, configuration: Any, header: bytes | None)
     unit.write(_CHANGE_STREAM, id, _json(configuration), header)
 
 
-def set_status(unit: Unit, id: str, status: str, reason: str) -> None:
-    """Add the write of a stream's status."""
-    unit.write(_STATUS, id, status, reason[:500])
+def set_status(unit: Unit, id: str, status: str, reason: str, *, held: bool = False) -> None:
+    """Add the write of a stream's status. ``held``: its receiver may not enable it."""
+    unit.write(_STATUS, id, status, reason[:500], held)
 
 
 def set_removed(unit: Unit, id: str, removed: Sequence[Any]) -> None:
@@ -232,6 +234,7 @@ def _stream(row: Row | Mapping[str, Any]) -> OutStream:
         header=None if header is None else bytes(header),
         status=row["status"],
         status_reason=row["status_reason"],
+        held=row["held"],
         removed=tuple(msgspec.json.decode(row["removed"])),
         made_at=row["made_at"],
         active_at=row["active_at"],

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tests.integration.connect.ssf.transmitter.conftest import ACTOR, Wire
 from troth.connect.ssf.model import POLL, PUSH
 from troth.connect.ssf.secevent import parse
+from troth.connect.ssf.transmitter import store
 from troth.connect.ssf.transmitter.definitions import SUPPORTED, may_push_to, parse_receivers
 from troth.connect.ssf.transmitter.errors import ReceiverRefused
 from troth.connect.ssf.transmitter.polling import read_poll_request
@@ -325,3 +326,27 @@ def test_any_poll_is_read_or_refused(body: bytes) -> None:
         read_poll_request(body)
     except ReceiverRefused:
         pass
+
+
+async def test_a_stream_that_people_stopped_stays_so_until_they_resume_it(api: Wire) -> None:
+    stream = (await made(api))["stream_id"]
+    await api.receivers.set_status(stream, "disabled", actor=ACTOR, reason="leaked")
+    answer = await api.http.post("/ssf/status", json={"stream_id": stream, "status": "enabled"})
+    assert (answer.status_code, answer.json()["code"]) == (403, "ssf.receiver.stream_held")
+    assert (await api.http.get(f"/ssf/status?stream_id={stream}")).json()["status"] == "disabled"
+    await api.receivers.set_status(stream, "enabled", actor=ACTOR)
+    answer = await api.http.post("/ssf/status", json={"stream_id": stream, "status": "paused"})
+    assert answer.status_code == 200
+
+
+async def test_requests_at_once_do_not_undo_each_other(api: Wire) -> None:
+    stream = (await made(api))["stream_id"]
+    subjects = [{"format": "email", "email": f"user{number}@example.com"} for number in range(8)]
+    removed = await asyncio.gather(
+        *(api.http.post("/ssf/subjects:remove", json={"stream_id": stream, "subject": one}) for one in subjects)
+    )
+    assert {one.status_code for one in removed} == {204}
+    (known,) = await store.streams(api.trust.database)
+    assert sorted(one["email"] for one in known.removed) == [one["email"] for one in subjects]
+    asked = await asyncio.gather(*(api.http.post("/ssf/verify", json={"stream_id": stream}) for _ in range(6)))
+    assert sorted(one.status_code for one in asked) == [204, *[429] * 5]
