@@ -208,7 +208,8 @@ class Handshake:
         alert = _ALERT.search(words)
         if self.verify_error:
             self.reason = openssl.verify_reason(self.verify_error)
-            where = "the device's certificate" if not self.verify_depth else f"certificate {self.verify_depth} above it"
+            depth = self.verify_depth
+            where = f"certificate {depth} above the device's" if depth else "the device's certificate"
             words = (
                 f"{self.known}, as the trust table has it" if self.known else openssl.verify_words(self.verify_error)
             )

@@ -28,7 +28,7 @@ from troth.radius.eap.errors import (
     UNKNOWN_CA,
     WRONG_PURPOSE,
 )
-from troth.radius.eap.model import Fail, Succeed
+from troth.radius.eap.model import Fail, Opening, Succeed
 from troth.radius.eap.settings import EapLimits
 
 VERSIONS = ("1.2", "1.3")
@@ -111,7 +111,7 @@ def test_a_ticket_of_one_network_does_not_resume_in_another(version: str) -> Non
     server = eap_server([lab().network(), lab().network(name="guests")])
     device = Supplicant(lab().client, version)
     let_in(device.join(server))
-    joined = device.join(server, OPENING.__class__("ap-1", "guests", "x", "aa-bb-cc-dd-ee-ff", 1400))
+    joined = device.join(server, Opening("ap-1", "guests", "x", "aa-bb-cc-dd-ee-ff", 1400))
     let_in(joined)
     assert not joined.resumed
 
@@ -167,8 +167,11 @@ def test_a_certificate_that_does_not_verify_is_refused_with_its_alert_first(vers
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize(
     ("known", "reason", "alert"),
-    [("revoked", REVOKED, "certificate revoked"), ("expired", EXPIRED, "certificate expired")]
-    + [("refused", REFUSED_LEAF, "certificate unknown")],
+    [
+        ("revoked", REVOKED, "certificate revoked"),
+        ("expired", EXPIRED, "certificate expired"),
+        ("refused", REFUSED_LEAF, "certificate unknown"),
+    ],
 )
 def test_what_the_trust_table_knows_is_told_by_the_right_alert(
     version: str, known: str, reason: object, alert: str
@@ -231,7 +234,7 @@ def test_the_servers_status_is_stapled_for_whoever_asks(version: str, asked: boo
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("size", [64, 150, 400, 1024, 4000])
 def test_any_size_of_fragment_gets_through_in_both_directions(version: str, size: int) -> None:
-    opening = OPENING.__class__("ap-1", "corp", "x", "", size + 10)
+    opening = Opening("ap-1", "corp", "x", "", size + 10)
     joined = Supplicant(lab().client, version, fragment=size, groups="").join(
         eap_server(limits=EapLimits(fragment_size=4000)), opening
     )
