@@ -1,0 +1,56 @@
+"""Places as a worker has them: read as a whole, and removed from under nobody."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from tests.support.clocks import FakeClock
+from troth.radius.places.book import load_book
+from troth.radius.places.errors import PlaceError, PlaceUnknown
+from troth.radius.places.model import PlaceDefinition, parse_places
+from troth.radius.places.service import Applied, PlaceDesk
+from troth.store.pool import Database
+
+
+async def test_a_book_has_what_was_applied(database: Database, clock: FakeClock) -> None:
+    desk = PlaceDesk(database, clock)
+    await desk.apply(parse_places("places: [{name: staff, vlan: 20}, {name: lab, vlan: Lab}]"), actor="admin:a")
+    book = await load_book(database)
+    assert (book.place(name="staff").vlan, book.place(name="lab").vlan) == (20, "Lab")
+    await desk.remove("lab", actor="admin:a")
+    with pytest.raises(PlaceUnknown):
+        (await load_book(database, book)).place(name="lab")
+
+
+async def test_two_who_create_the_same_place_at_once_both_succeed_and_one_changes_it(
+    database: Database, clock: FakeClock
+) -> None:
+    desks = [PlaceDesk(database, clock) for _ in range(4)]
+    made = [PlaceDefinition(name="staff", vlan=vlan) for vlan in (20, 21, 22, 23)]
+    found = await asyncio.gather(*(desk.apply([one], actor="admin:a") for desk, one in zip(desks, made, strict=True)))
+    changes = [applied[0].change for applied in found]
+    assert changes.count(Applied.CREATED) == 1
+    assert (await desks[0].find("staff")).version == 4
+
+
+async def test_a_place_that_networks_lead_to_stays(database: Database, clock: FakeClock) -> None:
+    async def users(name: str) -> Sequence[str]:
+        return ("corp-wifi",) if name == "staff" else ()
+
+    desk = PlaceDesk(database, clock, users=users)
+    await desk.apply([PlaceDefinition(name="staff", vlan=20)], actor="admin:a")
+    with pytest.raises(PlaceError, match="corp-wifi"):
+        await desk.remove("staff", actor="admin:a")
+    assert (await desk.find("staff")).name == "staff"
+
+
+async def test_what_is_lost_is_told_of_the_equipment_that_there_is(database: Database, clock: FakeClock) -> None:
+    async def equipment() -> Sequence[str]:
+        return ("unifi", "aruba-cx")
+
+    desk = PlaceDesk(database, clock, equipment=equipment)
+    (applied,) = await desk.preview([PlaceDefinition(name="lab", role="lab")])
+    assert [(one.vendor, one.loss.field, one.refused) for one in applied.lost] == [("unifi", "role", True)]
