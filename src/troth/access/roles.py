@@ -42,6 +42,8 @@ class Permission(StrEnum):
     APPROVAL_DECIDE = "approval.decide"
     EFFECT_READ = "effect.read"
     EFFECT_MANAGE = "effect.manage"
+    NETWORK_READ = "network.read"
+    NETWORK_WRITE = "network.write"
 
 
 class Role(StrEnum):
@@ -72,6 +74,7 @@ _LOOK = frozenset(
         Permission.ACCOUNT_OWN,
         Permission.APPROVAL_READ,
         Permission.EFFECT_READ,
+        Permission.NETWORK_READ,
     }
 )
 

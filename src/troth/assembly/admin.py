@@ -18,6 +18,7 @@ from troth.assembly.trust import Trust
 from troth.audit.note import NoteKey
 from troth.enroll.issuance import Issuance
 from troth.kit.lane import Asgi
+from troth.radius.places.service import PlaceDesk
 from troth.store.pool import Database
 from troth.trust.authoring.trial import Guard
 from troth.web.app import make_admin_app
@@ -51,6 +52,7 @@ async def admin_app(
         feeds=trust.feeds,
         connectors=connecting.desk,
         streams=StreamBook(database, context.clock, shared.desk, shared.manager, shared.wide, receivers),
+        places=PlaceDesk(database, context.clock),
         effects=effect_desk(context, database),
         notary_key=NoteKey.parse(notary.verifier_key),
         owner_uid=context.layout.root.stat().st_uid,

@@ -17,6 +17,7 @@ from troth.access.approvals.model import Proposal
 from troth.access.errors import Forbidden
 from troth.access.roles import Permission
 from troth.kit.canonical import Json
+from troth.web import network
 from troth.web.books.trusting import documents_in
 from troth.web.errors import ONE_AT_A_TIME, WebError
 from troth.web.guard import asker
@@ -34,6 +35,7 @@ _ACTS = {
     "directory": "directory.apply",
     "reactions": "reactions.apply",
     "standing": "standing.apply",
+    **network.ACTS,
 }
 
 

@@ -46,6 +46,7 @@ NAVIGATION = (
     Area("enforcement", "Enforcement", "/enforcement", "shield-alert"),
     Area("feeds", "Feeds", "/feeds", "radio-tower"),
     Area("applications", "Applications", "/applications", "server"),
+    Area("network", "Network", "/network/places", "wifi"),
     Area("profiles", "Profiles", "/profiles", "pencil-line"),
     Area("policies", "Policies", "/policies", "scale"),
     Area("enrolments", "Enrolments", "/enrolments", "key-round"),
@@ -87,6 +88,7 @@ DONE: Mapping[str, str] = {
     "password_set": "The password is set; your other log-ins have ended.",
     **ssf_words.DONE,
     **connector_words.DONE,
+    "place_removed": "The place is gone. Nobody is put there any more.",
 }
 
 

@@ -31,6 +31,7 @@ from troth.web.books.effects import EffectBook
 from troth.web.books.enrolments import AccountBook, EnrolmentBook
 from troth.web.books.est import EstBook
 from troth.web.books.found import Found
+from troth.web.books.places import Places
 from troth.web.books.policies import PolicyBook
 from troth.web.books.shared_signals import StreamBook
 from troth.web.books.standings import Standings
@@ -314,6 +315,7 @@ class AdminServices:
     rollovers: Rollovers
     anchors: Anchors
     connectors: Connectors
+    places: Places
     unresolved: Unresolved
     tpms: Tpms
     standings: Standings

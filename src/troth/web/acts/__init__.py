@@ -3,8 +3,9 @@
 The two-person rule (:mod:`troth.access.approvals`) knows of no policies, feeds or certificates; here each kind of act
 is told to it. ``documents`` (policies, profiles, feeds, directories), ``connectors``, ``shared_signals``, ``feeds``,
 ``enforcement``, ``bulk``, ``authorities``, ``closing`` (enrolments and ACME accounts), ``ceremonies``, ``recovery``,
-``keys``, ``renewals``, ``tpms``, ``reactions``, ``standings`` and ``judged`` (by the signer); ``wiring`` makes them
-all; acts on accounts and the rule are in :mod:`troth.access.approvals.acts`.
+``keys``, ``renewals``, ``tpms``, ``reactions``, ``standings``, ``network`` (access servers, networks, places) and
+``judged`` (by the signer); ``wiring`` makes them all. Acts on accounts and on the rule itself stand in
+:mod:`troth.access.approvals.acts`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,6 @@ KINDS = frozenset(
         "authority.crls", "key.generate", "key.attach", "approver.add", "approver.remove", "approver.number",
         "renewal.early", "attestation.roots", "tpm.register", "tpm.remove", "enrolment.revoke",
         "acme_account.revoke", "connector.apply", "reactions.apply", "standing.apply", "feed.rollout",
-        "exemption.grant",
+        "exemption.grant", "place.apply",
     }
 )  # fmt: skip

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from troth.access.approvals.acts import AccountAct, PersonChange, RoleGrant, RuleChange
 from troth.access.approvals.model import Executor
 from troth.access.approvals.service import Approvals
@@ -30,6 +32,7 @@ from troth.trust.outbox.desk import EffectDesk
 from troth.trust.standings.service import RulesService
 from troth.trust.subjects.directory_plan import Directory
 from troth.trust.subjects.whom import Subjects
+from troth.web import network
 from troth.web.acts.admission import AuthorityAdd
 from troth.web.acts.anchors import AnchorAdd, AnchorRemove
 from troth.web.acts.attestations import AttestationRoots
@@ -44,6 +47,7 @@ from troth.web.acts.feeds import FeedResume, FeedSecret
 from troth.web.acts.issuances import IssuanceApproval
 from troth.web.acts.judged import ApproverAdd, ApproverNumber, ApproverRemove, KeyAttach, KeyGenerate
 from troth.web.acts.keys import BlockKey
+from troth.web.acts.network import NetworkApply
 from troth.web.acts.reactions import ReactionsApply
 from troth.web.acts.recovery import RecoveryDecide
 from troth.web.acts.renewals import RenewEarly
@@ -53,6 +57,7 @@ from troth.web.acts.standings import ExemptionGrant, FeedRollout, StandingApply
 from troth.web.acts.tpms import TpmRegister, TpmRemove
 from troth.web.books.shared_signals import StreamBook
 from troth.web.judging import JudgeSigner, SignerJudging
+from troth.web.network import NetworkDocument
 
 
 def approvals_of(
@@ -72,10 +77,11 @@ def approvals_of(
     keys: KeyList | None = None,
     judge: JudgeSigner | None = None,
     trials: Trials | None = None,
+    documents: Mapping[str, NetworkDocument] | None = None,
     more: dict[str, Executor] | None = None,
 ) -> Approvals:
     """The two-person rule over the real rooms. ``judge``: the signer, for acts that it judges itself; ``more``: further
-    kinds of act; ``trials``: who weighs a policy before it is applied."""
+    kinds of act; ``trials``: who weighs a policy before it is applied; ``documents``: of the network, by their keys."""
     store = ApprovalStore(database)
     enforcer = Enforcer()
     anew = Reevaluation(database, clock, enforcer)
@@ -120,6 +126,7 @@ def approvals_of(
             for what in ("start", "advance", "attest", "back_out")
         },
         "authority.crls": CrlCut(database, catalogue),
+        **{network.ACTS[key]: NetworkApply(one) for key, one in (documents or {}).items()},
         "recovery.decide": RecoveryDecide(database, clock),
         "ceremony.import": CeremonyImport(database, clock, catalogue, keys),
         **(more or {}),

@@ -27,6 +27,7 @@ from troth.ops.rollover.service import Rollovers
 from troth.pki.bulk import BulkRevocations
 from troth.pki.catalogue import Catalogue
 from troth.pki.ports import Interlock
+from troth.radius.places.service import PlaceDesk
 from troth.store.pool import Database
 from troth.trust.authoring.replay_service import Replay
 from troth.trust.authoring.service import PolicyService
@@ -56,6 +57,7 @@ from troth.web.books.events import Events
 from troth.web.books.found import Found
 from troth.web.books.inspecting import Inspections
 from troth.web.books.keys import Keys, KeySigner
+from troth.web.books.places import PlaceDocument, Places
 from troth.web.books.policies import PolicyBook
 from troth.web.books.profiles import Profiles
 from troth.web.books.recovery import Recovery
@@ -97,6 +99,7 @@ class Rooms:
     feeds: FeedDesk
     connectors: ConnectorDesk
     streams: StreamBook
+    places: PlaceDesk
     effects: EffectDesk
     notary_key: NoteKey
     owner_uid: int
@@ -120,6 +123,7 @@ def build(rooms: Rooms) -> AdminServices:
     """The admin application's services over the real rooms."""
     database, clock = rooms.database, rooms.clock
     incidents = Incidents(database, clock, most=rooms.renewals_per_minute)
+    network = {"places": PlaceDocument(rooms.places)}
     est = EstBook(database, rooms.est, rooms.est_default, rooms.public_url)
     finder = Subjects(SubjectStore(database))
     authorities = Authorities(database, clock, rooms.keys)
@@ -137,6 +141,7 @@ def build(rooms: Rooms) -> AdminServices:
         rooms.streams.receivers.desk,
         trials,
         rooms.effects,
+        network,
     )
     approvals = approvals_of(
         database,
@@ -154,6 +159,7 @@ def build(rooms: Rooms) -> AdminServices:
         keys=rooms.keys,
         judge=rooms.judge,
         trials=trials,
+        documents=network,
     )
     return AdminServices(
         clock=clock,
@@ -178,6 +184,7 @@ def build(rooms: Rooms) -> AdminServices:
         keys=Keys(rooms.keys, clock, database),
         rollovers=Rollovers(database, clock, rooms.catalogue),
         anchors=Anchors(database, clock),
+        places=Places(rooms.places),
         connectors=Connectors(database, clock, rooms.connectors, rooms.public_url),
         unresolved=Unresolved(database, UnresolvedDesk(database, clock), finder),
         tpms=Tpms(database, clock),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -35,6 +35,7 @@ from troth.trust.policy.store import PolicyVersion
 from troth.trust.standings.service import RulesPlan, RulesService
 from troth.trust.subjects.directory_plan import Directory
 from troth.trust.wording import span
+from troth.web import network
 from troth.web.books.store import BookStore
 from troth.web.changes import connector_changes, directory_changes, policy_change, reactions_change, receiver_changes
 from troth.web.errors import MALFORMED, WebError
@@ -43,12 +44,12 @@ from troth.web.views import Applied, Change, FeedView, PolicyView
 _SEPARATOR = re.compile(r"^---\s*$", re.MULTILINE)
 _TOP = re.compile(r"^([A-Za-z_]+)\s*:", re.MULTILINE)
 #: Each of these is a document of its own.
-_LISTS = ("feeds", "connectors", "ssf_streams", "ssf_receivers", "reactions")
+_LISTS = ("feeds", "connectors", "ssf_streams", "ssf_receivers", "reactions", *network.ACTS)
 
 
 def kind_of(document: str) -> str:
     """What a YAML document is, by its top-level keys: a policy, feeds, connectors, streams, receivers, reactions, a
-    directory, a profile or standing rules.
+    directory, a profile, standing rules, access servers, networks or places.
 
     Raises WebError for one that is none of them.
     """
@@ -66,8 +67,9 @@ def kind_of(document: str) -> str:
         return "streams"
     if "ssf_receivers" in keys:
         return "receivers"
-    if "reactions" in keys:
-        return "reactions"
+    for name in ("reactions", *network.ACTS):
+        if name in keys:
+            return name
     if keys & {"users", "devices", "workloads"}:
         return "directory"
     if "extended_key_usage" in keys:
@@ -77,7 +79,7 @@ def kind_of(document: str) -> str:
     raise WebError(
         MALFORMED,
         "a document has none of policy:, standing:, feeds:, connectors:, ssf_streams:, ssf_receivers:, reactions:, "
-        "users:, devices:, workloads: or extended_key_usage:",
+        "users:, devices:, workloads:, nas:, networks:, places: or extended_key_usage:",
     )
 
 
@@ -96,6 +98,7 @@ _NEEDS = {
     "receivers": Permission.FEED_WRITE,
     "reactions": Permission.POLICY_WRITE,
     "standing": Permission.POLICY_WRITE,
+    **dict.fromkeys(network.ACTS, Permission.NETWORK_WRITE),
 }  # fmt: skip
 
 
@@ -119,8 +122,10 @@ class Documents:
         receivers: ReceiverDesk,
         trials: Trials | None = None,
         effects: EffectDesk | None = None,
+        documents: Mapping[str, network.NetworkDocument] | None = None,
     ) -> None:
         self._database = database
+        self._network = documents or {}
         self._effects = effects
         self._rules = RulesService(database, clock)
         self._anew = Reevaluation(database, clock, Enforcer())
@@ -152,7 +157,7 @@ class Documents:
             wanted = _NEEDS.get(kind)
             if wanted is not None and not by.may(wanted):
                 raise Forbidden(wanted.value)
-        coming = frozenset(one.name for kind, part in parts if kind == "feeds" for one in parse_feeds(part))
+        coming = self._coming(parts)
         planned = [change for kind, part in parts for change in await self._plan(kind, part, prune, coming)]
         if dry_run:
             notes = await self._notes([part for kind, part in parts if kind == "policy"])
@@ -165,6 +170,18 @@ class Documents:
         for kind, part in parts:
             done += await self._apply(kind, part, by, prune, forced)
         return Applied(tuple(done))
+
+    def _coming(self, parts: Sequence[tuple[str, str]]) -> Mapping[str, frozenset[str]]:
+        """What will have been applied by then, for documents that lead to it."""
+        found: dict[str, frozenset[str]] = {}
+        for kind, part in parts:
+            names = frozenset[str]()
+            if kind == "feeds":
+                names = frozenset(one.name for one in parse_feeds(part))
+            elif kind in self._network:
+                names = self._network[kind].names(part)
+            found[kind] = found.get(kind, frozenset()) | names
+        return found
 
     async def _notes(self, policies: Sequence[str]) -> tuple[str, ...]:
         """What is to be known of policies before they are applied: examples that fail, and whom they would change."""
@@ -186,7 +203,10 @@ class Documents:
         moves = [f"{number} would go from {before} to {after}" for (before, after), number in outlook.moves.items()]
         return [f"standing: {line}" for line in (*plan.diff.splitlines(), *sorted(moves))]
 
-    async def _plan(self, kind: str, text: str, prune: bool, coming: frozenset[str]) -> list[Change]:
+    async def _plan(self, kind: str, text: str, prune: bool, coming: Mapping[str, frozenset[str]]) -> list[Change]:
+        feeds = coming.get("feeds", frozenset())
+        if kind in self._network:
+            return list((await self._network[kind].plan(text, coming)).changes)
         if kind == "directory":
             return directory_changes(await self._directory.plan(text, prune=prune))
         if kind == "policy":
@@ -198,9 +218,9 @@ class Documents:
         if kind == "standing":
             return [_rules_change(await self._rules.plan(text))]
         if kind == "connectors":
-            return connector_changes(await self._connectors.preview(parse_connectors(text), coming=coming))
+            return connector_changes(await self._connectors.preview(parse_connectors(text), coming=feeds))
         if kind == "streams":
-            planned = await self._streams.preview(parse_streams(text), coming=coming)
+            planned = await self._streams.preview(parse_streams(text), coming=feeds)
             return [Change("stream", one.definition.name, one.change.value) for one in planned]
         if kind == "receivers":
             return receiver_changes(await self._receivers.preview(parse_receivers(text)))
@@ -209,6 +229,8 @@ class Documents:
         return [self._profile_change(text)]
 
     async def _apply(self, kind: str, text: str, by: Principal, prune: bool, forced: str | None) -> list[Change]:
+        if kind in self._network:
+            return list(await self._network[kind].apply(text, actor=by.actor))
         if kind == "directory":
             plan = await self._directory.plan(text, prune=prune)
             await self._directory.apply(plan, actor=by.actor)
