@@ -107,6 +107,12 @@ CONVERSATION_UNKNOWN = reason(
     fix="List what is kept with `troth radius conversations`.",
     status=404,
 )
+UNREADABLE = reason(
+    "radius.admission.unreadable",
+    "what is known of a device cannot be read just now",
+    fix="Look at the database, and at the sources that the detail names; it is tried again by itself.",
+    status=503,
+)
 CRL_REFUSED = reason(
     "network.crl_refused",
     "this is no revocation list that the anchor vouches for",

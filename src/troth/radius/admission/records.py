@@ -7,6 +7,7 @@ beside it. Texts that every row repeats (names of attributes, of sources) are nu
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -80,6 +81,31 @@ class SubjectRow(msgspec.Struct, frozen=True, array_like=True):
     said: tuple[tuple[int, int, Any, int], ...] = ()
     paths: int = 0
     read_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """One certificate with whom it speaks for. All of it is as of one state of the table.
+
+    Attributes:
+        subjects: those that are not removed.
+        said: what sources say of them and their owners.
+        read_at: monotonic seconds before the oldest part was read.
+        row, people: the packed rows that it was made from.
+    """
+
+    certificate: CertificateRow
+    subjects: tuple[Subject, ...]
+    said: tuple[Observation, ...]
+    read_at: float
+    row: bytes
+    people: tuple[tuple[bytes, bytes], ...]
+
+    @property
+    def worst(self) -> Standing:
+        """The strictest standing of all whose standing counts."""
+        standings = [one.standing for subject in self.subjects for one in (subject, subject.keeper) if one is not None]
+        return max(standings, default=Standing.DISTRUSTED)
 
 
 _encoder = msgspec.msgpack.Encoder(uuid_format="bytes")

@@ -50,8 +50,8 @@ from troth.radius.admission.model import (
     Verdict,
 )
 from troth.radius.admission.outcome import capped, outcome_of, refused, user_name
-from troth.radius.admission.records import CertificateRow, facts_of, seconds
-from troth.radius.admission.table import Known, TrustTable
+from troth.radius.admission.records import CertificateRow, Known, facts_of, seconds
+from troth.radius.admission.table import TrustTable
 from troth.trust.connecting.connections import Asking, judged
 from troth.trust.connecting.errors import (
     CERTIFICATE_EXPIRED,

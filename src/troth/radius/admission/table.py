@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from uuid import UUID
 
 from msgspec import structs
@@ -26,6 +25,7 @@ from troth.kit.clock import Clock
 from troth.radius.admission.doubts import Doubts
 from troth.radius.admission.records import (
     CertificateRow,
+    Known,
     SubjectRow,
     Words,
     certificate_of,
@@ -45,31 +45,6 @@ ROOMS = frozenset({"certificate", "standing", "subject", "fact", "cause", "exemp
 #: Certificates that stay unpacked.
 UNPACKED = 4_096
 _SUBJECT = "subject:"
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """One certificate with whom it speaks for. All of it is as of one state of the table.
-
-    Attributes:
-        subjects: those that are not removed.
-        said: what sources say of them and their owners.
-        read_at: monotonic seconds before the oldest part was read.
-        row, people: the packed rows that it was made from.
-    """
-
-    certificate: CertificateRow
-    subjects: tuple[Subject, ...]
-    said: tuple[Observation, ...]
-    read_at: float
-    row: bytes
-    people: tuple[tuple[bytes, bytes], ...]
-
-    @property
-    def worst(self) -> Standing:
-        """The strictest standing of all whose standing counts."""
-        standings = [one.standing for subject in self.subjects for one in (subject, subject.keeper) if one is not None]
-        return max(standings, default=Standing.DISTRUSTED)
 
 
 class TrustTable:
@@ -99,6 +74,11 @@ class TrustTable:
 
     def __len__(self) -> int:
         return len(self._certificates)
+
+    def holds(self, subject_id: UUID) -> bool:
+        """Whether a subject is held, as the present wish for attributes has it."""
+        data = self._subjects.get(subject_id.bytes)
+        return data is not None and subject_of(data).paths == self._wish
 
     @property
     def people(self) -> int:
@@ -214,6 +194,7 @@ class TrustTable:
         if not paths <= self.paths:
             self.paths |= paths
             self._wish += 1
+            self._unpacked.clear()
         if fresh:
             self.complete = False
         if gone:
@@ -307,6 +288,8 @@ class TrustTable:
         """Whether an event about a fact is about one that any policy reads."""
         if event.kind == "fact.changed":
             return event.data.get("name") in self.paths
+        if event.kind == "fact.reported":
+            return not self.paths.isdisjoint(event.data.get("values", ()))
         if event.kind == "inventory.reported":
             return not self.paths.isdisjoint(event.data.get("facts", ()))
         return True

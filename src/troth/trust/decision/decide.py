@@ -192,8 +192,14 @@ class Judge:
 
     async def observations(self, subjects: Sequence[Subject], paths: frozenset[str]) -> list[Observation]:
         """What all sources say of many subjects at once. A source that fails contributes nothing."""
-        found, _ = await gather(self._sources, subjects, paths, budget=BULK_BUDGET)
+        found, _ = await self.gathered(subjects, paths)
         return found
+
+    async def gathered(
+        self, subjects: Sequence[Subject], paths: frozenset[str]
+    ) -> tuple[list[Observation], tuple[tuple[str, str], ...]]:
+        """The same, with (source, what failed) of those that contributed nothing."""
+        return await gather(self._sources, subjects, paths, budget=BULK_BUDGET)
 
     async def feeds_down(self) -> tuple[FeedState, ...]:
         """Every feed that does not report as it should."""

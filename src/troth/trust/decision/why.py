@@ -110,6 +110,11 @@ def _fact_changed(data: Mapping[str, Any]) -> str:
     return f"{data['source']} says {data['name']} is {show(data['after'])}{earlier}"
 
 
+def _fact_reported(data: Mapping[str, Any]) -> str:
+    said = ", ".join(f"{name} is {show(value)}" for name, value in sorted(data["values"].items()))
+    return f"{data['source']} says {said}"
+
+
 def _subject_created(data: Mapping[str, Any]) -> str:
     return f"{data['kind']} {data['name']} became known through {data['origin']}"
 
@@ -136,6 +141,7 @@ def _effect_dead(data: Mapping[str, Any]) -> str:
 _TELLERS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "decision.made": _decision_made,
     "fact.changed": _fact_changed,
+    "fact.reported": _fact_reported,
     "subject.created": _subject_created,
     "subject.changed": _subject_changed,
     "subject.removed": lambda _data: "removed from the directory",

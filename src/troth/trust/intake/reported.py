@@ -10,9 +10,11 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Final
 from uuid import UUID
 
+from troth.audit.event import Event
 from troth.kit.canonical import Json
 from troth.store.unit import Reader, Unit
 from troth.trust.feeds.model import Feed
@@ -20,8 +22,8 @@ from troth.trust.model import SKEW, Subject
 from troth.trust.signals import alias_store
 from troth.trust.signals.alias_store import Alias
 from troth.trust.signals.model import Whom
-from troth.trust.subjects.facts import SELF_REPORTED
-from troth.trust.subjects.store import PUT_FACT, encoded
+from troth.trust.subjects.facts import SELF_REPORTED, Observation
+from troth.trust.subjects.store import PUT_FACT, SubjectStore, encoded
 from troth.trust.vocabulary import FACT_ROOTS, OPEN_ROOTS, VOCABULARY, Type, is_path, misfit
 
 #: Look-ups that are asked for together.
@@ -87,7 +89,7 @@ def add_known(unit: Unit, feed: Feed, known: Sequence[Known], subjects: Mapping[
     A value of a wrong type, or under a name that facts do not have, is left out: what reads it calls it unknown then.
     What is found by a weak name makes weak aliases: a sensor that claims another's serial number takes over nothing.
     """
-    count = 0
+    told: list[Observation] = []
     for one in known:
         subject = subjects.get(one.subject_id)
         if subject is None or not feed.covers(subject):
@@ -104,8 +106,28 @@ def add_known(unit: Unit, feed: Feed, known: Sequence[Known], subjects: Mapping[
         for path, said in list(report.values.items())[:MAX_VALUES]:
             if fits(path, said):
                 unit.write(PUT_FACT, subject.id, source, path, encoded(said), observed, at)
-                count += 1
-    return count
+                told.append(Observation(subject.id, path, said, source, observed))
+    if told:
+        unit.then(partial(_tell_changes, feed, told))
+    return len(told)
+
+
+async def _tell_changes(feed: Feed, told: Sequence[Observation], reader: Reader, unit: Unit) -> None:
+    """One event for each subject of whom something is said that was not said before: whoever decides from memory must
+    hear of it. What is only said anew is no event."""
+    names = sorted({one.path for one in told})
+    before = {
+        (fact.subject_id, fact.source, fact.name): fact
+        for fact in await SubjectStore(reader).facts(list({one.subject_id for one in told}), names)
+    }
+    changed: dict[UUID, dict[str, Json]] = {}
+    for one in told:
+        known = before.get((one.subject_id, one.source, one.path))
+        if known is None or (known.value != one.value and known.observed_at <= one.observed_at):
+            changed.setdefault(one.subject_id, {})[one.path] = one.value
+    for subject_id, values in changed.items():
+        data: dict[str, Json] = {"subject_id": str(subject_id), "source": feed.name, "values": values}
+        unit.record(Event("fact.reported", f"feed:{feed.name}", (f"subject:{subject_id}",), data))
 
 
 def fits(path: str, value: Json) -> bool:

@@ -1,0 +1,119 @@
+"""SQL of conversations: writing what the journal brings, finding it again, forgetting it by dropping days."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from troth.radius.admission.conversations import Conversation, decode, encode
+from troth.store.statement import Write
+from troth.store.unit import Reader, Row, Unit
+
+_ADD = Write(
+    "radius_conversation_add",
+    """INSERT INTO radius_conversation (at, id, network, nas, mac, user_name, serial, certificate_id, subjects,
+                                        correlation, class, outcome, reason, record)
+       SELECT at, id, network, nas, mac, user_name, serial, certificate_id,
+              ARRAY(SELECT jsonb_array_elements_text(subjects)::uuid), correlation, class, outcome, reason, record
+       FROM unnest($1::timestamptz[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+                   $8::uuid[], $9::jsonb[], $10::text[], $11::bytea[], $12::text[], $13::text[], $14::jsonb[])
+            AS i(at, id, network, nas, mac, user_name, serial, certificate_id, subjects, correlation, class, outcome,
+                 reason, record)
+       ON CONFLICT DO NOTHING""",
+    (
+        "timestamptz", "uuid", "text", "text", "text", "text", "text", "uuid", "jsonb", "text", "bytea", "text", "text",
+        "jsonb",
+    ),
+    rank=80,
+)  # fmt: skip
+
+_FOUND = """SELECT record FROM radius_conversation
+WHERE ($1::uuid IS NULL OR id < $1) AND ($2::text IS NULL OR mac = $2) AND ($3::text IS NULL OR user_name = $3)
+  AND ($4::text IS NULL OR serial = $4) AND ($5::text IS NULL OR correlation = $5)
+  AND ($6::uuid IS NULL OR subjects @> ARRAY[$6]) AND ($7::text IS NULL OR network = $7)
+  AND ($8::text IS NULL OR outcome = $8) AND ($9::uuid IS NULL OR certificate_id = $9)
+ORDER BY id DESC LIMIT $10"""
+_ONE = "SELECT record FROM radius_conversation WHERE id = $1"
+_BY_CLASS = "SELECT record FROM radius_conversation WHERE class = $1 ORDER BY id DESC LIMIT 1"
+_PARTITIONS = """SELECT c.relname AS name FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+WHERE i.inhparent = 'radius_conversation'::regclass ORDER BY 1"""
+_FORGET = "DELETE FROM radius_conversation_other WHERE at < $1"
+_PREFIX = "radius_conversation_p"
+_DAY = re.compile(rf"{_PREFIX}(\d{{8}})\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """What conversations are looked for; None: any."""
+
+    mac: str | None = None
+    user: str | None = None
+    serial: str | None = None
+    correlation: str | None = None
+    subject: UUID | None = None
+    network: str | None = None
+    outcome: str | None = None
+    certificate: UUID | None = None
+
+
+def add(unit: Unit, one: Conversation) -> None:
+    """Add the write of a conversation; one that is there already stays as it is."""
+    subjects = "[" + ",".join(f'"{subject}"' for subject in one.subjects) + "]"
+    class_ = bytes.fromhex(one.class_) or None
+    unit.write(
+        _ADD, one.at, one.id, one.network, one.nas, one.mac, one.user_name, one.serial, one.certificate_id, subjects,
+        one.correlation, class_, one.outcome, one.reason, encode(one).decode(),
+    )  # fmt: skip
+
+
+async def found(reader: Reader, sought: Sought, *, before: UUID | None = None, limit: int = 50) -> list[Conversation]:
+    """Those that are sought, the newest first."""
+    rows = await reader.fetch(
+        _FOUND, before, sought.mac, sought.user, sought.serial, sought.correlation, sought.subject, sought.network,
+        sought.outcome, sought.certificate, limit,
+    )  # fmt: skip
+    return [_made(row) for row in rows]
+
+
+async def one(reader: Reader, id: UUID) -> Conversation | None:
+    """By id."""
+    row = await reader.fetchrow(_ONE, id)
+    return None if row is None else _made(row)
+
+
+async def days(reader: Reader) -> list[date]:
+    """Days that have a partition of their own."""
+    names = [str(row["name"]) for row in await reader.fetch(_PARTITIONS)]
+    return [
+        datetime.strptime(day[1], "%Y%m%d").replace(tzinfo=UTC).date() for name in names if (day := _DAY.match(name))
+    ]
+
+
+async def add_day(reader: Reader, day: date) -> None:
+    """Make the partition of ``day`` (UTC). Rows of that day in the default partition would refuse it: make it ahead."""
+    following = day + timedelta(days=1)
+    await reader.fetch(
+        f"CREATE TABLE IF NOT EXISTS {_PREFIX}{day:%Y%m%d} PARTITION OF radius_conversation "
+        f"FOR VALUES FROM ('{day.isoformat()}T00:00:00Z') TO ('{following.isoformat()}T00:00:00Z')"
+    )
+
+
+async def drop_day(reader: Reader, day: date) -> None:
+    """Forget everything of ``day``."""
+    await reader.fetch(f"DROP TABLE IF EXISTS {_PREFIX}{day:%Y%m%d}")
+
+
+async def forget(reader: Reader, before: datetime) -> None:
+    """Forget what lies in no day's partition and is older."""
+    await reader.fetch(_FORGET, before)
+
+
+def _made(row: Row | dict[str, Any]) -> Conversation:
+    return decode(row["record"].encode() if isinstance(row["record"], str) else bytes(row["record"]))
+
+
+__all__: Sequence[str] = ("Sought", "add", "add_day", "days", "drop_day", "forget", "found", "one")

@@ -1,0 +1,216 @@
+"""Keeping networks: applying definitions, removing them, and taking others' revocation lists.
+
+A file is applied in one unit, so that a mistake in its last line leaves the first line unapplied too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import Enum
+from typing import Final
+
+import msgspec
+
+from troth.audit.event import Event
+from troth.kit.canonical import Json
+from troth.kit.clock import Clock
+from troth.pki.anchor_store import AnchorStore, TrustAnchor
+from troth.pki.authority_store import AuthorityStore
+from troth.radius.admission import network_store
+from troth.radius.admission.crls import read_crl
+from troth.radius.admission.document import NetworkDefinition, invalid, is_network_name, network_of
+from troth.radius.admission.errors import CRL_REFUSED, NETWORK_UNKNOWN, NetworkError, NetworkUnknown
+from troth.radius.admission.network_store import LOCK_NETWORK, PUT_CRL, Stored, StoredCrl
+from troth.store.pool import Database
+from troth.store.unit import Unit
+
+_MOST: Final = 200
+
+
+class Applied(Enum):
+    """What applying a definition did, or would do."""
+
+    CREATED = "created"
+    CHANGED = "changed"
+    UNCHANGED = "unchanged"
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedNetwork:
+    """One network after applying. ``detail``: which fields change."""
+
+    definition: NetworkDefinition
+    change: Applied
+    detail: str = ""
+
+
+class _Raced(Exception):
+    """Somebody created the same network meanwhile."""
+
+
+class NetworkDesk:
+    """The networks of this installation."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def list(self) -> Sequence[Stored]:
+        """All, by name."""
+        return await network_store.networks(self._database)
+
+    async def find(self, name: str) -> Stored:
+        """The network of that name. Raises NetworkUnknown."""
+        found = await network_store.find(self._database, name) if is_network_name(name) else None
+        if found is None:
+            raise _unknown(name)
+        return found
+
+    async def preview(self, definitions: Sequence[NetworkDefinition]) -> Sequence[AppliedNetwork]:
+        """What :meth:`apply` would do; nothing is written. Raises NetworkInvalid."""
+        present = {one.name: one.definition for one in await self.list()}
+        store = AuthorityStore(self._database)
+        slugs = {one.slug for one in await store.authorities()}
+        profiles = {name for name, *_ in await store.profiles()}
+        anchors: dict[str, list[TrustAnchor]] = {}
+        for anchor in await AnchorStore(self._database).all():
+            anchors.setdefault(anchor.name, []).append(anchor)
+        coming = {**present, **{one.name: one for one in definitions}}
+        if len(coming) > _MOST:
+            raise invalid(definitions[0], "name", f"there would be more than {_MOST} networks")
+        found = []
+        for one in definitions:
+            _check(one, slugs, profiles, anchors)
+            _unambiguous(one, coming)
+            known = present.get(one.name)
+            if known is None:
+                found.append(AppliedNetwork(one, Applied.CREATED))
+            elif known == one:
+                found.append(AppliedNetwork(one, Applied.UNCHANGED))
+            else:
+                found.append(AppliedNetwork(one, Applied.CHANGED, ", ".join(_differences(known, one))))
+        return found
+
+    async def apply(
+        self, definitions: Sequence[NetworkDefinition], *, actor: str, joined: Unit | None = None
+    ) -> Sequence[AppliedNetwork]:
+        """Bring the networks into the defined form, all or none. Those that are not named stay as they are.
+
+        ``joined`` is committed with it.
+        """
+        while True:
+            planned, at, unit = await self.preview(definitions), self._clock.now(), Unit()
+            for one in planned:
+                name = one.definition.name
+                if one.change is Applied.CREATED:
+                    network_store.create(unit, one.definition, at=at, actor=actor, refuse=_Raced())
+                elif one.change is Applied.CHANGED:
+                    unit.guard(LOCK_NETWORK, name, refuse=_unknown(name), key=("network", name))
+                    network_store.update(unit, one.definition, at=at, actor=actor)
+                if one.change is not Applied.UNCHANGED:
+                    unit.record(_event("network.applied", name, actor, one.definition, one.change.value))
+            try:
+                await self._database.commit(unit if joined is None else unit.absorb(joined))
+            except _Raced:
+                continue
+            return planned
+
+    async def remove(self, name: str, *, actor: str, joined: Unit | None = None) -> None:
+        """Forget a network: whoever joins it from then on is refused. Raises NetworkUnknown."""
+        stored = await self.find(name)
+        unit = Unit().guard(LOCK_NETWORK, name, refuse=_unknown(name), key=("network", name))
+        network_store.remove(unit, name)
+        unit.record(_event("network.removed", name, actor, stored.definition, "removed"))
+        await self._database.commit(unit if joined is None else unit.absorb(joined))
+
+    # --- others' revocation lists ------------------------------------------------------------------------------
+
+    async def crls(self) -> Sequence[StoredCrl]:
+        """Every list that was handed over."""
+        return await network_store.crls(self._database)
+
+    async def take_crl(self, anchor: str, der: bytes, issuers: Sequence[bytes] = (), *, actor: str) -> StoredCrl:
+        """Take a complete revocation list (DER) of ``anchor``, or of an authority below it.
+
+        ``issuers``: DER of the authority that signed it and of those between it and the anchor, in that order; empty:
+        the anchor signed it itself. Raises NetworkError.
+        """
+        known = [one for one in await AnchorStore(self._database).all() if one.name == anchor]
+        now = self._clock.now()
+        last = NetworkError(CRL_REFUSED, f"there is no trust anchor {anchor[:80]!r}")
+        for top in known:
+            try:
+                made = read_crl(top, der, issuers, now)
+                if made.next_update <= now:
+                    raise NetworkError(CRL_REFUSED, f"it has ended at {made.next_update.isoformat()}")
+            except NetworkError as error:
+                last = error
+                continue
+            stored = StoredCrl(
+                made.issuer, made.name, anchor, made.number, made.this_update, made.next_update, made.entries, now,
+                actor,
+            )  # fmt: skip
+            unit = Unit().claim(
+                PUT_CRL, made.issuer, made.name, anchor, Decimal(made.number), made.this_update, made.next_update,
+                made.entries, der, now, actor, refuse=NetworkError(CRL_REFUSED, "a list as new as this is here"),
+            )  # fmt: skip
+            unit.record(
+                Event(
+                    "network.crl_taken", actor, (),
+                    {"anchor": anchor, "issuer": made.name, "number": str(made.number), "entries": made.entries,
+                     "this_update": made.this_update.isoformat(), "next_update": made.next_update.isoformat()},
+                )
+            )  # fmt: skip
+            await self._database.commit(unit)
+            return stored
+        raise last
+
+
+def _check(
+    one: NetworkDefinition, slugs: set[str], profiles: set[str], anchors: Mapping[str, Sequence[TrustAnchor]]
+) -> None:
+    """Raise NetworkInvalid unless everything that ``one`` names is there."""
+    network_of(one)
+    for slug in one.authorities:
+        if slug not in slugs:
+            raise invalid(one, "authorities", f"there is no authority {slug!r}")
+    for name in one.anchors:
+        found = anchors.get(name, ())
+        if len(found) != 1:
+            raise invalid(
+                one, "anchors", f"there {'are several trust anchors' if found else 'is no trust anchor'} {name!r}"
+            )
+        if "clientAuth" not in found[0].purposes:
+            raise invalid(one, "anchors", f"{name!r} is not believed about clientAuth: add it for that purpose")
+    named = [("profiles", each) for each in one.profiles]
+    rules = (("foreign", one.foreign), ("mab", one.mab), ("pap", one.pap))
+    named += [(field, rule.policy) for field, rule in rules if rule is not None]
+    if one.policy is not None:
+        named.append(("policy", one.policy))
+    for field, profile in named:
+        if profile not in profiles:
+            raise invalid(one, field, f"there is no profile {profile!r}")
+
+
+def _unambiguous(one: NetworkDefinition, coming: Mapping[str, NetworkDefinition]) -> None:
+    """Raise NetworkInvalid if another network matches exactly the same: the alphabet would choose."""
+    match = network_of(one).match
+    for other in coming.values():
+        if other.name != one.name and network_of(other).match == match:
+            raise invalid(one, "match", f"the network {other.name!r} matches exactly the same")
+
+
+def _differences(before: NetworkDefinition, after: NetworkDefinition) -> Sequence[str]:
+    names = NetworkDefinition.__struct_fields__
+    return [name for name in names if getattr(before, name) != getattr(after, name)]
+
+
+def _unknown(name: str) -> NetworkUnknown:
+    return NetworkUnknown(NETWORK_UNKNOWN, f"there is no network {name[:80]!r}", network=name[:80])
+
+
+def _event(kind: str, name: str, actor: str, definition: NetworkDefinition, change: str) -> Event:
+    told: Json = msgspec.to_builtins(definition)
+    return Event(kind, actor, (f"network:{name}",), {"network": name, "change": change, "definition": told})
