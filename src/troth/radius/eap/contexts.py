@@ -1,0 +1,201 @@
+"""TLS contexts: one that all handshakes begin on, and one for each network.
+
+A handshake begins on the *base* and is switched to its network's context at once (``SSL_set_SSL_CTX``). OpenSSL takes
+certificate and trust anchors from the network's, and the keys of session tickets from the base. So the base, made
+before the workers fork, lets a ticket of one worker resume on every other, and still the networks' anchors and our
+certificate change while the process lives: their contexts are simply replaced. A ticket is bound to its network and the
+epoch of its policy by the session id context; one of another network or epoch leads to a full handshake.
+
+Tickets, not a session cache: a cache resumes some 15 % cheaper under TLS 1.3 (no certificate to seal into two tickets),
+but on the worker that holds it alone, and a roaming device comes to another one as often as not. The keys live as
+long as the base; they are never written anywhere.
+
+Trust anchors are taken as such wherever they stand in a chain (X509_V_FLAG_PARTIAL_CHAIN): a network that names an
+issuing authority trusts that one and not its siblings, and one signature less is verified (14 % of a handshake).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import sha256
+
+from cryptography import x509
+from OpenSSL import SSL, crypto
+
+from troth.kit.log import get_logger
+from troth.radius.eap import openssl
+from troth.radius.eap.errors import UNUSABLE_IDENTITY, IdentityUnusable
+from troth.radius.eap.identity import ServerIdentity
+
+log = get_logger("radius")
+
+#: Forward secrecy and authenticated encryption alone; TLS 1.3 has nothing else.
+CIPHERS_12 = b"ECDHE+AESGCM:ECDHE+CHACHA20"
+#: RFC 8446, 4.6.1.
+MAX_RESUMPTION_SECONDS = 604_800
+_OPTIONS = SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_CIPHER_SERVER_PREFERENCE
+# Names of anchors are told to devices, so that they find the right one of several certificates, while they are few.
+_MAX_TOLD_NAMES = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkTls:
+    """What a network asks of TLS.
+
+    Attributes:
+        name: of the network.
+        epoch: changes whenever what a session was let in on is no longer to be resumed: anchors, policy.
+        anchors: certificates (DER) that end a chain, roots or not, and nothing else.
+        versions: of ``1.2`` and ``1.3``.
+        resumption_seconds: how long a session may be resumed; 0: never. At most a week.
+    """
+
+    name: str
+    epoch: str
+    anchors: tuple[bytes, ...]
+    versions: frozenset[str] = frozenset({"1.2", "1.3"})
+    resumption_seconds: int = 14_400
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkContext:
+    """A network's context, ready for handshakes.
+
+    Attributes:
+        options: OP_* of each of its connections: versions it does not have, and no tickets where nothing is resumed.
+    """
+
+    tls: NetworkTls
+    context: SSL.Context
+    options: int
+
+
+class Contexts:
+    """The contexts of one process. Make it before the workers fork; each replaces what is its own afterwards."""
+
+    def __init__(self) -> None:
+        self.base = _base()
+        self._identity: ServerIdentity | None = None
+        self._networks: dict[str, NetworkContext] = {}
+        self._staple: tuple[bytes, float] = (b"", 0.0)
+        self._staples_given = 0
+
+    @property
+    def identity(self) -> ServerIdentity | None:
+        """Whom devices are shown."""
+        return self._identity
+
+    @property
+    def staples_given(self) -> int:
+        """How many handshakes asked for our certificate's status and were given it."""
+        return self._staples_given
+
+    def current(self, network: str) -> NetworkContext | None:
+        """The network's context; None: it has none, or we have no certificate."""
+        return self._networks.get(network)
+
+    def install(self, identity: ServerIdentity | None, networks: Iterable[NetworkTls]) -> None:
+        """Let this be all. Handshakes that have begun go on with what they began with; what has not changed is kept.
+
+        A network none of whose anchors can be read has no context; it is told in the log. Raises IdentityUnusable,
+        and then everything stays as it was.
+        """
+        same = self._identity == identity
+        made: dict[str, NetworkContext] = {}
+        if identity is not None:
+            for one in networks:
+                present = self._networks.get(one.name) if same else None
+                built = present if present is not None and present.tls == one else self._network(identity, one)
+                if built is not None:
+                    made[one.name] = built
+        if not same:
+            self._staple = (b"", 0.0)  # it is another certificate's
+        self._identity, self._networks = identity, made
+
+    def staple(self, response: bytes, good_for: float, now: float) -> None:
+        """Give devices that ask this OCSP response, DER, for ``good_for`` seconds from ``now`` (monotonic)."""
+        self._staple = (response, now + good_for)
+
+    def expire_staple(self, now: float) -> bool:
+        """Forget a response whose time is over; whether one is left."""
+        if self._staple[0] and now >= self._staple[1]:
+            self._staple = (b"", 0.0)
+        return bool(self._staple[0])
+
+    def _stapled(self, connection: SSL.Connection, data: object) -> bytes:
+        """Called by OpenSSL when a device has asked (RFC 6066, 8); empty: no staple."""
+        response = self._staple[0]
+        self._staples_given += bool(response)
+        return response
+
+    def _network(self, identity: ServerIdentity, tls: NetworkTls) -> NetworkContext | None:
+        anchors = _readable(tls)
+        if not anchors:
+            log.warning("radius.network_without_anchors", network=tls.name)
+            return None
+        context = SSL.Context(SSL.TLS_SERVER_METHOD)
+        context.set_cipher_list(CIPHERS_12)
+        _use(context, identity)
+        store = context.get_cert_store()
+        if store is None:  # pragma: no cover - a context has one from birth
+            raise IdentityUnusable(UNUSABLE_IDENTITY, "OpenSSL gave a context without a store of anchors")
+        for anchor in anchors:
+            store.add_cert(crypto.X509.from_cryptography(anchor))
+        store.set_flags(crypto.X509StoreFlags.PARTIAL_CHAIN)
+        if sum(len(one.subject.public_bytes()) for one in anchors) <= _MAX_TOLD_NAMES:
+            for anchor in anchors:
+                context.add_client_ca(anchor)
+        context.set_ocsp_server_callback(self._stapled)
+        context.set_session_id(_session_context(tls))
+        openssl.require_certificate(context)
+        options = 0
+        if "1.2" not in tls.versions:
+            options |= SSL.OP_NO_TLSv1_2
+        if "1.3" not in tls.versions:
+            options |= SSL.OP_NO_TLSv1_3
+        if tls.resumption_seconds <= 0:
+            options |= SSL.OP_NO_TICKET
+        return NetworkContext(tls, context, options)
+
+
+def _base() -> SSL.Context:
+    context = SSL.Context(SSL.TLS_SERVER_METHOD)
+    context.set_min_proto_version(SSL.TLS1_2_VERSION)
+    context.set_max_proto_version(SSL.TLS1_3_VERSION)
+    context.set_options(_OPTIONS)
+    context.set_cipher_list(CIPHERS_12)
+    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+    # A connection takes the network's session id context over only if it still has the base's.
+    context.set_session_id(b"troth")
+    context.set_timeout(MAX_RESUMPTION_SECONDS)
+    openssl.release_buffers(context)
+    openssl.require_certificate(context)
+    return context
+
+
+def _use(context: SSL.Context, identity: ServerIdentity) -> None:
+    try:
+        leaf, *above = (x509.load_der_x509_certificate(one) for one in identity.chain)
+        context.use_certificate(leaf)
+        for one in above:
+            context.add_extra_chain_cert(one)
+        openssl.use_key(context, identity.key)
+        context.check_privatekey()
+    except (ValueError, TypeError, SSL.Error) as error:
+        raise IdentityUnusable(UNUSABLE_IDENTITY, "OpenSSL does not take certificate and key together") from error
+
+
+def _readable(tls: NetworkTls) -> list[x509.Certificate]:
+    found = []
+    for one in tls.anchors:
+        try:
+            found.append(x509.load_der_x509_certificate(one))
+        except ValueError:
+            log.warning("radius.anchor_unreadable", network=tls.name, sha256=sha256(one).hexdigest())
+    return found
+
+
+def _session_context(tls: NetworkTls) -> bytes:
+    """At most 32 octets (SSL_MAX_SID_CTX_LENGTH)."""
+    return sha256(f"{len(tls.name)} {tls.name} {tls.epoch}".encode()).digest()

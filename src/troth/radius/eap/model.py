@@ -1,0 +1,135 @@
+"""What is known of a conversation, and what is to be done next in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+from troth.kit.errors import Reason
+
+if TYPE_CHECKING:
+    from troth.radius.eap.conversation import Conversation
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What an Access-Request says around its EAP packet.
+
+    Attributes:
+        nas: name of the access server, as configured: half-open conversations are counted by it.
+        network: name of the network that matched; it selects the TLS context.
+        identity: User-Name. Nobody has proved it: for the timeline alone (RFC 9190, 2.2).
+        calling_station_id: canonical MAC address; empty where there is none. It has one conversation at a time.
+        framed_mtu: of the device's link, octets (RFC 2865, 5.12); 0: not told.
+    """
+
+    nas: str
+    network: str
+    identity: str = ""
+    calling_station_id: str = ""
+    framed_mtu: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a conversation has shown, as far as it got.
+
+    Attributes:
+        identity: as in the opening: a claim.
+        tls_version: ``1.2``, ``1.3``, or empty where no handshake finished.
+        cipher, group: OpenSSL's names; empty likewise.
+        resumed: a session was: ``chain`` is the leaf from its ticket, completed from what this worker remembers.
+        chain: DER, leaf first, as sent and not to be relied on in its order.
+        sha256: of the leaf; empty without one.
+        server_name: what the device put into that TLS extension.
+        offered: EAP methods that it asked for instead (a Nak), by number.
+        rounds: EAP responses so far.
+        fragments: TLS fragments in both directions beyond the first of each message.
+        started: seconds since 1970, UTC, when the Start was sent.
+    """
+
+    identity: str
+    tls_version: str = ""
+    cipher: str = ""
+    group: str = ""
+    resumed: bool = False
+    chain: tuple[bytes, ...] = ()
+    sha256: bytes = b""
+    server_name: str = ""
+    offered: tuple[int, ...] = ()
+    rounds: int = 0
+    fragments: int = 0
+    started: float = 0.0
+
+
+Timeline: TypeAlias = tuple[tuple[float, str], ...]
+"""(seconds since the Start, plain words)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """Send an Access-Challenge.
+
+    Attributes:
+        eap: the EAP request, whole.
+        state: the attribute State.
+        hint_seconds: Session-Timeout: how long the device may think before it is asked again (RFC 3579, 2.3).
+    """
+
+    eap: bytes
+    state: bytes
+    hint_seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Proved:
+    """The device holds the key of the certificate in ``conversation.facts``: decide, then ``conclude``."""
+
+    conversation: Conversation
+
+
+@dataclass(frozen=True, slots=True)
+class Succeed:
+    """Send an Access-Accept with EAP-Success and the keys of ``msk``.
+
+    Attributes:
+        session_id: for EAP-Key-Name (102), where the request has that attribute.
+        conversation: has the caller's verdict in ``attachment``.
+    """
+
+    eap: bytes
+    msk: bytes = field(repr=False)
+    emsk: bytes = field(repr=False)
+    session_id: bytes
+    conversation: Conversation
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """Send an Access-Reject with EAP-Failure."""
+
+    eap: bytes
+    reason: Reason
+    detail: str
+    facts: Facts
+    timeline: Timeline = ()
+    conversation: Conversation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ignore:
+    """Send nothing."""
+
+    reason: Reason
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """Another worker, or another node, has this conversation: hand the packet over."""
+
+    node: int
+    worker: int
+
+
+Step: TypeAlias = Challenge | Proved | Succeed | Fail | Ignore | Foreign
