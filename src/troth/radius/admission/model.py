@@ -11,7 +11,7 @@ from uuid import UUID
 
 from troth.trust.model import Decision, Outcome, Snapshot, Subject
 
-Method: TypeAlias = Literal["eap-tls", "mab", "pap"]
+Method: TypeAlias = Literal["eap-tls", "mab", "pap", "proxy"]
 METHODS: tuple[Method, ...] = ("eap-tls", "mab", "pap")
 TlsVersion: TypeAlias = Literal["1.2", "1.3"]
 

@@ -66,6 +66,20 @@ STATE_LOST = reason(
 )
 
 
+ACCEPTED = reason(
+    "proxy.accepted",
+    "another server let this device in",
+    fix="Nothing. Which server stands in the timeline; what it may give stands under `proxies:`.",
+    status=200,
+)
+REJECTED = reason(
+    "proxy.rejected",
+    "another server did not let this device in",
+    fix="Why, only that server knows; its name stands in the timeline.",
+    status=403,
+)
+
+
 class ProxyError(TrothError):
     """A request that was not handed on, or a pool that is not right."""
 
