@@ -93,7 +93,7 @@ def _rung(name: str, step: Step) -> Rung:
     return next(rung for rung in vendor(name).ladder.rungs if rung.step is step)
 
 
-def _built(name: str, step: Step) -> Built | None:
+def built(name: str, step: Step) -> Built | None:
     rung, known = _rung(name, step), vendor(name)
     change: list[tuple[int, bytes]] = []
     if step is Step.PROFILE:
@@ -116,7 +116,7 @@ def test_every_rung_that_sends_something_is_here() -> None:
 )
 def test_a_rung_is_these_octets(name: str, step: Step) -> None:
     code, port, attributes = EXPECTED[name][step]
-    found = _built(name, step)
+    found = built(name, step)
     assert found is not None
     assert (found.rung.code, found.rung.port) == (code, port)
     assert list(found.attributes) == attributes
