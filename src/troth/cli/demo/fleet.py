@@ -152,12 +152,15 @@ def _report(source: str, at: datetime, values: dict[str, Any]) -> dict[str, Any]
 
 def feeds(*, suspended: bool = False) -> str:
     """The feeds of the fleet: what each may say, about the fleet alone, and how far it may go."""
-    scope = {"subjects": ["device"], "groups": [GROUP]}
-    common: dict[str, Any] = {"scope": scope, "greatest_effect": "quarantined", "suspended": suspended}
     cap = {"percent": 0, "subjects": SENSOR_CAP, "window_seconds": SENSOR_WINDOW}
-    defined = [
-        {"name": EDR, "kinds": ["edr.*"], **common},
-        {"name": MDM, "kinds": ["mdm.*", "edr.*"], **common},
-        {"name": SENSOR, "kinds": ["network.*", "edr.*"], "cap": cap, **common},
-    ]
+
+    def feed(name: str, *kinds: str, **more: Any) -> dict[str, Any]:
+        # Each with a scope of its own: what two shared would be written as an alias, which documents may not hold.
+        scope = {"subjects": ["device"], "groups": [GROUP]}
+        return {
+            "name": name, "kinds": list(kinds), **more, "scope": scope, "greatest_effect": "quarantined",
+            "suspended": suspended,
+        }  # fmt: skip
+
+    defined = [feed(EDR, "edr.*"), feed(MDM, "mdm.*", "edr.*"), feed(SENSOR, "network.*", "edr.*", cap=cap)]
     return yaml.safe_dump({"feeds": defined}, sort_keys=False)
