@@ -202,7 +202,8 @@ class Supplicant:
         version: ``1.2`` or ``1.3``.
         groups: of its key exchange, OpenSSL's names; empty: the library's own.
         chain: what it sends above its leaf; None: everything but the root.
-        anchor: whom it trusts.
+        anchor, anchor_certificate: whom it trusts.
+        at: what its clock shows; None: the present.
     """
 
     def __init__(
@@ -215,6 +216,8 @@ class Supplicant:
         staple: bool = False,
         chain: Sequence[Holder] | None = None,
         anchor: Holder | None = None,
+        anchor_certificate: x509.Certificate | None = None,
+        at: datetime | None = None,
         tickets: bool = True,
     ) -> None:
         context = SSL.Context(SSL.TLS_CLIENT_METHOD)
@@ -223,7 +226,10 @@ class Supplicant:
         context.set_max_proto_version(number)
         store = context.get_cert_store()
         assert store is not None
-        store.add_cert(crypto.X509.from_cryptography((anchor or lab().root).certificate))
+        trusted = anchor_certificate or (anchor or lab().root).certificate
+        store.add_cert(crypto.X509.from_cryptography(trusted))
+        if at is not None:
+            store.set_time(at)
         context.set_verify(SSL.VERIFY_PEER, None)
         if holder is not None:
             context.use_certificate(holder.certificate)

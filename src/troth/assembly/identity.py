@@ -10,6 +10,7 @@ import ipaddress
 from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlsplit
+from uuid import UUID
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -65,7 +66,7 @@ class ServiceIdentity:
             return False
         key = ec.generate_private_key(ec.SECP256R1())
         spki = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        subject = await self._subject()
+        subject = await self.subject()
         issued = await self._gate.issue(
             IssuanceRequest(
                 request_id=f"{WORKLOAD}:{new_id()}",
@@ -74,7 +75,7 @@ class ServiceIdentity:
                 spki=spki,
                 names=self._names,
                 actor=_ACTOR,
-                subjects=(Binding(subject.id),),
+                subjects=(Binding(subject),),
             )
         )
         private = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
@@ -100,14 +101,15 @@ class ServiceIdentity:
         row = await CertificateStore(self._database).by_sha256(certificate.fingerprint(hashes.SHA256()))
         return row is not None and row.status == "good"
 
-    async def _subject(self) -> Subject:
+    async def subject(self) -> UUID:
+        """The protected workload that stands for this installation; it is made if there is none."""
         store = SubjectStore(self._database)
         found = await store.find(Kind.WORKLOAD, WORKLOAD)
         if found is None:
             made = Subject(new_id(), Kind.WORKLOAD, WORKLOAD, "troth", protected=True, fresh=True)
             await self._database.commit(add_fresh(Unit(), [made], actor=_ACTOR, at=self._clock.now()))
             found = made
-        return found
+        return found.id
 
 
 def _half(begins: datetime, ends: datetime) -> datetime:

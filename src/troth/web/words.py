@@ -188,6 +188,7 @@ _SENTENCES: Mapping[str, str] = {
     "crl.wanted": "Asked for a CRL of {authority}, shard {shard}",
     "authority.crls_changed": "Cut the CRLs of {slug} into shards: {crl_shards}",
     "ocsp.responder_renewed": "Renewed the OCSP responder of {authority}",
+    "radius.identity_renewed": "Renewed the RADIUS server's certificate for {name}",
     "signal.unresolved": "{feed} reported {kind} about somebody unknown: {whom}",
     "subject.alarm": "Alarm: {feed} reported {kind} about {name}, which is protected",
     "ceremony.recorded": "Recorded the ceremony {title}",

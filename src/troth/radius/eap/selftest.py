@@ -1,22 +1,18 @@
 """Whether this machine's OpenSSL does what EAP-TLS needs of it, tried with handshakes in memory: some 40 ms.
 
-The wheel of ``cryptography`` decides which OpenSSL this is, and what pyOpenSSL does not publish may change with any of its
-releases. A RADIUS server that found out at its first handshake would refuse a campus.
+The wheel of ``cryptography`` decides which OpenSSL this is, and what pyOpenSSL does not publish may change with any
+release. A RADIUS server that found out at its first handshake would refuse a campus.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from OpenSSL import SSL, crypto
 
 from troth.kit.log import get_logger
+from troth.pki.throwaway import throw_away_certificate
 from troth.radius.eap import openssl
 from troth.radius.eap.contexts import Contexts, NetworkTls
 from troth.radius.eap.errors import ENGINE, REVOKED, EngineUnfit
@@ -31,7 +27,8 @@ _VERSIONS = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
 
 def check() -> None:
     """Raises EngineUnfit, naming what does not work; only the speaking alerts may be missing, which is logged."""
-    identity = _throw_away()
+    certificate, key = throw_away_certificate(_NAME)
+    identity = identity_of((certificate,), key)
     contexts = Contexts()
     contexts.install(identity, [NetworkTls("selftest", "1", (identity.chain[0],))])
     if not openssl.hooked:
@@ -99,26 +96,3 @@ def _client(identity: ServerIdentity, version: str) -> SSL.Context:
     context.use_certificate(x509.load_der_x509_certificate(identity.chain[0]))
     openssl.use_key(context, identity.key)
     return context
-
-
-def _throw_away() -> ServerIdentity:
-    """A certificate for both sides, signed by itself, that is gone with this."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, _NAME)])
-    # Around all time: what is tried here is not this machine's clock, which others watch.
-    begin = datetime(2020, 1, 1, tzinfo=UTC)
-    usages = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(begin)
-        .not_valid_after(begin + timedelta(days=365 * 80))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(_NAME)]), critical=False)
-        .add_extension(usages, critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
-    return identity_of((certificate.public_bytes(Encoding.DER),), private)

@@ -13,14 +13,14 @@ def test_the_engine_installed_here_is_fit() -> None:
 
 
 def test_an_engine_that_takes_revoked_certificates_is_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openssl, "watch", lambda connection, handshake: setattr(handshake, "judge", None) or None)
+    monkeypatch.setattr(openssl, "watch", lambda _, handshake: setattr(handshake, "judge", None) or None)
     monkeypatch.setattr(openssl, "_watched", {}, raising=True)
     with pytest.raises(EngineUnfit):
         selftest.check()
 
 
 def test_an_engine_that_resumes_nothing_is_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openssl, "was_resumed", lambda connection: False)
+    monkeypatch.setattr(openssl, "was_resumed", lambda _: False)
     with pytest.raises(EngineUnfit, match="not resumed"):
         selftest.check()
 
