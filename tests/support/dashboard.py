@@ -290,6 +290,7 @@ async def house(trust: Trust, tmp_path: Path, litestar: Litestar) -> AsyncIterat
     from troth.enroll.est.model import Label
     from troth.enroll.issuance import Issuance
     from troth.kit.sealing import SecretBox
+    from troth.radius.admission.desk import NetworkDesk
     from troth.radius.places.service import PlaceDesk
     from troth.trust.authoring.service import PolicyService
     from troth.trust.decision.decide import Judge
@@ -324,7 +325,9 @@ async def house(trust: Trust, tmp_path: Path, litestar: Litestar) -> AsyncIterat
         Rooms(
             database=database, clock=clock, access=access, issuance=issuance, catalogue=mint.catalogue,
             interlock=mint.interlock, orders=trust.orders, feeds=trust.feeds,
-            connectors=connectors, streams=streams_of(database, clock), places=PlaceDesk(database, clock),
+            connectors=connectors, streams=streams_of(database, clock),
+            places=PlaceDesk(database, clock, users=NetworkDesk(database, clock).leading_to),
+            networks=NetworkDesk(database, clock),
             effects=EffectDesk(database, clock, SecretBox(b"e" * 32, purpose="effect")),
             notary_key=notary_key, owner_uid=os.getuid(), keys=KeysInMemory(),
             judge=signer, enrolments=enrolling.enrolments, pausing=enrolling.pausing,

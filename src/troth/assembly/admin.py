@@ -18,6 +18,7 @@ from troth.assembly.trust import Trust
 from troth.audit.note import NoteKey
 from troth.enroll.issuance import Issuance
 from troth.kit.lane import Asgi
+from troth.radius.admission.desk import NetworkDesk
 from troth.radius.places.service import PlaceDesk
 from troth.store.pool import Database
 from troth.trust.authoring.trial import Guard
@@ -40,6 +41,7 @@ async def admin_app(
 ) -> Asgi:
     """The application for the admin listener and the Unix socket; it wants to be told of start and end once."""
     notary = await mint.signer.notary_state()
+    networks = NetworkDesk(database, context.clock)
     receivers = ReceiverBook(context.clock, shared.sending.desk)
     rooms = Rooms(
         database=database,
@@ -52,7 +54,8 @@ async def admin_app(
         feeds=trust.feeds,
         connectors=connecting.desk,
         streams=StreamBook(database, context.clock, shared.desk, shared.manager, shared.wide, receivers),
-        places=PlaceDesk(database, context.clock),
+        places=PlaceDesk(database, context.clock, users=networks.leading_to),
+        networks=networks,
         effects=effect_desk(context, database),
         notary_key=NoteKey.parse(notary.verifier_key),
         owner_uid=context.layout.root.stat().st_uid,

@@ -16,6 +16,8 @@ from troth.connect.authz.authzen import AuthZen
 from troth.connect.authz.check import Check
 from troth.connect.authz.door import Caller, Gate
 from troth.kit.lane import Route
+from troth.radius.admission.conversations import NOTE
+from troth.radius.admission.keeping import take
 from troth.store.pool import Database
 from troth.trust.connecting.connections import Connections
 from troth.trust.connecting.journal import Journal
@@ -39,7 +41,7 @@ async def authz_of(context: RoleContext, database: Database, mint: Mint) -> Asyn
     start = (await LedgerStore(database).head()).size
     presence = Presence(database.lookups, mint.judge, clock)
     journal = Journal.open(context.layout.journal)
-    drain = Drain(database, journal, clock)
+    drain = Drain(database, journal, clock, takers={NOTE: take})
     applications = Applications(database, clock)
     caller = Caller(applications, clock)
     connections = Connections(presence, mint.judge, journal, clock, places_of(context.config.places))

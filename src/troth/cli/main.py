@@ -52,6 +52,8 @@ app.command("troth.cli.signal:app", name="signal", help="Signals about nobody we
 app.command("troth.cli.ssf:app", name="ssf", help="Shared signals: streams from identity providers.")
 app.command("troth.cli.effect:app", name="effect", help="What follows elsewhere from changes of standing.")
 app.command("troth.cli.application:app", name="application", help="Applications that ask whether to let somebody in.")
+app.command("troth.cli.network:app", name="network", help="What an SSID or a port is, and whom it lets in.")
+app.command("troth.cli.radius:app", name="radius", help="Who wanted to join a network, and what came of it.")
 app.command("troth.cli.place:app", name="place", help="Where a network puts whom it lets in.")
 app.command("troth.cli.verbs:freeze", name="freeze", help="Stop automation.")
 app.command("troth.cli.verbs:unfreeze", name="unfreeze", help="Let automation go on.")

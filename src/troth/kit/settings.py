@@ -16,6 +16,7 @@ from troth.kit.attest_settings import AttestSettings
 from troth.kit.effect_settings import EffectSettings
 from troth.kit.est_settings import EstSettings
 from troth.kit.limit_settings import LimitSettings
+from troth.kit.network_settings import NetworkSettings
 from troth.kit.place_settings import PlaceSettings
 from troth.kit.policy_settings import PolicySettings
 from troth.kit.radsec_settings import RadsecSettings
@@ -379,6 +380,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     trust: TrustSettings = field(default_factory=TrustSettings)
     policy: PolicySettings = field(default_factory=PolicySettings)
     places: PlaceSettings = field(default_factory=PlaceSettings)
+    network: NetworkSettings = field(default_factory=NetworkSettings)
     signals: SignalSettings = field(default_factory=SignalSettings)
     effects: EffectSettings = field(default_factory=EffectSettings)
     radsec: RadsecSettings = field(default_factory=RadsecSettings)

@@ -31,6 +31,7 @@ from troth.web.api import enrolments as api_enrolments
 from troth.web.api import found as api_found
 from troth.web.api import inspecting as api_inspecting
 from troth.web.api import keys as api_keys
+from troth.web.api import networks as api_networks
 from troth.web.api import places as api_places
 from troth.web.api import policies as api_policies
 from troth.web.api import profiles as api_profiles
@@ -63,6 +64,7 @@ from troth.web.pages import (
     inspecting,
     keys,
     looking,
+    networks,
     places,
     policies,
     profiles,
@@ -108,7 +110,7 @@ def make_litestar() -> Litestar:
         *inspecting.HANDLERS, *keys.HANDLERS,
         *renewals.HANDLERS, *tpms.HANDLERS, *attesting.HANDLERS, *policies.HANDLERS, *effects.HANDLERS,
         *standings.HANDLERS,
-        *applications.HANDLERS, *places.HANDLERS,
+        *applications.HANDLERS, *networks.HANDLERS, *places.HANDLERS,
         *rollovers.HANDLERS, *validations.HANDLERS, *enrolments.HANDLERS, *closing.HANDLERS, *admitting.HANDLERS,
     )  # fmt: skip
     api = Router(
@@ -127,6 +129,7 @@ def make_litestar() -> Litestar:
             *api_policies.HANDLERS,
             *api_applications.HANDLERS,
             *api_connectors.HANDLERS,
+            *api_networks.HANDLERS,
             *api_places.HANDLERS,
             *api_shared_signals.HANDLERS,
             *api_receivers.HANDLERS,

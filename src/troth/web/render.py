@@ -46,7 +46,8 @@ NAVIGATION = (
     Area("enforcement", "Enforcement", "/enforcement", "shield-alert"),
     Area("feeds", "Feeds", "/feeds", "radio-tower"),
     Area("applications", "Applications", "/applications", "server"),
-    Area("network", "Network", "/network/places", "wifi"),
+    Area("network", "Network", "/network/networks", "wifi"),
+    Area("connections", "Connections", "/network/connections", "activity"),
     Area("profiles", "Profiles", "/profiles", "pencil-line"),
     Area("policies", "Policies", "/policies", "scale"),
     Area("enrolments", "Enrolments", "/enrolments", "key-round"),
@@ -88,6 +89,8 @@ DONE: Mapping[str, str] = {
     "password_set": "The password is set; your other log-ins have ended.",
     **ssf_words.DONE,
     **connector_words.DONE,
+    "network_removed": "The network is gone. Whoever joins it is refused.",
+    "network_breaker": "Refusals stand from now on, for a day.",
     "place_removed": "The place is gone. Nobody is put there any more.",
 }
 

@@ -31,6 +31,7 @@ from troth.web.books.effects import EffectBook
 from troth.web.books.enrolments import AccountBook, EnrolmentBook
 from troth.web.books.est import EstBook
 from troth.web.books.found import Found
+from troth.web.books.networks import ConversationBook, NetworkBook
 from troth.web.books.places import Places
 from troth.web.books.policies import PolicyBook
 from troth.web.books.shared_signals import StreamBook
@@ -316,6 +317,8 @@ class AdminServices:
     anchors: Anchors
     connectors: Connectors
     places: Places
+    networks: NetworkBook
+    conversations: ConversationBook
     unresolved: Unresolved
     tpms: Tpms
     standings: Standings

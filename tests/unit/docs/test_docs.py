@@ -34,6 +34,7 @@ from troth.kit import config
 from troth.pki.ceremony.plan import parse_plan
 from troth.pki.lint_codes import CODES
 from troth.pki.profile import parse_profile, shipped_profiles
+from troth.radius.admission.document import parse_networks
 from troth.trust.feeds.model import parse_feeds
 from troth.trust.outbox.model import PORTS
 from troth.trust.outbox.reactions import parse_reactions
@@ -270,6 +271,8 @@ def _check_yaml(block: str) -> None:
         parse_reactions(block)
     elif "approvals" in document:
         parse_rule(block, ACTS)
+    elif "networks" in document:
+        parse_networks(block)
     elif "ceremony" in document:
         parse_plan(block.encode(), Path())
     else:

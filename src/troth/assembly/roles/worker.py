@@ -50,6 +50,7 @@ from troth.pki.burn import Burner
 from troth.pki.crl import CrlPublisher
 from troth.pki.responder import Responders
 from troth.pki.sampling import LintSampler
+from troth.radius.admission.keeping import ConversationPartitions
 from troth.status.publisher import CrlDuty
 from troth.store.lease import Instance
 from troth.store.pool import Database
@@ -156,6 +157,7 @@ async def _duties(context: RoleContext, database: Database, instance: Instance, 
         _every(3600.0, Inbox(database, clock).forget, stop, "forgetting of refused signals"),
         _every(5.0, unresolved.look_again, stop, "another look at who is meant"),
         _every(3600.0, unresolved.forget, stop, "forgetting of strangers"),
+        _every(3600.0, _conversations(context, database).run_once, stop, "days of conversations"),
         _every(3600.0, _retention(context, database).run_once, stop, "forgetting of assessments"),
         polling,
         *pushing,
@@ -165,6 +167,11 @@ async def _duties(context: RoleContext, database: Database, instance: Instance, 
         _every(60.0, Mender(database, clock, enforcer).run_once, stop, "mending"),
         _every(60.0, Settler(database, clock, enforcer).sweep, stop, "looking after standings"),
     ]
+
+
+def _conversations(context: RoleContext, database: Database) -> ConversationPartitions:
+    days = context.config.network.keep_conversations_days
+    return ConversationPartitions(database, context.clock, timedelta(days=days))
 
 
 def _retention(context: RoleContext, database: Database) -> Retention:

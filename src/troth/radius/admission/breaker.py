@@ -132,7 +132,7 @@ class Breaker:
         before = self.last(network.name, device)
         return before if before is not None and before < Outcome.QUARANTINE else None
 
-    def close(self, network: str, *, seconds: float) -> None:
+    def close(self, network: str, seconds: float) -> None:
         """A person has looked: the refusals are right. Nothing opens for ``seconds``."""
         until = self._clock.monotonic() + seconds
         for key in [one for one in self._open if one[0] == network]:

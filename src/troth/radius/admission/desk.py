@@ -5,8 +5,9 @@ A file is applied in one unit, so that a mistake in its last line leaves the fir
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 from enum import Enum
 from typing import Final
@@ -23,10 +24,13 @@ from troth.radius.admission.crls import read_crl
 from troth.radius.admission.document import NetworkDefinition, invalid, is_network_name, network_of
 from troth.radius.admission.errors import CRL_REFUSED, NETWORK_UNKNOWN, NetworkError, NetworkUnknown
 from troth.radius.admission.network_store import LOCK_NETWORK, PUT_CRL, Stored, StoredCrl
+from troth.radius.places import store as place_store
 from troth.store.pool import Database
 from troth.store.unit import Unit
 
 _MOST: Final = 200
+#: For so long no breaker opens for what a person has said to be right.
+CLOSED_FOR: Final = timedelta(days=1)
 
 
 class Applied(Enum):
@@ -68,12 +72,22 @@ class NetworkDesk:
             raise _unknown(name)
         return found
 
-    async def preview(self, definitions: Sequence[NetworkDefinition]) -> Sequence[AppliedNetwork]:
-        """What :meth:`apply` would do; nothing is written. Raises NetworkInvalid."""
+    async def leading_to(self, place: str) -> Sequence[str]:
+        """Names of the networks that lead to a place."""
+        return [one.name for one in await self.list() if place in one.definition.places.values()]
+
+    async def preview(
+        self, definitions: Sequence[NetworkDefinition], *, places: frozenset[str] = frozenset()
+    ) -> Sequence[AppliedNetwork]:
+        """What :meth:`apply` would do; nothing is written. Raises NetworkInvalid.
+
+        ``places``: that will have been applied by then.
+        """
         present = {one.name: one.definition for one in await self.list()}
         store = AuthorityStore(self._database)
         slugs = {one.slug for one in await store.authorities()}
         profiles = {name for name, *_ in await store.profiles()}
+        there = places | {one.name for one in await place_store.places(self._database)}
         anchors: dict[str, list[TrustAnchor]] = {}
         for anchor in await AnchorStore(self._database).all():
             anchors.setdefault(anchor.name, []).append(anchor)
@@ -82,7 +96,7 @@ class NetworkDesk:
             raise invalid(definitions[0], "name", f"there would be more than {_MOST} networks")
         found = []
         for one in definitions:
-            _check(one, slugs, profiles, anchors)
+            _check(one, slugs, profiles, anchors, there)
             _unambiguous(one, coming)
             known = present.get(one.name)
             if known is None:
@@ -124,6 +138,15 @@ class NetworkDesk:
         network_store.remove(unit, name)
         unit.record(_event("network.removed", name, actor, stored.definition, "removed"))
         await self._database.commit(unit if joined is None else unit.absorb(joined))
+
+    async def close_breaker(self, name: str, *, actor: str, note: str) -> None:
+        """Have every worker refuse again what its breaker excuses there, for a day. Raises NetworkUnknown."""
+        await self.find(name)
+        event = Event(
+            "network.breaker_closed", actor, (f"network:{name}",),
+            {"network": name, "note": note[:500], "seconds": int(CLOSED_FOR.total_seconds())},
+        )  # fmt: skip
+        await self._database.commit(Unit().record(event))
 
     # --- others' revocation lists ------------------------------------------------------------------------------
 
@@ -169,7 +192,11 @@ class NetworkDesk:
 
 
 def _check(
-    one: NetworkDefinition, slugs: set[str], profiles: set[str], anchors: Mapping[str, Sequence[TrustAnchor]]
+    one: NetworkDefinition,
+    slugs: set[str],
+    profiles: set[str],
+    anchors: Mapping[str, Sequence[TrustAnchor]],
+    places: Set[str],
 ) -> None:
     """Raise NetworkInvalid unless everything that ``one`` names is there."""
     network_of(one)
@@ -184,6 +211,9 @@ def _check(
             )
         if "clientAuth" not in found[0].purposes:
             raise invalid(one, "anchors", f"{name!r} is not believed about clientAuth: add it for that purpose")
+    for outcome, place in one.places.items():
+        if place not in places:
+            raise invalid(one, f"places.{outcome}", f"there is no place {place!r}; apply it first")
     named = [("profiles", each) for each in one.profiles]
     rules = (("foreign", one.foreign), ("mab", one.mab), ("pap", one.pap))
     named += [(field, rule.policy) for field, rule in rules if rule is not None]

@@ -90,6 +90,8 @@ class Follower:
         #: First words of events whose consequences are not taken up yet.
         self._due: set[str] = set()
         self._loading: asyncio.Task[None] | None = None
+        #: Told when a person has closed a breaker: network, and for how many seconds.
+        self.on_closed: Callable[[str, float], None] | None = None
         self._calls: asyncio.Queue[Opened] = asyncio.Queue(maxsize=100)
 
     @property
@@ -152,6 +154,9 @@ class Follower:
         said = False
         async for batch in self._stream.follow(self._index, stop, lambda: rooms):
             self.table.apply(batch.events)
+            for event in batch.events:
+                if event.kind == "network.breaker_closed" and self.on_closed is not None:
+                    self.on_closed(str(event.data["network"]), float(event.data["seconds"]))
             self._index = batch.next
             if not await self._taken_up(batch):
                 continue

@@ -27,6 +27,7 @@ from troth.ops.rollover.service import Rollovers
 from troth.pki.bulk import BulkRevocations
 from troth.pki.catalogue import Catalogue
 from troth.pki.ports import Interlock
+from troth.radius.admission.desk import NetworkDesk
 from troth.radius.places.service import PlaceDesk
 from troth.store.pool import Database
 from troth.trust.authoring.replay_service import Replay
@@ -57,6 +58,7 @@ from troth.web.books.events import Events
 from troth.web.books.found import Found
 from troth.web.books.inspecting import Inspections
 from troth.web.books.keys import Keys, KeySigner
+from troth.web.books.networks import ConversationBook, NetworkBook, NetworksDocument
 from troth.web.books.places import PlaceDocument, Places
 from troth.web.books.policies import PolicyBook
 from troth.web.books.profiles import Profiles
@@ -69,6 +71,7 @@ from troth.web.books.tpms import Tpms
 from troth.web.books.trusting import Documents
 from troth.web.judging import JudgeSigner
 from troth.web.live import Live
+from troth.web.network import NetworkDocument
 from troth.web.services import AdminServices
 
 
@@ -100,6 +103,7 @@ class Rooms:
     connectors: ConnectorDesk
     streams: StreamBook
     places: PlaceDesk
+    networks: NetworkDesk
     effects: EffectDesk
     notary_key: NoteKey
     owner_uid: int
@@ -123,7 +127,10 @@ def build(rooms: Rooms) -> AdminServices:
     """The admin application's services over the real rooms."""
     database, clock = rooms.database, rooms.clock
     incidents = Incidents(database, clock, most=rooms.renewals_per_minute)
-    network = {"places": PlaceDocument(rooms.places)}
+    network: dict[str, NetworkDocument] = {
+        "places": PlaceDocument(rooms.places),
+        "networks": NetworksDocument(rooms.networks),
+    }
     est = EstBook(database, rooms.est, rooms.est_default, rooms.public_url)
     finder = Subjects(SubjectStore(database))
     authorities = Authorities(database, clock, rooms.keys)
@@ -185,6 +192,8 @@ def build(rooms: Rooms) -> AdminServices:
         rollovers=Rollovers(database, clock, rooms.catalogue),
         anchors=Anchors(database, clock),
         places=Places(rooms.places),
+        networks=NetworkBook(rooms.networks, clock),
+        conversations=ConversationBook(database),
         connectors=Connectors(database, clock, rooms.connectors, rooms.public_url),
         unresolved=Unresolved(database, UnresolvedDesk(database, clock), finder),
         tpms=Tpms(database, clock),

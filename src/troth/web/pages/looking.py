@@ -43,6 +43,7 @@ _EVENT_KINDS = (
     ("access.", "Log-ins and accounts"),
     ("policy.", "Policies"),
     ("feed.", "Feeds"),
+    ("network.", "Networks"),
     ("place.", "Places in the network"),
     ("subject.", "Subjects"),
 )

@@ -1,0 +1,64 @@
+"""``troth radius``: what happened when somebody wanted to join a network."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from cyclopts import App, Parameter
+
+from troth.cli.api import Api, segment
+from troth.cli.options import Data, Output
+from troth.cli.show import as_json, facts, listed, plain, when
+
+app = App(name="radius", help="Who wanted to join a network, and what came of it.", help_format="plaintext")
+
+
+@app.command
+def conversations(
+    *,
+    mac: Annotated[str | None, Parameter(help="MAC address, in any spelling.")] = None,
+    user: Annotated[str | None, Parameter(help="Name in the certificate, exactly.")] = None,
+    serial: Annotated[str | None, Parameter(help="Serial number of the certificate, hexadecimal.")] = None,
+    network: Annotated[str | None, Parameter(help="Name of the network.")] = None,
+    correlation: Annotated[str | None, Parameter(help="Correlation id from a log.")] = None,
+    outcome: Annotated[Literal["allow", "restrict", "quarantine", "deny"] | None, Parameter(help="Only these.")] = None,
+    limit: Annotated[int, Parameter(help="So many at most.")] = 50,
+    data: Data = None,
+    output: Output = "text",
+) -> int:
+    """List attempts to join a network, the newest first."""
+    asked = {"mac": mac, "user": user, "serial": serial, "network": network, "correlation": correlation,
+             "outcome": outcome}  # fmt: skip
+    chosen = {name: value for name, value in asked.items() if value} | {"limit": str(limit)}
+    found = Api.at(data).get("/network/conversations", **chosen)
+    rows = [
+        (when(one["at"]), one["network"] or "–", one["user_name"] or one["identity"], one["mac"] or "–", one["outcome"],
+         one["reason"], one["id"])
+        for one in found
+    ]  # fmt: skip
+    head = ("when", "network", "who", "mac", "outcome", "reason", "id")
+    return listed(found, output, head, rows, empty="No conversation is found.")
+
+
+@app.command
+def show(
+    conversation: Annotated[str, Parameter(help="Id of the conversation.")],
+    *,
+    data: Data = None,
+    output: Output = "text",
+) -> int:
+    """Show one attempt, line by line: what was offered, what was seen, which condition failed, what was sent."""
+    one = Api.at(data).get(f"/network/conversations/{segment(conversation)}")
+    if output == "json":
+        return as_json(one)
+    facts(
+        [("When", when(one["at"])), ("Network", one["network"] or "none"), ("Access server", one["nas"]),
+         ("SSID", one["ssid"]), ("MAC", one["mac"]), ("Outer identity", one["identity"]),
+         ("Who", one["user_name"]), ("Method", f"{one['method']} {one['tls']}"), ("Serial number", one["serial"]),
+         ("Outcome", one["outcome"]), ("Place", one["place"]), ("Reason", one["reason"]), ("Fix", one["fix"]),
+         ("Correlation", one["correlation"])]
+    )  # fmt: skip
+    print()
+    for step in one["steps"]:
+        print(f"{step['at']:>7} ms  {plain(step['said'])}")
+    return 0
