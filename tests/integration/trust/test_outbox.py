@@ -385,3 +385,23 @@ async def test_the_latency_histogram_only_grows(trust: Trust, reactions: None, d
     assert [(one.bound, one.number) for one in await desk.documents.latencies() if one.port == "webhook"] == found
     # What may have to be taken back is not forgotten.
     assert {one.port for one in await store.listed(trust.database)} == {"crowdstrike.contain"}
+
+
+async def test_what_is_under_way_elsewhere_counts_against_nobody_and_is_asked_again_in_time(
+    trust: Trust, reactions: None
+) -> None:
+    laptop = await trust.subject()
+    await trust.take("edr.intrusion", laptop)
+    pause = timedelta(seconds=30)
+    soc = RecordingPort(answers=[Outcome.pending("1 of 2", pause)] * (OPENS_AT + 1))
+    runner = _runner(trust, crowdstrike=RecordingPort(), webhook=soc)
+    for tries in range(1, OPENS_AT + 2):
+        await runner.drain()
+        assert len(soc.asked) == tries
+        (waiting,) = [one for one in await _effects(trust, laptop) if one.port == "webhook"]
+        assert (waiting.state, waiting.due, waiting.detail) == (
+            EffectState.WAITING, trust.clock.now() + pause, "1 of 2",
+        )  # fmt: skip
+        trust.clock.advance(pause)
+    await runner.drain()
+    assert (await _states(trust, laptop))[-1] == ("webhook", "done")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -78,15 +78,21 @@ _FROZEN = "(SELECT frozen FROM enforcement_switch)"
 # sender has left is taken over: its lease has lapsed, and it has stopped sending by its own clock.
 _CLAIM = f"""
 UPDATE radius_order o SET attempts = o.attempts + 1, epoch = $2
-WHERE o.id IN (
-    SELECT c.id FROM radius_order c
-    WHERE c.state = 'waiting' AND c.due <= $1 AND (c.epoch IS NULL OR c.epoch < $2)
-    AND NOT (c.automated AND {_FROZEN}) AND NOT (c.nas = ANY($4::text[]))
-    AND NOT EXISTS (
-        SELECT FROM radius_order p WHERE p.lane = c.lane AND p.state = 'waiting' AND p.id <> c.id
-        AND (p.epoch = $2 OR (p.id < c.id AND p.due <= $1 AND NOT (p.automated AND {_FROZEN}))))
-    ORDER BY c.due, c.id LIMIT $3 FOR UPDATE SKIP LOCKED)
+FROM (
+    SELECT w.id FROM (
+        SELECT c.id, c.due, row_number() OVER (PARTITION BY c.nas ORDER BY c.due, c.id) AS place,
+               COALESCE(r.room, $3) AS room
+        FROM radius_order c LEFT JOIN unnest($5::text[], $6::int[]) AS r(nas, room) ON r.nas = c.nas
+        WHERE c.state = 'waiting' AND c.due <= $1 AND (c.epoch IS NULL OR c.epoch < $2)
+        AND NOT (c.automated AND {_FROZEN})
+        AND NOT EXISTS (
+            SELECT FROM radius_order p WHERE p.lane = c.lane AND p.state = 'waiting' AND p.id <> c.id
+            AND (p.epoch = $2 OR (p.id < c.id AND p.due <= $1 AND NOT (p.automated AND {_FROZEN}))))
+    ) AS w WHERE w.place <= w.room ORDER BY w.due, w.id LIMIT $4
+) AS pick
+WHERE o.id = pick.id AND o.state = 'waiting' AND (o.epoch IS NULL OR o.epoch < $2)
 RETURNING {_ORDER}"""
+_UNCLAIM = "UPDATE radius_order SET epoch = NULL WHERE epoch = $1 AND state = 'waiting' AND NOT id = ANY($2::uuid[])"
 _OF_ORIGIN = f"SELECT {_ORDER} FROM radius_order o WHERE origin = $1 ORDER BY id"
 _OF_SESSION = f"SELECT {_ORDER} FROM radius_order o WHERE session_id = $1 ORDER BY id DESC LIMIT $2"
 _LISTED = f"""
@@ -115,9 +121,20 @@ def plan(unit: Unit, order: Order) -> None:
     )  # fmt: skip
 
 
-async def claim(reader: Reader, *, now: datetime, epoch: int, limit: int, full: Collection[str]) -> list[Order]:
-    """Orders for this sender to do, each of another device; none at access servers that are ``full``."""
-    return [_order(row) for row in await reader.fetch(_CLAIM, now, epoch, limit, list(full))]
+async def claim(
+    reader: Reader, *, now: datetime, epoch: int, limit: int, room: Mapping[str, int], usual: int = 16
+) -> list[Order]:
+    """Orders for the sender of ``epoch`` to do, each of another device.
+
+    ``room``: how many at each access server; ``usual``: at those that are not named.
+    """
+    rows = await reader.fetch(_CLAIM, now, epoch, usual, limit, list(room), list(room.values()))
+    return [_order(row) for row in rows]
+
+
+async def unclaim(reader: Reader, epoch: int, *, but: Collection[UUID]) -> None:
+    """Let what was claimed for ``epoch`` be claimed again, except what is under way."""
+    await reader.fetch(_UNCLAIM, epoch, list(but))
 
 
 async def of_origin(reader: Reader, origin: str) -> list[Order]:

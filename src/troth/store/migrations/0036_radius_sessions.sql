@@ -121,6 +121,7 @@ CREATE TABLE radius_order (
 );
 CREATE UNIQUE INDEX radius_order_origin ON radius_order (origin, session_id);
 CREATE INDEX radius_order_due ON radius_order (due) WHERE state = 'waiting';
+CREATE INDEX radius_order_claimed ON radius_order (epoch) WHERE epoch IS NOT NULL;
 CREATE INDEX radius_order_lane ON radius_order (lane, id) WHERE state = 'waiting';
 CREATE INDEX radius_order_session ON radius_order (session_id, id);
 CREATE INDEX radius_order_state ON radius_order (state, id);

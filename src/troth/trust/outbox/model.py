@@ -182,6 +182,8 @@ class Result(Enum):
     """What became of a try."""
 
     DONE = "done"
+    #: Under way at places that the target stands for: it says nothing of the target itself.
+    PENDING = "pending"
     RETRY = "retry"
     REFUSED = "refused"
     UNAVAILABLE = "unavailable"
@@ -199,6 +201,11 @@ class Outcome:
     def done(cls, detail: str = "") -> Outcome:
         """The target has confirmed it, or it was so already."""
         return cls(Result.DONE, detail)
+
+    @classmethod
+    def pending(cls, detail: str, after: timedelta) -> Outcome:
+        """It is being done, durably, and not done yet: ask again ``after`` that long. Not counted as a failure."""
+        return cls(Result.PENDING, detail, after)
 
     @classmethod
     def retry(cls, detail: str, after: timedelta | None = None) -> Outcome:

@@ -189,7 +189,7 @@ class EffectRunner:
     async def _settle(self, effect: Effect, outcome: Outcome, turnstile: Turnstile) -> None:
         now = self._clock.now()
         state, detail = _ENDS.get(outcome.result), outcome.detail
-        if outcome.result is Result.RETRY:
+        if outcome.result in (Result.RETRY, Result.PENDING):
             standing = await store.standing_of(self._database, effect.subject_id)
             if effect.acting and not effect.notice.relieved and standing < Standing(effect.notice.after):
                 state, detail = EffectState.SUPERSEDED, f"the subject became {standing.value}; the last try: {detail}"
@@ -197,7 +197,8 @@ class EffectRunner:
                 state, detail = EffectState.DEAD, f"given up after {effect.attempts} tries; the last: {detail}"
         unit = Unit().guard(store.LOCK_TRY, effect.id, effect.attempts, refuse=_Gone(), key=("effect", effect.id))
         if state is None:
-            due = now + self._pause(effect.attempts, outcome.after)
+            asked_again = outcome.after if outcome.result is Result.PENDING else None
+            due = now + (asked_again or self._pause(effect.attempts, outcome.after))
             store.again(unit, effect.id, due=due, detail=detail)
         else:
             self._end(unit, effect, state, detail, now)
@@ -231,7 +232,7 @@ class EffectRunner:
 
     def _judge(self, unit: Unit, effect: Effect, outcome: Outcome, turnstile: Turnstile, now: datetime) -> None:
         """What the try says of the target."""
-        if outcome.result is Result.UNAVAILABLE:
+        if outcome.result in (Result.UNAVAILABLE, Result.PENDING):
             turnstile.ended()
         elif outcome.result is Result.RETRY:
             was_open = turnstile.open_until is not None

@@ -96,6 +96,14 @@ _AGAIN = Write(
     rank=61,
 )
 
+_HURRY = Write(
+    "effect_hurry",
+    """UPDATE effect e SET due = least(e.due, i.at) FROM unnest($1::uuid[], $2::timestamptz[]) AS i(id, at)
+       WHERE e.id = i.id AND e.state = 'waiting' AND e.lease_until IS NULL""",
+    ("uuid", "timestamptz"),
+    rank=61,
+)
+
 _MEASURE = Write(
     "effect_measure",
     """INSERT INTO effect_latency (port, bound, number, milliseconds)
@@ -195,6 +203,11 @@ def end(unit: Unit, effect_id: UUID, state: EffectState, *, at: datetime, detail
 def again(unit: Unit, effect_id: UUID, *, due: datetime, detail: str, fresh: bool = False) -> None:
     """Let a locked effect be tried at ``due``; ``fresh``: by a person, as if for the first time."""
     unit.write(_AGAIN, effect_id, due, detail[:500], fresh)
+
+
+def hurry(unit: Unit, effect_id: UUID, at: datetime) -> None:
+    """Have an effect that waits tried again at ``at`` rather than later: what it waits for has happened."""
+    unit.write(_HURRY, effect_id, at)
 
 
 def measure(unit: Unit, port: str, bound: int, milliseconds: int) -> None:

@@ -1,0 +1,287 @@
+"""Doing orders. One process at a time does (a lease), and another goes on at once where it stopped.
+
+An order is claimed, its session looked at, and the rungs of the ladder climbed until one holds. What an access server
+has answered is written down with the end of the order, and a session that is over is closed with it. One that does not
+answer is asked again and again, more and more rarely, until the session ends by itself or a day is over.
+
+A sender whose lease has lapsed by its own clock sends nothing more; whoever takes over claims what it has left. An
+access server may then be asked twice for the same, which says of the second that the session is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from typing import Final
+from uuid import UUID
+
+from troth.kit.clock import Clock
+from troth.kit.errors import TrothError
+from troth.kit.log import get_logger
+from troth.radius.dynamic import effect_store, ending
+from troth.radius.dynamic.errors import DynamicError
+from troth.radius.dynamic.model import Equipment, Fleet
+from troth.radius.dynamic.pacing import Gate
+from troth.radius.dynamic.steps import Attempt, attempts, meaning_of
+from troth.radius.places.naks import Meaning
+from troth.radius.sessions import order_store, store
+from troth.radius.sessions.model import EndedBy, Session
+from troth.radius.sessions.orders import EFFECT, ORDERS_CHANNEL, Order
+from troth.radius.wire.errors import PacketRefused
+from troth.store.errors import StoreError
+from troth.store.lease import Held, Lease
+from troth.store.pool import Database
+
+log = get_logger("radius")
+
+LEASE: Final = "radius:sender"
+_LEASE_SECONDS: Final = 5.0
+_BEAT_SECONDS: Final = 1.0
+_POLL_SECONDS: Final = 0.25
+_AT_ONCE: Final = 512
+_FLEET_SECONDS: Final = 2.0
+_SWEEP_SECONDS: Final = 2.0
+_LONGEST_PAUSE: Final = timedelta(minutes=15)
+
+
+class Stopped(Exception):
+    """The lease is not ours any more."""
+
+
+class Endings:
+    """Tells those of this process who wait for the end of what one origin has ordered."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, asyncio.Event] = {}
+
+    @contextlib.contextmanager
+    def of(self, origin: str) -> Iterator[asyncio.Event]:
+        """An event that is set whenever an order of that origin has ended."""
+        event = self._waiting.setdefault(origin, asyncio.Event())
+        try:
+            yield event
+        finally:
+            self._waiting.pop(origin, None)
+
+    def tell(self, origin: str) -> None:
+        """One has."""
+        if origin in self._waiting:
+            self._waiting[origin].set()
+
+
+class Sender:
+    """See the module. Several may run; one at a time works."""
+
+    def __init__(
+        self, database: Database, clock: Clock, holder: UUID, fleet: Fleet, endings: Endings | None = None
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._fleet = fleet
+        self.endings = endings or Endings()
+        self._lease = Lease(database, clock, LEASE, holder, seconds=_LEASE_SECONDS)
+        self._held: Held | None = None
+        self._known: Mapping[str, Equipment] = {}
+        self._known_at = float("-inf")
+        self._gates: dict[str, Gate] = {}
+        self._running: set[asyncio.Task[None]] = set()
+        self._under_way: set[UUID] = set()
+        self._swept_at = float("-inf")
+        self._wake = asyncio.Event()
+        #: What access servers answered in this process: ``ack``, ``nak``, ``silent``.
+        self.counts: Counter[str] = Counter()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Do orders until ``stop`` is set. A database that is away is waited for."""
+        await self._database.listen(ORDERS_CHANNEL, self._wake.set)
+        beating = asyncio.create_task(self._beat(stop))
+        try:
+            while not stop.is_set():
+                self._wake.clear()
+                try:
+                    if self._active():
+                        await self._sweep()
+                        await self.claim_due()
+                except StoreError as error:
+                    log.warning("dynamic.interrupted", error=str(error))
+                except Exception:
+                    log.exception("dynamic.broken")
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_POLL_SECONDS):
+                        await self._wake.wait()
+        finally:
+            beating.cancel()
+            for task in self._running:
+                task.cancel()
+            await asyncio.gather(beating, *self._running, return_exceptions=True)
+            with contextlib.suppress(StoreError):
+                await self._lease.release()
+
+    async def _beat(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            try:
+                before = self._held
+                self._held = await self._lease.acquire()
+                if before is None and self._held is not None:
+                    self._wake.set()
+            except StoreError as error:
+                log.warning("dynamic.interrupted", error=str(error))
+            if not self._active():
+                for task in self._running:
+                    task.cancel()  # whoever has the lease now may be speaking to the same devices
+            await asyncio.sleep(_BEAT_SECONDS)
+
+    def _active(self) -> bool:
+        return self._held is not None and self._clock.monotonic() < self._held.until
+
+    async def drain(self) -> None:
+        """Do what is due now, and what becomes due by its end: for tests and benchmarks."""
+        self._held = await self._lease.acquire()
+        while await self.claim_due() or self._running:
+            if self._running:
+                await asyncio.wait(set(self._running), return_when=asyncio.FIRST_COMPLETED)
+
+    async def claim_due(self) -> int:
+        """Begin what may be begun now; returns how much that is. Raises StoreError."""
+        held = self._held
+        if held is None:
+            return 0
+        await self._learn()
+        now = self._clock.now()
+        room = {name: gate.room(self._clock.monotonic()) for name, gate in self._gates.items()}
+        left = _AT_ONCE - len(self._running)
+        claimed = (
+            await order_store.claim(self._database, now=now, epoch=held.epoch, limit=left, room=room) if left else []
+        )
+        for order in claimed:
+            self._gate(order.nas).begin()
+            self._under_way.add(order.id)
+            task = asyncio.create_task(self._one(order, held))
+            self._running.add(task)
+            task.add_done_callback(self._finished)
+        return len(claimed)
+
+    async def _sweep(self) -> None:
+        if self._clock.monotonic() - self._swept_at >= _SWEEP_SECONDS:
+            self._swept_at = self._clock.monotonic()
+            await self.sweep()
+
+    async def sweep(self) -> None:
+        """Take up what has slipped through: orders whose end could not be written down, and effects that were just
+        being looked at when the last of their orders ended. Raises StoreError."""
+        if self._held is not None:
+            await order_store.unclaim(self._database, self._held.epoch, but=list(self._under_way))
+            await effect_store.hurry_ended(self._database, self._clock.now())
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self._wake.set()  # the next of this device may be waiting for it
+
+    async def _learn(self) -> None:
+        if self._clock.monotonic() - self._known_at >= _FLEET_SECONDS:
+            self._known = await self._fleet.equipment()
+            self._known_at = self._clock.monotonic()
+            for name, equipment in self._known.items():
+                self._gate(name).limit(equipment)
+
+    def _gate(self, name: str) -> Gate:
+        return self._gates.setdefault(name, Gate())
+
+    # --- one order ---------------------------------------------------------------------------------------------------
+
+    async def _one(self, order: Order, held: Held) -> None:
+        gate = self._gate(order.nas)
+        try:
+            result = await self._try(order, held, gate)
+            await ending.settle(self._database, self._clock, order, result)
+            self.endings.tell(order.origin)
+        except Stopped:
+            log.warning("dynamic.lease_lost", order=str(order.id))
+        except ending.Overtaken:
+            pass  # another sender has it
+        except StoreError as error:
+            log.warning("dynamic.unsettled", order=str(order.id), error=str(error))  # taken up again, see `_sweep`
+        finally:
+            gate.end()
+            self._under_way.discard(order.id)
+
+    async def _try(self, order: Order, held: Held, gate: Gate) -> ending.Result:
+        """Climb. What is not known to have been done is tried again."""
+        session = await store.find(self._database, order.session_id)
+        if session is None or not session.open:
+            by = "is not known any more" if session is None else f"has ended ({session.ended_by})"
+            return ending.Result("gone", detail=f"the session {by}")
+        if order.origin.startswith(f"{EFFECT}:") and await ending.withdrawn(self._database, order):
+            return ending.Result("dropped", detail="what asked for it has been superseded")
+        equipment = self._known.get(order.nas)
+        if equipment is None or not equipment.enabled:
+            why = "is not known any more" if equipment is None else "takes no dynamic authorization (`coa:`)"
+            return ending.Result("refused", detail=f"{order.nas} {why}; {_bounded(session)}")
+        tried = attempts(order.kind, session, equipment)
+        if not tried:
+            return ending.Result(
+                "refused", detail=f"nothing is known to do it on {equipment.vendor}; {_bounded(session)}"
+            )
+        return await self._climb(order, session, equipment, tried, held, gate)
+
+    async def _climb(
+        self, order: Order, session: Session, equipment: Equipment, tried: list[Attempt], held: Held, gate: Gate
+    ) -> ending.Result:
+        transport, heard = self._fleet.transport(equipment), list[str]()
+        wrong = False
+        for attempt in tried:
+            if not self._active() or self._held is None or self._held.epoch != held.epoch:
+                raise Stopped
+            try:
+                async with asyncio.timeout(60):
+                    reply = await transport.send(equipment, attempt.request)
+            except (DynamicError, PacketRefused, TimeoutError) as error:
+                self.counts["silent"] += 1
+                gate.silent()
+                detail = error.detail if isinstance(error, TrothError) else "no answer in 60 s"
+                return self._later(order, session, detail)
+            except ValueError as error:
+                heard.append(f"{attempt.step}: {error}")
+                continue
+            gate.answered()
+            meaning, cause = meaning_of(reply, attempt.ladder)
+            self.counts["ack" if meaning is Meaning.DONE else "nak"] += 1
+            if meaning is Meaning.DONE:
+                note = f"; {attempt.ladder.caches.note}" if attempt.lets_back else ""
+                closes: EndedBy = "disconnect" if attempt.ends else ""
+                return ending.Result("done", attempt.step, f"{_called(attempt)}{note}", closes=closes, session=session)
+            if meaning is Meaning.GONE:
+                return ending.Result("gone", attempt.step, f"{equipment.name} has no such session ({cause})",
+                                     closes="gone", session=session)  # fmt: skip
+            if meaning is Meaning.BUSY:
+                return self._later(order, session, f"{equipment.name} cannot now ({cause})")
+            heard.append(f"{attempt.step}: {meaning} ({cause if cause is not None else 'no Error-Cause'})")
+            wrong = wrong or meaning in (Meaning.WRONG, Meaning.FORBIDDEN)
+            if meaning is Meaning.FORBIDDEN:
+                break
+        return ending.Result("refused", tried[-1].step, f"{'; '.join(heard)}; {_bounded(session)}", wrong=wrong)
+
+    def _later(self, order: Order, session: Session, detail: str) -> ending.Result:
+        now = self._clock.now()
+        pause = min(_LONGEST_PAUSE, timedelta(seconds=15 * 2 ** min(order.attempts - 1, 10)))
+        if now + pause >= order.give_up_at:
+            return ending.Result(
+                "failed", detail=f"given up after {order.attempts} rounds: {detail}; {_bounded(session)}"
+            )
+        return ending.Result("waiting", detail=detail, due=now + pause)
+
+
+def _bounded(session: Session) -> str:
+    """What bounds a session that nothing else ends."""
+    if session.until is None:
+        return "no Session-Timeout bounds it"
+    return f"Session-Timeout ends it at {session.until:%Y-%m-%d %H:%M} UTC"
+
+
+def _called(attempt: Attempt) -> str:
+    return {"disconnect": "disconnected", "reauthenticate": "asked to authenticate anew", "bounce": "port bounced"}[
+        attempt.step
+    ]
