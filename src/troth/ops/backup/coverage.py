@@ -74,6 +74,8 @@ WHOLE: tuple[str, ...] = (
     "feed",
     "feed_silence",
     "invitation",
+    "nas",
+    "nas_secret",
     "ocsp_responder",
     "passkey",
     "policy_version",
@@ -101,6 +103,7 @@ LEDGER: tuple[str, ...] = ("ledger_event", "ledger_subject", "ledger_head", "led
 NOT_REBUILT: Mapping[str, str] = {
     "connector_read": "what was read since the archive is read again, and what was taken is not taken twice",
     "feed_health": "feeds are heard from again, or found silent",
+    "nas_seen": "access servers are seen again, within minutes",
     "signal_inbox": "what lies there is acted on; what came later is read again by its connector, or sent again",
     "signal_unresolved": "the ledger tells of each; what is said of them again is kept again",
     "ssf_count": "counters, for metrics",
