@@ -15,6 +15,9 @@ from hypothesis import strategies as st
 
 from tests.unit.fuzz.test_parsers import EXAMPLES, mutated
 from troth.kit.errors import TrothError
+from troth.radius.eap.frames import is_nak, methods_in_words, read_nak, read_response, read_tls
+from troth.radius.eap.hello import read_hello
+from troth.radius.eap.reassembly import MAX_MESSAGE, Incoming
 from troth.radius.wire.addresses import mac, safe_text, ssid
 from troth.radius.wire.dictionary import DICTIONARY
 from troth.radius.wire.errors import PacketRefused
@@ -56,10 +59,47 @@ def _station(data: bytes) -> object:
     return mac(data), ssid(data)
 
 
+def _eap(data: bytes) -> object:
+    response = read_response(data)
+    if is_nak(response):
+        assert methods_in_words(read_nak(response))
+    return response
+
+
+def _fragments(data: bytes) -> object:
+    """Frames one after the other, each after its length in two octets."""
+    incoming, wholes = Incoming(), []
+    while len(data) >= 2:
+        length, data = int.from_bytes(data[:2], "big"), data[2:]
+        wholes.append(incoming.add(read_tls(data[:length])))
+        data = data[length:]
+    assert all(len(whole) <= MAX_MESSAGE for whole in wholes if whole is not None)
+    return wholes
+
+
+#: Of OpenSSL 4.0: TLS 1.2 and 1.3, X25519.
+_CLIENT_HELLO = bytes.fromhex(
+    "16030100e9010000e503035ff91d311156a896fd1d9bf8e3302d3c9c7aef60350b1b2137dd0e8fd66e2afb20689d6cf4433c"
+    "bb5d0a60e91e48f018edad962ce3ac006fa10169674164e9117d0008130213031301c02b01000094ff01000100000b000201"
+    "00000a00040002001d002300000016000000170000000d0038003609050906090404030503060308070808081a081b081c08"
+    "09080a080b0804080508060401050106010303030103020402050206020708002b00050403040303002d0002010100330026"
+    "0024001d0020b0658d9cbe42319b3362868615ff33fa570ad1330b0744630aa2a1f5b157fd06"
+)
+
+
+def _hello(data: bytes) -> object:
+    hello = read_hello(data)
+    assert hello is None or str(hello).isprintable()
+    return hello or "none"
+
+
 PARSERS: dict[str, tuple[Callable[[bytes], object], Callable[[], list[bytes]]]] = {
     "radius packet": (_packet, _captured),
     "radius reply": (_reply, _captured),
     "station": (_station, lambda: [b"00-10-A4-23-19-C0:corp", b"0010.a423.19c0", b"ap-1:guests"]),
+    "EAP response": (_eap, lambda: [b"\x02\x07\x00\x08\x01bob", b"\x02\x08\x00\x08\x03\x19\x15\x34"]),
+    "TLS fragments": (_fragments, lambda: [b"\x00\x06\xc0\x00\x00\x00\x02a\x00\x02\x00b"]),
+    "ClientHello": (_hello, lambda: [_CLIENT_HELLO]),
     "user password": (lambda data: reveal_password(data, SECRET, AUTHENTICATOR), lambda: [bytes(32)]),
     "salted": (
         lambda data: reveal_salted(data, SECRET, AUTHENTICATOR),

@@ -8,7 +8,9 @@ epoch of its policy by the session id context; one of another network or epoch l
 
 Tickets, not a session cache: a cache resumes some 15 % cheaper under TLS 1.3 (no certificate to seal into two tickets),
 but on the worker that holds it alone, and a roaming device comes to another one as often as not. The keys live as
-long as the base; they are never written anywhere.
+long as the base; they are never written anywhere. Devices of TLS 1.2 that take no tickets (wpa_supplicant, unless it is
+told to) begin on a second base, each worker's own, with a cache of sessions by their id; when it has grown to its
+bound, an empty one takes its place.
 
 Trust anchors are taken as such wherever they stand in a chain (X509_V_FLAG_PARTIAL_CHAIN): a network that names an
 issuing authority trusts that one and not its siblings, and one signature less is verified (14 % of a handshake).
@@ -34,6 +36,8 @@ log = get_logger("radius")
 CIPHERS_12 = b"ECDHE+AESGCM:ECDHE+CHACHA20"
 #: RFC 8446, 4.6.1.
 MAX_RESUMPTION_SECONDS = 604_800
+#: Handshakes on one cache of sessions, before it is replaced. A session takes some 10 KiB: it has the certificates.
+MAX_CACHED = 4_096
 _OPTIONS = SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_CIPHER_SERVER_PREFERENCE
 # Names of anchors are told to devices, so that they find the right one of several certificates, while they are few.
 _MAX_TOLD_NAMES = 1024
@@ -75,7 +79,9 @@ class Contexts:
     """The contexts of one process. Make it before the workers fork; each replaces what is its own afterwards."""
 
     def __init__(self) -> None:
-        self.base = _base()
+        self.base = _base(cached=False)
+        self._cached: SSL.Context | None = None
+        self._cached_begun = 0
         self._identity: ServerIdentity | None = None
         self._networks: dict[str, NetworkContext] = {}
         self._staple: tuple[bytes, float] = (b"", 0.0)
@@ -94,6 +100,15 @@ class Contexts:
     def current(self, network: str) -> NetworkContext | None:
         """The network's context; None: it has none, or we have no certificate."""
         return self._networks.get(network)
+
+    def base_for(self, network: NetworkContext, *, tickets: bool) -> SSL.Context:
+        """What a handshake begins on: with ``tickets`` the base of all workers, else this worker's with a cache."""
+        if tickets or network.tls.resumption_seconds <= 0:
+            return self.base
+        if self._cached is None or self._cached_begun >= MAX_CACHED:
+            self._cached, self._cached_begun = _base(cached=True), 0
+        self._cached_begun += 1
+        return self._cached
 
     def install(self, identity: ServerIdentity | None, networks: Iterable[NetworkTls]) -> None:
         """Let this be all. Handshakes that have begun go on with what they began with; what has not changed is kept.
@@ -159,13 +174,13 @@ class Contexts:
         return NetworkContext(tls, context, options)
 
 
-def _base() -> SSL.Context:
+def _base(*, cached: bool) -> SSL.Context:
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
     context.set_max_proto_version(SSL.TLS1_3_VERSION)
     context.set_options(_OPTIONS)
     context.set_cipher_list(CIPHERS_12)
-    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+    context.set_session_cache_mode(SSL.SESS_CACHE_SERVER if cached else SSL.SESS_CACHE_OFF)
     # A connection takes the network's session id context over only if it still has the base's.
     context.set_session_id(b"troth")
     context.set_timeout(MAX_RESUMPTION_SECONDS)

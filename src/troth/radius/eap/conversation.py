@@ -22,6 +22,7 @@ from typing import TypeAlias
 from troth.kit.errors import Reason
 from troth.radius.eap.errors import BAD_TLS, DENIED, FRAGMENTS, MALFORMED, PEER_ALERT, TOO_LONG, EapRefused
 from troth.radius.eap.frames import FAILURE, SUCCESS, EapResponse, outcome, read_tls, tls_request
+from troth.radius.eap.hello import Hello
 from troth.radius.eap.model import Challenge, Facts, Fail, Ignore, Opening, Proved, Step, Succeed, Timeline
 from troth.radius.eap.reassembly import Incoming, Outgoing
 from troth.radius.eap.state import Token
@@ -55,9 +56,9 @@ class Conversation:
     """
 
     __slots__ = (
-        "_detail", "_facts", "_flight", "_fragments", "_handshake", "_identifier", "_incoming", "_outgoing", "_phase",
-        "_reason", "_remember", "_rounds", "_state", "_timeline", "_young", "attachment", "key", "opening", "started",
-        "touched",
+        "_begin", "_detail", "_facts", "_flight", "_fragments", "_handshake", "_identifier", "_incoming", "_outgoing",
+        "_phase", "_reason", "_remember", "_rounds", "_state", "_timeline", "_young", "attachment", "key", "opening",
+        "started", "touched",
     )  # fmt: skip
 
     def __init__(
@@ -65,7 +66,7 @@ class Conversation:
         token: Token,
         state: bytes,
         opening: Opening,
-        handshake: Handshake,
+        begin: Callable[[bytes], tuple[Handshake, Hello | None]],
         size: int,
         remember: Remember,
         now: float,
@@ -76,7 +77,8 @@ class Conversation:
         self.touched = now
         self.attachment: object = None
         self._state = state
-        self._handshake: Handshake | None = handshake
+        self._begin = begin
+        self._handshake: Handshake | None = None
         self._incoming = Incoming()
         self._outgoing = Outgoing(size)
         self._remember = remember
@@ -152,9 +154,9 @@ class Conversation:
 
     def conclude(self, *, admitted: bool, detail: str, now: float) -> Step:
         """Say the verdict. Raises ValueError unless the device has just proved itself."""
-        handshake = self._handshake
-        if self._phase is not Phase.DECIDING or handshake is None:
+        if self._phase is not Phase.DECIDING:
             raise ValueError("a verdict is due exactly once, when the device has proved itself")
+        handshake = self._live()
         if not admitted:
             self._reason, self._detail = DENIED, detail
             alert = handshake.denial()
@@ -188,10 +190,13 @@ class Conversation:
 
     def _message(self, message: bytes, now: float) -> Step:
         """A whole TLS flight of the device."""
-        handshake = self._live()
         if not message:
             return self.fail(MALFORMED, "an empty response where a TLS message is due", now)
-        self._young = False
+        if self._young:
+            self._young = False
+            self._handshake, hello = self._begin(message)
+            self.tell(f"offered {hello}" if hello is not None else "sent what is no ClientHello", now)
+        handshake = self._live()
         flight = handshake.feed(message)
         if handshake.finished:
             self._facts = self._gathered()
@@ -210,8 +215,6 @@ class Conversation:
             self._phase = Phase.REFUSED
         elif not flight:
             return self.fail(BAD_TLS, "the device's message ends in the middle of a TLS record", now)
-        elif not self._timeline:
-            self.tell("sent a TLS ClientHello; was shown our certificate", now)
         self._outgoing.load(flight)
         return self._send()
 
@@ -226,6 +229,7 @@ class Conversation:
     def _succeed(self) -> Succeed:
         handshake = self._live()
         keys = handshake.keys()
+        handshake.keep_session()
         self._phase = Phase.OVER
         self._handshake = None
         return Succeed(outcome(SUCCESS, self._identifier), keys.msk, keys.emsk, keys.session_id, self)

@@ -95,6 +95,7 @@ def _verify(ok: int, store_ctx: Any) -> int:
     if known is None:
         return 1
     if known == "no_ticket":
+        handshake.known = known
         _lib.SSL_set_options(_ffi.cast("SSL *", ssl), SSL.OP_NO_TICKET)
         return 1
     handshake.known = known

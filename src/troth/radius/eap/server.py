@@ -46,6 +46,7 @@ from troth.radius.eap.frames import (
     request,
     tls_request,
 )
+from troth.radius.eap.hello import Hello, read_hello
 from troth.radius.eap.model import Challenge, Facts, Fail, Foreign, Ignore, Opening, Step, Succeed
 from troth.radius.eap.openssl import LeafJudge
 from troth.radius.eap.reassembly import fragment_size
@@ -168,9 +169,14 @@ class EapServer:
         if network is None:
             missing = self._missing(opening) or NO_NETWORK
             return self._failed(response.identifier, missing, "", opening, started=token.made)
-        handshake = Handshake(self._contexts.base, network, self._judge)
+
+        def begin(flight: bytes) -> tuple[Handshake, Hello | None]:
+            hello = read_hello(flight)
+            base = self._contexts.base_for(network, tickets=hello is None or hello.tickets)
+            return Handshake(base, network, self._judge), hello
+
         size = fragment_size(self._limits.fragment_size, opening.framed_mtu)
-        conversation = Conversation(token, state, opening, handshake, size, self._remember, now)
+        conversation = Conversation(token, state, opening, begin, size, self._remember, now)
         if not self._open.add(conversation, now):
             return Ignore(OVERLOADED)
         return self._take(conversation, response, now)

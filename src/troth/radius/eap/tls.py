@@ -131,6 +131,15 @@ class Handshake:
         self._connection.send(_PROTECTED_SUCCESS)
         return self._pending()
 
+    def keep_session(self) -> None:
+        """Let the session be resumed although the connection ends without a close_notify.
+
+        OpenSSL takes a session out of its cache when a connection is dropped that was not shut down, and this is how a
+        session of somebody who was not let in is taken out: by not calling this.
+        """
+        if self.known != "no_ticket":
+            self._connection.set_shutdown(SSL.SENT_SHUTDOWN | SSL.RECEIVED_SHUTDOWN)
+
     def denial(self) -> bytes:
         """The alert access_denied if it can still be told, else nothing.
 

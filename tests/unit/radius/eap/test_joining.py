@@ -16,6 +16,7 @@ from tests.support.supplicants import (
     lab,
     status_of,
 )
+from troth.radius.eap import contexts as contexts_module
 from troth.radius.eap.contexts import Contexts
 from troth.radius.eap.errors import (
     DENIED,
@@ -112,6 +113,35 @@ def test_a_ticket_of_one_network_does_not_resume_in_another(version: str) -> Non
     device = Supplicant(lab().client, version)
     let_in(device.join(server))
     joined = device.join(server, Opening("ap-1", "guests", "x", "aa-bb-cc-dd-ee-ff", 1400))
+    let_in(joined)
+    assert not joined.resumed
+
+
+def test_a_device_of_tls_12_that_takes_no_tickets_resumes_by_session_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As wpa_supplicant does. Whoever was not let in, and whoever is to have no session, resumes nothing."""
+    server, device = (
+        eap_server([lab().network(), lab().network(name="guests")]),
+        Supplicant(lab().client, "1.2", tickets=False),
+    )
+    let_in(device.join(server))
+    again = device.join(server)
+    let_in(again)
+    assert again.resumed
+    assert not device.join(server, Opening("ap-1", "guests", "x")).resumed, "another network's"
+    let_in(device.join(server))
+    refused(device.join(server, admitted=False))
+    assert not device.join(server).resumed, "the session of a device that was not let in is gone"
+    monkeypatch.setattr(contexts_module, "MAX_CACHED", 0)
+    joined = device.join(server)
+    let_in(joined)
+    assert not joined.resumed, "a full cache is replaced by an empty one"
+
+
+def test_a_session_by_id_is_not_kept_for_a_leaf_that_is_to_have_none() -> None:
+    server = eap_server(judge=lambda _network, _leaf: "no_ticket")
+    device = Supplicant(lab().client, "1.2", tickets=False)
+    let_in(device.join(server))
+    joined = device.join(server)
     let_in(joined)
     assert not joined.resumed
 
