@@ -17,6 +17,7 @@ from troth.connect.crowdstrike import mapping
 from troth.connect.crowdstrike.mapping import Alert, Host, Score
 from troth.connect.crowdstrike.stream import EventStream
 from troth.connect.errors import ANSWER, PUSH_UNAUTHENTICATED, ConnectorError, PushRefused
+from troth.connect.levels import level
 from troth.connect.proof import ClientCredentials
 from troth.kit.canonical import Json
 from troth.kit.lane import Request
@@ -106,19 +107,14 @@ class Falcon:
 
     async def containment(self, cursor: Json) -> Pulled:
         """Who is cut off: a level, told when it changes. Cursor: who was, and when that was looked at."""
-        known = cursor if isinstance(cursor, dict) else {}
-        before = {str(one) for one in known.get("contained", ())}
         now = self._wiring.clock.now()
-        since = str(known.get("at") or f"first-{now.isoformat()}")
         wanted = ",".join(f"'{status}'" for status in mapping.CONTAINED)
-        present = set(await self._host_ids(f"status:[{wanted}]"))
-        changed = [(agent, True) for agent in sorted(present - before)]
-        changed += [(agent, False) for agent in sorted(before - present)]
+        found = level(cursor, "contained", await self._host_ids(f"status:[{wanted}]"), now)
         signals = [
-            mapping.containment_signal(self._wiring, agent, contained=contained, since=since, at=now)
-            for agent, contained in changed
+            mapping.containment_signal(self._wiring, agent, contained=contained, since=found.since, at=now)
+            for agent, contained in found.changed
         ]
-        return Pulled(signals, (), {"contained": sorted(present), "at": now.isoformat()})
+        return Pulled(signals, (), found.cursor)
 
     async def _host_ids(self, wanted: str) -> list[str]:
         """Every host that ``wanted`` (FQL) fits. A list that stops in the middle would read as hosts let back."""

@@ -18,6 +18,7 @@ from troth.connect.connector import Pulled, Pushed, Read, Wiring, each
 from troth.connect.errors import ANSWER, SECRET_INVALID, ConnectorError
 from troth.connect.google import channel, mapping
 from troth.connect.google.mapping import Activity, User
+from troth.connect.levels import level
 from troth.connect.proof import ClientCredentials
 from troth.kit.canonical import Json
 from troth.kit.ids import new_id
@@ -109,10 +110,7 @@ class Google:
 
     async def suspended(self, cursor: Json) -> Pulled:
         """Who is suspended: a level, told when it changes. Cursor: who was, and when that was looked at."""
-        known = cursor if isinstance(cursor, dict) else {}
-        before = {str(one) for one in known.get("suspended", ())}
         now = self._wiring.clock.now()
-        since = str(known.get("at") or f"first-{now.isoformat()}")
         present: dict[str, User] = {}
         pages, token = Pages(most=400), ""
         while pages.turn(token):
@@ -123,17 +121,16 @@ class Google:
                 break
         else:
             raise ConnectorError(ANSWER, "more suspended users than can be read")
-        changed = [(one, True) for one in sorted(present.keys() - before)]
-        changed += [(one, False) for one in sorted(before - present.keys())]
+        found = level(cursor, "suspended", present, now)
         signals = [
             mapping.suspension_signal(
-                self._wiring, one, suspended=suspended, since=since, at=now,
+                self._wiring, one, suspended=suspended, since=found.since, at=now,
                 why=(present[one].reason or "") if suspended else "",
             )
-            for one, suspended in changed
+            for one, suspended in found.changed
         ]  # fmt: skip
-        reports = [mapping.user_report(present[one], now) for one, suspended in changed if suspended]
-        return Pulled(signals, reports, {"suspended": sorted(present), "at": now.isoformat()})
+        reports = [mapping.user_report(present[one], now) for one, suspended in found.changed if suspended]
+        return Pulled(signals, reports, found.cursor)
 
     async def users(self, cursor: Json) -> Pulled:
         """Every user, for the name by which Google knows it. Cursor: ``page``, within a round."""

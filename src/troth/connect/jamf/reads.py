@@ -11,6 +11,7 @@ from troth.connect.connector import Pulled, Pushed, Read, Wiring, each
 from troth.connect.errors import ANSWER, ConnectorError
 from troth.connect.jamf import hook, mapping
 from troth.connect.jamf.mapping import Computer
+from troth.connect.levels import level
 from troth.connect.proof import ClientCredentials
 from troth.kit.canonical import Json
 from troth.kit.lane import Request
@@ -88,17 +89,13 @@ class Jamf:
 
     async def compliance(self, cursor: Json) -> Pulled:
         """Who does not comply: a level, told when it changes. Cursor: who did not, and when that was looked at."""
-        known = cursor if isinstance(cursor, dict) else {}
-        before = {str(one) for one in known.get("members", ())}
         now = self._wiring.clock.now()
-        since = str(known.get("at") or f"first-{now.isoformat()}")
-        present = set(await self._members())
-        changed = [(one, False) for one in sorted(present - before)] + [(one, True) for one in sorted(before - present)]
+        found = level(cursor, "members", await self._members(), now)
         signals = [
-            mapping.compliance_signal(self._wiring, one, complies=complies, since=since, at=now)
-            for one, complies in changed
+            mapping.compliance_signal(self._wiring, one, complies=not listed, since=found.since, at=now)
+            for one, listed in found.changed
         ]
-        return Pulled(signals, (), {"members": sorted(present), "at": now.isoformat()})
+        return Pulled(signals, (), found.cursor)
 
     async def _members(self) -> list[str]:
         answer = await self.acting.get(f"{_GROUP}/{self._options.noncompliant_group}", scope=_READ_GROUPS)

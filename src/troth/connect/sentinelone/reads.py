@@ -9,6 +9,7 @@ from typing import Any, Final
 from troth.connect.api import Pages, moment, shaped
 from troth.connect.connector import Pulled, Pushed, Read, Wiring, each
 from troth.connect.errors import ANSWER, PUSH_UNAUTHENTICATED, ConnectorError, PushRefused
+from troth.connect.levels import level
 from troth.connect.proof import Token
 from troth.connect.sentinelone import mapping
 from troth.connect.sentinelone.mapping import Agent, Threat
@@ -65,18 +66,13 @@ class SentinelOne:
 
     async def isolation(self, cursor: Json) -> Pulled:
         """Who is cut off: a level, told when it changes. Cursor: who was, and when that was looked at."""
-        known = cursor if isinstance(cursor, dict) else {}
-        before = {str(one) for one in known.get("cut_off", ())}
         now = self._wiring.clock.now()
-        since = str(known.get("at") or f"first-{now.isoformat()}")
-        present = set(await self._cut_off())
-        changed = [(agent, True) for agent in sorted(present - before)]
-        changed += [(agent, False) for agent in sorted(before - present)]
+        found = level(cursor, "cut_off", await self._cut_off(), now)
         signals = [
-            mapping.isolation_signal(self._wiring, agent, cut_off=cut_off, since=since, at=now)
-            for agent, cut_off in changed
+            mapping.isolation_signal(self._wiring, agent, cut_off=cut_off, since=found.since, at=now)
+            for agent, cut_off in found.changed
         ]
-        return Pulled(signals, (), {"cut_off": sorted(present), "at": now.isoformat()})
+        return Pulled(signals, (), found.cursor)
 
     async def _cut_off(self) -> list[str]:
         """Every agent that is off the network. A list that stops in the middle would read as agents let back."""
