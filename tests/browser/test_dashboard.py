@@ -41,6 +41,15 @@ async def log_in(site: Site, page: Page, role: Role = Role.ADMINISTRATOR, *, nam
     await expect(page.get_by_role("heading", name="Overview")).to_be_visible()
 
 
+async def a_place(house: House) -> str:
+    """One that not every vendor can be told of; where its page is."""
+    await house.apply(
+        "places:\n  - {name: quarantine, vlan: 900, acl_rules: [permit udp to any port 53], sgt: 9, "
+        "description: until it has healed, redirect_url: 'https://help.example.com/q', redirect_acl: REDIRECT}\n"
+    )
+    return "/network/places/quarantine?vendor=cisco-ios-xe"
+
+
 async def a_connector(house: House) -> str:
     """One that fails, and what it has said of nobody; where its page is."""
     await house.apply(
@@ -119,6 +128,9 @@ async def pages_of(site: Site) -> dict[str, str]:
         "feed": "/feeds/edr",
         "connector": await a_connector(house),
         "unresolved": "/unresolved",
+        "places": "/network/places",
+        "place": await a_place(house),
+        "vendor": "/network/vendors/ruckus-icx",
         "policies": "/policies",
         "policy": "/policies/client-device",
         "profiles": "/profiles",

@@ -93,6 +93,21 @@ def vendors(
     return as_json(one) if output == "json" else _vendor(one)
 
 
+@app.command
+def snippet(
+    vendor: Annotated[str, Parameter(help="Whose equipment: see `troth place vendors`.")],
+    *,
+    server: Annotated[str, Parameter(help="IP address by which the equipment reaches Troth.")],
+    auth_port: Annotated[int, Parameter(help="UDP port of authentication.")] = 1812,
+    acct_port: Annotated[int, Parameter(help="UDP port of accounting.")] = 1813,
+) -> int:
+    """Print what a vendor's equipment must be configured with. The shared secret is for you to put in."""
+    from troth.radius.places.snippets import snippet as written
+
+    print(written(vendor, server=server, auth_port=auth_port, acct_port=acct_port), end="")
+    return 0
+
+
 def _vendor(one: Any) -> int:
     moves = {None: "not documented", True: "yes", False: "no"}[one["change_vlan"]]
     facts(

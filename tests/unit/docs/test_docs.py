@@ -38,6 +38,7 @@ from troth.radius.admission.document import parse_networks
 from troth.trust.feeds.model import parse_feeds
 from troth.trust.outbox.model import PORTS
 from troth.trust.outbox.reactions import parse_reactions
+from troth.radius.places.model import parse_places
 from troth.trust.policy.grammar import parse_policy
 from troth.trust.signals.model import KINDS
 from troth.trust.standings.grammar import parse_rules
@@ -267,6 +268,8 @@ def _check_yaml(block: str) -> None:
         parse_receivers(block)
     elif "standing" in document:
         parse_rules(block)
+    elif "places" in document:
+        parse_places(block)
     elif "reactions" in document:
         parse_reactions(block)
     elif "approvals" in document:

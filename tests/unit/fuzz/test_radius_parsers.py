@@ -18,15 +18,18 @@ from troth.kit.errors import TrothError
 from troth.radius.eap.frames import is_nak, methods_in_words, read_nak, read_response, read_tls
 from troth.radius.eap.hello import read_hello
 from troth.radius.eap.reassembly import MAX_MESSAGE, Incoming
+from troth.radius.places.downloads import Downloads
+from troth.radius.places.model import PlaceDefinition, parse_places, place_of
 from troth.radius.wire.addresses import mac, safe_text, ssid
 from troth.radius.wire.dictionary import DICTIONARY
 from troth.radius.wire.errors import PacketRefused
 from troth.radius.wire.hiding import hide_salted, reveal_password, reveal_salted
-from troth.radius.wire.packet import decode
+from troth.radius.wire.packet import Packet, decode
 from troth.radius.wire.reading import read
 from troth.radius.wire.signing import message_authenticator_ok, request_authenticator_ok, verify_reply
 
 _CAPTURED = Path(__file__).parents[2] / "vectors" / "radius" / "captured.json"
+_DOWNLOADS = Downloads([place_of(PlaceDefinition(name="quarantine", acl_rules=("permit udp to any port 53",)))])
 SECRET, AUTHENTICATOR = b"testing123", bytes(range(16))
 
 
@@ -93,6 +96,13 @@ def _hello(data: bytes) -> object:
     return hello or "none"
 
 
+def _download(data: bytes) -> object:
+    """A name by which somebody asks for an ACL: what was never told is answered with nothing."""
+    asked = Packet(1, 0, bytes(16), ((1, data[:253]), (26, b"\0\0\0\x09\x01\x18aaa:event=acl-download")), b"")
+    assert _DOWNLOADS.acl_download(asked) is None
+    return asked
+
+
 PARSERS: dict[str, tuple[Callable[[bytes], object], Callable[[], list[bytes]]]] = {
     "radius packet": (_packet, _captured),
     "radius reply": (_reply, _captured),
@@ -100,6 +110,11 @@ PARSERS: dict[str, tuple[Callable[[bytes], object], Callable[[], list[bytes]]]] 
     "EAP response": (_eap, lambda: [b"\x02\x07\x00\x08\x01bob", b"\x02\x08\x00\x08\x03\x19\x15\x34"]),
     "TLS fragments": (_fragments, lambda: [b"\x00\x06\xc0\x00\x00\x00\x02a\x00\x02\x00b"]),
     "ClientHello": (_hello, lambda: [_CLIENT_HELLO]),
+    "acl download": (_download, lambda: [b"#ACSACL#-IP-quarantine-0123456789abcdef"]),
+    "places": (
+        lambda data: [place_of(one) for one in parse_places(data.decode("utf-8", "replace"))],
+        lambda: [b"places:\n  - {name: a, vlan: 20, acl_rules: [permit tcp to 192.0.2.0/24 port 80-90], sgt: 7}\n"],
+    ),
     "user password": (lambda data: reveal_password(data, SECRET, AUTHENTICATOR), lambda: [bytes(32)]),
     "salted": (
         lambda data: reveal_salted(data, SECRET, AUTHENTICATOR),

@@ -34,6 +34,12 @@ VENDOR_UNKNOWN = reason(
     fix="The detail lists the vendors there are; `generic` is what the RFCs say and nothing else.",
     status=422,
 )
+SNIPPET_INVALID = reason(
+    "radius.place.snippet",
+    "no configuration can be written for this",
+    fix="Name the IP address and the ports by which the equipment reaches Troth.",
+    status=422,
+)
 
 
 class PlaceError(TrothError):

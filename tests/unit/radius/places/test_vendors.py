@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import resources
+from pathlib import Path
 
 import pytest
 
@@ -89,3 +90,16 @@ def test_a_file_that_does_not_hold_together_stops_the_start(change: tuple[str, s
 def test_a_page_that_nothing_stands_on_is_no_source() -> None:
     with pytest.raises(VendorDataWrong, match="named by nothing"):
         read_vendor(_GENERIC.replace("sources:\n", "sources:\n  more: https://example.com\n"), name="generic")
+
+
+def _row(name: str) -> str:
+    """The vendor's row in docs/places.md."""
+    known, starred = vendor(name), set(vendor(name).unconfirmed())
+    says = (f"{one}{'*' if f'accept.{one}' in starred else ''}" for one in known.accept if one != "both_vlans")
+    steps = (f"{one.step}{'*' if f'ladder.{one.step}' in starred else ''}" for one in known.ladder.rungs)
+    return f"| `{name}` | {', '.join(says)} | {' → '.join(steps)} |"
+
+
+@pytest.mark.parametrize("name", vendors())
+def test_the_documents_say_what_the_data_says(name: str) -> None:
+    assert _row(name) in (Path(__file__).resolve().parents[4] / "docs" / "places.md").read_text("utf-8")
