@@ -35,10 +35,10 @@ from troth.pki.ceremony.plan import parse_plan
 from troth.pki.lint_codes import CODES
 from troth.pki.profile import parse_profile, shipped_profiles
 from troth.radius.admission.document import parse_networks
+from troth.radius.places.model import parse_places
 from troth.trust.feeds.model import parse_feeds
 from troth.trust.outbox.model import PORTS
 from troth.trust.outbox.reactions import parse_reactions
-from troth.radius.places.model import parse_places
 from troth.trust.policy.grammar import parse_policy
 from troth.trust.signals.model import KINDS
 from troth.trust.standings.grammar import parse_rules

@@ -15,17 +15,16 @@ import msgspec
 from troth.audit.event import Event
 from troth.kit.canonical import Json
 from troth.kit.clock import Clock
+from troth.radius.nas import store as nas_store
 from troth.radius.places import store
 from troth.radius.places.errors import PLACE_IN_USE, PLACE_UNKNOWN, PlaceError, PlaceUnknown
 from troth.radius.places.model import Place, PlaceDefinition, is_place_name, place_of
 from troth.radius.places.rendering import Loss, losses_of
 from troth.radius.places.store import LOCK_PLACE, Stored
-from troth.radius.places.vendors import vendor
+from troth.radius.places.vendors import vendor, vendors
 from troth.store.pool import Database
 from troth.store.unit import Unit
 
-#: The vendors of the equipment that there is.
-Equipment = Callable[[], Awaitable[Sequence[str]]]
 #: Which networks lead to a place.
 Users = Callable[[str], Awaitable[Sequence[str]]]
 
@@ -63,16 +62,13 @@ class _Raced(Exception):
 class PlaceDesk:
     """The places of this installation.
 
-    ``equipment``: whose equipment there is, so that applying a place says what of it is lost there; ``users``: which
-    networks lead to a place, so that none is removed from under them.
+    Applying a place says what of it is lost on the access servers that there are. ``users``: which networks lead to a
+    place, so that none is removed from under them.
     """
 
-    def __init__(
-        self, database: Database, clock: Clock, *, equipment: Equipment | None = None, users: Users | None = None
-    ) -> None:
+    def __init__(self, database: Database, clock: Clock, *, users: Users | None = None) -> None:
         self._database = database
         self._clock = clock
-        self._equipment = equipment
         self._users = users
 
     async def places(self) -> list[Stored]:
@@ -88,17 +84,22 @@ class PlaceDesk:
 
     async def losses(self, definition: PlaceDefinition) -> tuple[Lost, ...]:
         """What the equipment that there is cannot be told of a place."""
-        names = await self._equipment() if self._equipment is not None else ()
-        return tuple(one for name in names for one in lost_on(place_of(definition), name))
+        return _lost(definition, await self._equipment())
+
+    async def _equipment(self) -> Sequence[str]:
+        """The vendors of the access servers that there are, as far as there is data for them."""
+        known = set(vendors())
+        there = await nas_store.all_nas(self._database)
+        return sorted({one.definition.vendor for one in there if one.retired_at is None} & known)
 
     async def preview(self, definitions: Sequence[PlaceDefinition]) -> list[AppliedPlace]:
         """What :meth:`apply` would do; nothing is written."""
         present = {one.name: one.definition for one in await self.places()}
-        found = []
+        equipment, found = await self._equipment(), []
         for one in definitions:
             known = present.get(one.name)
             change = Applied.CREATED if known is None else Applied.UNCHANGED if known == one else Applied.CHANGED
-            found.append(AppliedPlace(one, change, await self.losses(one)))
+            found.append(AppliedPlace(one, change, _lost(one, equipment)))
         return found
 
     async def apply(
@@ -142,6 +143,10 @@ def lost_on(place: Place, vendor_name: str) -> tuple[Lost, ...]:
     """What one vendor cannot be told of a place. Raises VendorUnknown."""
     known = vendor(vendor_name)
     return tuple(Lost(vendor_name, loss, loss.field in place.essential) for loss in losses_of(place, known))
+
+
+def _lost(definition: PlaceDefinition, equipment: Sequence[str]) -> tuple[Lost, ...]:
+    return tuple(one for name in equipment for one in lost_on(place_of(definition), name))
 
 
 def _event(kind: str, name: str, actor: str, **data: Json) -> Event:

@@ -8,6 +8,9 @@ from collections.abc import Sequence
 import pytest
 
 from tests.support.clocks import FakeClock
+from troth.kit.sealing import SecretBox
+from troth.radius.nas.definition import parse_nas
+from troth.radius.nas.desk import NasDesk
 from troth.radius.places.book import load_book
 from troth.radius.places.errors import PlaceError, PlaceUnknown
 from troth.radius.places.model import PlaceDefinition, parse_places
@@ -48,9 +51,15 @@ async def test_a_place_that_networks_lead_to_stays(database: Database, clock: Fa
 
 
 async def test_what_is_lost_is_told_of_the_equipment_that_there_is(database: Database, clock: FakeClock) -> None:
-    async def equipment() -> Sequence[str]:
-        return ("unifi", "aruba-cx")
-
-    desk = PlaceDesk(database, clock, equipment=equipment)
-    (applied,) = await desk.preview([PlaceDefinition(name="lab", role="lab")])
+    servers = NasDesk(database, clock, SecretBox(b"n" * 32, purpose="nas"))
+    await servers.apply(
+        parse_nas(
+            "nas:\n  - {name: roof, addresses: [192.0.2.1], vendor: unifi}\n"
+            "  - {name: hall, addresses: [192.0.2.2], vendor: aruba-cx}\n"
+            "  - {name: gone, addresses: [192.0.2.3], vendor: hostapd}\n"
+        ),
+        actor="admin:a",
+    )
+    await servers.retire("gone", reason="sold", actor="admin:a")
+    (applied,) = await PlaceDesk(database, clock).preview([PlaceDefinition(name="lab", role="lab")])
     assert [(one.vendor, one.loss.field, one.refused) for one in applied.lost] == [("unifi", "role", True)]
