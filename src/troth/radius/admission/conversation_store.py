@@ -37,6 +37,7 @@ WHERE ($1::uuid IS NULL OR id < $1) AND ($2::text IS NULL OR mac = $2) AND ($3::
   AND ($6::uuid IS NULL OR subjects @> ARRAY[$6]) AND ($7::text IS NULL OR network = $7)
   AND ($8::text IS NULL OR outcome = $8) AND ($9::uuid IS NULL OR certificate_id = $9)
 ORDER BY id DESC LIMIT $10"""
+_KNOWN = "SELECT id FROM radius_conversation WHERE id = ANY($1::uuid[])"
 _ONE = "SELECT record FROM radius_conversation WHERE id = $1"
 _BY_CLASS = "SELECT record FROM radius_conversation WHERE class = $1 ORDER BY id DESC LIMIT 1"
 _PARTITIONS = """SELECT c.relname AS name FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
@@ -79,6 +80,11 @@ async def found(reader: Reader, sought: Sought, *, before: UUID | None = None, l
     return [_made(row) for row in rows]
 
 
+async def known(reader: Reader, ids: Sequence[UUID]) -> frozenset[UUID]:
+    """Those of ``ids`` that are kept."""
+    return frozenset(row["id"] for row in await reader.fetch(_KNOWN, list(ids)))
+
+
 async def one(reader: Reader, id: UUID) -> Conversation | None:
     """By id."""
     row = await reader.fetchrow(_ONE, id)
@@ -116,4 +122,4 @@ def _made(row: Row | dict[str, Any]) -> Conversation:
     return decode(row["record"].encode() if isinstance(row["record"], str) else bytes(row["record"]))
 
 
-__all__: Sequence[str] = ("Sought", "add", "add_day", "days", "drop_day", "forget", "found", "one")
+__all__: Sequence[str] = ("Sought", "add", "add_day", "days", "drop_day", "forget", "found", "known", "one")

@@ -87,7 +87,8 @@ class Follower:
         self._reader = TableReader(database, judge, self.table, clock)
         self._index = 0
         self._epoch = 0
-        #: First words of events whose consequences are not taken up yet.
+        #: What was told of and is not taken up yet: the ground, and first words of the events of others.
+        self._ground_due = False
         self._due: set[str] = set()
         self._loading: asyncio.Task[None] | None = None
         #: Told when a person has closed a breaker: network, and for how many seconds.
@@ -172,15 +173,16 @@ class Follower:
 
     async def _taken_up(self, batch: Batch) -> bool:
         """Take up what the batch says of the ground and of others' things; False: that could not be read just now."""
-        self._due |= {event.kind.partition(".")[0] for event in batch.events} & (_GROUND | self._listeners.keys())
+        rooms = {event.kind.partition(".")[0] for event in batch.events}
+        self._ground_due = self._ground_due or not rooms.isdisjoint(_GROUND)
+        self._due |= rooms & self._listeners.keys()
         try:
-            if self._due & _GROUND:
+            if self._ground_due:
                 await self._take_ground()
-                self._due -= _GROUND
-            for room, listener in self._listeners.items():
-                if room in self._due:
-                    await listener()
-                    self._due.discard(room)
+                self._ground_due = False
+            for room in sorted(self._due):
+                await self._listeners[room]()
+                self._due.discard(room)
         except TrothError as error:
             log.warning("admission.ground_unreadable", error=str(error))
             return False

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from troth.kit.errors import Reason
 from troth.radius.admission.errors import NOWHERE
 from troth.radius.admission.model import Network, PlaceChoice, Verdict
-from troth.trust.connecting.errors import CERTIFICATE_SUBJECTLESS
+from troth.trust.connecting.errors import CERTIFICATE_EXPIRED, CERTIFICATE_SUBJECTLESS
 from troth.trust.decision.obligations import shortest, strictest
 from troth.trust.model import Decision, Outcome, Ruling, Snapshot, Subject, Truth
 
@@ -40,26 +40,34 @@ def outcome_of(
     if not made:
         return refused(CERTIFICATE_SUBJECTLESS)
     decisions = [decision for decision, _ in made]
-    ruling = strictest(*(Ruling(one.outcome, one.obligations) for one in decisions))
-    deciding = max(decisions, key=lambda one: one.outcome)
+    if len(decisions) == 1:  # as nearly always: there is nothing to join
+        deciding = decisions[0]
+        ruling = Ruling(deciding.outcome, deciding.obligations)
+    else:
+        deciding = max(decisions, key=lambda one: one.outcome)
+        ruling = strictest(*(Ruling(one.outcome, one.obligations) for one in decisions))
     own, outcome = ruling.obligations, ruling.outcome
-    denied = Verdict(
-        Outcome.DENY, deciding.reason, told(deciding), decisions=tuple(made), subjects=subjects, say=own.say,
-        read_at=read_at, hard=any(one.standing_floor is Outcome.DENY for one in decisions),
-    )  # fmt: skip
+
+    def denied(reason: str, detail: str, *, hard: bool) -> Verdict:
+        return Verdict(
+            Outcome.DENY, reason, detail, decisions=tuple(made), subjects=subjects, say=own.say, read_at=read_at,
+            hard=hard,
+        )  # fmt: skip
+
     if outcome is Outcome.DENY:
-        return denied
+        distrusted = any(one.standing_floor is Outcome.DENY for one in decisions)
+        return denied(deciding.reason, told(deciding), hard=distrusted)
     place = PlaceChoice(own.network or network.place_for(outcome), own.role, own.vlan, own.acl)
     if outcome is not Outcome.ALLOW and not place:
         # Without a place of its own it would be met like anybody else: the port's own VLAN is above its standing.
-        return _because(denied, NOWHERE, f"neither policy nor network names a place for {outcome.value}")
+        return denied(NOWHERE.code, f"neither policy nor network names a place for {outcome.value}", hard=True)
     bound = shortest(own.session_time, own.lifetime)
     facts = min((one for one in map(_facts_last, made) if one is not None), default=None)
     time = max(shortest(shortest(bound, facts), network.longest) or network.longest, network.shortest)
     if ends is not None:
         time = min(time, ends - at)
         if time < _LEAST:
-            return _because(denied, NOWHERE, "the certificate ends within a minute")
+            return denied(CERTIFICATE_EXPIRED.code, "the certificate ends within a minute", hard=True)
     return Verdict(
         outcome, deciding.reason, told(deciding), place=place, class_=class_, decisions=tuple(made),
         session_time=timedelta(seconds=int(time.total_seconds())), subjects=subjects, say=own.say, read_at=read_at,
@@ -72,17 +80,11 @@ def capped(network: Network, verdict: Verdict, least: Outcome) -> Verdict:
         return verdict
     name = network.place_for(least)
     if name is None:
-        return _because(
-            replace(verdict, outcome=Outcome.DENY), NOWHERE, f"the network names no place for {least.value}"
-        )
+        return Verdict(
+            Outcome.DENY, NOWHERE.code, f"the network names no place for {least.value}", decisions=verdict.decisions,
+            subjects=verdict.subjects, read_at=verdict.read_at, stale=verdict.stale, hard=True,
+        )  # fmt: skip
     return replace(verdict, outcome=least, place=PlaceChoice(name))
-
-
-def _because(verdict: Verdict, reason: Reason, detail: str) -> Verdict:
-    return Verdict(
-        verdict.outcome, reason.code, detail, decisions=verdict.decisions, subjects=verdict.subjects,
-        read_at=verdict.read_at, hard=True,
-    )  # fmt: skip
 
 
 def _facts_last(made: tuple[Decision, Snapshot]) -> timedelta | None:

@@ -6,16 +6,16 @@ beside it. Texts that every row repeats (names of attributes, of sources) are nu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 
-from troth.kit.canonical import Json
 from troth.pki.model import Status
+from troth.trust.decision.question import Given
 from troth.trust.enforcement.enforce import hold_cause_of
 from troth.trust.model import Kind, Subject
 from troth.trust.standing import Standing
@@ -195,24 +195,30 @@ def holders(causes: Iterable[str]) -> tuple[tuple[UUID, ...], bool]:
     return tuple(by), beside
 
 
-def facts_of(row: CertificateRow, at: datetime) -> dict[str, Json | datetime | timedelta]:
-    """``certificate.*`` of what the row knows, as :func:`troth.trust.certificate_facts.certificate_facts` has it; its
-    usages stand in the certificate itself."""
-    since, ends = seconds(row.issued_at), seconds(row.not_after)
-    return {
-        "key_assurance": row.key_assurance,
-        "issuer": row.authority,
-        "serial": row.serial.hex(),
-        "sha256": row.sha256.hex(),
-        "profile": row.profile,
-        "status": row.status,
-        "issued_at": since,
-        "not_before": seconds(row.not_before),
-        "not_after": ends,
-        "age": at - since,
-        "remaining": ends - at,
-        "names": [f"{kind}:{value}" for kind, value in row.names],
-    }
+#: Of a certificate that is shown: what every decision records.
+NAMED: Final = frozenset({"serial", "profile", "status"})
+
+
+def facts_of(row: CertificateRow, at: datetime, wanted: frozenset[str]) -> dict[str, Given]:
+    """``certificate.*`` of what the row knows, as :func:`troth.trust.decision.certificate_facts.certificate_facts` has
+    it, as far as ``wanted`` asks; its usages stand in the certificate itself."""
+    return {name: _FACTS[name](row, at) for name in wanted if name in _FACTS}
+
+
+_FACTS: Final[Mapping[str, Callable[[CertificateRow, datetime], Given]]] = {
+    "key_assurance": lambda row, _: row.key_assurance,
+    "issuer": lambda row, _: row.authority,
+    "serial": lambda row, _: row.serial.hex(),
+    "sha256": lambda row, _: row.sha256.hex(),
+    "profile": lambda row, _: row.profile,
+    "status": lambda row, _: row.status,
+    "issued_at": lambda row, _: seconds(row.issued_at),
+    "not_before": lambda row, _: seconds(row.not_before),
+    "not_after": lambda row, _: seconds(row.not_after),
+    "age": lambda row, at: at - seconds(row.issued_at),
+    "remaining": lambda row, at: seconds(row.not_after) - at,
+    "names": lambda row, _: [f"{kind}:{value}" for kind, value in row.names],
+}
 
 
 def event_status(data: Mapping[str, Any]) -> tuple[Status, int, tuple[UUID, ...], bool]:

@@ -50,7 +50,7 @@ from troth.radius.admission.model import (
     Verdict,
 )
 from troth.radius.admission.outcome import capped, outcome_of, refused, user_name
-from troth.radius.admission.records import CertificateRow, Known, facts_of, seconds
+from troth.radius.admission.records import NAMED, CertificateRow, Known, facts_of, seconds
 from troth.radius.admission.table import TrustTable
 from troth.trust.connecting.connections import Asking, judged
 from troth.trust.connecting.errors import (
@@ -74,6 +74,7 @@ from troth.trust.subjects.facts import Observation
 _YOUNG = timedelta(hours=2)
 #: A hold by a standing and that standing arrive together, or nearly; after so many seconds the hold counts alone.
 _TOGETHER = 5.0
+_POLICIES = 1_000
 
 
 class Lease(Protocol):
@@ -113,6 +114,8 @@ class Decider:
         self._lease = lease
         self._clock = clock
         self._paths = Paths()
+        #: SHA-256 of a policy → what it reads of certificates.
+        self._read: dict[str, frozenset[str]] = {}
         #: Monotonic time at which the lease was last seen to run.
         self._live_at = float("-inf")
 
@@ -207,16 +210,32 @@ class Decider:
             return refused(CERTIFICATE_SUBJECTLESS)
         if row.status == "held" and not self._explained(known):
             return refused(CERTIFICATE_HELD)
-        certificate = facts_of(row, attempt.at)
-        certificate["usages"] = list(vouched.shown.usages or ())
+        profile = network.policy or row.profile
+        wanted = self._wanted(profile)
+        certificate = facts_of(row, attempt.at, wanted)
+        if "usages" in wanted:
+            certificate["usages"] = list(vouched.shown.usages or ())
         verdict = self._judged(
-            attempt, network, known.subjects, network.policy or row.profile, known.said, certificate,
+            attempt, network, known.subjects, profile, known.said, certificate,
             ends=min(seconds(row.not_after), vouched.ends), read_at=known.read_at,
         )  # fmt: skip
         return replace(
             verdict, user_name=user_name(row.names) or known.subjects[0].name, certificate_id=row.id,
-            serial=row.serial.hex(),
+            serial=row.serial.hex(), basis=_Basis(self.ground, self._policies.policies, known),
         )  # fmt: skip
+
+    def _wanted(self, profile: str) -> frozenset[str]:
+        """Attributes of a certificate that a decision records: those that its policy reads, and who it is."""
+        policy = self._policies.governing(profile)
+        if policy is None:
+            return NAMED
+        found = self._read.get(policy.sha256)
+        if found is None:
+            if len(self._read) > _POLICIES:
+                self._read.clear()
+            read = {path.partition(".")[2] for path in policy.wants("certificate")}
+            found = self._read[policy.sha256] = NAMED | read
+        return found
 
     def _explained(self, known: Known) -> bool:
         """Whether the standings that hold the certificate are known here: then they say what that means.

@@ -25,6 +25,8 @@ from troth.radius.admission.document import parse_networks
 from troth.radius.admission.following import Follower
 from troth.radius.admission.keeping import take
 from troth.radius.admission.model import Attempt, Verdict
+from troth.radius.places.model import parse_places
+from troth.radius.places.service import PlaceDesk
 from troth.trust.authoring.service import PolicyService
 from troth.trust.connecting.journal import Journal
 from troth.trust.connecting.journal_drain import Drain
@@ -49,6 +51,7 @@ rules:
     else: quarantine
     unknown: {restrict: {session_time: 1h}}
 """
+PLACES = "places: [{name: staff, vlan: 20}, {name: limited, vlan: 30}, {name: healing, vlan: 900}]"
 NETWORKS = """
 networks:
   - name: corp
@@ -152,6 +155,7 @@ async def campus(trust: Trust, sequencer: asyncio.Task[None], tmp_path: Path) ->
     database, clock = trust.database, trust.clock
     policies = PolicyService(database, clock)
     await policies.apply(await policies.plan(POLICY), actor="admin:alice")
+    await PlaceDesk(database, clock).apply(parse_places(PLACES), actor="admin:alice")
     desk = NetworkDesk(database, clock)
     await desk.apply(parse_networks(NETWORKS), actor="admin:alice")
     await trust.feed("mdm")
