@@ -41,17 +41,17 @@ def effect_desk(context: RoleContext, database: Database) -> EffectDesk:
 
 
 def effect_duties(
-    context: RoleContext, database: Database, connectors: ConnectorDesk
+    context: RoleContext, database: Database, connectors: ConnectorDesk, network: Mapping[str, EffectPort]
 ) -> list[Coroutine[Any, Any, None]]:
     """The runner of effects, and the forgetting of what ended long ago. ``connectors``: those of this process, so that
-    acting and reading share one pace."""
+    acting and reading share one pace; ``network``: what ends and moves sessions."""
     settings, desk = context.config.effects, effect_desk(context, database)
     http = HttpClient(context.config.egress)
     acting = connector_ports(connectors, context.clock)
     runner = EffectRunner(
         database,
         context.clock,
-        {**effect_ports(context, database, desk, http), **acting},
+        {**effect_ports(context, database, desk, http), **acting, **network},
         timeout=timedelta(seconds=settings.timeout_seconds),
         give_up=timedelta(hours=settings.give_up_hours),
     )

@@ -54,6 +54,7 @@ app.command("troth.cli.effect:app", name="effect", help="What follows elsewhere 
 app.command("troth.cli.application:app", name="application", help="Applications that ask whether to let somebody in.")
 app.command("troth.cli.network:app", name="network", help="What an SSID or a port is, and whom it lets in.")
 app.command("troth.cli.radius:app", name="radius", help="Who wanted to join a network, and what came of it.")
+app.command("troth.cli.session:app", name="session", help="Who is on the network; end or move sessions.")
 app.command("troth.cli.place:app", name="place", help="Where a network puts whom it lets in.")
 app.command("troth.cli.verbs:freeze", name="freeze", help="Stop automation.")
 app.command("troth.cli.verbs:unfreeze", name="unfreeze", help="Let automation go on.")

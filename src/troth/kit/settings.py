@@ -20,6 +20,7 @@ from troth.kit.network_settings import NetworkSettings
 from troth.kit.place_settings import PlaceSettings
 from troth.kit.policy_settings import PolicySettings
 from troth.kit.radsec_settings import RadsecSettings
+from troth.kit.session_settings import SessionSettings
 from troth.kit.ssf_settings import SsfSettings
 from troth.kit.token_settings import TokenSettings
 
@@ -385,6 +386,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     effects: EffectSettings = field(default_factory=EffectSettings)
     radsec: RadsecSettings = field(default_factory=RadsecSettings)
     ssf: SsfSettings = field(default_factory=SsfSettings)
+    radius_sessions: SessionSettings = field(default_factory=SessionSettings)
     audit: AuditSettings = field(default_factory=AuditSettings)
     backup: BackupSettings = field(default_factory=BackupSettings)
     pki: PkiSettings = field(default_factory=PkiSettings)

@@ -11,6 +11,8 @@ from troth.kit.clock import Clock
 from troth.pki.finding_store import FindingStore
 from troth.status.feed_metrics import Feeds
 from troth.status.model import OutFigures
+from troth.status.session_metrics import Sessions
+from troth.status.session_store import sessions
 from troth.status.standing_metrics import Standings
 from troth.status.standing_store import standings
 from troth.status.store import StatusReader
@@ -83,6 +85,7 @@ class Operations:
         effect_latencies: from the signal accepted to the effect done, of all that was ever done.
         standings: who does not stand trusted, what waits for a person, who is exempt, which feed is suspended.
         feeds: who is silent, what waits in the inbox, what means nobody, how connectors are.
+        sessions: who is on the network, and what waits to be done about them.
         found: what agents found on their hosts; looked at every few minutes, since it is counted anew each time.
     """
 
@@ -103,6 +106,7 @@ class Operations:
     feeds: Feeds = field(default_factory=Feeds)
     standings: Standings = field(default_factory=Standings)
     told: Told = field(default_factory=Told)
+    sessions: Sessions = field(default_factory=Sessions)
 
 
 class OperationsWatch:
@@ -140,6 +144,7 @@ class OperationsWatch:
                 await self._look_at_feeds(),
                 await standings(self._database, self._clock.now()),
                 Told(*await self._doors.told()),
+                await sessions(self._database),
             )
         except StoreError:
             self.last = None

@@ -39,6 +39,7 @@ from troth.web.api import receivers as api_receivers
 from troth.web.api import recovery as api_recovery
 from troth.web.api import renewals as api_renewals
 from troth.web.api import rollovers as api_rollovers
+from troth.web.api import sessions as api_sessions
 from troth.web.api import shared_signals as api_shared_signals
 from troth.web.api import standings as api_standings
 from troth.web.api import system as api_system
@@ -70,6 +71,7 @@ from troth.web.pages import (
     profiles,
     renewals,
     rollovers,
+    sessions,
     shared_signals,
     standings,
     stream,
@@ -110,7 +112,7 @@ def make_litestar() -> Litestar:
         *inspecting.HANDLERS, *keys.HANDLERS,
         *renewals.HANDLERS, *tpms.HANDLERS, *attesting.HANDLERS, *policies.HANDLERS, *effects.HANDLERS,
         *standings.HANDLERS,
-        *applications.HANDLERS, *networks.HANDLERS, *places.HANDLERS,
+        *applications.HANDLERS, *networks.HANDLERS, *places.HANDLERS, *sessions.HANDLERS,
         *rollovers.HANDLERS, *validations.HANDLERS, *enrolments.HANDLERS, *closing.HANDLERS, *admitting.HANDLERS,
     )  # fmt: skip
     api = Router(
@@ -131,6 +133,7 @@ def make_litestar() -> Litestar:
             *api_connectors.HANDLERS,
             *api_networks.HANDLERS,
             *api_places.HANDLERS,
+            *api_sessions.HANDLERS,
             *api_shared_signals.HANDLERS,
             *api_receivers.HANDLERS,
             *api_effects.HANDLERS,

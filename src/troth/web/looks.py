@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from troth.web import connector_words, effect_words, enrolment_words, ssf_words
+from troth.web import connector_words, effect_words, enrolment_words, session_words, ssf_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,13 @@ class Look:
     word: str
 
 
-_MORE = {**enrolment_words.LOOKS, **effect_words.LOOKS, **ssf_words.LOOKS, **connector_words.LOOKS}
+_MORE = {
+    **enrolment_words.LOOKS,
+    **effect_words.LOOKS,
+    **ssf_words.LOOKS,
+    **connector_words.LOOKS,
+    **session_words.LOOKS,
+}
 
 LOOKS: Mapping[str, Mapping[str, Look]] = {
     **{kind: {one: Look(*look) for one, look in looks.items()} for kind, looks in _MORE.items()},

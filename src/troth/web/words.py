@@ -11,7 +11,7 @@ from typing import Any
 
 from troth.access.approvals.model import Proposal
 from troth.audit.event import StreamEvent
-from troth.web import application_words, connector_words, effect_words, enrolment_words, ssf_words
+from troth.web import application_words, connector_words, effect_words, enrolment_words, session_words, ssf_words
 from troth.web.approval_views import ApprovalView, ProposalView
 from troth.web.looks import LOOKS, Look
 from troth.web.views import EventView
@@ -68,6 +68,9 @@ _EVENT_LOOKS: tuple[tuple[str, Look], ...] = (
     ("network.breaker_opened", Look("bad", "triangle-alert", "")),
     ("network.", Look("", "wifi", "")),
     ("place.", Look("", "wifi", "")),
+    ("session.disconnect_refused", Look("bad", "circle-x", "")),
+    ("session.reauthorize_refused", Look("bad", "circle-x", "")),
+    ("session.", Look("", "wifi", "")),
     ("feed.late", Look("warn", "radio-tower", "")),
     ("feed.stale", Look("bad", "radio-tower", "")),
     ("feed.dead", Look("bad", "radio-tower", "")),
@@ -140,6 +143,7 @@ _SENTENCES: Mapping[str, str] = {
     "key.blocked": "Blocked a {reason} key, {spki_sha256}",
     **enrolment_words.SENTENCES,
     **effect_words.SENTENCES,
+    **session_words.SENTENCES,
     **ssf_words.SENTENCES,
     **connector_words.SENTENCES,
     **application_words.SENTENCES,

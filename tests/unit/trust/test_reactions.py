@@ -24,7 +24,7 @@ def test_the_shipped_document_tells_receivers_and_the_network_of_every_change() 
         asked = {
             step.port.name for rule in read.rules if rule.covers(standing, "device", (), ()) for step in rule.steps
         }
-        assert asked == {"ssf", "disconnect"}
+        assert asked == {"ssf", "disconnect" if standing is Standing.DISTRUSTED else "reauthorize"}
 
 
 def test_a_rule_names_ports_with_their_targets() -> None:

@@ -13,6 +13,7 @@ from troth.assembly.attesting import attestation_duties
 from troth.assembly.backing import backup_duties
 from troth.assembly.connecting import connecting_of
 from troth.assembly.context import RoleContext
+from troth.assembly.dynamic import dynamic_of
 from troth.assembly.effects import effect_duties
 from troth.assembly.errors import AssemblyError
 from troth.assembly.hierarchy import ensure_documents
@@ -128,10 +129,11 @@ async def _duties(context: RoleContext, database: Database, instance: Instance, 
     pushing, sent = transmitter_duties(context, database, instance.id)
     enforcer = Enforcer()
     connecting = connecting_of(context, database)
+    dynamic = dynamic_of(context, database, instance.id)
     return [
         *backing.duties,
         Checkpointer(LedgerStore(database), notary, key, clock, ceiling=backing.ceiling).run(stop),
-        JobRunner(database, clock, _jobs(context, database, validator), lease=lease).run(stop),
+        JobRunner(database, clock, {**_jobs(context, database, validator), **dynamic.jobs}, lease=lease).run(stop),
         _beside(context, validator),
         crl_duty.run(stop),
         # An authority that was let issue a moment ago wants a responder soon; what is not due costs one query.
@@ -161,8 +163,9 @@ async def _duties(context: RoleContext, database: Database, instance: Instance, 
         _every(3600.0, _retention(context, database).run_once, stop, "forgetting of assessments"),
         polling,
         *pushing,
-        *(_every(pause, work, stop, name) for pause, work, name in (*due, *sent)),
-        *effect_duties(context, database, connecting.desk),
+        *(_every(pause, work, stop, name) for pause, work, name in (*due, *sent, *dynamic.due)),
+        *dynamic.duties,
+        *effect_duties(context, database, connecting.desk, dynamic.ports),
         _every(60.0, _policy_status(context, database, mint).run_once, stop, "policies of status"),
         _every(60.0, Mender(database, clock, enforcer).run_once, stop, "mending"),
         _every(60.0, Settler(database, clock, enforcer).sweep, stop, "looking after standings"),

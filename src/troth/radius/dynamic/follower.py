@@ -46,6 +46,7 @@ _MATTERS: Final = frozenset({"owner", "groups", "disabled", "enabled", "active",
 #: The certificate is only replaced, or its service has ended: who has a newer one shall stay (RFC 5280, 5.3.1).
 _HARMLESS: Final = frozenset({4, 5})
 _MOST: Final = 1_000
+_PEOPLE: Final = ("admin:", "local:", "token:")
 #: More sessions than this at once are spread: so many a second.
 _BURST, _PER_SECOND = 50, 20
 
@@ -63,7 +64,7 @@ class _Case:
 
     @property
     def automated(self) -> bool:
-        return not self.event.actor.startswith("admin:")
+        return not by_hand(self.event.actor)
 
 
 class LedgerFollower:
@@ -104,7 +105,7 @@ class LedgerFollower:
         what = event.data.get("policy") or network or place
         return Wave(
             f"event-{event.index}", event.actor, f"{event.kind.partition('.')[0]} {what} was applied", network=network,
-            place=place, automated=not event.actor.startswith("admin:"),
+            place=place, automated=not by_hand(event.actor),
         )  # fmt: skip
 
     async def _plan(self, unit: Unit, case: _Case, room: int) -> int:
@@ -145,7 +146,6 @@ class LedgerFollower:
 def case_of(event: StreamEvent) -> _Case | None:
     """What an event asks for; None: nothing."""
     data = event.data
-    by_hand = event.actor.startswith("admin:")
     if event.kind.startswith("certificate."):
         meant = Meant(certificate=UUID(data["certificate_id"]))
         serial = data["serial"]
@@ -155,7 +155,12 @@ def case_of(event: StreamEvent) -> _Case | None:
         if str(data.get("cause", "")).startswith("standing:"):
             return None
         if event.kind == "certificate.held":
-            return _Case(event, meant, "disconnect" if by_hand else "reauthorize", f"certificate {serial} is on hold")
+            return _Case(
+                event,
+                meant,
+                "disconnect" if by_hand(event.actor) else "reauthorize",
+                f"certificate {serial} is on hold",
+            )
         return _Case(event, meant, "reauthorize", f"certificate {serial} was released", confined=True)
     if event.kind == "subject.removed":
         return _Case(event, Meant(subjects=(UUID(data["subject_id"]),)), "reauthorize", "removed from the directory")
@@ -165,6 +170,11 @@ def case_of(event: StreamEvent) -> _Case | None:
             meant = Meant(subjects=(UUID(data["subject_id"]),))
             return _Case(event, meant, "reauthorize", f"the directory says otherwise: {', '.join(changed)}")
     return None
+
+
+def by_hand(actor: str) -> bool:
+    """Whether a person has done it, in the dashboard, by the command line or with a token."""
+    return actor.startswith(_PEOPLE)
 
 
 def spread(now: datetime, number: int) -> datetime:

@@ -17,7 +17,9 @@ class Equipment:
         vendor: names its ladder (``places/data``).
         address: where it listens; None: at the address that a session's packets came from.
         port: UDP port; None: the vendor's usual one.
-        secrets: the present one, and the next one while they change; a reply may be proven by either.
+        secrets: the present one, and the next one while they change: each is tried.
+        connected: it speaks RADIUS over TLS, and is asked over the connection that it has made.
+        identifier: its NAS-Identifier, where its requests do not say it.
         enabled: whether anything may be sent to it (``coa:``); False leaves sessions to their Session-Timeout.
         require_message_authenticator: replies without are not believed (CVE-2024-3596).
         at_once: requests that wait for its answer at most. per_second: new ones at most.
@@ -29,6 +31,8 @@ class Equipment:
     address: str | None = None
     port: int | None = None
     enabled: bool = True
+    connected: bool = False
+    identifier: str = ""
     require_message_authenticator: bool = True
     at_once: int = 16
     per_second: float = 50.0

@@ -50,7 +50,7 @@ def attempts(kind: Kind, session: Session, equipment: Equipment) -> list[Attempt
         ladder = vendor(equipment.vendor).ladder
     except VendorUnknown:
         ladder = vendor("generic").ladder
-    target, found = target_of(session), list[Attempt]()
+    target, found = target_of(session, equipment.identifier), list[Attempt]()
     for step in CLIMBED[kind]:
         for rung in ladder.rungs:
             built = build(rung, target) if rung.step is step else None
@@ -59,14 +59,14 @@ def attempts(kind: Kind, session: Session, equipment: Equipment) -> list[Attempt
     return found
 
 
-def target_of(session: Session) -> Target:
-    """What is known of a session, as its access server spelled it."""
+def target_of(session: Session, identifier: str = "") -> Target:
+    """What is known of a session, as its access server spelled it; ``identifier``: its name, if it did not say it."""
     port, where = session.port, session.where
     return Target(
         user_name=(port.user_name if session.accounted else session.user_name) or None,
         nas_ip_address=where.address if "." in where.address else None,
         nas_ipv6_address=where.address if ":" in where.address else None,
-        nas_identifier=where.identifier or None,
+        nas_identifier=where.identifier or identifier or None,
         nas_port=port.nas_port,
         nas_port_id=port.nas_port_id or None,
         calling_station_id=port.calling_station_id or None,

@@ -29,7 +29,7 @@ FIRST: Final = 2.0
 TRIES: Final = 5
 _LONGEST: Final = 16.0
 _IDLE: Final = 60.0
-_EVENT_TIMESTAMP: Final = 55
+EVENT_TIMESTAMP: Final = 55
 
 
 @dataclass(slots=True)
@@ -37,8 +37,8 @@ class _Waiting:
     """One request on its way: what proves its reply, and who waits for it."""
 
     authenticator: bytes
-    equipment: Equipment
     secret: bytes
+    signed: bool
     answered: asyncio.Future[Packet] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
@@ -54,30 +54,49 @@ class UdpTransport:
         self._first = first
         self._tries = tries
         self._channels: dict[tuple[str, int], _Channel] = {}
+        #: Access server → the secret that it answered to last.
+        self._answered: dict[str, bytes] = {}
 
     async def send(self, equipment: Equipment, request: Request) -> Packet:
-        """See :class:`~troth.radius.dynamic.model.Transport`."""
+        """See :class:`~troth.radius.dynamic.model.Transport`.
+
+        While a secret is replaced nobody knows which of the two the access server has; with the wrong one it is silent.
+        So the one that it answered to last is tried first, twice, and then the other.
+        """
+        known = self._answered.get(equipment.name)
+        secrets = sorted(equipment.secrets, key=lambda one: one != known)
+        silent = DynamicError(UNREACHABLE, f"{equipment.name} has no secret")
+        for number, secret in enumerate(secrets):
+            tries = self._tries if number == len(secrets) - 1 else min(2, self._tries)
+            try:
+                reply = await self._once(equipment, request, secret, tries)
+            except DynamicError as error:
+                silent = error
+                continue
+            self._answered[equipment.name] = secret
+            return reply
+        raise silent
+
+    async def _once(self, equipment: Equipment, request: Request, secret: bytes, tries: int) -> Packet:
         channel = await self._channel(request.address, request.port)
-        secret = equipment.secrets[0]
         # Replays are refused by it (RFC 5176, 6.3): whole seconds of the moment it was made, kept when sent again.
+        now = int(self._clock.now().timestamp()).to_bytes(4, "big")
         stamped: Sequence[Attribute] = [
-            (kind, int(self._clock.now().timestamp()).to_bytes(4, "big")) if kind == _EVENT_TIMESTAMP and not value
-            else (kind, value)
-            for kind, value in request.attributes
-        ]  # fmt: skip
+            (kind, now if kind == EVENT_TIMESTAMP and not value else value) for kind, value in request.attributes
+        ]
         identifier = channel.identifier()
         data = encode_request(request.code, identifier, stamped, secret)
-        waiting = _Waiting(data[4:20], equipment, secret)
+        waiting = _Waiting(data[4:20], secret, equipment.require_message_authenticator)
         channel.waiting[identifier] = waiting
         try:
-            return await self._exchange(channel, data, waiting)
+            return await self._exchange(channel, data, waiting, tries)
         finally:
             channel.waiting.pop(identifier, None)
             channel.used_at = self._clock.monotonic()
 
-    async def _exchange(self, channel: _Channel, data: bytes, waiting: _Waiting) -> Packet:
+    async def _exchange(self, channel: _Channel, data: bytes, waiting: _Waiting, tries: int) -> Packet:
         pause = self._first * random.uniform(0.9, 1.1)  # noqa: S311 -- jitter is no secret
-        for _ in range(self._tries):
+        for _ in range(tries):
             channel.send(data)
             done, _pending = await asyncio.wait({waiting.answered}, timeout=pause)
             if done:
@@ -86,7 +105,7 @@ class UdpTransport:
         if channel.error:
             raise DynamicError(UNREACHABLE, channel.error)
         refused = f"; {channel.refused} answers were not believed: {channel.why}" if channel.refused else ""
-        raise DynamicError(SILENT, f"{self._tries} packets to {channel.name}{refused}")
+        raise DynamicError(SILENT, f"{tries} packets to {channel.name}{refused}")
 
     async def _channel(self, address: str, port: int) -> _Channel:
         await self._tidy()
@@ -169,7 +188,7 @@ class _Channel(asyncio.DatagramProtocol):
             waiting = self.waiting.get(reply.identifier)
             if waiting is None or waiting.answered.done():
                 return  # a late second answer
-            _believe(reply, waiting)
+            verify_reply(reply, waiting.authenticator, waiting.secret, require_message_authenticator=waiting.signed)
         except PacketRefused as refused:
             # Anybody can send one: the true answer may still come.
             self.refused += 1
@@ -179,19 +198,3 @@ class _Channel(asyncio.DatagramProtocol):
             return
         self.error, self.refused = "", 0
         waiting.answered.set_result(reply)
-
-
-def _believe(reply: Packet, waiting: _Waiting) -> None:
-    """Verify with the secret that the request was signed with, then with the others. Raises PacketRefused."""
-    required = waiting.equipment.require_message_authenticator
-    others = [one for one in waiting.equipment.secrets if one != waiting.secret]
-    try:
-        verify_reply(reply, waiting.authenticator, waiting.secret, require_message_authenticator=required)
-    except PacketRefused:
-        for secret in others:
-            try:
-                verify_reply(reply, waiting.authenticator, secret, require_message_authenticator=required)
-            except PacketRefused:
-                continue
-            return
-        raise

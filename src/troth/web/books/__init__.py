@@ -28,6 +28,7 @@ from troth.pki.bulk import BulkRevocations
 from troth.pki.catalogue import Catalogue
 from troth.pki.ports import Interlock
 from troth.radius.admission.desk import NetworkDesk
+from troth.radius.dynamic.desk import OrderDesk
 from troth.radius.places.service import PlaceDesk
 from troth.store.pool import Database
 from troth.trust.authoring.replay_service import Replay
@@ -63,6 +64,7 @@ from troth.web.books.places import PlaceDocument, Places
 from troth.web.books.policies import PolicyBook
 from troth.web.books.profiles import Profiles
 from troth.web.books.recovery import Recovery
+from troth.web.books.sessions import SessionBook
 from troth.web.books.shared_signals import StreamBook
 from troth.web.books.standings import Standings
 from troth.web.books.subjects import Decisions, SubjectPages
@@ -194,6 +196,7 @@ def build(rooms: Rooms) -> AdminServices:
         places=Places(rooms.places),
         networks=NetworkBook(rooms.networks, clock),
         conversations=ConversationBook(database),
+        sessions=SessionBook(database, OrderDesk(database, clock)),
         connectors=Connectors(database, clock, rooms.connectors, rooms.public_url),
         unresolved=Unresolved(database, UnresolvedDesk(database, clock), finder),
         tpms=Tpms(database, clock),

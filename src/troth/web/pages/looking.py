@@ -40,6 +40,7 @@ _EVENT_KINDS = (
     ("cause.", "Causes"),
     ("action.", "Staged actions"),
     ("effect", "Effects elsewhere"),
+    ("session.", "Sessions on the network"),
     ("access.", "Log-ins and accounts"),
     ("policy.", "Policies"),
     ("feed.", "Feeds"),
