@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from uuid import NAMESPACE_DNS, uuid5
+
+from troth.radius.nas.model import Nas
 
 
-@dataclass(frozen=True)
-class NamedNas:
-    """An access server that has a name."""
-
-    name: str
-
-
-def nas(name: str = "ap-7") -> NamedNas:
+def nas(name: str = "ap-7") -> Nas:
     """An access server of that name."""
-    return NamedNas(name)
+    return Nas(uuid5(NAMESPACE_DNS, name), name, ("127.0.0.0/8",), "generic")

@@ -20,12 +20,12 @@ from typing import Final, Protocol
 
 from troth.kit.clock import Clock
 from troth.kit.log import get_logger
+from troth.radius.nas.model import Nas
 from troth.radius.proxy import border, eduroam, nai
 from troth.radius.proxy.definition import PoolDefinition, ServerDefinition
 from troth.radius.proxy.errors import LOOP, REALM, REPLY, ProxyError
 from troth.radius.proxy.pool import Handed, Pool
 from troth.radius.proxy.upstream import Making, Upstream
-from troth.radius.radsec.peers import AccessServer
 from troth.radius.wire.addresses import mac, safe_text
 from troth.radius.wire.errors import PacketRefused
 from troth.radius.wire.packet import (
@@ -69,7 +69,7 @@ class Outcome:
 class Placing(Protocol):
     """What a place in the network means to an access server (``troth.radius.places``)."""
 
-    def __call__(self, place: str, nas: AccessServer, request: Packet) -> Sequence[Attribute]:
+    def __call__(self, place: str, nas: Nas, request: Packet) -> Sequence[Attribute]:
         """Attributes for an Accept. Raises ProxyError where there is no such place."""
         ...
 
@@ -171,7 +171,7 @@ class Proxies:
                 best = weight, pool
         return best[1] if best is not None else None
 
-    async def access(self, pool: Pool, packet: Packet, nas: AccessServer, protection: Protection) -> Outcome:
+    async def access(self, pool: Pool, packet: Packet, nas: Nas, protection: Protection) -> Outcome:
         """Hand an Access-Request on. Raises PacketRefused for one that cannot be read or would be too long."""
         definition = pool.definition
         name = packet.first(USER_NAME) or b""
@@ -211,7 +211,7 @@ class Proxies:
         words = f"handed to pool {definition.name}, answered {said} by {handed.server}"
         return Outcome(definition.name, handed.server, code, "", words, reply)
 
-    async def accounting(self, pool: Pool, packet: Packet, nas: AccessServer, protection: Protection) -> bool:
+    async def accounting(self, pool: Pool, packet: Packet, nas: Nas, protection: Protection) -> bool:
         """Tell the pool of accounting that has been taken down here; whether it was acknowledged.
 
         The access server is answered for our own record, not for theirs: what they lose is counted.
@@ -258,7 +258,7 @@ class Proxies:
 
         return made
 
-    def _reply(self, pool: Pool, packet: Packet, nas: AccessServer, protection: Protection, handed: Handed) -> bytes:
+    def _reply(self, pool: Pool, packet: Packet, nas: Nas, protection: Protection, handed: Handed) -> bytes:
         definition, answered = pool.definition, handed.answered
         if answered.packet.code == Code.PROTOCOL_ERROR:
             raise ProxyError(REPLY, "Protocol-Error")
@@ -290,7 +290,7 @@ class Proxies:
         log.info(line)
 
 
-def _affinity(packet: Packet, nas: AccessServer) -> bytes:
+def _affinity(packet: Packet, nas: Nas) -> bytes:
     """Names the device, in every process alike: its MAC, or what the access server says in its place."""
     station = packet.first(CALLING_STATION_ID) or packet.first(USER_NAME) or b""
     return blake2b((mac(station) or "").encode() or station, key=nas.name.encode()[:64], digest_size=16).digest()

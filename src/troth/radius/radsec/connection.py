@@ -19,11 +19,12 @@ from typing import Final, Protocol, cast
 from troth.kit.clock import Clock
 from troth.kit.errors import Reason, TrothError
 from troth.kit.log import get_logger
+from troth.radius.nas.model import Nas
 from troth.radius.radsec.errors import CLOSED, PACKET, VERSION, PeerRefused, RadsecError
 from troth.radius.radsec.exchange import IS_REPLY, Exchange
 from troth.radius.radsec.framing import Framer
 from troth.radius.radsec.names import PeerCertificate, read
-from troth.radius.radsec.peers import AccessServer, Judge, Peers, believed
+from troth.radius.radsec.peers import Judge, Peers, believed
 from troth.radius.radsec.tls import chain_of
 from troth.radius.radsec.versions import Version, agreed
 from troth.radius.wire.errors import PacketRefused
@@ -46,7 +47,7 @@ class Caller:
         protection: how its packets are protected, and what hides their values.
     """
 
-    nas: AccessServer
+    nas: Nas
     address: str
     port: int
     protection: Protection
@@ -101,7 +102,7 @@ class _Pending:
 class Connection(asyncio.Protocol):
     """See the module. Made for a TLS handshake that is under way; belongs to one event loop."""
 
-    nas: AccessServer
+    nas: Nas
     certificate: PeerCertificate
     version: Version
     exchange: Exchange

@@ -4,24 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_address
-from typing import Protocol
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
+from troth.radius.nas.model import Nas, NasTable
 from troth.radius.radsec.errors import PEER_DISTRUSTED, PEER_UNKNOWN, PeerRefused
 from troth.radius.radsec.names import PeerCertificate, matches
 
 #: Why a chain (DER, the leaf first) is not believed now, as a reason code and words; None: nothing is against it. Asked
 #: in memory, at the handshake and whenever something has been told of certificates.
 Judge = Callable[[tuple[bytes, ...]], tuple[str, str] | None]
-
-
-class AccessServer(Protocol):
-    """What of an access server matters here."""
-
-    @property
-    def name(self) -> str:
-        """As under ``nas:``."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +24,7 @@ class Entry:
         sources: networks that it may connect from.
     """
 
-    nas: AccessServer
+    nas: Nas
     names: tuple[str, ...]
     sources: tuple[IPv4Network | IPv6Network, ...]
 
@@ -45,12 +36,21 @@ class Peers:
         self._entries = tuple(entries)
         self._sources = tuple({source for entry in self._entries for source in entry.sources})
 
+    @classmethod
+    def of(cls, table: NasTable) -> Peers:
+        """Those of the record that say who they are on TLS."""
+        return cls(
+            Entry(nas, nas.radsec.names, tuple(ip_network(one) for one in nas.radsec.sources))
+            for nas in table.entries.values()
+            if nas.radsec is not None
+        )
+
     def may_knock(self, address: str) -> bool:
         """Whether anybody known connects from there; asked before the first octet of TLS is read."""
         asked = ip_address(address)
         return any(asked in source for source in self._sources)
 
-    def find(self, certificate: PeerCertificate, address: str) -> AccessServer:
+    def find(self, certificate: PeerCertificate, address: str) -> Nas:
         """The access server that this certificate speaks for, coming from ``address``.
 
         Raises PeerRefused (``radsec.peer.unknown``), also where two would do: an answer that depends on the order of a

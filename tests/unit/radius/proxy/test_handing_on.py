@@ -13,11 +13,11 @@ import pytest
 
 from tests.support.radius import nas
 from troth.kit.clock import SystemClock
+from troth.radius.nas.model import Nas
 from troth.radius.proxy import definition as definitions
 from troth.radius.proxy.definition import ServerDefinition
 from troth.radius.proxy.service import Outcome, Proxies
 from troth.radius.proxy.upstream import UdpUpstream, Upstream
-from troth.radius.radsec.peers import AccessServer
 from troth.radius.wire.hiding import hide_password, mppe_keys, reveal_password, reveal_salted
 from troth.radius.wire.packet import (
     EAP_MESSAGE,
@@ -101,7 +101,7 @@ async def proxying(*addresses: str, first_seconds: float = 0.2, **fields: Any) -
             require_message_authenticator=server.require_message_authenticator,
         )  # fmt: skip
 
-    def placing(place: str, nas: AccessServer, request: Packet) -> list[Attribute]:
+    def placing(place: str, nas: Nas, request: Packet) -> list[Attribute]:
         return [(64, b"\0\0\0\x0d"), (81, place.encode())]
 
     proxies = Proxies(connect, placing, SystemClock(), tag=TAG, f_ticks_key=b"k" * 32)
