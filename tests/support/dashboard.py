@@ -291,7 +291,9 @@ async def house(trust: Trust, tmp_path: Path, litestar: Litestar) -> AsyncIterat
     from troth.enroll.issuance import Issuance
     from troth.kit.sealing import SecretBox
     from troth.radius.admission.desk import NetworkDesk
+    from troth.radius.methods.desk import ListDesk
     from troth.radius.places.service import PlaceDesk
+    from troth.radius.proxy.desk import PoolDesk
     from troth.trust.authoring.service import PolicyService
     from troth.trust.decision.decide import Judge
     from troth.trust.outbox.desk import EffectDesk
@@ -326,6 +328,8 @@ async def house(trust: Trust, tmp_path: Path, litestar: Litestar) -> AsyncIterat
             database=database, clock=clock, access=access, issuance=issuance, catalogue=mint.catalogue,
             interlock=mint.interlock, orders=trust.orders, feeds=trust.feeds,
             connectors=connectors, streams=streams_of(database, clock),
+            pools=PoolDesk(database, clock, SecretBox(b"p" * 32, purpose="proxy")),
+            lists=ListDesk(database, clock),
             places=PlaceDesk(database, clock, users=NetworkDesk(database, clock).leading_to),
             networks=NetworkDesk(database, clock),
             effects=EffectDesk(database, clock, SecretBox(b"e" * 32, purpose="effect")),

@@ -15,10 +15,12 @@ from troth.assembly.people import access_of
 from troth.assembly.shared_signals import SharedSignals
 from troth.assembly.state import State
 from troth.assembly.trust import Trust
+from troth.assembly.ways import pool_desk
 from troth.audit.note import NoteKey
 from troth.enroll.issuance import Issuance
 from troth.kit.lane import Asgi
 from troth.radius.admission.desk import NetworkDesk
+from troth.radius.methods.desk import ListDesk
 from troth.radius.places.service import PlaceDesk
 from troth.store.pool import Database
 from troth.trust.authoring.trial import Guard
@@ -54,6 +56,8 @@ async def admin_app(
         feeds=trust.feeds,
         connectors=connecting.desk,
         streams=StreamBook(database, context.clock, shared.desk, shared.manager, shared.wide, receivers),
+        pools=pool_desk(context, database),
+        lists=ListDesk(database, context.clock),
         places=PlaceDesk(database, context.clock, users=networks.leading_to),
         networks=networks,
         effects=effect_desk(context, database),

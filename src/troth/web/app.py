@@ -46,6 +46,7 @@ from troth.web.api import system as api_system
 from troth.web.api import tpms as api_tpms
 from troth.web.api import trust as api_trust
 from troth.web.api import validations as api_validations
+from troth.web.api import ways as api_ways
 from troth.web.door import Door
 from troth.web.errors import NotFound
 from troth.web.guard import needs, public, require_permission
@@ -77,6 +78,7 @@ from troth.web.pages import (
     stream,
     tpms,
     validations,
+    ways,
 )  # fmt: skip
 from troth.web.problems import on_error
 from troth.web.render import Renderer, Req
@@ -112,7 +114,7 @@ def make_litestar() -> Litestar:
         *inspecting.HANDLERS, *keys.HANDLERS,
         *renewals.HANDLERS, *tpms.HANDLERS, *attesting.HANDLERS, *policies.HANDLERS, *effects.HANDLERS,
         *standings.HANDLERS,
-        *applications.HANDLERS, *networks.HANDLERS, *places.HANDLERS, *sessions.HANDLERS,
+        *applications.HANDLERS, *networks.HANDLERS, *places.HANDLERS, *ways.HANDLERS, *sessions.HANDLERS,
         *rollovers.HANDLERS, *validations.HANDLERS, *enrolments.HANDLERS, *closing.HANDLERS, *admitting.HANDLERS,
     )  # fmt: skip
     api = Router(
@@ -134,6 +136,7 @@ def make_litestar() -> Litestar:
             *api_networks.HANDLERS,
             *api_places.HANDLERS,
             *api_sessions.HANDLERS,
+            *api_ways.HANDLERS,
             *api_shared_signals.HANDLERS,
             *api_receivers.HANDLERS,
             *api_effects.HANDLERS,

@@ -1,4 +1,4 @@
-"""Documents of the network: access servers, networks and places. Each room that has one fulfils this port.
+"""Documents of the network: access servers, networks, places, other servers. Each room that has one fulfils this port.
 
 They are applied like all others (:mod:`troth.web.books.trusting`), each by an act of its own
 (:class:`troth.web.acts.network.NetworkApply`); here stands what those two need of them.
@@ -15,7 +15,12 @@ from troth.store.unit import Unit
 from troth.web.views import Change
 
 #: Top-level key of a document → the act that applies it. ``coming`` below is by these keys.
-ACTS: Mapping[str, str] = {"nas": "nas.apply", "networks": "network.apply", "places": "place.apply"}
+ACTS: Mapping[str, str] = {
+    "nas": "nas.apply",
+    "networks": "network.apply",
+    "places": "place.apply",
+    "proxies": "proxy.apply",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ from troth.web.books.sessions import SessionBook
 from troth.web.books.shared_signals import StreamBook
 from troth.web.books.standings import Standings
 from troth.web.books.tpms import Tpms
+from troth.web.books.ways import Ways
 from troth.web.configuring import Configuration, ProfileBook
 from troth.web.crl_views import CrlView
 from troth.web.health import Health, RecoveryView
@@ -318,6 +319,7 @@ class AdminServices:
     anchors: Anchors
     connectors: Connectors
     places: Places
+    ways: Ways
     networks: NetworkBook
     conversations: ConversationBook
     sessions: SessionBook

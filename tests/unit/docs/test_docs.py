@@ -36,6 +36,7 @@ from troth.pki.lint_codes import CODES
 from troth.pki.profile import parse_profile, shipped_profiles
 from troth.radius.admission.document import parse_networks
 from troth.radius.places.model import parse_places
+from troth.radius.proxy.definition import parse_proxies
 from troth.trust.feeds.model import parse_feeds
 from troth.trust.outbox.model import PORTS
 from troth.trust.outbox.reactions import parse_reactions
@@ -274,6 +275,8 @@ def _check_yaml(block: str) -> None:
         parse_reactions(block)
     elif "approvals" in document:
         parse_rule(block, ACTS)
+    elif "proxies" in document:
+        parse_proxies(block)
     elif "networks" in document:
         parse_networks(block)
     elif "ceremony" in document:

@@ -17,7 +17,7 @@ _LINES = 200
 
 
 class NetworkApply:
-    """``place.apply``, ``network.apply``, ``nas.apply``: who may ask, whom a network lets in, and where to."""
+    """``place.apply``, ``network.apply``, ``nas.apply``, ``proxy.apply``: who asks, who is let in, where to."""
 
     permission: ClassVar = Permission.NETWORK_WRITE
     secret: ClassVar = False

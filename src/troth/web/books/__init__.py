@@ -29,7 +29,9 @@ from troth.pki.catalogue import Catalogue
 from troth.pki.ports import Interlock
 from troth.radius.admission.desk import NetworkDesk
 from troth.radius.dynamic.desk import OrderDesk
+from troth.radius.methods.desk import ListDesk
 from troth.radius.places.service import PlaceDesk
+from troth.radius.proxy.desk import PoolDesk
 from troth.store.pool import Database
 from troth.trust.authoring.replay_service import Replay
 from troth.trust.authoring.service import PolicyService
@@ -71,6 +73,7 @@ from troth.web.books.subjects import Decisions, SubjectPages
 from troth.web.books.system import HealthChecks
 from troth.web.books.tpms import Tpms
 from troth.web.books.trusting import Documents
+from troth.web.books.ways import ProxyDocument, Ways
 from troth.web.judging import JudgeSigner
 from troth.web.live import Live
 from troth.web.network import NetworkDocument
@@ -105,6 +108,8 @@ class Rooms:
     connectors: ConnectorDesk
     streams: StreamBook
     places: PlaceDesk
+    pools: PoolDesk
+    lists: ListDesk
     networks: NetworkDesk
     effects: EffectDesk
     notary_key: NoteKey
@@ -132,6 +137,7 @@ def build(rooms: Rooms) -> AdminServices:
     network: dict[str, NetworkDocument] = {
         "places": PlaceDocument(rooms.places),
         "networks": NetworksDocument(rooms.networks),
+        "proxies": ProxyDocument(rooms.pools),
     }
     est = EstBook(database, rooms.est, rooms.est_default, rooms.public_url)
     finder = Subjects(SubjectStore(database))
@@ -194,6 +200,7 @@ def build(rooms: Rooms) -> AdminServices:
         rollovers=Rollovers(database, clock, rooms.catalogue),
         anchors=Anchors(database, clock),
         places=Places(rooms.places),
+        ways=Ways(rooms.pools, rooms.lists, clock),
         networks=NetworkBook(rooms.networks, clock),
         conversations=ConversationBook(database),
         sessions=SessionBook(database, OrderDesk(database, clock)),

@@ -79,7 +79,7 @@ def kind_of(document: str) -> str:
     raise WebError(
         MALFORMED,
         "a document has none of policy:, standing:, feeds:, connectors:, ssf_streams:, ssf_receivers:, reactions:, "
-        "users:, devices:, workloads:, nas:, networks:, places: or extended_key_usage:",
+        "users:, devices:, workloads:, nas:, networks:, places:, proxies: or extended_key_usage:",
     )
 
 

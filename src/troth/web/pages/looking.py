@@ -46,6 +46,9 @@ _EVENT_KINDS = (
     ("feed.", "Feeds"),
     ("network.", "Networks"),
     ("place.", "Places in the network"),
+    ("proxy.", "Other RADIUS servers"),
+    ("mab.", "Devices without certificates"),
+    ("pap.", "Accounts of networks"),
     ("subject.", "Subjects"),
 )
 _LIMIT = 50
