@@ -17,13 +17,17 @@ from troth.assembly.state import State
 from troth.kit.clock import Clock
 from troth.kit.settings import Config
 
-Role = Literal["signer", "worker", "status", "web"]
+Role = Literal["signer", "worker", "status", "radius", "web"]
 #: In the order of starting: each needs those before it. They are stopped the other way round.
-ROLES: tuple[Role, ...] = ("signer", "worker", "status", "web")
+ROLES: tuple[Role, ...] = ("signer", "worker", "status", "radius", "web")
 #: Those that need the database: they wait at the gate for it, with their program loaded.
-GATED: frozenset[Role] = frozenset({"worker", "status", "web"})
-#: Which listeners a role answers on.
-LISTENERS: Mapping[Role, tuple[str, ...]] = {"signer": (), "worker": (), "status": ("http",), "web": ("https", "admin")}
+GATED: frozenset[Role] = frozenset({"worker", "status", "radius", "web"})
+#: One process that forks others for its work (``prefork``), however many they are.
+FORKING: frozenset[Role] = frozenset({"radius"})
+#: Which TCP listeners a role answers on.
+LISTENERS: Mapping[Role, tuple[str, ...]] = {
+    "signer": (), "worker": (), "status": ("http",), "radius": (), "web": ("https", "admin"),
+}  # fmt: skip
 
 VARIABLE = "TROTH_INHERITED"
 
@@ -35,8 +39,8 @@ class RoleContext:
     Attributes:
         index: which one of several processes of this role, from 0.
         state: the public addresses.
-        sockets: listening sockets by name: ``https``, ``http``, ``admin``, ``admin_socket``; a name may have
-            several (IPv4 and IPv6).
+        sockets: sockets by name: ``https``, ``http``, ``admin``, ``admin_socket``, and those of ``datagrams``; a name
+            may have several (IPv4 and IPv6).
         database_url: where the store is.
         stop: set when it is time to end; ``run`` then finishes what it is doing and returns.
         ready: called once, when requests are answered.

@@ -127,6 +127,12 @@ VANTAGE_OPEN = reason(
     "a vantage point answers only those whose keys it knows, and none is configured",
     fix="Put what `troth vantage key` prints on Troth's machine into vantage.asked_by.",
 )
+RADIUS_OFF = reason(
+    "assembly.radius_off",
+    "RADIUS has no address to listen on",
+    fix="Set `radius.listen`, or start with `troth up --radius HOST:PORT`.",
+    status=409,
+)
 
 
 class AssemblyError(TrothError):

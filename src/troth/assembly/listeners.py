@@ -133,7 +133,7 @@ def _bind(host: str, port: int) -> list[socket.socket]:
     for _ in range(20):
         bound: list[socket.socket] = []
         try:
-            for family, address in _addresses(host):
+            for family, address in addresses_of(host):
                 one = _listen(family, address, bound[0].getsockname()[1] if bound else port)
                 if one is not None:
                     bound.append(one)
@@ -149,7 +149,8 @@ def _bind(host: str, port: int) -> list[socket.socket]:
     raise AssemblyError(CANNOT_LISTEN, f"{host} is no address of this machine")
 
 
-def _addresses(host: str) -> list[tuple[int, str]]:
+def addresses_of(host: str) -> list[tuple[int, str]]:
+    """(family, address) of ``host``, IPv4 first; ``*``: everywhere. Raises AssemblyError."""
     if host == "*":
         return [(socket.AF_INET, _EVERYWHERE[0]), (socket.AF_INET6, _EVERYWHERE[1])]
     try:

@@ -13,11 +13,12 @@ import sys
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import dataclass
 
 import uvloop
 
 from troth.assembly import listeners, state
-from troth.assembly.context import LISTENERS, Inherited, Role, RoleContext, inherited
+from troth.assembly.context import FORKING, LISTENERS, Inherited, Role, RoleContext, inherited
 from troth.assembly.errors import NOT_PREPARED, AssemblyError
 from troth.assembly.layout import Layout
 from troth.assembly.postgres.server import url as embedded_url
@@ -36,6 +37,22 @@ _PR_SET_PDEATHSIG = 1
 Run = Callable[[RoleContext], Awaitable[None]]
 
 
+@dataclass(frozen=True)
+class Opening:
+    """What a role that forks workers (``FORKING``) begins with: there is no event loop, and no signal is handled."""
+
+    role: Role
+    config: Config
+    layout: Layout
+    state: state.State
+    handed_down: Inherited | None
+
+    @property
+    def database_url(self) -> str:
+        """Where the store is."""
+        return database_url_of(self.config, self.layout, self.handed_down)
+
+
 def serve(role: Role, layout: Layout, run: Run | None = None) -> int:
     """Run ``role`` until it is told to stop; the process's exit code. Raises TrothError before it has begun.
 
@@ -49,6 +66,9 @@ def serve(role: Role, layout: Layout, run: Run | None = None) -> int:
     known = state.read(layout.state_file)
     if known is None:
         raise AssemblyError(NOT_PREPARED, f"{layout.state_file} does not exist")
+    if run is None and role in FORKING:
+        module = importlib.import_module(f"troth.assembly.roles.{role}")
+        return int(module.serve(Opening(role, config, layout, known, handed_down)))
     # Requests leave few cycles behind: to look for them after every 700 objects costs more than to keep some a while.
     gc.set_threshold(10_000, 20, 20)
     work: Run = run or importlib.import_module(f"troth.assembly.roles.{role}").run
@@ -73,7 +93,7 @@ async def _main(
             loop.remove_reader(handed_down.lifeline)  # at its end it stays readable for ever
         if not stop.is_set():
             stop.set()
-            _end_by_force(_STOP_SECONDS)
+            end_by_force(_STOP_SECONDS)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, end)
@@ -103,7 +123,7 @@ async def _main(
         state=known,
         clock=SystemClock(),
         sockets=sockets,
-        database_url=(handed_down.database_url if handed_down else config.database.url) or embedded_url(layout),
+        database_url=database_url_of(config, layout, handed_down),
         stop=stop,
         ready=ready,
     )
@@ -120,6 +140,11 @@ async def _main(
         return 1
     log.info("role.stopped")
     return 0
+
+
+def database_url_of(config: Config, layout: Layout, handed_down: Inherited | None) -> str:
+    """Where the store is: as the supervisor said, or the settings, or the embedded one."""
+    return (handed_down.database_url if handed_down else config.database.url) or embedded_url(layout)
 
 
 async def _opened(gate: int, stop: asyncio.Event) -> None:
@@ -146,7 +171,7 @@ def die_with(parent: int) -> None:
         sys.exit(1)
 
 
-def _end_by_force(seconds: float) -> None:
+def end_by_force(seconds: float) -> None:
     """End the process if it still runs after ``seconds``: a hung role must not outlive its supervisor."""
 
     def kill() -> None:

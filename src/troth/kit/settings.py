@@ -19,6 +19,7 @@ from troth.kit.limit_settings import LimitSettings
 from troth.kit.network_settings import NetworkSettings
 from troth.kit.place_settings import PlaceSettings
 from troth.kit.policy_settings import PolicySettings
+from troth.kit.radius_settings import RadiusSettings
 from troth.kit.radsec_settings import RadsecSettings
 from troth.kit.session_settings import SessionSettings
 from troth.kit.ssf_settings import SsfSettings
@@ -390,5 +391,6 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     audit: AuditSettings = field(default_factory=AuditSettings)
     backup: BackupSettings = field(default_factory=BackupSettings)
     pki: PkiSettings = field(default_factory=PkiSettings)
+    radius: RadiusSettings = field(default_factory=RadiusSettings)
     egress: EgressSettings = field(default_factory=EgressSettings)
     log: LogSettings = field(default_factory=LogSettings)
