@@ -31,7 +31,7 @@ from troth.kit.log import get_logger
 log = get_logger("assembly")
 
 #: What is loaded before the first fork. A role that is not among them would load its program by itself.
-_PRELOADED: tuple[Role, ...] = ("web", "worker", "status")
+_PRELOADED: tuple[Role, ...] = ("web", "worker", "status", "radius")
 MAX_MESSAGE = 65_536
 MAX_DESCRIPTORS = 128
 

@@ -39,6 +39,7 @@ log = get_logger("assembly")
 PROFILE = "troth-service"
 WORKLOAD = "troth"
 _ACTOR = "system:identity"
+_TLS = frozenset({"https", "admin"})
 
 
 class ServiceIdentity:
@@ -120,7 +121,7 @@ def _names_of(state: State) -> GeneralNames:
     """The hosts under which the TLS listeners are reached, and this machine's own ways to them."""
     hosts = {"localhost", "127.0.0.1", "::1"}
     hosts |= {urlsplit(url).hostname or "" for url in (state.public_url, state.admin_url)}
-    hosts |= {address.host for name, address in state.listeners.items() if name != "http"}
+    hosts |= {address.host for name, address in state.listeners.items() if name in _TLS}
     return canonical_names((_kind(host), host) for host in hosts - {"", "*", "0.0.0.0", "::"})
 
 

@@ -131,6 +131,16 @@ class Layout:
         return self.run / "validate.sock"
 
     @property
+    def radius_mailboxes(self) -> Path:
+        """Where RADIUS workers reach one another: a datagram socket each, under its number."""
+        return self.run / "radius"
+
+    @property
+    def radius_secret(self) -> Path:
+        """What the first start's own access server and Troth have in common: for a trial on this machine."""
+        return self.secrets / "radius-local.secret"
+
+    @property
     def admin_socket(self) -> Path:
         """The admin API for this machine's own people, who are known by their user id."""
         return self.run / "admin.sock"

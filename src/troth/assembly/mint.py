@@ -76,6 +76,17 @@ def places_of(settings: PlaceSettings) -> Places:
     return Places(sites)
 
 
+def judge_of(context: RoleContext, database: Database, policies: PolicyCache) -> Judge:
+    """The judge of one process, with every source of facts that is kept here."""
+    return Judge(
+        policies,
+        [StoredFacts(SubjectStore(database.lookups)), SignalFacts(database.lookups, context.clock)],
+        context.clock,
+        feeds=FeedHealthBook(database, context.clock),
+        places=places_of(context.config.places),
+    )
+
+
 @contextlib.asynccontextmanager
 async def mint_of(context: RoleContext, database: Database, instance: Instance) -> AsyncIterator[Mint]:
     """The mint for a role, for as long as the block runs."""
@@ -99,13 +110,7 @@ async def mint_of(context: RoleContext, database: Database, instance: Instance) 
             own_gate=Gate(database, signer, catalogue, clocks, context.clock, instance=instance.id),
             certificates=CertificateStore(database.lookups),
             policies=policies,
-            judge=Judge(
-                policies,
-                [StoredFacts(subject_store), SignalFacts(database.lookups, context.clock)],
-                context.clock,
-                feeds=FeedHealthBook(database, context.clock),
-                places=places_of(context.config.places),
-            ),
+            judge=judge_of(context, database, policies),
             subjects=Subjects(subject_store),
         )
         following = asyncio.create_task(_follow(context, database, mint, start))

@@ -29,7 +29,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     """The contents of ``state.json``.
 
     Attributes:
-        listeners: ``https``, ``http`` and ``admin``.
+        listeners: ``https``, ``http`` and ``admin``; ``radius_auth`` and ``radius_acct`` once they have been open.
         public_url: base of everything reached over TLS; no slash at the end.
         public_http_url: base of OCSP, CRL and CA certificate URLs; no slash at the end.
         admin_url: base of the dashboard and API.

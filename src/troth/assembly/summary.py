@@ -6,7 +6,23 @@ from pathlib import Path
 
 import msgspec
 
+from troth.assembly.datagrams import ACCOUNTING, AUTHENTICATION
 from troth.assembly.firststart import Start
+from troth.radius.identity.naming import server_name
+
+
+class RadiusSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """Where RADIUS answers.
+
+    Attributes:
+        secret_file: what this machine itself asks with, made at the first start; empty where it is not there.
+        server_name: what devices are to expect in the server's certificate.
+    """
+
+    auth_port: int
+    acct_port: int
+    secret_file: str
+    server_name: str
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -17,6 +33,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         est_url: where EST clients begin; empty where it is off.
         root_certificate: path of the root's PEM file, to be trusted by clients.
         admin_token_file: path of the first administrator's bootstrap token; gone once it has been used.
+        radius: None where it is off.
     """
 
     https_url: str
@@ -27,6 +44,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     admin_token_file: str
     data_dir: str
     est_url: str = ""
+    radius: RadiusSummary | None = None
 
     def json(self) -> str:
         """One line of JSON."""
@@ -45,6 +63,17 @@ def summarize(start: Start) -> Summary:
         admin_token_file=str(layout.admin_token),
         data_dir=str(layout.root),
         est_url=f"{state.public_url}/.well-known/est" if start.config.est.enabled else "",
+        radius=_radius(start) if start.config.radius.listen else None,
+    )
+
+
+def _radius(start: Start) -> RadiusSummary:
+    listeners, secret = start.state.listeners, start.layout.radius_secret
+    return RadiusSummary(
+        auth_port=listeners[AUTHENTICATION].port,
+        acct_port=listeners[ACCOUNTING].port,
+        secret_file=str(secret) if secret.exists() else "",
+        server_name=server_name(start.config.radius.server_name, start.config.pki.radius_names, start.state.public_url),
     )
 
 
@@ -53,12 +82,20 @@ def _log_in(summary: Summary) -> str:
     return f"the token in {token}, once" if token.exists() else "your account"
 
 
+def _radius_rows(radius: RadiusSummary | None) -> list[tuple[str, str]]:
+    if radius is None:
+        return []
+    rows = [("RADIUS", f"UDP ports {radius.auth_port} and {radius.acct_port} (accounting), as {radius.server_name}")]
+    return [*rows, ("", f"this machine's secret is in {radius.secret_file}")] if radius.secret_file else rows
+
+
 def render(summary: Summary) -> str:
     """The summary in words."""
     rows = [
         *(("ACME" if not place else "", url) for place, url in enumerate(summary.acme_directories.values())),
         *((("EST", summary.est_url),) if summary.est_url else ()),
         ("OCSP and CRL", summary.http_url),
+        *_radius_rows(summary.radius),
         ("Dashboard", summary.admin_url),
         ("Root certificate", summary.root_certificate),
         ("", "trust it in your browser or system (docs/quickstart.md), or per command: curl --cacert …"),

@@ -17,7 +17,9 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from troth.assembly import firststart, listeners, state, summary
+import msgspec
+
+from troth.assembly import datagrams, firststart, listeners, state, summary
 from troth.assembly.children import Child, Surroundings
 from troth.assembly.context import LISTENERS, ROLES, Role
 from troth.assembly.errors import ALREADY_RUNNING, AssemblyError
@@ -39,6 +41,8 @@ log = get_logger("assembly")
 _FIRST_PAUSE = 0.2
 _LONGEST_PAUSE = 30.0
 _WELL_AFTER = 60.0
+#: What a role answers on besides its TCP listeners.
+_BESIDE: Mapping[Role, Sequence[str]] = {"web": (listeners.ADMIN_SOCKET,), "radius": datagrams.NAMES}
 #: What is left of a crashed supervisor's processes ends within this time (``serve.py``: 15 s).
 _FORMER_SECONDS = 20.0
 
@@ -151,12 +155,15 @@ class Supervisor:
             sockets, known = listeners.open_listeners(self.config.listen, before)
             try:
                 sockets[listeners.ADMIN_SOCKET] = [listeners.open_unix(self.layout.admin_socket)]
+                opened, addresses = datagrams.open_datagrams(self.config.radius, known.listeners)
+                sockets |= opened
+                known = msgspec.structs.replace(known, listeners=known.listeners | addresses)
                 if known != before:
                     state.write(self.layout.state_file, known)
             except BaseException:
                 listeners.close(sockets)
                 raise
-            step.note(", ".join(f"{name} {address}" for name, address in known.listeners.items()))
+            step.note(", ".join(f"{name} {address}" for name, address in known.listeners.items() if name in sockets))
             if before is not None and before.public_http_url != known.public_http_url:
                 step.note(f"certificates issued so far point to {before.public_http_url}")
         return sockets, known
@@ -304,9 +311,13 @@ def web_processes(cores: int) -> int:
 
 def _children(settings: ProcessSettings, around: Surroundings) -> tuple[list[Child], list[Child]]:
     """The signer, and the others in the order of starting."""
-    counts: dict[Role, int] = {"web": settings.web or web_processes(cores()), "status": settings.status}
+    counts: dict[Role, int] = {
+        "web": settings.web or web_processes(cores()),
+        "status": settings.status,
+        "radius": int(datagrams.AUTHENTICATION in around.sockets),
+    }
     children: list[Child] = []
     for role in ROLES:
-        names = [*LISTENERS[role], *([listeners.ADMIN_SOCKET] if role == "web" else [])]
+        names = [*LISTENERS[role], *(name for name in _BESIDE.get(role, ()) if name in around.sockets)]
         children += [Child(role, index, names, around) for index in range(counts.get(role, 1))]
     return [c for c in children if c.role == "signer"], [c for c in children if c.role != "signer"]

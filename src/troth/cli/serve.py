@@ -14,7 +14,7 @@ from troth.cli.options import Data
 def serve(
     *,
     role: Annotated[
-        Literal["signer", "worker", "status", "web", "vantage"],
+        Literal["signer", "worker", "status", "radius", "web", "vantage"],
         Parameter(help="Which process to be; vantage: one that looks at names from elsewhere, and needs nothing else."),
     ],
     data: Data = None,

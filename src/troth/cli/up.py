@@ -26,9 +26,16 @@ def up(
     ] = "",
     http: Annotated[str, Parameter(help="HOST:PORT for OCSP, CRLs and CA certificates.", show_default=False)] = "",
     admin: Annotated[str, Parameter(help="HOST:PORT for the dashboard and the API.", show_default=False)] = "",
+    radius: Annotated[
+        str,
+        Parameter(
+            help="HOST:PORT for RADIUS over UDP, accounting at the next port; port 0 takes free ones.",
+            show_default=False,
+        ),
+    ] = "",
     output: Output = "text",
 ) -> int:
-    """Start everything and serve until Ctrl-C: the database, the signer, ACME, OCSP, the dashboard.
+    """Start everything and serve until Ctrl-C: the database, the signer, ACME, OCSP, RADIUS, the dashboard.
 
     With `--output json`, one JSON object on standard output says where everything is, once all of it answers.
     """
@@ -37,6 +44,8 @@ def up(
     for key, value in (("https", https), ("http", http), ("admin", admin)):
         if value:
             environ[f"TROTH__LISTEN__{key.upper()}"] = value
+    if radius:
+        environ["TROTH__RADIUS__LISTEN"] = radius
     layout = Layout.at(data or default_data_dir())
     config = configuration.load(layout.root, environ)
     configure_log("supervisor", config.log)

@@ -15,6 +15,7 @@ from troth.pki.model import Crl
 from troth.status.effect_metrics import effect_metrics
 from troth.status.feed_metrics import feed_metrics
 from troth.status.operations import FoundOnHosts, Operations
+from troth.status.radius_metrics import radius_metrics
 from troth.status.session_metrics import session_metrics
 from troth.status.standing_metrics import standing_metrics
 from troth.status.stream_metrics import stream_metrics, told_metrics
@@ -171,6 +172,7 @@ def _operations_metrics(seen: Operations | None, now: datetime) -> list[Metric]:
     families += stream_metrics(seen.shared, now) + told_metrics(seen.told, now)
     families += feed_metrics(seen.feeds, now)
     families += standing_metrics(seen.standings)
+    families += radius_metrics(seen.sessions.counts)
     families += effect_metrics(seen.effects, seen.effect_latencies, now)
     families += session_metrics(seen.sessions, now)
     vantages = GaugeMetricFamily(

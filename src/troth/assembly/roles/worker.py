@@ -22,6 +22,7 @@ from troth.assembly.listeners import open_unix
 from troth.assembly.mint import Mint, mint_of
 from troth.assembly.notary import notary_of
 from troth.assembly.people import access_of
+from troth.assembly.radius_duties import certificate_duty, ensure_trial
 from troth.assembly.roles.common import database_of
 from troth.assembly.shared_signals import shared_signal_duties
 from troth.assembly.transmitting import transmitter_duties
@@ -104,14 +105,20 @@ async def _duties(context: RoleContext, database: Database, instance: Instance, 
     unresolved = UnresolvedDesk(database, clock)
     burner = Burner(database, clock)
 
+    radius_certificate = certificate_duty(context, database, mint, identity)
+
     async def own_certificates() -> None:
+        # In turn with the listeners': both are bound to the same workload, which the first of them makes.
         await asyncio.gather(responders.ensure_all(), identity.ensure())
+        if radius_certificate is not None:
+            await radius_certificate()
 
     # Before anybody asks: the listeners need a certificate, OCSP a responder, relying parties a CRL.
     await ensure_documents(database, mint.catalogue, clock)
     await mint.policies.refresh()
     await access_of(database, clock, context.state).invitations.ensure_bootstrap(context.layout.admin_token)
     await own_certificates()
+    await ensure_trial(context, database)
     await crl_duty.ensure()
     notary, key = await notary_of(mint.signer, clock)
     decisions = PolicyStore(database)

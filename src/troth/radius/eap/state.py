@@ -62,3 +62,8 @@ class StateMaker:
 
     def _mac(self, body: bytes, nas: str) -> bytes:
         return blake2b(body + nas.encode(), key=self._key, digest_size=_MAC).digest()
+
+
+def holder(state: bytes) -> tuple[int, int] | None:
+    """(node, worker) that a State names; None: it is none of this form. Proves nothing: for passing a packet on."""
+    return (state[1], state[2]) if len(state) == LENGTH and state[0] == VERSION else None

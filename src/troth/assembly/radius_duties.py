@@ -1,0 +1,79 @@
+"""What the worker does for RADIUS: the server's certificate, and what a first start needs to be tried out.
+
+A first start with RADIUS makes an access server ``local`` for this machine itself, whose secret lies in a file that
+only the owner reads, and a network ``trial`` behind it that takes the shipped profiles for
+devices and people. Both are
+documents like any other; once there is an access server or a network, or the file, nothing of it is made again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from troth.assembly.context import RoleContext
+from troth.assembly.identity import ServiceIdentity
+from troth.assembly.mint import Mint
+from troth.kit.log import get_logger
+from troth.kit.sealing import SecretBox
+from troth.kit.settings import Config
+from troth.pki.keys.files import write_private
+from troth.radius.admission.desk import NetworkDesk
+from troth.radius.admission.document import MatchDefinition, NetworkDefinition
+from troth.radius.identity.issuing import ServerCertificates
+from troth.radius.identity.naming import server_name
+from troth.radius.nas.definition import NasDefinition
+from troth.radius.nas.desk import NasDesk
+from troth.store.pool import Database
+
+log = get_logger("assembly")
+
+LOCAL, NETWORK = "local", "trial"
+_ACTOR = "system:radius"
+_AUTHORITIES = ("issuing", "people")
+_PROFILES = ("wifi-device", "wifi-user", "client-device", "quarantine")
+
+
+def is_on(config: Config) -> bool:
+    """Whether this installation answers RADIUS at all."""
+    return bool(config.radius.listen or config.radsec.listen)
+
+
+def certificate_duty(
+    context: RoleContext, database: Database, mint: Mint, identity: ServiceIdentity
+) -> Callable[[], Awaitable[object]] | None:
+    """Keeps the server's certificate in force; None where RADIUS is off."""
+    config = context.config
+    if not is_on(config):
+        return None
+    name = server_name(config.radius.server_name, config.pki.radius_names, context.state.public_url)
+    return ServerCertificates(
+        database, mint.own_gate, mint.signer, mint.catalogue, context.clock, name=name, subject=identity.subject
+    ).ensure
+
+
+async def ensure_trial(context: RoleContext, database: Database) -> None:
+    """See the module."""
+    secret_file = context.layout.radius_secret
+    if not context.config.radius.listen or secret_file.exists():
+        return
+    box = SecretBox.at(context.layout.secrets / "nas.secret", purpose="nas")
+    access_servers = NasDesk(database, context.clock, box)
+    networks = NetworkDesk(database, context.clock)
+    if await access_servers.book() or await networks.list():
+        return
+    await networks.apply(
+        [
+            NetworkDefinition(
+                name=NETWORK,
+                match=MatchDefinition(nas=(LOCAL,)),
+                description="Whatever asks from this machine itself, with the shipped profiles for devices and people.",
+                authorities=_AUTHORITIES,
+                profiles=_PROFILES,
+            )
+        ],
+        actor=_ACTOR,
+    )
+    local = NasDefinition(name=LOCAL, addresses=("127.0.0.1/32", "::1/128"), description="This machine itself.")
+    await access_servers.apply([local], actor=_ACTOR)
+    write_private(secret_file, await access_servers.set_secret(LOCAL, actor=_ACTOR) + b"\n")
+    log.info("radius.trial_made", access_server=LOCAL, network=NETWORK, secret_file=str(secret_file))

@@ -1,0 +1,189 @@
+"""What a RADIUS worker takes from the database and keeps true: TLS for each network, places, access servers.
+
+The trust table and the networks are followed by ``troth.radius.admission.following``; this hangs on to it, so that a
+batch of the stream is acknowledged only once all of it has been taken up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from hashlib import sha256
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from troth.assembly.context import RoleContext
+from troth.client.ocsp import Ocsp, OcspAnswer
+from troth.client.transport import Transport, trusting
+from troth.kit.log import get_logger
+from troth.kit.sealing import SecretBox
+from troth.radius.admission.model import Attempt, Verdict
+from troth.radius.admission.service import Ground
+from troth.radius.admission.table import TrustTable
+from troth.radius.eap.contexts import NetworkTls
+from troth.radius.eap.openssl import LeafJudge
+from troth.radius.identity.stapling import Fetch
+from troth.radius.nas.loading import NasBook
+from troth.radius.nas.model import Nas
+from troth.radius.nas.sightings import Sightings
+from troth.radius.places.book import PlaceBook, load_book
+from troth.radius.places.downloads import is_download
+from troth.radius.places.rendering import render
+from troth.radius.server.desk import Source
+from troth.radius.sessions.accounting import port_of, where_of
+from troth.radius.sessions.desk import SessionDesk
+from troth.radius.sessions.model import Admitted
+from troth.radius.wire.packet import Attribute, Packet
+from troth.store.errors import StoreError
+from troth.store.pool import Database
+
+log = get_logger("assembly")
+
+_STAPLE_SECONDS = 10.0
+_SEEN_SECONDS = 5.0
+
+
+def networks_tls(ground: Ground) -> list[NetworkTls]:
+    """TLS as each network wants it."""
+    found = []
+    for network in ground.networks.all:
+        if "eap-tls" not in network.methods or network.proxy is not None:
+            continue
+        anchors = tuple(certificate.public_bytes(Encoding.DER) for _, _, certificate in ground.anchors.of(network))
+        if not anchors:
+            continue
+        # The same in every process, so that a ticket of one is taken by the others: nothing of this process in it.
+        epoch = sha256(b"".join((network.version.to_bytes(8, "big"), *map(_digest, anchors)))).hexdigest()
+        found.append(
+            NetworkTls(
+                network.name,
+                epoch,
+                anchors,
+                frozenset(network.tls_versions),
+                int(network.resumption.total_seconds()),
+            )
+        )
+    return found
+
+
+def leaf_judge(table: TrustTable) -> LeafJudge:
+    """What TLS itself is to refuse, so that the device's alert says why; all else is the decision's."""
+
+    def judge(_network: str, sha256: bytes) -> str | None:
+        row = table.certificate(sha256)
+        if row is None:
+            return None
+        return "revoked" if row.status == "revoked" or (row.status == "held" and row.held_beside) else None
+
+    return judge
+
+
+def _digest(data: bytes) -> bytes:
+    return sha256(data).digest()
+
+
+class AccessServers:
+    """Who may ask, as this process knows it. See :class:`troth.radius.server.traffic.AccessServers`."""
+
+    def __init__(self, database: Database, context: RoleContext) -> None:
+        self._database = database
+        self.seen = Sightings(context.clock)
+        self._book = NasBook(database, SecretBox.at(context.layout.secrets / "nas.secret", purpose="nas"))
+
+    async def refresh(self) -> None:
+        """Take those in force. Raises StoreError."""
+        await self._book.refresh()
+
+    def of(self, address: str) -> Nas | None:
+        """The access server at that address."""
+        return self._book.table.of(address)
+
+    def named(self, name: str) -> Nas | None:
+        """The access server of that name."""
+        return self._book.table.named(name)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Write down what was seen of them, every few seconds, until told to stop."""
+        while not stop.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_SEEN_SECONDS):
+                    await stop.wait()
+            try:
+                await self.seen.flush(self._database)
+            except StoreError as error:
+                log.warning("radius.sightings_postponed", error=str(error))
+
+
+def stapled_by() -> Fetch:
+    """Asks the responder that a certificate names for its status."""
+
+    async def fetch(leaf: bytes, issuer: bytes) -> tuple[bytes, OcspAnswer]:
+        certificates = [x509.load_der_x509_certificate(one) for one in (leaf, issuer)]
+        async with Transport(trusting(), timeout=_STAPLE_SECONDS, user_agent="troth") as transport:
+            return await Ocsp(certificates[0], certificates[1], transport).fetch()
+
+    return fetch
+
+
+class Placing:
+    """See :class:`troth.radius.server.access.Placing`. The book is replaced as a whole."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._book = PlaceBook()
+
+    async def refresh(self) -> None:
+        """Take the places in force. Raises StoreError."""
+        self._book = await load_book(self._database, self._book)
+
+    def attributes(self, verdict: Verdict, nas: Nas, request: Packet) -> Sequence[Attribute]:
+        """See the protocol. Nothing where nothing is said of a place: then the access server's own default holds."""
+        choice = verdict.place
+        if not choice and verdict.session_time is None:
+            return ()
+        place = self._book.place(
+            name=choice.name,
+            role=choice.role,
+            vlan=choice.vlan,
+            acl=choice.acl,
+            session_time=verdict.session_time,
+        )
+        return render(place, nas.vendor, request)
+
+    def asked(self, request: Packet) -> Sequence[Attribute] | bool:
+        """See the protocol."""
+        if not is_download(request):
+            return False
+        found = self._book.downloads.acl_download(request)
+        return True if found is None else found
+
+
+class Telling:
+    """See :class:`troth.radius.server.access.Opened`: the sessions hear of every Accept."""
+
+    def __init__(self, sessions: SessionDesk) -> None:
+        self._sessions = sessions
+
+    def __call__(self, attempt: Attempt, verdict: Verdict, source: Source, request: Packet) -> None:
+        """Returns at once."""
+        self._sessions.accepted(
+            Admitted(
+                class_=verdict.class_,
+                where=where_of(request, source.nas.name, source.address),
+                port=port_of(request),
+                at=attempt.at,
+                network=attempt.network.name if attempt.network is not None else "",
+                place=verdict.place.name or "",
+                method=attempt.method,
+                outcome=verdict.outcome.value,
+                reason=verdict.reason,
+                user_name=verdict.user_name,
+                certificate_id=verdict.certificate_id,
+                serial=verdict.serial,
+                subject_ids=verdict.subject_ids,
+                versions=tuple(one.standing_version for one in verdict.subjects),
+                until=None if verdict.session_time is None else attempt.at + verdict.session_time,
+            )
+        )
