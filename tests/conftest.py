@@ -28,4 +28,5 @@ pytest_plugins = [
     "tests.support.active_directory",
     "tests.support.kerberos",
     "tests.support.radius_server",
+    "tests.support.radius_troth",
 ]

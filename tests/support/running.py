@@ -29,6 +29,8 @@ from tests.support.webroot import ChallengeWebRoot
 
 _START_SECONDS = 90
 _STOP_SECONDS = 40
+#: Two of each, whatever the machine: what they must agree on (nonces, orders, tickets) is shown by every test.
+_PROCESSES = {"TROTH__PROCESSES__WEB": "2", "TROTH__RADIUS__WORKERS": "2"}
 
 
 def free_port() -> int:
@@ -54,7 +56,9 @@ class RunningTroth:
     dns: DnsServer
     tls_alpn_port: int
     environment: Mapping[str, str] = field(default_factory=dict)
-    arguments: tuple[str, ...] = ("--https", "localhost:0", "--http", "127.0.0.1:0", "--admin", "localhost:0")
+    arguments: tuple[str, ...] = (
+        "--https", "localhost:0", "--http", "127.0.0.1:0", "--admin", "localhost:0", "--radius", "127.0.0.1:0",
+    )  # fmt: skip
     summary: dict[str, Any] = field(default_factory=dict)
     _process: subprocess.Popen[bytes] | None = None
 
@@ -97,8 +101,7 @@ retry_seconds = 1
                 [*self.program, "up", "--data", str(self.data), "--output", "json", *self.arguments],
                 stdout=subprocess.PIPE,
                 stderr=log,
-                # Two, whatever the machine: what they must agree on (nonces, orders, policies) is shown by every test.
-                env={**os.environ, "TROTH__PROCESSES__WEB": "2", **self.environment},
+                env={**os.environ, **_PROCESSES, **self.environment},
             )
         assert self._process.stdout is not None
         os.set_blocking(self._process.stdout.fileno(), False)
@@ -150,7 +153,7 @@ retry_seconds = 1
         return psutil.Process(self._process.pid).children(recursive=True)
 
     def role(self, name: str) -> list[psutil.Process]:
-        """The processes of one role: ``web``, ``status``, ``worker``, ``signer``."""
+        """The processes of one role: ``web``, ``status``, ``radius``, ``worker``, ``signer``."""
         return [process for process in self.processes() if f"--role {name}" in _command_line(process)]
 
     def log(self) -> str:

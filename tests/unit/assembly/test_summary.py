@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from troth.assembly.summary import Summary, render
+from msgspec import structs
+
+from troth.assembly.summary import RadiusSummary, Summary, render
 
 
 def summary(data: Path) -> Summary:
@@ -40,8 +42,20 @@ def test_once_an_administrator_exists_nobody_is_sent_to_a_token_that_is_gone(tmp
     assert "admin.token" not in render(summary(tmp_path))
 
 
+def test_where_radius_answers_is_told_while_it_is_on(tmp_path: Path) -> None:
+    radius = RadiusSummary(auth_port=1812, acct_port=1813, secret_file="/s/radius-local.secret", server_name="r.corp")
+    on = structs.replace(summary(tmp_path), radius=radius)
+
+    assert json.loads(on.json())["radius"] == {
+        "auth_port": 1812, "acct_port": 1813, "secret_file": "/s/radius-local.secret", "server_name": "r.corp",
+    }  # fmt: skip
+    assert "1812 and 1813" in render(on)
+    assert "/s/radius-local.secret" in render(on)
+    assert "RADIUS" not in render(summary(tmp_path))
+
+
 def test_a_program_is_told_the_same_in_one_line_of_json(tmp_path: Path) -> None:
     line = summary(tmp_path).json()
     assert "\n" not in line
     assert {"https_url", "http_url", "admin_url", "acme_directories", "root_certificate", "admin_token_file",
-            "data_dir", "est_url"} == set(json.loads(line))  # fmt: skip
+            "data_dir", "est_url", "radius"} == set(json.loads(line))  # fmt: skip
