@@ -1,4 +1,4 @@
-"""``troth radius``: what happened when somebody wanted to join a network."""
+"""``troth radius``: what happened when somebody wanted to join a network, and what devices are shown there."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ from troth.cli.api import Api, segment
 from troth.cli.options import Data, Output
 from troth.cli.show import as_json, facts, listed, plain, when
 
-app = App(name="radius", help="Who wanted to join a network, and what came of it.", help_format="plaintext")
+app = App(
+    name="radius",
+    help="Who wanted to join a network, what came of it, and what devices are shown.",
+    help_format="plaintext",
+)
+
+
+Pem = Annotated[bool, Parameter(help="Print the root that devices are to trust, and no more.", negative="")]
 
 
 @app.command
@@ -38,6 +45,32 @@ def conversations(
     ]  # fmt: skip
     head = ("when", "network", "who", "mac", "outcome", "reason", "id")
     return listed(found, output, head, rows, empty="No conversation is found.")
+
+
+@app.command
+def identity(
+    *,
+    pem: Pem = False,
+    data: Data = None,
+    output: Output = "text",
+) -> int:
+    """Show the server's certificate, and what devices must be told to trust."""
+    one = Api.at(data).get("/network/identity")
+    if output == "json":
+        return as_json(one)
+    if pem:
+        print(one["anchor"]["pem"], end="")
+        return 0
+    facts(
+        [("Name", one["name"]), ("SHA-256", one["sha256"]), ("Serial number", one["serial"]), ("Issuer", one["issuer"]),
+         ("From", when(one["not_before"])), ("Until", when(one["not_after"])), ("Renewed", when(one["renewed_at"]))]
+    )  # fmt: skip
+    print("\nWhat devices must be told (root.pem: `troth radius identity --pem`):\n")
+    facts([("Root", one["anchor"]["subject"]), ("SHA-256", one["anchor"]["sha256"]), ("Server name", one["name"])])
+    print("\nwpa_supplicant:\n")
+    for line in one["supplicant"].splitlines():
+        print(f"    {plain(line)}")
+    return 0
 
 
 @app.command

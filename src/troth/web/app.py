@@ -35,6 +35,7 @@ from troth.web.api import networks as api_networks
 from troth.web.api import places as api_places
 from troth.web.api import policies as api_policies
 from troth.web.api import profiles as api_profiles
+from troth.web.api import radius as api_radius
 from troth.web.api import receivers as api_receivers
 from troth.web.api import recovery as api_recovery
 from troth.web.api import renewals as api_renewals
@@ -134,6 +135,7 @@ def make_litestar() -> Litestar:
             *api_applications.HANDLERS,
             *api_connectors.HANDLERS,
             *api_networks.HANDLERS,
+            *api_radius.HANDLERS,
             *api_places.HANDLERS,
             *api_sessions.HANDLERS,
             *api_ways.HANDLERS,

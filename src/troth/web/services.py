@@ -34,6 +34,7 @@ from troth.web.books.found import Found
 from troth.web.books.networks import ConversationBook, NetworkBook
 from troth.web.books.places import Places
 from troth.web.books.policies import PolicyBook
+from troth.web.books.radius import RadiusBook
 from troth.web.books.sessions import SessionBook
 from troth.web.books.shared_signals import StreamBook
 from troth.web.books.standings import Standings
@@ -323,6 +324,7 @@ class AdminServices:
     networks: NetworkBook
     conversations: ConversationBook
     sessions: SessionBook
+    radius: RadiusBook
     unresolved: Unresolved
     tpms: Tpms
     standings: Standings

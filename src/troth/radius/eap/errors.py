@@ -49,13 +49,13 @@ NO_NETWORK = reason(
 NO_IDENTITY = reason(
     "radius.eap.no_identity",
     "this RADIUS server has no certificate in force",
-    fix="See `troth radius identity`: the worker makes it; a certificate of your own stands in `radius.eap`.",
-    status=503,
+    fix="See `troth radius identity`: the worker makes it; a certificate of your own stands in `radius.certificate`.",
+    status=404,
 )
 UNUSABLE_IDENTITY = reason(
     "radius.identity.unusable",
     "the RADIUS server's certificate or key cannot be used",
-    fix="The detail has what is wrong. `radius.eap.certificate` is PEM, leaf first; `radius.eap.key` its unencrypted "
+    fix="The detail has what is wrong. `radius.certificate` is PEM, leaf first; `radius.key` its unencrypted "
     "private key, readable for the RADIUS role alone.",
     status=503,
 )

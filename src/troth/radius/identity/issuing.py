@@ -9,6 +9,7 @@ told of the next one before it issues; docs/radius-eap.md says so.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from uuid import UUID
 
 from troth.audit.event import Event
@@ -30,6 +31,11 @@ log = get_logger("radius")
 
 PROFILE = "radius-server"
 _ACTOR = "system:radius"
+
+
+def renewal_of(record: IdentityRecord) -> datetime:
+    """When there is to be a new one."""
+    return record.not_before + (record.not_after - record.not_before) * 2 / 3
 
 
 class ServerCertificates:
@@ -61,10 +67,9 @@ class ServerCertificates:
         now = self._clock.now()
         present = await IdentityReader(self._database).current(now)
         issuer = self._catalogue.issuer_for(PROFILE)
-        if present is not None and (present.name, present.authority) == (self._name, issuer.slug):
-            renewal = present.not_before + (present.not_after - present.not_before) * 2 / 3
-            if now < renewal:
-                return present
+        wanted = (self._name, issuer.slug)
+        if present is not None and (present.name, present.authority) == wanted and now < renewal_of(present):
+            return present
         # ECDSA: an RSA signature costs fifteen times as much, and its chain a round trip more.
         key = await self._keys.generate_key(KeyPurpose.RADIUS, KeyAlgorithm.P256)
         made: list[IdentityRecord] = []

@@ -65,6 +65,7 @@ from troth.web.books.networks import ConversationBook, NetworkBook, NetworksDocu
 from troth.web.books.places import PlaceDocument, Places
 from troth.web.books.policies import PolicyBook
 from troth.web.books.profiles import Profiles
+from troth.web.books.radius import RadiusBook
 from troth.web.books.recovery import Recovery
 from troth.web.books.sessions import SessionBook
 from troth.web.books.shared_signals import StreamBook
@@ -204,6 +205,7 @@ def build(rooms: Rooms) -> AdminServices:
         networks=NetworkBook(rooms.networks, clock),
         conversations=ConversationBook(database),
         sessions=SessionBook(database, OrderDesk(database, clock)),
+        radius=RadiusBook(database, rooms.catalogue, clock),
         connectors=Connectors(database, clock, rooms.connectors, rooms.public_url),
         unresolved=Unresolved(database, UnresolvedDesk(database, clock), finder),
         tpms=Tpms(database, clock),

@@ -25,8 +25,12 @@ _OUTCOMES = frozenset({"allow", "restrict", "quarantine", "deny"})
 @get("/network/networks", opt=needs(Permission.NETWORK_READ), include_in_schema=False)
 async def networks(request: Req) -> Response[str]:
     """All networks, and others' revocation lists."""
-    book = services_of(request).networks
-    return await page(request, "networks.html", area="network", networks=await book.list(), crls=await book.crls())
+    services = services_of(request)
+    book = services.networks
+    return await page(
+        request, "networks.html", area="network", networks=await book.list(), crls=await book.crls(),
+        identity=await services.radius.present(),
+    )  # fmt: skip
 
 
 @get("/network/networks/{name:str}", opt=needs(Permission.NETWORK_READ), include_in_schema=False)

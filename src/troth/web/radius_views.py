@@ -1,0 +1,36 @@
+"""The RADIUS server's own certificate, as API and pages show it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from msgspec import Struct
+
+
+class AnchorView(Struct, frozen=True, kw_only=True):
+    """The root that devices are to trust. ``sha256`` is hexadecimal."""
+
+    subject: str
+    sha256: str
+    not_after: datetime
+    pem: str
+
+
+class RadiusIdentityView(Struct, frozen=True, kw_only=True):
+    """What the RADIUS server shows devices.
+
+    ``name``: what they are told to expect. ``chain``: PEM, leaf first, as it is sent. ``renewed_at``: when there will
+    be a new one. ``supplicant``: lines of wpa_supplicant's network block that say all that matters of it.
+    """
+
+    name: str
+    serial: str
+    sha256: str
+    issuer: str
+    authority: str
+    not_before: datetime
+    not_after: datetime
+    renewed_at: datetime
+    chain: str
+    anchor: AnchorView
+    supplicant: str
