@@ -14,6 +14,7 @@ from tests.integration.web.test_attestations import judged
 from tests.integration.web.test_enrolments import an_account
 from tests.integration.web.test_found import reported
 from tests.support.dashboard import PASSWORD, House
+from tests.unit.radius.admission.world import World
 from troth.access.roles import Role
 from troth.connect import connector_store
 from troth.connect.authz.applications import Wanted
@@ -21,6 +22,8 @@ from troth.enroll.acme.attempt_store import ADD_ATTEMPT
 from troth.enroll.acme.incident_store import Selector
 from troth.enroll.tpm.registry import Registration
 from troth.kit.ids import new_id
+from troth.radius.admission.conversations import conversation, encode
+from troth.radius.admission.keeping import take
 from troth.store.unit import Unit
 from troth.trust.intake.inbox import Inbox, InboxWorker, Spoilt
 from troth.trust.intake.reported import Reported
@@ -48,6 +51,30 @@ async def a_place(house: House) -> str:
         "description: until it has healed, redirect_url: 'https://help.example.com/q', redirect_acl: REDIRECT}\n"
     )
     return "/network/places/quarantine?vendor=cisco-ios-xe"
+
+
+async def a_network(house: House) -> str:
+    """One that leads to two places; where its page is."""
+    await house.apply("places: [{name: staff, vlan: 20}, {name: healing, vlan: 900}]")
+    await house.apply(
+        "networks:\n  - {name: corp, match: {ssids: [Corp]}, authorities: [issuing], profiles: [client-device], "
+        "places: {allow: staff, quarantine: healing}, description: the campus}\n"
+    )
+    return "/network/networks/corp"
+
+
+async def a_connection(house: House) -> str:
+    """Somebody who was quarantined; where the page is."""
+    world = World()
+    device = world.device(compliant=False)
+    made = conversation(
+        world.attempt(device, at=house.services.clock.now()), world.decider.decide(world.attempt(device)),
+        [(0.0, "the supplicant offers EAP-TLS"), (0.031, "TLS 1.3 is agreed")],
+    )  # fmt: skip
+    unit = Unit()
+    await take(unit, [encode(made)])
+    await house.trust.database.commit(unit)
+    return f"/network/connections/{made.id}"
 
 
 async def a_connector(house: House) -> str:
@@ -128,6 +155,10 @@ async def pages_of(site: Site) -> dict[str, str]:
         "feed": "/feeds/edr",
         "connector": await a_connector(house),
         "unresolved": "/unresolved",
+        "networks": "/network/networks",
+        "network": await a_network(house),
+        "connections": "/network/connections",
+        "connection": await a_connection(house),
         "places": "/network/places",
         "place": await a_place(house),
         "vendor": "/network/vendors/ruckus-icx",

@@ -15,7 +15,7 @@ from troth.cli.options import Data, Output, Propose, query
 from troth.cli.show import as_json, plain, table, when
 from troth.kit.errors import TrothError
 
-_NOT_FOUND = 404
+_BAD_REQUEST, _DENIED, _NOT_FOUND = 400, 403, 404
 _MARKS = {"created": "+", "changed": "~", "removed": "-", "unchanged": "="}
 
 
@@ -92,7 +92,9 @@ def read(path: Path) -> str:
 
 
 def why(
-    what: Annotated[str, Parameter(help="Serial number or id of a certificate, a device, a user, or a decision.")],
+    what: Annotated[
+        str, Parameter(help="Serial number or id of a certificate, a device, a user, a decision, or a MAC address.")
+    ],
     *,
     data: Data = None,
     output: Output = "text",
@@ -104,11 +106,17 @@ def why(
     except TrothError as error:
         undecided = _undecided(api, what) if error.reason.status == _NOT_FOUND else None
         if undecided is None:
-            raise
+            lately = list(_lately(api, mac=what)) if error.reason.status == _NOT_FOUND else []
+            if not lately or output == "json":
+                raise
+            for line in lately:
+                print(plain(line))
+            return 0
         found = undecided
     if output == "json":
         return as_json(found)
-    for line in (*found["lines"], *_since_then(api, str(found["subject"]["id"]))):
+    subject_id = str(found["subject"]["id"])
+    for line in (*found["lines"], *_since_then(api, subject_id), *_lately(api, subject=subject_id)):
         print(plain(line) if line else "")
     return 0
 
@@ -142,6 +150,21 @@ def _since_then(api: Api, subject_id: str) -> Iterator[str]:
     for cause in subject["causes"]:
         source = cause["source"].replace(":", " ")
         yield f"  ✗ {source} raised {cause['cause']} on {when(cause['raised_at'])}; what clears it: {cause['clears']}"
+
+
+def _lately(api: Api, **sought: str) -> Iterator[str]:
+    """The last attempts to join a network: nothing for who may not see them."""
+    try:
+        found = api.get("/network/conversations", **sought, limit="3")
+    except TrothError as error:
+        if error.reason.status not in (_DENIED, _BAD_REQUEST):
+            raise
+        return
+    for one in found:
+        where = one["network"] or "no network that is defined"
+        why = "" if one["outcome"] == "allow" else f": {one['detail'] or one['reason']}"
+        yield f"At {when(one['at'])} it joined {where} by {one['nas']} and was met with {one['outcome']}{why}"
+        yield f"  troth radius show {one['id']}"
 
 
 def freeze(*, reason: str, data: Data = None, output: Output = "text") -> int:

@@ -10,11 +10,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.fuzz.test_parsers import EXAMPLES, mutated
+from tests.unit.radius.admission.test_foreign import ANCHOR, crl, guest
+from tests.unit.radius.admission.world import AT
 from troth.kit.errors import TrothError
+from troth.radius.admission.chains import read_shown
+from troth.radius.admission.crls import read_crl
+from troth.radius.admission.document import network_of, parse_networks
+from troth.radius.admission.errors import CRL_REFUSED, NetworkError
+from troth.radius.admission.foreign import name_of
+from troth.radius.admission.model import Identity
+from troth.radius.admission.outcome import user_name
 from troth.radius.eap.frames import is_nak, methods_in_words, read_nak, read_response, read_tls
 from troth.radius.eap.hello import read_hello
 from troth.radius.eap.reassembly import MAX_MESSAGE, Incoming
@@ -103,6 +114,18 @@ def _download(data: bytes) -> object:
     return asked
 
 
+def _shown(data: bytes) -> object:
+    """What a stranger shows in a handshake: read, and no name of it goes on unread."""
+    try:
+        shown = read_shown(x509.load_der_x509_certificate(data))
+    except ValueError as error:
+        raise NetworkError(CRL_REFUSED, "no certificate") from error
+    name = name_of(shown, list(Identity))
+    assert name is None or name.isprintable()
+    assert user_name(shown.names).isprintable()
+    return shown
+
+
 PARSERS: dict[str, tuple[Callable[[bytes], object], Callable[[], list[bytes]]]] = {
     "radius packet": (_packet, _captured),
     "radius reply": (_reply, _captured),
@@ -115,6 +138,12 @@ PARSERS: dict[str, tuple[Callable[[bytes], object], Callable[[], list[bytes]]]] 
         lambda data: [place_of(one) for one in parse_places(data.decode("utf-8", "replace"))],
         lambda: [b"places:\n  - {name: a, vlan: 20, acl_rules: [permit tcp to 192.0.2.0/24 port 80-90], sgt: 7}\n"],
     ),
+    "networks": (
+        lambda data: [network_of(one) for one in parse_networks(data.decode("utf-8", "replace"))],
+        lambda: [b"networks:\n  - {name: a, match: {ssids: [A]}, authorities: [x], profiles: [p], longest: 1h}\n"],
+    ),
+    "foreign crl": (lambda data: read_crl(ANCHOR, data, (), AT), lambda: [crl(5)]),
+    "shown certificate": (_shown, lambda: [guest().public_bytes(Encoding.DER)]),
     "user password": (lambda data: reveal_password(data, SECRET, AUTHENTICATOR), lambda: [bytes(32)]),
     "salted": (
         lambda data: reveal_salted(data, SECRET, AUTHENTICATOR),

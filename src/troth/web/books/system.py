@@ -21,6 +21,7 @@ from troth.pki.crl_store import CrlStore
 from troth.pki.fence_store import read_fence
 from troth.pki.finding_store import FindingStore
 from troth.pki.ports import Interlock
+from troth.radius.admission import network_store
 from troth.store.pool import Database
 from troth.trust.feeds.health import FeedHealthBook
 from troth.trust.feeds.health import Health as FeedHealthWord
@@ -33,6 +34,8 @@ from troth.web.health import CheckView, Health
 
 #: An event without an index for longer than this: nobody sequences.
 _LAGGING = timedelta(seconds=10)
+#: Events of a network among which its breaker's last one is looked for.
+_NEWEST = 20
 _CHECKPOINT_AGE = timedelta(minutes=10)
 _DAY = timedelta(days=1)
 #: A receiver that has left a token lie for so long does not hear.
@@ -76,7 +79,7 @@ class HealthChecks:
             (await self._processes(), await self._clocks(), await self._sequencing(), await self._crls(),
              await self._points(), await self._two_persons(), await self._custody(), await self._recovery(),
              await self._findings(), *await self._feeds(), *await self._streams(), *await self._told(),
-             *await self._effects(), *self._testing()),
+             *await self._effects(), *await self._networks(), *self._testing()),
         )  # fmt: skip
 
     async def _feeds(self) -> tuple[CheckView, ...]:
@@ -94,6 +97,25 @@ class HealthChecks:
         wrong += [f"{unknown} signals name nobody known, or several: see `troth signal unresolved`"] if unknown else []
         words = "; ".join(wrong) if wrong else f"{len(found)} feeds, none silent"
         return (CheckView("Feeds", "fail" if stuck else "warn" if wrong else "ok", words),)
+
+    async def _networks(self) -> tuple[CheckView, ...]:
+        """Admission breakers that are open; nothing without networks."""
+        networks, now = await network_store.networks(self._database), self._clock.now()
+        if not networks:
+            return ()
+        wrong = []
+        for one in networks:
+            told = await self._ledger.about(f"network:{one.name}", _NEWEST)
+            last = next((event for event in told if event.kind.startswith("network.breaker_")), None)
+            if last is None or last.kind != "network.breaker_opened":
+                continue
+            if now - last.recorded_at < timedelta(seconds=int(last.data["seconds"])):
+                wrong.append(
+                    f"on {one.name} {last.data['refused']} of {last.data['asked']} devices would newly be refused for "
+                    f"{last.data['reason']}; the last word is taken for a while"
+                )
+        words = "; ".join(wrong) if wrong else f"{len(networks)} networks, no breaker open"
+        return (CheckView("Networks", "warn" if wrong else "ok", words),)
 
     async def _streams(self) -> tuple[CheckView, ...]:
         """Streams of shared signals that are silent or stopped; nothing where there are none."""

@@ -13,6 +13,7 @@ from litestar.response import Redirect
 from troth.access.roles import Permission
 from troth.kit.ids import parse_id
 from troth.web.books.effects import EffectFilter
+from troth.web.books.networks import sought
 from troth.web.errors import NotFound
 from troth.web.guard import asker, needs
 from troth.web.looks import LOOKS
@@ -127,6 +128,7 @@ async def certificate(request: Req, certificate_id: FromPath[UUID]) -> Response[
     return await page(
         request, "certificate.html", area="certificates", certificate=found,
         own_hold=any(hold.cause == actor for hold in found.holds),
+        conversations=await services.conversations.list(sought(certificate=found.id), limit=10),
         events=(await services.events.list(EventFilter(ref=f"certificate:{found.id}", limit=30))).items,
     )  # fmt: skip
 
@@ -167,6 +169,7 @@ async def subject(request: Req, subject_id: FromPath[UUID]) -> Response[str]:
         request, "subject.html", area="subjects", subject=found, tpms=await services.tpms.of_device(subject_id),
         certificates=(await services.certificates.search(CertificateFilter(subject=found.id, limit=20))).items,
         effects=(await services.effects.search(EffectFilter(subject=found.id, limit=20))).items,
+        conversations=await services.conversations.list(sought(subject=found.id), limit=10),
         events=(await services.events.list(EventFilter(ref=f"subject:{found.id}", limit=30))).items,
     )  # fmt: skip
 
