@@ -22,8 +22,12 @@ from troth.enroll.acme.attempt_store import ADD_ATTEMPT
 from troth.enroll.acme.incident_store import Selector
 from troth.enroll.tpm.registry import Registration
 from troth.kit.ids import new_id
+from troth.kit.sealing import SecretBox
 from troth.radius.admission.conversations import conversation, encode
 from troth.radius.admission.keeping import take
+from troth.radius.nas.desk import NasDesk
+from troth.radius.nas.loading import NasBook
+from troth.radius.nas.sightings import Sightings
 from troth.store.unit import Unit
 from troth.trust.intake.inbox import Inbox, InboxWorker, Spoilt
 from troth.trust.intake.reported import Reported
@@ -100,6 +104,25 @@ async def a_connector(house: House) -> str:
     return "/connectors/falcon"
 
 
+async def an_access_server(house: House) -> str:
+    """One whose secret is being replaced, and that does not sign; where its page is."""
+    await house.apply(
+        "nas: [{name: switches, addresses: [10.1.0.0/24], vendor: cisco-ios-xe, site: berlin,"
+        " require_message_authenticator: auto}]"
+    )
+    database, clock, box = house.trust.database, house.services.clock, SecretBox(b"n" * 32, purpose="nas")
+    desk, book, sightings = NasDesk(database, clock, box), NasBook(database, box), Sightings(clock)
+    await desk.set_secret("switches", actor="admin:alice")
+    following = await desk.rotate("switches", actor="admin:alice")
+    await book.refresh()
+    nas = book.table.entries["switches"]
+    sightings.proved(nas, "10.1.0.11", nas.secrets[0] or b"", signed=False)
+    sightings.proved(nas, "10.1.0.12", following, signed=True)
+    sightings.wrong(nas, "10.1.0.13")
+    await sightings.flush(database)
+    return "/network/nas/switches"
+
+
 async def pages_of(site: Site) -> dict[str, str]:
     """Every kind of page, by a short name."""
     house = site.house
@@ -154,6 +177,9 @@ async def pages_of(site: Site) -> dict[str, str]:
         "feeds": "/feeds",
         "feed": "/feeds/edr",
         "connector": await a_connector(house),
+        "access-server": await an_access_server(house),
+        "access-servers": "/network/nas",
+        "retire-access-server": "/network/nas/switches/retire",
         "unresolved": "/unresolved",
         "networks": "/network/networks",
         "network": await a_network(house),

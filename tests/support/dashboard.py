@@ -292,6 +292,7 @@ async def house(trust: Trust, tmp_path: Path, litestar: Litestar) -> AsyncIterat
     from troth.kit.sealing import SecretBox
     from troth.radius.admission.desk import NetworkDesk
     from troth.radius.methods.desk import ListDesk
+    from troth.radius.nas.desk import NasDesk
     from troth.radius.places.service import PlaceDesk
     from troth.radius.proxy.desk import PoolDesk
     from troth.trust.authoring.service import PolicyService
@@ -332,6 +333,7 @@ async def house(trust: Trust, tmp_path: Path, litestar: Litestar) -> AsyncIterat
             lists=ListDesk(database, clock),
             places=PlaceDesk(database, clock, users=NetworkDesk(database, clock).leading_to),
             networks=NetworkDesk(database, clock),
+            access_servers=NasDesk(database, clock, SecretBox(b"n" * 32, purpose="nas")),
             effects=EffectDesk(database, clock, SecretBox(b"e" * 32, purpose="effect")),
             notary_key=notary_key, owner_uid=os.getuid(), keys=KeysInMemory(),
             judge=signer, enrolments=enrolling.enrolments, pausing=enrolling.pausing,

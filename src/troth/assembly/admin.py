@@ -11,6 +11,7 @@ from troth.assembly.effects import effect_desk
 from troth.assembly.enrolling import Enrolling
 from troth.assembly.est import labels_of
 from troth.assembly.mint import Mint
+from troth.assembly.nas import nas_desk
 from troth.assembly.people import access_of
 from troth.assembly.shared_signals import SharedSignals
 from troth.assembly.state import State
@@ -60,6 +61,7 @@ async def admin_app(
         lists=ListDesk(database, context.clock),
         places=PlaceDesk(database, context.clock, users=networks.leading_to),
         networks=networks,
+        access_servers=nas_desk(context, database),
         effects=effect_desk(context, database),
         notary_key=NoteKey.parse(notary.verifier_key),
         owner_uid=context.layout.root.stat().st_uid,

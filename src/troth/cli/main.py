@@ -58,6 +58,7 @@ app.command("troth.cli.session:app", name="session", help="Who is on the network
 app.command("troth.cli.proxy:app", name="proxy", help="Other RADIUS servers that conversations are handed on to.")
 app.command("troth.cli.mab:app", name="mab", help="Devices that may join a network by their address alone.")
 app.command("troth.cli.mab:pap", name="pap", help="Accounts that may join a network with a password.")
+app.command("troth.cli.nas:app", name="nas", help="Access servers: who may ask over RADIUS, and their secrets.")
 app.command("troth.cli.place:app", name="place", help="Where a network puts whom it lets in.")
 app.command("troth.cli.verbs:freeze", name="freeze", help="Stop automation.")
 app.command("troth.cli.verbs:unfreeze", name="unfreeze", help="Let automation go on.")

@@ -67,6 +67,7 @@ from troth.web.pages import (
     inspecting,
     keys,
     looking,
+    nas,
     networks,
     places,
     policies,
@@ -116,6 +117,7 @@ def make_litestar() -> Litestar:
         *renewals.HANDLERS, *tpms.HANDLERS, *attesting.HANDLERS, *policies.HANDLERS, *effects.HANDLERS,
         *standings.HANDLERS,
         *applications.HANDLERS, *networks.HANDLERS, *places.HANDLERS, *ways.HANDLERS, *sessions.HANDLERS,
+        *nas.HANDLERS,
         *rollovers.HANDLERS, *validations.HANDLERS, *enrolments.HANDLERS, *closing.HANDLERS, *admitting.HANDLERS,
     )  # fmt: skip
     api = Router(
@@ -136,6 +138,7 @@ def make_litestar() -> Litestar:
             *api_connectors.HANDLERS,
             *api_networks.HANDLERS,
             *api_radius.HANDLERS,
+            *nas.HANDLERS,
             *api_places.HANDLERS,
             *api_sessions.HANDLERS,
             *api_ways.HANDLERS,

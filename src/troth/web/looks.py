@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from troth.web import connector_words, effect_words, enrolment_words, session_words, ssf_words
+from troth.web import connector_words, effect_words, enrolment_words, nas_words, session_words, ssf_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,7 @@ _MORE = {
     **ssf_words.LOOKS,
     **connector_words.LOOKS,
     **session_words.LOOKS,
+    **nas_words.LOOKS,
 }
 
 LOOKS: Mapping[str, Mapping[str, Look]] = {

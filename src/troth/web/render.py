@@ -15,7 +15,7 @@ from litestar.enums import MediaType
 
 from troth.access.model import Principal
 from troth.access.roles import Permission
-from troth.web import connector_words, ssf_words, words
+from troth.web import connector_words, nas_words, ssf_words, words
 from troth.web.authority_views import AuthorityView
 from troth.web.guard import principal_of
 from troth.web.health import RecoveryView
@@ -96,6 +96,7 @@ DONE: Mapping[str, str] = {
     **connector_words.DONE,
     "network_removed": "The network is gone. Whoever joins it is refused.",
     "network_breaker": "Refusals stand from now on, for a day.",
+    **nas_words.DONE,
     "place_removed": "The place is gone. Nobody is put there any more.",
 }
 

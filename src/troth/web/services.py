@@ -23,6 +23,7 @@ from troth.ops.rollover.service import Rollovers
 from troth.pki.bulk import BulkRevocations
 from troth.web.approval_views import ApproversView
 from troth.web.authority_views import AuthorityView
+from troth.web.books.access_servers import AccessServers
 from troth.web.books.anchors import Anchors
 from troth.web.books.applications import ApplicationBook
 from troth.web.books.attestations import AttestationBook
@@ -321,6 +322,7 @@ class AdminServices:
     connectors: Connectors
     places: Places
     ways: Ways
+    access_servers: AccessServers
     networks: NetworkBook
     conversations: ConversationBook
     sessions: SessionBook

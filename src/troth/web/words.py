@@ -11,7 +11,15 @@ from typing import Any
 
 from troth.access.approvals.model import Proposal
 from troth.audit.event import StreamEvent
-from troth.web import application_words, connector_words, effect_words, enrolment_words, session_words, ssf_words
+from troth.web import (
+    application_words,
+    connector_words,
+    effect_words,
+    enrolment_words,
+    nas_words,
+    session_words,
+    ssf_words,
+)
 from troth.web.approval_views import ApprovalView, ProposalView
 from troth.web.looks import LOOKS, Look
 from troth.web.views import EventView
@@ -74,6 +82,7 @@ _EVENT_LOOKS: tuple[tuple[str, Look], ...] = (
     ("session.disconnect_refused", Look("bad", "circle-x", "")),
     ("session.reauthorize_refused", Look("bad", "circle-x", "")),
     ("session.", Look("", "wifi", "")),
+    ("nas.", Look("", "server", "")),
     ("feed.late", Look("warn", "radio-tower", "")),
     ("feed.stale", Look("bad", "radio-tower", "")),
     ("feed.dead", Look("bad", "radio-tower", "")),
@@ -149,6 +158,7 @@ _SENTENCES: Mapping[str, str] = {
     **session_words.SENTENCES,
     **ssf_words.SENTENCES,
     **connector_words.SENTENCES,
+    **nas_words.SENTENCES,
     **application_words.SENTENCES,
     "proxy.applied": "Pool {pool} of other RADIUS servers: {change}",
     "proxy.secret_changed": "Changed the secret shared with {server} of the pool {pool}",

@@ -348,3 +348,22 @@ async def _status(house: House, certificate_id: Any) -> str:
     found = await house.services.certificates.get(certificate_id)
     assert found is not None
     return found.status
+
+
+async def test_a_secret_of_an_access_server_is_made_once_others_approved_and_none_can_be_brought(
+    office: Office,
+) -> None:
+    ann, house = office.browsers["ann"], office.house
+    rule = "approvals: {rules: [{kinds: [nas.secret], approvals: 2}]}"
+    assert (await office.both(await ann.post("/api/v1/approvals/rule", json={"document": rule})))["state"] == "executed"
+    await house.apply("nas: [{name: switches, addresses: [10.1.0.0/24]}]")
+    asked = await ann.post("/api/v1/network/nas/switches/secret", json={"how": "set"})
+    assert (asked.status_code, asked.json()["kind"]) == (202, "nas.secret")
+    brought = await ann.post("/api/v1/network/nas/switches/secret", json={"secret": "brought-by-one-person-alone"})
+    assert (brought.status_code, brought.json()["code"]) == (409, "nas.secret_proposed")
+    assert (await ann.get("/api/v1/network/nas/switches")).json()["secrets"] == {}
+
+    assert (await office.both(asked))["state"] == "approved"
+    done = (await ann.post(f"/api/v1/approvals/{asked.json()['proposal']}/execute")).json()
+    assert len(done["outcome"]["secret"]) == 32
+    assert list((await ann.get("/api/v1/network/nas/switches")).json()["secrets"]) == ["current"]

@@ -35,6 +35,7 @@ from troth.pki.ceremony.plan import parse_plan
 from troth.pki.lint_codes import CODES
 from troth.pki.profile import parse_profile, shipped_profiles
 from troth.radius.admission.document import parse_networks
+from troth.radius.nas.definition import parse_nas
 from troth.radius.places.model import parse_places
 from troth.radius.proxy.definition import parse_proxies
 from troth.trust.feeds.model import parse_feeds
@@ -277,6 +278,8 @@ def _check_yaml(block: str) -> None:
         parse_rule(block, ACTS)
     elif "proxies" in document:
         parse_proxies(block)
+    elif "nas" in document:
+        parse_nas(block)
     elif "networks" in document:
         parse_networks(block)
     elif "ceremony" in document:

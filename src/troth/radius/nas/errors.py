@@ -46,6 +46,12 @@ NAS_ROTATION_OPEN = reason(
     fix="Give them the new one; see `troth nas show NAME`. What is switched off for good: finish with `--force`.",
     status=409,
 )
+NAS_SECRET_PROPOSED = reason(
+    "nas.secret_proposed",
+    "a secret of an access server takes approval here, so none can be brought",
+    fix="Let Troth make one: leave out the file. Whoever has it done is shown it, once.",
+    status=409,
+)
 
 
 class NasError(TrothError):

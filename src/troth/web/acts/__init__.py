@@ -22,6 +22,6 @@ KINDS = frozenset(
         "authority.crls", "key.generate", "key.attach", "approver.add", "approver.remove", "approver.number",
         "renewal.early", "attestation.roots", "tpm.register", "tpm.remove", "enrolment.revoke",
         "acme_account.revoke", "connector.apply", "reactions.apply", "standing.apply", "feed.rollout",
-        "exemption.grant", "place.apply", "network.apply", "proxy.apply",
+        "exemption.grant", "place.apply", "network.apply", "proxy.apply", "nas.apply", "nas.secret",
     }
 )  # fmt: skip

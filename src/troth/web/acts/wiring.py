@@ -20,6 +20,7 @@ from troth.ops.rollover.service import Rollovers
 from troth.pki.bulk import BulkRevocations
 from troth.pki.catalogue import Catalogue
 from troth.pki.signer import acts
+from troth.radius.nas.desk import NasDesk
 from troth.store.pool import Database
 from troth.trust.authoring.service import PolicyService
 from troth.trust.authoring.trial import Trials
@@ -47,6 +48,7 @@ from troth.web.acts.feeds import FeedResume, FeedSecret
 from troth.web.acts.issuances import IssuanceApproval
 from troth.web.acts.judged import ApproverAdd, ApproverNumber, ApproverRemove, KeyAttach, KeyGenerate
 from troth.web.acts.keys import BlockKey
+from troth.web.acts.nas import NasSecret
 from troth.web.acts.network import NetworkApply
 from troth.web.acts.reactions import ReactionsApply
 from troth.web.acts.recovery import RecoveryDecide
@@ -74,6 +76,7 @@ def approvals_of(
     incidents: Incidents,
     enrolments: Enrolments,
     connectors: ConnectorDesk,
+    access_servers: NasDesk,
     keys: KeyList | None = None,
     judge: JudgeSigner | None = None,
     trials: Trials | None = None,
@@ -98,6 +101,7 @@ def approvals_of(
         "directory.apply": DirectoryApply(database, Directory(database, clock)),
         "feed.secret": FeedSecret(feeds),
         "connector.apply": ConnectorApply(connectors),
+        "nas.secret": NasSecret(access_servers),
         "ssf.apply": StreamApply(streams.desk),
         "ssf.grant": ReceiverGrant(streams.receivers.desk),
         "ssf.wide": WideAct(streams.wide),

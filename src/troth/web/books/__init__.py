@@ -30,6 +30,7 @@ from troth.pki.ports import Interlock
 from troth.radius.admission.desk import NetworkDesk
 from troth.radius.dynamic.desk import OrderDesk
 from troth.radius.methods.desk import ListDesk
+from troth.radius.nas.desk import NasDesk
 from troth.radius.places.service import PlaceDesk
 from troth.radius.proxy.desk import PoolDesk
 from troth.store.pool import Database
@@ -45,6 +46,7 @@ from troth.trust.subjects.directory_plan import Directory
 from troth.trust.subjects.store import SubjectStore
 from troth.trust.subjects.whom import Subjects
 from troth.web.acts.wiring import approvals_of
+from troth.web.books.access_servers import AccessServers, NasDocument
 from troth.web.books.anchors import Anchors
 from troth.web.books.applications import ApplicationBook
 from troth.web.books.approvers import ApproverDesk
@@ -111,6 +113,7 @@ class Rooms:
     places: PlaceDesk
     pools: PoolDesk
     lists: ListDesk
+    access_servers: NasDesk
     networks: NetworkDesk
     effects: EffectDesk
     notary_key: NoteKey
@@ -139,6 +142,7 @@ def build(rooms: Rooms) -> AdminServices:
         "places": PlaceDocument(rooms.places),
         "networks": NetworksDocument(rooms.networks),
         "proxies": ProxyDocument(rooms.pools),
+        "nas": NasDocument(rooms.access_servers),
     }
     est = EstBook(database, rooms.est, rooms.est_default, rooms.public_url)
     finder = Subjects(SubjectStore(database))
@@ -172,6 +176,7 @@ def build(rooms: Rooms) -> AdminServices:
         incidents=incidents,
         enrolments=rooms.enrolments,
         connectors=rooms.connectors,
+        access_servers=rooms.access_servers,
         keys=rooms.keys,
         judge=rooms.judge,
         trials=trials,
@@ -202,6 +207,7 @@ def build(rooms: Rooms) -> AdminServices:
         anchors=Anchors(database, clock),
         places=Places(rooms.places),
         ways=Ways(rooms.pools, rooms.lists, clock),
+        access_servers=AccessServers(rooms.access_servers),
         networks=NetworkBook(rooms.networks, clock),
         conversations=ConversationBook(database),
         sessions=SessionBook(database, OrderDesk(database, clock)),

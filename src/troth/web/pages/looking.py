@@ -46,6 +46,7 @@ _EVENT_KINDS = (
     ("policy.", "Policies"),
     ("feed.", "Feeds"),
     ("network.", "Networks"),
+    ("nas.", "Access servers"),
     ("place.", "Places in the network"),
     ("proxy.", "Other RADIUS servers"),
     ("mab.", "Devices without certificates"),
