@@ -20,7 +20,7 @@ from enum import Enum, auto
 from typing import TypeAlias
 
 from troth.kit.errors import Reason
-from troth.radius.eap.errors import BAD_TLS, DENIED, FRAGMENTS, MALFORMED, PEER_ALERT, TOO_LONG, EapRefused
+from troth.radius.eap.errors import BAD_TLS, DENIED, FRAGMENTS, MALFORMED, PEER_ALERT, TIMED_OUT, TOO_LONG, EapRefused
 from troth.radius.eap.frames import FAILURE, SUCCESS, EapResponse, outcome, read_tls, tls_request
 from troth.radius.eap.hello import Hello
 from troth.radius.eap.model import Challenge, Facts, Fail, Ignore, Opening, Proved, Step, Succeed, Timeline
@@ -153,7 +153,9 @@ class Conversation:
         return self._message(message, now)
 
     def conclude(self, *, admitted: bool, detail: str, now: float) -> Step:
-        """Say the verdict. Raises ValueError unless the device has just proved itself."""
+        """Say the verdict. Raises ValueError unless the device has proved itself and nothing was said to it since."""
+        if self._phase is Phase.OVER:  # its time ran out, or its station began anew, while it was decided
+            return Ignore(TIMED_OUT, "the conversation ended before its decision")
         if self._phase is not Phase.DECIDING:
             raise ValueError("a verdict is due exactly once, when the device has proved itself")
         handshake = self._live()

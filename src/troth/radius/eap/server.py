@@ -54,7 +54,8 @@ from troth.radius.eap.settings import EapLimits
 from troth.radius.eap.state import StateMaker, Token
 from troth.radius.eap.tls import Handshake
 
-_REMEMBERED = 8_192
+#: Leaves whose chain is remembered, different chains, and octets of one: what a device costs at most.
+_REMEMBERED, _ISSUERS_REMEMBERED, _LONGEST_REMEMBERED = 8_192, 256, 16_384
 
 
 class EapServer:
@@ -76,7 +77,7 @@ class EapServer:
             total_seconds=limits.total_seconds,
         )
         self._chains: OrderedDict[bytes, tuple[bytes, ...]] = OrderedDict()
-        self._above: dict[tuple[bytes, ...], tuple[bytes, ...]] = {}
+        self._above: OrderedDict[tuple[bytes, ...], tuple[bytes, ...]] = OrderedDict()
 
     @property
     def open(self) -> int:
@@ -126,7 +127,10 @@ class EapServer:
         return self._take(conversation, response, now)
 
     def conclude(self, conversation: Conversation, *, admitted: bool, detail: str = "") -> Step:
-        """Tell the verdict on a device that has proved itself. Raises ValueError at any other time."""
+        """Tell the verdict on a device that has proved itself.
+
+        Ignore: the conversation ended while it was decided. Raises ValueError where no verdict is awaited.
+        """
         step = conversation.conclude(admitted=admitted, detail=detail, now=self._clock.now().timestamp())
         self._settle(conversation, step)
         return step
@@ -217,13 +221,19 @@ class EapServer:
     def _remember(self, leaf: bytes, chain: tuple[bytes, ...]) -> tuple[bytes, ...]:
         """Complete a chain that is a leaf alone from what came with that leaf before; otherwise note what came.
 
-        A ticket carries the leaf and nothing above it. Chains above leaves are few, and kept once each.
+        A ticket carries the leaf and nothing above it. What stands above leaves is the same for many, and kept once;
+        a device that sends something of its own each time has one entry all the same.
         """
-        if len(chain) > 1:
-            above = chain[1:]
-            known = self._above.setdefault(above, above) if len(self._above) < _REMEMBERED else above
-            self._chains[leaf] = known
+        if len(chain) == 1:
+            return chain + self._chains.get(leaf, ())
+        above = chain[1:]
+        if sum(map(len, above)) <= _LONGEST_REMEMBERED:
+            above = self._above.setdefault(above, above)
+            self._above.move_to_end(above)
+            self._chains[leaf] = above
+            self._chains.move_to_end(leaf)
+            if len(self._above) > _ISSUERS_REMEMBERED:
+                self._above.popitem(last=False)
             if len(self._chains) > _REMEMBERED:
                 self._chains.popitem(last=False)
-            return chain
-        return chain + self._chains.get(leaf, ())
+        return chain

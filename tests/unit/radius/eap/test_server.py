@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tests.support.supplicants import OPENING, Supplicant, eap_server, lab
 from troth.kit.clock import FakeClock
+from troth.radius.eap import server as server_module
 from troth.radius.eap.contexts import Contexts
 from troth.radius.eap.conversation import MAX_ROUNDS
 from troth.radius.eap.errors import (
@@ -293,8 +294,51 @@ def test_a_verdict_is_taken_once_and_at_its_time() -> None:
 
     joined = Supplicant(lab().client).join(server, admitted=decide)
     assert isinstance(joined.step, Succeed)
-    with pytest.raises(ValueError, match="exactly once"):
-        server.conclude(joined.step.conversation, admitted=True)
+    assert isinstance(server.conclude(joined.step.conversation, admitted=True), Ignore), "it is over"
+
+
+def test_a_verdict_before_its_time_is_a_mistake_of_the_caller() -> None:
+    server = eap_server()
+
+    def decide(proved: Proved) -> bool:
+        step = server.conclude(proved.conversation, admitted=True)
+        assert isinstance(step, Challenge)
+        with pytest.raises(ValueError, match="exactly once"):
+            server.conclude(proved.conversation, admitted=False)
+        raise _Enough
+
+    with pytest.raises(_Enough):
+        Supplicant(lab().client).join(server, admitted=decide)
+
+
+class _Enough(Exception):
+    pass
+
+
+def test_a_station_that_begins_anew_while_it_is_decided_gets_no_verdict_for_the_old_conversation() -> None:
+    server = eap_server()
+
+    def decide(proved: Proved) -> bool:
+        fragment(server)  # the same station
+        return True
+
+    joined = Supplicant(lab().client).join(server, admitted=decide)
+    assert isinstance(joined.step, Ignore)
+    assert server.open == 1
+
+
+def test_what_is_remembered_above_leaves_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "_REMEMBERED", 3)
+    monkeypatch.setattr(server_module, "_ISSUERS_REMEMBERED", 2)
+    server = eap_server()
+    for number in range(6):
+        leaf, above = bytes([number]), (b"leaf", bytes([number]) * 9)
+        assert server._remember(leaf, above) == above
+    assert server._remember(b"\x05", (b"leaf",)) == (b"leaf", b"\x05" * 9)
+    assert server._remember(b"\x00", (b"leaf",)) == (b"leaf",)
+    assert (len(server._chains), len(server._above)) == (3, 2)
+    server._remember(b"long", (b"leaf", bytes(20_000)))
+    assert server._remember(b"long", (b"leaf",)) == (b"leaf",)
 
 
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
