@@ -68,9 +68,10 @@ def joins(trust: Trust) -> Joins:
             "corp", "staff", "eap-tls", "allow", "policy.allowed", "alice@corp.example", certificate, "0a",
             subjects, tuple(0 for _ in subjects), trust.clock.now() + timedelta(hours=8),
         )  # fmt: skip
-        await desk.remember([replace(one, **more)])
+        one = replace(one, **more)
+        await desk.remember([one])
         await folder.drain()
-        (found,) = await store.meant(trust.database, Meant(mac=mac), limit=1)
+        (found,) = await store.meant(trust.database, Meant(mac=one.port.mac, nas=one.where.nas), limit=1)
         return found
 
     return join
