@@ -9,6 +9,8 @@ import pytest
 
 from tests.support.consumers import Bureau
 from tests.support.radius_server import HOST, RadiusServer, start
+from troth.radius.supplicants.linux import wpa_supplicant
+from troth.radius.supplicants.model import Joining, roots_in
 
 pytestmark = pytest.mark.xdist_group("radius")
 FACTS = {
@@ -45,6 +47,21 @@ def test_a_device_that_looks_for_another_radius_server_does_not_join(
 
     assert not accepted
     assert "Domain match 'radius.other.test'" in told
+
+
+@pytest.mark.parametrize(("expected", "joins"), [(HOST, True), ("radius.other.test", False)])
+@pytest.mark.parametrize("ssid", [b"Corp", None])
+def test_a_configuration_that_we_wrote_joins_the_server_that_it_names_and_no_other(
+    radius_server: RadiusServer, bureau: Bureau, ssid: bytes | None, expected: str, joins: bool
+) -> None:
+    device = bureau.issue("wifi-device", FACTS)
+    network = Joining(
+        ssid=ssid, server_names=("radius-0.corp.test", expected), roots=roots_in(bureau.root.read_bytes()),
+        certificate=str(device.chain), key=str(device.key), ca=str(bureau.root),
+    )  # fmt: skip
+    accepted, told = radius_server.join_as(wpa_supplicant(network))
+
+    assert accepted is joins, told
 
 
 @pytest.fixture

@@ -94,12 +94,16 @@ class RadiusServer:
 
     def join(self, credential: Credential, *, expected: str = HOST) -> tuple[bool, str]:
         """Join with a certificate: whether it was let in, and what both ends said."""
+        return self.join_as(
+            _SUPPLICANT.format(identity="someone", root=self.root, host=expected, credential=credential)
+        )
+
+    def join_as(self, told: str) -> tuple[bool, str]:
+        """Join with a configuration of wpa_supplicant: whether it was let in, and what both ends said."""
         log = self.home / "radiusd.out"
         before = log.stat().st_size
         configuration = self.home / "supplicant.conf"
-        configuration.write_text(
-            _SUPPLICANT.format(identity="someone", root=self.root, host=expected, credential=credential)
-        )
+        configuration.write_text(told)
         done = subprocess.run(
             [str(find_program("eapol_test")), "-c", str(configuration), "-a", "127.0.0.1", "-p", str(self.port),
              "-s", _SECRET, "-t", "10"],

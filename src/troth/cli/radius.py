@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 
 from troth.cli.api import Api, segment
+from troth.cli.errors import UNREADABLE
 from troth.cli.options import Data, Output
 from troth.cli.show import as_json, facts, listed, plain, when
+from troth.kit.errors import TrothError
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
 
 app = App(
     name="radius",
@@ -18,6 +24,8 @@ app = App(
 
 
 Pem = Annotated[bool, Parameter(help="Print the root that devices are to trust, and no more.", negative="")]
+
+Kind = Literal["wpa_supplicant", "networkmanager", "mobileconfig", "windows"]
 
 
 @app.command
@@ -95,3 +103,47 @@ def show(
     for step in one["steps"]:
         print(f"{step['at']:>7} ms  {plain(step['said'])}")
     return 0
+
+
+@app.command
+def supplicant(
+    *,
+    kind: Annotated[Kind, Parameter(help="For whom.")],
+    server_name: Annotated[
+        list[str], Parameter(help="Name in the certificate of the RADIUS server. Repeatable.", negative=())
+    ],
+    ca: Annotated[Path, Parameter(help="File (PEM) with the roots that may stand above the server, and no others.")],
+    ssid: Annotated[str | None, Parameter(help="Name of the wireless network. Without it: wired ports.")] = None,
+    identity: Annotated[str, Parameter(help="Outer identity, which everybody on the way can read.")] = "anonymous",
+    certificate: Annotated[str, Parameter(help="Its certificate, on the device (Linux).")] = "/etc/troth/device.pem",
+    key: Annotated[str, Parameter(help="Its key, on the device (Linux).")] = "/etc/troth/device.key",
+    ca_path: Annotated[str, Parameter(help="The roots, on the device (Linux).")] = "/etc/troth/radius-root.pem",
+    acme_directory: Annotated[str, Parameter(help="ACME directory for the device's certificate (Apple).")] = "",
+    client_identifier: Annotated[str, Parameter(help="What that knows the device by (Apple).")] = "",
+) -> int:
+    """Print the configuration of a device that joins by EAP-TLS: it holds no secret, and trusts one server alone."""
+    from troth.radius.supplicants import apple, linux, windows
+    from troth.radius.supplicants.model import Joining
+
+    one = Joining(
+        ssid=ssid.encode() if ssid is not None else None, server_names=tuple(server_name),
+        roots=_roots(ca), identity=identity, certificate=certificate, key=key, ca=ca_path,
+    )  # fmt: skip
+    if kind == "mobileconfig":
+        written = apple.mobileconfig(one, acme_directory=acme_directory, client_identifier=client_identifier).decode()
+    elif kind == "windows":
+        written = windows.windows(one).decode()
+    else:
+        written = linux.wpa_supplicant(one) if kind == "wpa_supplicant" else linux.network_manager(one)
+    print(written, end="")
+    return 0
+
+
+def _roots(path: Path) -> tuple[Certificate, ...]:
+    from troth.radius.supplicants.model import ROOTS_OCTETS, roots_in
+
+    try:
+        with path.open("rb") as file:
+            return roots_in(file.read(ROOTS_OCTETS + 1))
+    except OSError as error:
+        raise TrothError(UNREADABLE, f"{path}: {error}") from error
