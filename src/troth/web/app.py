@@ -31,6 +31,7 @@ from troth.web.api import enrolments as api_enrolments
 from troth.web.api import found as api_found
 from troth.web.api import inspecting as api_inspecting
 from troth.web.api import keys as api_keys
+from troth.web.api import nas as api_nas
 from troth.web.api import networks as api_networks
 from troth.web.api import places as api_places
 from troth.web.api import policies as api_policies
@@ -138,7 +139,7 @@ def make_litestar() -> Litestar:
             *api_connectors.HANDLERS,
             *api_networks.HANDLERS,
             *api_radius.HANDLERS,
-            *nas.HANDLERS,
+            *api_nas.HANDLERS,
             *api_places.HANDLERS,
             *api_sessions.HANDLERS,
             *api_ways.HANDLERS,
