@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+from dataclasses import replace
 from datetime import timedelta
 
 from tests.support.dashboard import House
+from tests.unit.radius.admission.test_foreign import ANCHOR, crl
 from tests.unit.radius.admission.world import World
 from troth.access.roles import Role
 from troth.kit.ids import new_id
+from troth.pki.anchors import add_anchor
+from troth.radius.admission import conversation_store
 from troth.radius.admission.conversations import conversation, encode
 from troth.radius.admission.keeping import ConversationPartitions, take
 from troth.store.unit import Unit
@@ -111,3 +116,39 @@ async def test_days_of_conversations_are_made_ahead_and_forgotten_whole(house: H
     clock.advance(timedelta(days=12))
     assert await kept.run_once() > 0
     assert await database.fetchval("SELECT count(*) FROM radius_conversation") == 0
+
+
+async def test_a_day_whose_conversations_came_before_its_partition_keeps_them_and_the_other_days_are_made(
+    house: House,
+) -> None:
+    database, clock = house.trust.database, house.trust.clock
+    world = World()
+    device = world.device()
+    made = conversation(world.attempt(device, at=clock.now()), world.decider.decide(world.attempt(device)), [])
+    unit = Unit()
+    await take(unit, [encode(made)])
+    await database.commit(unit)
+    await ConversationPartitions(database, clock, timedelta(days=30)).run_once()
+    assert await database.fetchval("SELECT count(*) FROM radius_conversation_other") == 1
+    assert len(await conversation_store.days(database)) == 7
+
+
+async def test_revocation_lists_of_others_are_taken_once_and_only_if_newer(house: House) -> None:
+    browser = await house.logged_in(Role.ADMINISTRATOR)
+    database, now = house.trust.database, house.trust.clock.now()
+    await database.commit(add_anchor(Unit(), replace(ANCHOR, added_at=now)))
+
+    async def hand_over(number: int, anchor: str = "Partner Root") -> tuple[int, str]:
+        der = crl(5, number=number, begins=now - timedelta(hours=1), ends=now + timedelta(days=7))
+        sent = {"anchor": anchor, "crl": base64.b64encode(der).decode()}
+        answer = await browser.post("/api/v1/network/crls", json=sent)
+        return answer.status_code, answer.json().get("code", "")
+
+    assert await hand_over(2) == (200, "")
+    assert await hand_over(2) == (422, "network.crl_refused")
+    assert await hand_over(1) == (422, "network.crl_refused")
+    assert await hand_over(3) == (200, "")
+    assert await hand_over(4, "Nobody") == (422, "network.crl_refused")
+    [one] = (await browser.get("/api/v1/network/crls")).json()
+    assert (one["number"], one["in_force"], one["entries"]) == ("3", True, 1)
+    assert "Partner Root" in (await browser.get("/network/networks")).text

@@ -79,6 +79,8 @@ class Breaker:
         #: (network, device) → its last outcome.
         self._last: OrderedDict[tuple[str, bytes], Outcome] = OrderedDict()
         self._windows: dict[str, _Window] = {}
+        #: Since when those that were let in last are refused.
+        self._refused: dict[tuple[str, bytes], float] = {}
         self._open: dict[tuple[str, str], Opened] = {}
         #: What was closed by a person stays closed until then, however many are refused.
         self._muted: dict[tuple[str, str], float] = {}
@@ -92,19 +94,24 @@ class Breaker:
         rule = network.breaker
         if rule is None:
             return None
-        now, key = self._clock.monotonic(), (network.name, device)
+        now, key, seconds = self._clock.monotonic(), (network.name, device), rule.window.total_seconds()
         before = self._last.get(key)
         newly = None
         if before is not None and before < Outcome.QUARANTINE:
             refused = verdict.outcome >= Outcome.QUARANTINE and not verdict.hard
             newly = verdict.reason if refused else None
-            window = self._windows.setdefault(network.name, _Window())
-            window.add(now, device, newly, rule.window.total_seconds())
+            self._windows.setdefault(network.name, _Window()).add(now, device, newly, seconds)
+        alone = newly is not None and self.opened(network.name, newly) is None
+        if alone and now - self._refused.setdefault(key, now) > seconds:
+            # For a whole window: that is this device's own fault, and no outage excuses it later.
+            newly = None
         if newly is None:
+            self._refused.pop(key, None)
             self._last[key] = verdict.outcome
             self._last.move_to_end(key)
             if len(self._last) > self._capacity:
-                self._last.popitem(last=False)
+                gone, _ = self._last.popitem(last=False)
+                self._refused.pop(gone, None)
             return None
         reason = (network.name, newly)
         if self.opened(network.name, newly) is not None or self._muted.get(reason, 0.0) > now:

@@ -43,6 +43,7 @@ _BY_CLASS = "SELECT record FROM radius_conversation WHERE class = $1 ORDER BY id
 _PARTITIONS = """SELECT c.relname AS name FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
 WHERE i.inhparent = 'radius_conversation'::regclass ORDER BY 1"""
 _FORGET = "DELETE FROM radius_conversation_other WHERE at < $1"
+_EARLY = "SELECT 1 FROM radius_conversation_other WHERE at >= $1 AND at < $2 LIMIT 1"
 _PREFIX = "radius_conversation_p"
 _DAY = re.compile(rf"{_PREFIX}(\d{{8}})\Z")
 
@@ -99,13 +100,23 @@ async def days(reader: Reader) -> list[date]:
     ]
 
 
-async def add_day(reader: Reader, day: date) -> None:
-    """Make the partition of ``day`` (UTC). Rows of that day in the default partition would refuse it: make it ahead."""
-    following = day + timedelta(days=1)
+async def add_day(reader: Reader, day: date) -> bool:
+    """Make the partition of ``day`` (UTC).
+
+    False: conversations of that day came before it (on the first day, or after a restore); they stay where they are.
+    """
+    begins, ends = (f"{one.isoformat()}T00:00:00Z" for one in (day, day + timedelta(days=1)))
+    if await reader.fetchval(_EARLY, _midnight(day), _midnight(day + timedelta(days=1))) is not None:
+        return False
     await reader.fetch(
         f"CREATE TABLE IF NOT EXISTS {_PREFIX}{day:%Y%m%d} PARTITION OF radius_conversation "
-        f"FOR VALUES FROM ('{day.isoformat()}T00:00:00Z') TO ('{following.isoformat()}T00:00:00Z')"
+        f"FOR VALUES FROM ('{begins}') TO ('{ends}')"
     )
+    return True
+
+
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
 async def drop_day(reader: Reader, day: date) -> None:

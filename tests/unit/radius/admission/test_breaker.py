@@ -142,3 +142,24 @@ async def test_what_the_policy_rules_for_a_feed_that_is_down_is_given(world: Wor
     for one in devices:
         turn(world, one, compliant=False)
         assert (await met(world, admissions, one)).outcome is Outcome.QUARANTINE
+
+
+async def test_a_device_that_is_refused_by_itself_for_long_is_not_excused_by_an_outage_that_comes_later(
+    world: World, admissions: Admissions
+) -> None:
+    alone, *others = [world.device(f"d{number}") for number in range(10)]
+    for one in (alone, *others):
+        await met(world, admissions, one)
+    turn(world, alone, compliant=False)
+    assert (await met(world, admissions, alone)).outcome is Outcome.QUARANTINE
+    world.clock.advance(timedelta(minutes=11))
+    turn(world, alone, compliant=False)
+    assert (await met(world, admissions, alone)).outcome is Outcome.QUARANTINE
+    for one in others:
+        turn(world, one, compliant=True)
+        await met(world, admissions, one)
+    for one in others:
+        turn(world, one, compliant=False)
+        await met(world, admissions, one)
+    assert (await met(world, admissions, others[-1])).outcome is Outcome.RESTRICT
+    assert (await met(world, admissions, alone)).outcome is Outcome.QUARANTINE

@@ -42,6 +42,7 @@ def crl(
     *serials: int,
     issuer: x509.Certificate = PARTNER,
     key: ec.EllipticCurvePrivateKey = KEY,
+    begins: datetime = AT - timedelta(hours=1),
     ends: datetime = AT + timedelta(days=7),
     number: int = 1,
     delta: bool = False,
@@ -49,7 +50,7 @@ def crl(
     builder = (
         x509.CertificateRevocationListBuilder()
         .issuer_name(issuer.subject)
-        .last_update(AT - timedelta(hours=1))
+        .last_update(begins)
         .next_update(ends)
         .add_extension(x509.CRLNumber(number), critical=False)
     )
