@@ -37,9 +37,9 @@ _BATCH = 2000
 _POLL_SECONDS = 0.25
 #: Seconds between the beginnings of two moves: a busy log grows in larger steps, and a lone event waits for nothing.
 #: Nor does an urgent one, however busy the log is: of it the followers hear at once, too.
-_PACE_SECONDS = 0.1
+_PACE_SECONDS = 0.2
 #: And between two wake-ups of those who follow the log; what they must not miss they poll for.
-_STREAM_PACE = 0.1
+_STREAM_PACE = 0.2
 _LEASE_SECONDS = 3.0
 
 

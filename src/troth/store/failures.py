@@ -24,8 +24,6 @@ CONFLICTS = (
 #: What an exchange raises, or leaves as its error, when the database cannot serve it.
 BROKEN = (*CONNECT_ERRORS, asyncpg.PostgresError, TimeoutError)
 RETRIES = 5
-#: While several share a round trip, the next one waits so long for more to join: each costs two processes a wake-up.
-GATHER_SECONDS = 0.002
 
 
 def back_off(attempt: int) -> float:

@@ -33,7 +33,7 @@ URGENT_CHANNEL = "troth_urgent"
 
 _NOTIFY = "SELECT pg_notify($1, '')"
 #: Seconds between two wake-ups of the sequencer by this process.
-INBOX_PACE = 0.1
+INBOX_PACE = 0.2
 
 #: Every statement finds its rows by an index. On tables that are empty still, the planner prefers to read them whole,
 #: and a prepared statement keeps that plan until the first ANALYZE, however many rows there are by then.

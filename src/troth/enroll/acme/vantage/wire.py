@@ -151,7 +151,8 @@ def _reason(code: str, known: Mapping[str, Reason] | None = None) -> Reason:
 
 
 def _plain(text: str) -> str:
-    return "".join(one if one.isprintable() else "�" for one in text[:_LONGEST_TEXT])
+    text = text[:_LONGEST_TEXT]
+    return text if text.isprintable() else "".join(one if one.isprintable() else "�" for one in text)
 
 
 def pins(texts: Sequence[str]) -> frozenset[str]:
