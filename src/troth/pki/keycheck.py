@@ -67,6 +67,12 @@ class CheckedKey:
     sha256: bytes
 
 
+#: Keys that were found sound lately, by what they are: an order's key is looked at where its request comes in and again
+#: at the gate. Nothing that a check rests on changes while a process lives.
+_sound: dict[bytes, CheckedKey] = {}
+_REMEMBERED = 1024
+
+
 def is_post_quantum(spki: bytes) -> bool:
     """Whether a SubjectPublicKeyInfo (DER) says ML-DSA (RFC 9881, 2); nothing else is checked."""
     return any(oid in spki[:32] for oid in _MLDSA_OIDS)
@@ -90,6 +96,9 @@ def check_offered(key: algorithms.PublicKey) -> CheckedKey:
     """As :func:`check_key`, for a key from outside: one whose private half is published is refused, too."""
     checked = check_key(key)
     refuse_published(key, checked.sha256)
+    if len(_sound) >= _REMEMBERED:
+        _sound.clear()
+    _sound[checked.spki] = checked
     return checked
 
 
@@ -97,6 +106,9 @@ def check_spki(spki: bytes) -> CheckedKey:
     """As :func:`check_offered`, from DER of at most 4,096 bytes."""
     if len(spki) > 4096:
         raise KeyRefused(KEY_UNSUPPORTED, "the public key is longer than 4,096 bytes")
+    known = _sound.get(spki)
+    if known is not None:
+        return known
     try:
         key = algorithms.load_public(spki)
     except Exception as error:

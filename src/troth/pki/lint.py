@@ -125,7 +125,7 @@ def findings_of(tbs: TbsBytes, template: Template, expected: Expected) -> list[s
         "lint.encoding": certificate.tbs_certificate_bytes == tbs and certificate.version is x509.Version.v3,
         "lint.serial": certificate.serial_number == int.from_bytes(expected.serial, "big") > 0
         and len(expected.serial) == LENGTH,
-        "lint.issuer": certificate.issuer == template.issuer.subject,
+        "lint.issuer": certificate.issuer == template.issuer_subject,
         "lint.subject": _subject_fits(certificate, expected),
         "lint.validity": _validity_fits(certificate, template, expected),
         "lint.key": _key_fits(certificate, template.profile, expected),
@@ -154,14 +154,14 @@ def _subject_fits(certificate: x509.Certificate, expected: Expected) -> bool:
 
 def _validity_fits(certificate: x509.Certificate, template: Template, expected: Expected) -> bool:
     begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    profile, issuer = template.profile, template.issuer
+    profile = template.profile
     return (
         (begin, end) == (expected.not_before, expected.not_after)
         and begin <= expected.now < end
         and expected.now - begin <= profile.backdate + timedelta(minutes=1)
         and end - begin + timedelta(seconds=1) <= profile.max_lifetime
-        and issuer.not_valid_before_utc <= begin
-        and end <= issuer.not_valid_after_utc
+        and template.issuer_not_before <= begin
+        and end <= template.issuer_not_after
     )
 
 

@@ -94,6 +94,10 @@ class Template:
     issuer_key_id: bytes
     signature_algorithm: bytes
     extension_oids: frozenset[str]
+    #: Of the issuer's certificate, whose library reads them anew each time that they are asked for.
+    issuer_subject: x509.Name
+    issuer_not_before: datetime
+    issuer_not_after: datetime
     _issuer_name: bytes
     #: One for each CRL shard: they differ in the distribution point.
     _fixed_extensions: tuple[bytes, ...]
@@ -163,8 +167,8 @@ class Template:
             wanted -= timedelta(seconds=int(self.profile.jitter.total_seconds() * stagger))
         if wanted < self.profile.backdate + timedelta(minutes=1):
             raise ProfileRefused(PROFILE_REFUSES, "the lifetime asked for is under a minute", seconds=wanted.seconds)
-        begin = max(to_seconds(now - self.profile.backdate), self.issuer.not_valid_before_utc)
-        end = min(begin + wanted - timedelta(seconds=1), self.issuer.not_valid_after_utc)
+        begin = max(to_seconds(now - self.profile.backdate), self.issuer_not_before)
+        end = min(begin + wanted - timedelta(seconds=1), self.issuer_not_after)
         if end < now + timedelta(seconds=30):
             raise AuthorityRefused(AUTHORITY_INACTIVE, f"authority {self.authority} expires {end.isoformat()}")
         if not_after is None:
@@ -217,6 +221,9 @@ def compile_template(
         issuer_key_id=issuer_key_id,
         signature_algorithm=algorithms.algorithm_identifier(key),
         extension_oids=frozenset(oid for oid, _, _ in parts) | {"2.5.29.14"},
+        issuer_subject=issuer.subject,
+        issuer_not_before=issuer.not_valid_before_utc,
+        issuer_not_after=issuer.not_valid_after_utc,
         _issuer_name=issuer.subject.public_bytes(),
         _fixed_extensions=tuple(_encode(parts, urls.crl_of(shard)) for shard in range(urls.crl_shards)),
     )

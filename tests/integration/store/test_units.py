@@ -169,3 +169,13 @@ async def test_commits_are_shared(tables: Database) -> None:
     await asyncio.gather(*(tables.commit(Unit().write(ADD, uuid4(), n)) for n in range(300)))
     used = await tables.fetchval("SELECT txid_current()") - before
     assert used < 30, f"300 units took {used} transactions"
+
+
+async def test_who_is_alone_waits_for_no_company(tables: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("troth.store.commits._GATHER_SECONDS", 3600.0)
+    monkeypatch.setattr("troth.store.commits._LONGEST_GATHER", 3600.0)
+    for n in range(5):
+        await tables.commit(Unit().write(ADD, new_id(), n))
+    # All of a batch leave together, and who comes when nobody was left waiting is alone again.
+    await asyncio.gather(*(tables.commit(Unit().write(ADD, new_id(), n)) for n in range(5)))
+    await tables.commit(Unit().write(ADD, new_id(), 6))

@@ -7,7 +7,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from troth.pki import algorithms
+from troth.pki import algorithms, keycheck
 from troth.pki.csr import parse_csr
 from troth.pki.errors import KEY_PUBLISHED, KeyRefused
 from troth.pki.keycheck import check_key, check_spki
@@ -50,9 +50,19 @@ DEBIAN_PID_32767 = (
 )
 def test_a_published_key_is_refused(key: algorithms.PublicKey) -> None:
     assert check_key(key).kind  # nothing else is wrong with it
-    with pytest.raises(KeyRefused) as refused:
-        check_spki(algorithms.spki_of(key))
-    assert refused.value.reason is KEY_PUBLISHED
+    for _ in range(2):  # what is remembered of keys that were looked at is only the sound ones
+        with pytest.raises(KeyRefused) as refused:
+            check_spki(algorithms.spki_of(key))
+        assert refused.value.reason is KEY_PUBLISHED
+
+
+def test_of_keys_that_were_found_sound_only_so_many_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keycheck, "_REMEMBERED", 3)
+    for _ in range(10):
+        key = ec.generate_private_key(ec.SECP256R1()).public_key()
+        first = check_spki(algorithms.spki_of(key))
+        assert check_spki(first.spki) == first == check_key(key)
+        assert len(keycheck._sound) <= 3
 
 
 def test_a_request_for_a_published_key_is_refused() -> None:

@@ -112,8 +112,9 @@ class Verdict:
                     STANDING_UNCHANGED, subject.id, subject.standing_version, refuse=changed, key=subject_key(subject)
                 )
         for decision, made_from in zip(self.decisions, self.snapshots, strict=True):
-            unit.write(ADD_DECISION, *decision_row(decision, made_from))
-            unit.record(decision_event(decision, actor, refs))
+            record = encode(decision)
+            unit.write(ADD_DECISION, *decision_row(decision, made_from, record))
+            unit.record(decision_event(decision, actor, refs, record))
             tell(unit, decision)
         return unit
 
@@ -123,8 +124,8 @@ def subject_key(subject: Subject) -> tuple[str, UUID]:
     return ("subject", subject.id)
 
 
-def decision_event(decision: Decision, actor: str, refs: Sequence[str]) -> Event:
-    """The ledger's event about ``decision``."""
+def decision_event(decision: Decision, actor: str, refs: Sequence[str], record: bytes | None = None) -> Event:
+    """The ledger's event about ``decision``. ``record``: it encoded, where that is at hand."""
     subject = decision.subject
     return Event(
         "decision.made",
@@ -145,7 +146,7 @@ def decision_event(decision: Decision, actor: str, refs: Sequence[str]) -> Event
             "policy_sha256": decision.policy_sha256,
             "rule": decision.rule,
             "conditions": {one.name: one.result.value for one in decision.conditions},
-            "record_sha256": hashlib.sha256(encode(decision)).hexdigest(),
+            "record_sha256": hashlib.sha256(record or encode(decision)).hexdigest(),
         },
     )
 

@@ -21,6 +21,8 @@ _HOUR: Final = 3_600
 
 def tell(unit: Unit, decision: Decision) -> None:
     """Add to ``unit`` a ``notify`` effect for each target that ``decision`` names."""
+    if not decision.obligations.notify:
+        return
     subject = decision.subject
     notice = Notice(
         kind=subject.kind.value,
