@@ -161,7 +161,7 @@ async def test_radsecproxy_asks_us_for_an_access_server_of_its_own(authority: Ti
             assert (desk.password, desk.asked[0][1].nas.name) == (b"open sesame", "ap-7")
             (connection,) = house.server.connections
             house.against[connection.certificate.leaf] = ("certificate.revoked", "it was revoked")
-            house.server.recheck()
+            await house.server.recheck()
             code, said = await radclient(proxy.port, 'User-Name = "alice@corp.test"', 'User-Password = "open sesame"')
             assert code != 0, said
             assert len(desk.asked) == 1, "a revoked certificate was heard again"

@@ -24,7 +24,7 @@ from troth.radius.radsec.errors import CLOSED, PACKET, VERSION, PeerRefused, Rad
 from troth.radius.radsec.exchange import IS_REPLY, Exchange
 from troth.radius.radsec.framing import Framer
 from troth.radius.radsec.names import PeerCertificate, read
-from troth.radius.radsec.peers import Judge, Peers, believed
+from troth.radius.radsec.peers import Peers
 from troth.radius.radsec.tls import chain_of
 from troth.radius.radsec.versions import Version, agreed
 from troth.radius.wire.errors import PacketRefused
@@ -79,10 +79,13 @@ class House(Protocol):
     clock: Clock
     tally: Tally
     answer: Answer
-    judge: Judge
     peers: Peers
     versions: tuple[Version, ...]
     pending: int
+
+    def met(self, connection: Connection) -> None:
+        """Its handshake is done and it has a name: ask whether its certificate is believed, then welcome it."""
+        ...
 
     def joined(self, connection: Connection) -> None:
         """It is let in. Raises PeerRefused where there are too many."""
@@ -172,29 +175,32 @@ class Connection(asyncio.Protocol):
         self.version = agreed(tls.selected_alpn_protocol(), self.tls, house.versions)
         self.certificate = read(chain_of(tls))
         self.nas = house.peers.find(self.certificate, self.address)
-        believed(self.certificate, house.judge)
         self._protection = Protection(SECRET, bare=self.version is Version.ONE_1)
         self.exchange = Exchange(self._send, self._protection)
         self.since = house.clock.now()
-        house.joined(self)
+        # Nothing is read from it until its certificate has been asked about.
+        self._brake()
+        house.met(self)
+
+    def welcome(self) -> None:
+        """Its certificate is believed: read what it says. Raises PeerRefused where there are too many."""
+        if self._transport is None or self._transport.is_closing():
+            return
+        self._house.joined(self)
         self.open = True
-        house.tally.opened += 1
+        self._house.tally.opened += 1
         log.info(
             "radsec.opened", nas=self.nas.name, address=self.address, version=self.version.value, tls=self.tls,
             certificate=self.certificate.subject,
         )  # fmt: skip
+        self._go_on()
 
-    def recheck(self) -> None:
-        """Close if it would not be let in any more: distrusted, ended, or another access server by now."""
-        if not self.open:
-            return
+    def find_again(self) -> None:
+        """The record of access servers has changed: close if it would not be let in any more."""
         try:
-            nas = self._house.peers.find(self.certificate, self.address)
-            believed(self.certificate, self._house.judge)
+            self.nas = self._house.peers.find(self.certificate, self.address)
         except PeerRefused as error:
             self.close(error.reason, error.detail)
-            return
-        self.nas = nas
 
     def close(self, why: Reason, detail: str = "") -> None:
         """End it, and say why in the log; what was under way is dropped."""

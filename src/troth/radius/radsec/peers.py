@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 from troth.radius.nas.model import Nas, NasTable
-from troth.radius.radsec.errors import PEER_DISTRUSTED, PEER_UNKNOWN, PeerRefused
+from troth.radius.radsec.errors import PEER_UNKNOWN, PeerRefused
 from troth.radius.radsec.names import PeerCertificate, matches
 
-#: Why a chain (DER, the leaf first) is not believed now, as a reason code and words; None: nothing is against it. Asked
-#: in memory, at the handshake and whenever something has been told of certificates.
-Judge = Callable[[tuple[bytes, ...]], tuple[str, str] | None]
+#: Certificates of peers → of those that are not believed now: leaf (DER) → reason code and words. Asked once for each
+#: connection, before its first packet is read, and for all that are open whenever something was told of certificates.
+#: Raises TrothError where nobody can tell.
+Judge = Callable[[Collection[PeerCertificate]], Awaitable[Mapping[bytes, tuple[str, str]]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +70,3 @@ class Peers:
             both = " and ".join(sorted(nas.name for nas in found)[:4])
             raise PeerRefused(PEER_UNKNOWN, f"{address} with {shown} would be {both}")
         raise PeerRefused(PEER_UNKNOWN, f"{address} with {shown}")
-
-
-def believed(certificate: PeerCertificate, judge: Judge) -> None:
-    """Raise PeerRefused (``radsec.peer.distrusted``) if something is against this certificate now."""
-    against = judge(certificate.chain)
-    if against is not None:
-        raise PeerRefused(PEER_DISTRUSTED, f"{certificate.subject}: {against[1]} ({against[0]})")

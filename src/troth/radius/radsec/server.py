@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection
 from typing import Final
 
 from troth.kit.clock import Clock
-from troth.kit.errors import Reason
+from troth.kit.errors import Reason, TrothError
 from troth.kit.log import get_logger
 from troth.kit.radsec_settings import RadsecSettings
 from troth.radius.radsec.connection import Answer, Connection, Tally
@@ -36,7 +36,7 @@ class RadsecServer:
 
     Args:
         answer: the desk.
-        judge: what is known against a certificate, in memory.
+        judge: what is known against certificates.
         context: the TLS context in force; a new one is used from the next handshake on.
     """
 
@@ -49,7 +49,7 @@ class RadsecServer:
         clock: Clock,
     ) -> None:
         self.answer = answer
-        self.judge = judge
+        self._judge = judge
         self.clock = clock
         self.tally = Tally()
         self.peers = Peers(())
@@ -98,19 +98,42 @@ class RadsecServer:
     def replace_peers(self, peers: Peers) -> None:
         """The record of access servers has changed: whoever is not in it any more is closed."""
         self.peers = peers
-        self.recheck()
-
-    def recheck(self) -> None:
-        """Something was told of certificates or authorities: close whoever would not be let in any more.
-
-        Cheap (one look in memory for each connection), so it is called for every such word.
-        """
         for connection in list(self._open):
             name = connection.nas.name
-            connection.recheck()
+            connection.find_again()
             if connection.open and connection.nas.name != name:
                 self._of[name] -= 1
                 self._of[connection.nas.name] += 1
+
+    async def recheck(self) -> None:
+        """Something was told of certificates or authorities: close whoever is not believed any more.
+
+        One question for all connections, and none where there are none. Raises TrothError where nobody can tell.
+        """
+        open_ = list(self._open)
+        if not open_:
+            return
+        against = await self._judge([one.certificate for one in open_])
+        for connection in open_:
+            found = against.get(connection.certificate.leaf)
+            if found is not None and connection.open:
+                connection.close(PEER_DISTRUSTED, _against(connection, found))
+
+    def met(self, connection: Connection) -> None:
+        task = asyncio.get_running_loop().create_task(self._believe(connection))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _believe(self, connection: Connection) -> None:
+        try:
+            against = await self._judge([connection.certificate])
+            found = against.get(connection.certificate.leaf)
+            if found is not None:
+                raise PeerRefused(PEER_DISTRUSTED, _against(connection, found))
+            connection.welcome()
+        except TrothError as error:
+            # Also where nobody can tell: it comes again.
+            connection.close(error.reason, error.detail)
 
     # --- running -----------------------------------------------------------------------------------------------
 
@@ -185,7 +208,14 @@ class RadsecServer:
                     connection.close(IDLE, f"nothing for {self._settings.idle_seconds} s")
                 elif connection.certificate.not_after <= now:
                     connection.close(PEER_DISTRUSTED, "its certificate has ended")
-            self.recheck()
+            try:
+                await self.recheck()
+            except TrothError as error:
+                log.warning("radsec.recheck_postponed", code=error.code, detail=error.detail)
+
+
+def _against(connection: Connection, found: tuple[str, str]) -> str:
+    return f"{connection.certificate.subject}: {found[1]} ({found[0]})"
 
 
 def _words(error: OSError) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from ipaddress import ip_network
 from typing import Any
@@ -20,6 +20,7 @@ from troth.kit.radsec_settings import RadsecSettings
 from troth.radius.radsec.client import RadsecClient, Server
 from troth.radius.radsec.connection import Caller
 from troth.radius.radsec.errors import ExchangeFailed
+from troth.radius.radsec.names import PeerCertificate
 from troth.radius.radsec.peers import Entry, Peers
 from troth.radius.radsec.server import RadsecServer
 from troth.radius.radsec.tls import Identity, client_context, server_context
@@ -27,6 +28,7 @@ from troth.radius.radsec.versions import BOTH, Version
 from troth.radius.wire.hiding import hide_password, mppe_keys, reveal_password, reveal_salted
 from troth.radius.wire.packet import CLASS, PROXY_STATE, USER_NAME, USER_PASSWORD, Attribute, Code, Packet, decode
 from troth.radius.wire.signing import Protection, encode_reply, encode_request
+from troth.store.errors import UNAVAILABLE, Unavailable
 
 LOOPBACK = (ip_network("127.0.0.0/8"),)
 MSK = bytes(range(64))
@@ -64,14 +66,18 @@ class House:
         self.authority = authority
         self.desk = desk
         self.against: dict[bytes, tuple[str, str]] = {}
+        self.unknowable = False
         made = RadsecSettings(**settings)
         versions = [Version(f"radius/{one}") for one in made.versions]
         context = server_context(authority.issue("radius.corp.test"), [authority.der], versions)
-        self.server = RadsecServer(
-            desk.answer, lambda chain: self.against.get(chain[0]), lambda: context, made, SystemClock()
-        )
+        self.server = RadsecServer(desk.answer, self._judge, lambda: context, made, SystemClock())
         self.server.replace_peers(Peers([Entry(nas("ap-7"), ("dns:ap-7.corp.test",), LOOPBACK)]))
         self.port = 0
+
+    async def _judge(self, certificates: Collection[PeerCertificate]) -> Mapping[bytes, tuple[str, str]]:
+        if self.unknowable:
+            raise Unavailable(UNAVAILABLE, "the database is away")
+        return {one.leaf: self.against[one.leaf] for one in certificates if one.leaf in self.against}
 
     def client(
         self,
@@ -236,13 +242,30 @@ async def test_a_held_certificate_closes_its_connection_and_opens_no_other(autho
         await client.request(Code.ACCESS_REQUEST, asking(), seconds=5)
         (connection,) = house.server.connections
         house.against[connection.certificate.leaf] = ("certificate.held", "it is on hold")
-        house.server.recheck()
+        await house.server.recheck()
         await house.settle(lambda: not client.connected)
         with pytest.raises(ExchangeFailed):
             await client.request(Code.ACCESS_REQUEST, asking(), seconds=5)
         await client.close()
     assert house.server.tally.closed == {"radsec.peer.distrusted": 2}
     assert len(house.desk.asked) == 1
+
+
+async def test_where_nobody_can_tell_a_new_connection_is_closed_and_an_open_one_goes_on(
+    authority: TinyAuthority,
+) -> None:
+    async with running(authority) as house:
+        client, late = house.client(), house.client()
+        await client.request(Code.ACCESS_REQUEST, asking(), seconds=5)
+        house.unknowable = True
+        with pytest.raises(Unavailable):
+            await house.server.recheck()
+        with pytest.raises(ExchangeFailed):
+            await late.request(Code.ACCESS_REQUEST, asking(), seconds=5)
+        await client.request(Code.ACCESS_REQUEST, asking(), seconds=5)
+        await client.close()
+        await late.close()
+    assert len(house.desk.asked) == 2
 
 
 async def test_an_access_server_taken_off_the_record_is_closed(authority: TinyAuthority) -> None:
