@@ -48,6 +48,7 @@ class RunningTroth:
         web_root: where http-01 looks (any name; every name below ``.test`` leads to 127.0.0.1).
         dns: the resolver that validation asks.
         tls_alpn_port: where tls-alpn-01 looks.
+        radsec_port: where RADIUS over TLS is answered, for access servers that the authority `issuing` vouches for.
         environment: further environment of ``troth up``.
     """
 
@@ -60,6 +61,7 @@ class RunningTroth:
         "--https", "localhost:0", "--http", "127.0.0.1:0", "--admin", "localhost:0", "--radius", "127.0.0.1:0",
     )  # fmt: skip
     summary: dict[str, Any] = field(default_factory=dict)
+    radsec_port: int = field(default_factory=free_port)
     _process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -101,7 +103,13 @@ retry_seconds = 1
                 [*self.program, "up", "--data", str(self.data), "--output", "json", *self.arguments],
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env={**os.environ, **_PROCESSES, **self.environment},
+                env={
+                    **os.environ,
+                    **_PROCESSES,
+                    "TROTH__RADSEC__LISTEN": f"127.0.0.1:{self.radsec_port}",
+                    "TROTH__RADSEC__AUTHORITIES": "issuing",
+                    **self.environment,
+                },
             )
         assert self._process.stdout is not None
         os.set_blocking(self._process.stdout.fileno(), False)

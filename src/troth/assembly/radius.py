@@ -12,6 +12,7 @@ from troth.assembly.context import RoleContext
 from troth.assembly.datagrams import ACCOUNTING, AUTHENTICATION
 from troth.assembly.mint import judge_of, places_of
 from troth.assembly.radius_ground import AccessServers, Placing, Telling, leaf_judge, networks_tls, stapled_by
+from troth.assembly.radius_ways import Ways
 from troth.assembly.roles.common import database_of
 from troth.assembly.serve import Opening
 from troth.assembly.worker_process import Seat
@@ -24,7 +25,7 @@ from troth.radius.admission import keeping
 from troth.radius.admission.admissions import Admissions
 from troth.radius.admission.conversations import NOTE
 from troth.radius.admission.following import Follower
-from troth.radius.admission.model import Network
+from troth.radius.admission.model import Attempt, Network, Verdict
 from troth.radius.eap.contexts import Contexts
 from troth.radius.eap.errors import NO_IDENTITY
 from troth.radius.eap.server import EapServer
@@ -35,7 +36,7 @@ from troth.radius.identity.stapling import Stapler
 from troth.radius.server.access import Access
 from troth.radius.server.asked import Asking
 from troth.radius.server.board import Board
-from troth.radius.server.desk import Answer, Desk, Listener, Source
+from troth.radius.server.desk import Desk, Listener, Source
 from troth.radius.server.handover import Handover
 from troth.radius.server.pressure import Room
 from troth.radius.server.tally import Tally, named
@@ -125,12 +126,20 @@ class Worker:
             places=places_of(context.config.places),
             listeners={
                 "place": self._placing.refresh,
-                "nas": self._nas.refresh,
+                "nas": self._access_servers,
+                "proxy": self._pools,
+                **dict.fromkeys(("mab", "pap"), self._lists),
+                "certificate": self._certificates,
                 **dict.fromkeys(("radius", "network", "authority", "trust_anchor"), self._install),
             },
         )
         decider = self._follower.decider
         self._admissions = Admissions(decider, policies, self._journal, clock, on_open=self._follower.call)
+        self._telling = Telling(self._sessions)
+        self._ways = Ways(
+            context, database, self._admissions, lambda: decider.ground, self._placing,
+            lambda verdict, nas, packet: self._access.granted(verdict, nas, packet), self._opened,
+        )  # fmt: skip
         self._eap = EapServer(
             shared.contexts,
             StateMaker(shared.state_key, node=settings.node, worker=seat.number),
@@ -148,8 +157,9 @@ class Worker:
             self._admissions,
             self._asking,
             self._placing,
-            Telling(self._sessions),
+            self._opened,
             clock,
+            others=self._ways.others,
             known=lambda nas, network: (self._nas.named(nas), decider.ground.networks.by_name.get(network)),
             reject_delay=settings.reject_delay_milliseconds / 1000,
         )
@@ -200,18 +210,40 @@ class Worker:
         networks = self._follower.decider.ground.networks
         return networks.joined(ssid=ssid, nas=nas, port_type=port_type, realm=realm)
 
-    def _account(self, packet: Packet, source: Source, protection: Protection) -> Answer:
-        return self._sessions.account(packet, source.nas.name, source.address, (protection,))
+    async def _account(self, packet: Packet, source: Source, protection: Protection) -> bytes | None:
+        reply = await self._sessions.account(packet, source.nas.name, source.address, (protection,))
+        self._ways.accounted(packet, source.nas, protection, self._asking.read(packet, source.nas).network)
+        return reply
 
     async def _install(self) -> None:
         """Networks, anchors or the server's certificate have changed: handshakes begin on them from now."""
         identity = await self._identity.refresh()
         self._shared.contexts.install(identity, networks_tls(self._follower.decider.ground))
         self._asking.forget()
+        await self._ways.install(identity)
+
+    async def _access_servers(self) -> None:
+        await self._nas.refresh()
+        self._ways.replace_access_servers(self._nas.table)
+
+    async def _pools(self) -> None:
+        await self._ways.refresh_pools()
+
+    async def _lists(self) -> None:
+        await self._ways.refresh_lists()
+
+    async def _certificates(self) -> None:
+        await self._ways.recheck()
+
+    def _opened(self, attempt: Attempt, verdict: Verdict, source: Source, request: Packet) -> None:
+        self._telling(attempt, verdict, source, request)
+        if attempt.method == "eap-tls":
+            self._ways.learn(attempt.calling_station_id)
 
     def _counted(self) -> dict[str, int]:
         return {
             **named("packets", self._desk.counted),
+            **self._ways.counted(),
             **named("traffic", self._traffic.counted),
             "traffic|newcomers_dropped": self._traffic.newcomers.dropped,
             **named("admissions", self._admissions.counts),
@@ -227,6 +259,9 @@ class Worker:
         stop, seat = self._context.stop, self._seat
         await self._placing.refresh()
         await self._nas.refresh()
+        await self._ways.refresh_pools()
+        await self._ways.refresh_lists()
+        self._ways.serve(self._desk, self._nas.table)
         current = asyncio.Event()
         under = [
             asyncio.create_task(self._follower.run(stop, current.set)),
@@ -243,6 +278,7 @@ class Worker:
             if current.is_set() and not seat.stop.is_set():
                 await self._with_identity()
                 self._traffic.start()
+                under.append(asyncio.create_task(self._ways.run(stop)))
                 log.info("radius.serving", worker=seat.number, place=seat.place, generation=seat.generation)
                 seat.channel.ready()
                 await asyncio.wait([*under, *told[1:]], return_when=asyncio.FIRST_COMPLETED)

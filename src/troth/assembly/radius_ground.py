@@ -26,7 +26,7 @@ from troth.radius.eap.contexts import NetworkTls
 from troth.radius.eap.openssl import LeafJudge
 from troth.radius.identity.stapling import Fetch
 from troth.radius.nas.loading import NasBook
-from troth.radius.nas.model import Nas
+from troth.radius.nas.model import Nas, NasTable
 from troth.radius.nas.sightings import Sightings
 from troth.radius.places.book import PlaceBook, load_book
 from troth.radius.places.downloads import is_download
@@ -95,6 +95,11 @@ class AccessServers:
     async def refresh(self) -> None:
         """Take those in force. Raises StoreError."""
         await self._book.refresh()
+
+    @property
+    def table(self) -> NasTable:
+        """All of them."""
+        return self._book.table
 
     def of(self, address: str) -> Nas | None:
         """The access server at that address."""

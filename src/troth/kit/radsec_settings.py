@@ -22,6 +22,11 @@ class RadsecSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     anchors: Annotated[
         tuple[str, ...], Meta(description="The same of foreign trust anchors, by name (`troth anchor list`).")
     ] = ()
+    client_certificate: Annotated[
+        str,
+        Meta(description="PEM file that RadSec servers of a pool (`proxies:`) are shown: leaf, then intermediates."),
+    ] = ""
+    client_key: Annotated[str, Meta(description="PEM file of its private key, mode 0600.")] = ""
     versions: Annotated[
         tuple[Literal["1.0", "1.1"], ...],
         Meta(

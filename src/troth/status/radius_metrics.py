@@ -25,6 +25,13 @@ _FAMILIES: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
         ("network", "mark"),
     ),
     "eap": ("troth_radius_conversations", "EAP conversations that were not gone on with", ("what",)),
+    "radsec": ("troth_radius_radsec", "RadSec connections and what came over them", ("what",)),
+    "radsec_closed": ("troth_radius_radsec_closed", "RadSec connections that ended or were not let in", ("reason",)),
+    "weak": (
+        "troth_radius_weak",
+        "Devices without certificates, by address (mab) or password (pap)",
+        ("network", "method", "result"),
+    ),
     "proxied": ("troth_radius_proxied", "Requests that were handed on", ("pool", "result")),
 }
 

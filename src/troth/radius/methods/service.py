@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol
 
 from troth.access.passwords import Passwords
 from troth.kit.clock import Clock
-from troth.kit.errors import Reason
+from troth.kit.errors import Reason, TrothError
 from troth.kit.ids import new_id
 from troth.kit.log import get_logger
 from troth.radius.admission.model import Attempt, Method, Network, Verdict
@@ -236,13 +236,19 @@ class WithoutOurs:
     async def _concluded(
         self, asked: _Asked, attempt: Attempt, verdict: Verdict, said: Collection[str]
     ) -> bytes | None:
-        await self._judge.record(attempt, verdict, self._timeline(asked, said))
         network = attempt.network.name if attempt.network is not None else ""
+        granted: Sequence[Attribute] = ()
+        if verdict.admitted:
+            try:
+                granted = self._granted(verdict, asked.source.nas, asked.packet)
+            except TrothError as error:
+                # The access server cannot be told where this device belongs, so it belongs nowhere.
+                verdict = refused(error.reason, error.detail)
+        await self._judge.record(attempt, verdict, self._timeline(asked, said))
         if not verdict.admitted or not self._judge.holds(attempt, verdict):
             # What has changed since is told to the next attempt; this one gets the stricter answer.
             self.counted[network, attempt.method, "deny"] += 1
             return await self._reject(asked)
-        granted = self._granted(verdict, asked.source.nas, asked.packet)
         answer = encode_reply(asked.packet, Code.ACCESS_ACCEPT, granted, asked.protection)
         self.counted[network, attempt.method, verdict.outcome.value] += 1
         self._opened(attempt, verdict, asked.source, asked.packet)

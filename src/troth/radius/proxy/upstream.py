@@ -80,6 +80,7 @@ class UdpUpstream:
 
     Args:
         secret: shared with it.
+        accounting_port: where it takes accounting; 0: nowhere.
         refused: called for a reply that is not believed, with the reason.
         first_seconds: until the first repetition, give or take a tenth.
     """
@@ -91,19 +92,24 @@ class UdpUpstream:
         secret: bytes,
         *,
         require_message_authenticator: bool = True,
+        accounting_port: int = 0,
         refused: Callable[[str], None] = lambda _: None,
         first_seconds: float = _FIRST_SECONDS,
     ) -> None:
-        self._address = (host, port)
+        self._host = host
+        self._at = {"auth": port, "acct": accounting_port}
         self._protection = Protection(secret)
         self._require = require_message_authenticator
         self._refused = refused
         self._first_seconds = first_seconds
-        self._ports: list[_Port] = []
+        self._ports: dict[str, list[_Port]] = {"auth": [], "acct": []}
         self._opening = asyncio.Lock()
 
     async def ask(self, code: int, attributes: Making, *, seconds: float) -> Answered:
-        port = await self._port()
+        kind = "acct" if code == Code.ACCOUNTING_REQUEST else "auth"
+        if not self._at[kind]:
+            raise Silent(NO_SERVER, f"{self._name} takes no accounting")
+        port = await self._port(kind)
         authenticator = secrets.token_bytes(16)
         made = attributes(authenticator, self._protection)
         waiting = _Waiting(code, b"", asyncio.get_running_loop().create_future())
@@ -122,12 +128,12 @@ class UdpUpstream:
             port.give_back(identifier)
 
     async def close(self) -> None:
-        for port in list(self._ports):
+        for port in [*self._ports["auth"], *self._ports["acct"]]:
             await port.close()
 
     @property
     def _name(self) -> str:
-        return f"{self._address[0]}:{self._address[1]}"
+        return f"{self._host}:{self._at['auth']}"
 
     async def _said(self, port: _Port, data: bytes, waiting: _Waiting) -> Packet:
         pause = self._first_seconds * (0.9 + random.random() / 5)  # noqa: S311 -- jitter, no secret
@@ -139,30 +145,32 @@ class UdpUpstream:
             except TimeoutError:
                 pause *= 2
 
-    async def _port(self) -> _Port:
+    async def _port(self, kind: str) -> _Port:
         """A socket with a free identifier. A name is looked up for each new one."""
-        for port in self._ports:
+        ports = self._ports[kind]
+        for port in ports:
             if port.free:
                 return port
         async with self._opening:
-            for port in self._ports:
+            for port in ports:
                 if port.free:
                     return port
-            if len(self._ports) >= _MOST_PORTS:
+            if len(ports) >= _MOST_PORTS:
                 raise Silent(NO_SERVER, f"{256 * _MOST_PORTS} requests to {self._name} are under way")
             try:
                 _, made = await asyncio.get_running_loop().create_datagram_endpoint(
-                    lambda: _Port(self), remote_addr=self._address
+                    lambda: _Port(self), remote_addr=(self._host, self._at[kind])
                 )
             except OSError as error:
                 raise Silent(NO_SERVER, f"{self._name}: {error.strerror or error}") from error
-            self._ports.append(made)
+            ports.append(made)
             return made
 
     def forget(self, port: _Port) -> None:
         """Its socket is of no more use: a new one is opened, and a name looked up again."""
-        if port in self._ports:
-            self._ports.remove(port)
+        for ports in self._ports.values():
+            if port in ports:
+                ports.remove(port)
 
     def believe(self, packet: Packet, waiting: _Waiting) -> bool:
         """Whether ``packet`` answers what waits; what does not is counted and dropped: anybody can send it."""

@@ -19,7 +19,7 @@ from troth.kit.errors import Reason, TrothError
 from troth.kit.log import get_logger
 from troth.kit.radsec_settings import RadsecSettings
 from troth.radius.radsec.connection import Answer, Connection, Tally
-from troth.radius.radsec.errors import CROWDED, IDLE, PEER_DISTRUSTED, PEER_UNKNOWN, PeerRefused
+from troth.radius.radsec.errors import CROWDED, IDLE, PEER_DISTRUSTED, PEER_UNKNOWN, PeerRefused, RadsecError
 from troth.radius.radsec.peers import Judge, Peers
 from troth.radius.radsec.versions import Version
 
@@ -191,7 +191,7 @@ class RadsecServer:
                 ssl_handshake_timeout=self._settings.handshake_seconds,
                 ssl_shutdown_timeout=1.0,
             )
-        except (OSError, ssl.SSLError) as error:
+        except (OSError, ssl.SSLError, RadsecError) as error:
             # TimeoutError and ConnectionError are OSErrors too; so is what OpenSSL says of a certificate.
             accepted.close()
             self.tally.count_closed("handshake")
@@ -218,7 +218,7 @@ def _against(connection: Connection, found: tuple[str, str]) -> str:
     return f"{connection.certificate.subject}: {found[1]} ({found[0]})"
 
 
-def _words(error: OSError) -> str:
+def _words(error: Exception) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not believed: {error.verify_message}"
     return str(error)[:200] or type(error).__name__

@@ -242,8 +242,10 @@ class Desk:
         self, packet: Packet, source: Source, protection: Protection, reply: Callable[[bytes | None], None]
     ) -> None:
         now = self._clock.monotonic()
+        # In RADIUS/1.1 a token tells requests apart, and the identifier is always 0 (RFC 9765 section 4.1).
+        where = (source.listener, packet.authenticator[:4]) if protection.bare else source.listener
         ticket = self._duplicates.ask(
-            source.address, source.port, packet.code, packet.identifier, packet.authenticator, source.listener, now=now
+            source.address, source.port, packet.code, packet.identifier, packet.authenticator, where, now=now
         )
         if not isinstance(ticket, Ticket):
             self._count(packet, "duplicate" if ticket is not Asked.FULL else OVERLOADED.code)
