@@ -234,7 +234,7 @@ class Conversation:
         handshake.keep_session()
         self._phase = Phase.OVER
         self._handshake = None
-        return Succeed(outcome(SUCCESS, self._identifier), keys.msk, keys.emsk, keys.session_id, self)
+        return Succeed(outcome(SUCCESS, self._identifier), keys.msk, keys.emsk, handshake.session_id, self)
 
     def _gathered(self) -> Facts:
         handshake, opening = self._handshake, self.opening

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -93,15 +94,23 @@ class Succeed:
     """Send an Access-Accept with EAP-Success and the keys of ``msk``.
 
     Attributes:
-        session_id: for EAP-Key-Name (102), where the request has that attribute.
+        derive_session_id: see :attr:`session_id`.
         conversation: has the caller's verdict in ``attachment``.
     """
 
     eap: bytes
     msk: bytes = field(repr=False)
     emsk: bytes = field(repr=False)
-    session_id: bytes
+    derive_session_id: Callable[[], bytes] = field(repr=False)
     conversation: Conversation
+
+    @property
+    def session_id(self) -> bytes:
+        """The EAP Session-Id (RFC 5247, 1.4), for EAP-Key-Name (102) where the request has that attribute.
+
+        Derived when it is asked for: few access servers do (MACsec), and it costs as much as the keys.
+        """
+        return self.derive_session_id()
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,16 +39,10 @@ _PROOF = ("bad signature", "digest check failed", "wrong signature", "bad psk", 
 
 
 class Keys(NamedTuple):
-    """What both sides know now.
-
-    Attributes:
-        msk, emsk: 64 octets each.
-        session_id: the EAP Session-Id: 0x0D and the Method-Id (RFC 5247, 1.4), for EAP-Key-Name.
-    """
+    """What both sides know now: 64 octets each."""
 
     msk: bytes
     emsk: bytes
-    session_id: bytes
 
 
 class Handshake:
@@ -190,15 +184,17 @@ class Handshake:
         return self.leaf_sha256 or (sha256(chain[0]).digest() if chain else b"")
 
     def keys(self) -> Keys:
-        """MSK, EMSK and Session-Id (RFC 5216, 2.3; RFC 9190, 2.3)."""
+        """MSK and EMSK (RFC 5216, 2.3; RFC 9190, 2.3)."""
+        label, context = (_LABEL_13, _TYPE) if self.is_13 else (_LABEL_12, None)
+        material = self._connection.export_keying_material(label, 128, context)
+        return Keys(material[:64], material[64:])
+
+    def session_id(self) -> bytes:
+        """The EAP Session-Id: 0x0D and the Method-Id (RFC 5216, 2.3; RFC 9190, 2.3)."""
         connection = self._connection
         if self.is_13:
-            material = connection.export_keying_material(_LABEL_13, 128, _TYPE)
-            method = connection.export_keying_material(_LABEL_ID, 64, _TYPE)
-        else:
-            material = connection.export_keying_material(_LABEL_12, 128)
-            method = (connection.client_random() or b"") + (connection.server_random() or b"")
-        return Keys(material[:64], material[64:], _TYPE + method)
+            return _TYPE + connection.export_keying_material(_LABEL_ID, 64, _TYPE)
+        return _TYPE + (connection.client_random() or b"") + (connection.server_random() or b"")
 
     def _pending(self) -> bytes:
         parts = []
