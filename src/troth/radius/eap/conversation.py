@@ -20,7 +20,17 @@ from enum import Enum, auto
 from typing import TypeAlias
 
 from troth.kit.errors import Reason
-from troth.radius.eap.errors import BAD_TLS, DENIED, FRAGMENTS, MALFORMED, PEER_ALERT, TIMED_OUT, TOO_LONG, EapRefused
+from troth.radius.eap.errors import (
+    BAD_TLS,
+    DENIED,
+    FRAGMENTS,
+    IDENTIFIER,
+    MALFORMED,
+    PEER_ALERT,
+    TIMED_OUT,
+    TOO_LONG,
+    EapRefused,
+)
 from troth.radius.eap.frames import FAILURE, SUCCESS, EapResponse, outcome, read_tls, tls_request
 from troth.radius.eap.hello import Hello
 from troth.radius.eap.model import Challenge, Facts, Fail, Ignore, Opening, Proved, Step, Succeed, Timeline
@@ -57,8 +67,8 @@ class Conversation:
 
     __slots__ = (
         "_begin", "_detail", "_facts", "_flight", "_fragments", "_handshake", "_identifier", "_incoming", "_outgoing",
-        "_phase", "_reason", "_remember", "_rounds", "_state", "_timeline", "_young", "attachment", "key", "opening",
-        "started", "touched",
+        "_phase", "_reason", "_remember", "_request", "_rounds", "_state", "_timeline", "_young", "attachment", "key",
+        "opening", "started", "touched",
     )  # fmt: skip
 
     def __init__(
@@ -87,6 +97,7 @@ class Conversation:
         self._rounds = self._fragments = 0
         self._young = True
         self._flight = b""
+        self._request = b""
         self._reason: Reason | None = None
         self._detail = ""
         self._facts: Facts | None = None
@@ -127,8 +138,13 @@ class Conversation:
         self._timeline.append((round(now - self.started, 3), words))
 
     def take(self, response: EapResponse, now: float) -> Step:
-        """Go on with a response of type EAP-TLS whose identifier is that of our last request."""
-        if self._phase is Phase.DECIDING or self._phase is Phase.OVER:
+        """Go on with a response of type EAP-TLS whose identifier is that of our last request.
+
+        Proved once more while no verdict was said: a caller that could not decide dropped the packet, and has it again.
+        """
+        if self._phase is Phase.DECIDING:
+            return Proved(self)
+        if self._phase is Phase.OVER:
             return Ignore(MALFORMED, "nothing is awaited from the device now")
         self.touched = now
         self._rounds += 1
@@ -153,12 +169,19 @@ class Conversation:
         return self._message(message, now)
 
     def conclude(self, *, admitted: bool, detail: str, now: float) -> Step:
-        """Say the verdict. Raises ValueError unless the device has proved itself and nothing was said to it since."""
+        """Say the verdict. Raises ValueError while the device has not proved itself.
+
+        Of several verdicts, as when one packet came twice, the strictest counts: a later one that admits changes
+        nothing, a later one that does not ends what the first began.
+        """
         if self._phase is Phase.OVER:  # its time ran out, or its station began anew, while it was decided
             return Ignore(TIMED_OUT, "the conversation ended before its decision")
-        if self._phase is not Phase.DECIDING:
-            raise ValueError("a verdict is due exactly once, when the device has proved itself")
+        if self._phase is Phase.AWAIT:
+            raise ValueError("a verdict is said on a device that has proved itself")
         handshake = self._live()
+        if self._phase is not Phase.DECIDING:
+            refused = self._phase is Phase.COMMITTED and not admitted
+            return self.fail(DENIED, detail, now) if refused else self._challenge(self._request)
         if not admitted:
             self._reason, self._detail = DENIED, detail
             alert = handshake.denial()
@@ -175,6 +198,13 @@ class Conversation:
         self._phase = Phase.COMMITTED
         self._outgoing.load(flight)
         return self._send()
+
+    def again(self) -> Step:
+        """Our last request once more: the response to the one before came again, so it may have been lost."""
+        self._rounds += 1
+        if self._rounds > MAX_ROUNDS or self._phase in (Phase.DECIDING, Phase.OVER) or not self._request:
+            return Ignore(IDENTIFIER)
+        return self._challenge(self._request)
 
     def fail(self, reason: Reason, detail: str, now: float) -> Fail:
         """End it with EAP-Failure."""
@@ -269,6 +299,7 @@ class Conversation:
         return self._challenge(request)
 
     def _challenge(self, request: bytes) -> Challenge:
+        self._request = request
         return Challenge(request, self._state)
 
     def _next(self) -> int:

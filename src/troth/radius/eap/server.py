@@ -121,7 +121,8 @@ class EapServer:
         if conversation is None:
             return self._first(token, state, response, opening, now)
         if response.identifier != conversation.identifier:
-            return Ignore(IDENTIFIER)
+            before = (conversation.identifier - 1) & 255
+            return conversation.again() if response.identifier == before else Ignore(IDENTIFIER)
         if response.type != TLS:
             return Ignore(MALFORMED, f"an EAP response of type {response.type} within EAP-TLS")
         return self._take(conversation, response, now)
@@ -129,7 +130,8 @@ class EapServer:
     def conclude(self, conversation: Conversation, *, admitted: bool, detail: str = "") -> Step:
         """Tell the verdict on a device that has proved itself.
 
-        Ignore: the conversation ended while it was decided. Raises ValueError where no verdict is awaited.
+        Ignore: the conversation ended while it was decided. Of two verdicts on one conversation the strictest counts.
+        Raises ValueError where the device has not proved itself.
         """
         step = conversation.conclude(admitted=admitted, detail=detail, now=self._clock.now().timestamp())
         self._settle(conversation, step)
