@@ -14,6 +14,7 @@ from troth.pki.keys.keyring import CustodianState
 from troth.pki.model import Crl
 from troth.status.effect_metrics import effect_metrics
 from troth.status.feed_metrics import feed_metrics
+from troth.status.nas_metrics import nas_metrics
 from troth.status.operations import FoundOnHosts, Operations
 from troth.status.radius_metrics import radius_metrics
 from troth.status.session_metrics import session_metrics
@@ -175,6 +176,7 @@ def _operations_metrics(seen: Operations | None, now: datetime) -> list[Metric]:
     families += radius_metrics(seen.sessions.counts)
     families += effect_metrics(seen.effects, seen.effect_latencies, now)
     families += session_metrics(seen.sessions, now)
+    families += nas_metrics(seen.access_servers)
     vantages = GaugeMetricFamily(
         "troth_acme_vantage_age_seconds", "Seconds since a vantage point elsewhere last answered", labels=["vantage"]
     )

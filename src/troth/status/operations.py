@@ -11,6 +11,8 @@ from troth.kit.clock import Clock
 from troth.pki.finding_store import FindingStore
 from troth.status.feed_metrics import Feeds
 from troth.status.model import OutFigures
+from troth.status.nas_metrics import AccessServers
+from troth.status.nas_store import access_servers
 from troth.status.session_metrics import Sessions
 from troth.status.session_store import sessions
 from troth.status.standing_metrics import Standings
@@ -86,6 +88,7 @@ class Operations:
         standings: who does not stand trusted, what waits for a person, who is exempt, which feed is suspended.
         feeds: who is silent, what waits in the inbox, what means nobody, how connectors are.
         sessions: who is on the network, and what waits to be done about them.
+        access_servers: how they are, which do not sign, how far new secrets have come.
         found: what agents found on their hosts; looked at every few minutes, since it is counted anew each time.
     """
 
@@ -107,6 +110,7 @@ class Operations:
     standings: Standings = field(default_factory=Standings)
     told: Told = field(default_factory=Told)
     sessions: Sessions = field(default_factory=Sessions)
+    access_servers: AccessServers = field(default_factory=AccessServers)
 
 
 class OperationsWatch:
@@ -145,6 +149,7 @@ class OperationsWatch:
                 await standings(self._database, self._clock.now()),
                 Told(*await self._doors.told()),
                 await sessions(self._database),
+                await access_servers(self._database, self._clock.now()),
             )
         except StoreError:
             self.last = None

@@ -22,7 +22,12 @@ from troth.enroll.attest.store import ADD_ATTESTATION, Attestation
 from troth.enroll.credentials.model import Wanted
 from troth.enroll.tpm.store import ADD_TPM
 from troth.kit.ids import new_id
+from troth.kit.sealing import SecretBox
 from troth.pki.finding_store import CLEAR, NOTE
+from troth.radius.nas.definition import NasDefinition, RadsecDefinition
+from troth.radius.nas.desk import NasDesk
+from troth.radius.nas.loading import NasBook
+from troth.radius.nas.sightings import Sightings
 from troth.status.metrics import _Collected, _operations_metrics
 from troth.status.operations import Operations, OperationsWatch
 from troth.store.errors import UNAVAILABLE, Unavailable
@@ -256,3 +261,39 @@ async def test_standings_staged_actions_exemptions_and_suspended_feeds_are_told(
         "troth_exemptions 0.0", "troth_standing_overdue 3.0",
     ):  # fmt: skip
         assert line in told
+
+
+async def test_access_servers_are_counted_and_those_to_be_looked_at_are_named(mint: Mint) -> None:
+    database, clock, box = mint.database, mint.clock, SecretBox(b"n" * 32, purpose="nas")
+    desk, book, sightings = NasDesk(database, clock, box), NasBook(database, box), Sightings(clock)
+    only = RadsecDefinition(("dns:a.example",), ("10.9.0.0/24",), only=True)
+    await desk.apply(
+        [NasDefinition("a", ("10.1.0.0/24",)), NasDefinition("b", ("10.2.0.0/24",)), NasDefinition("c", radsec=only),
+         NasDefinition("d", ("10.4.0.0/24",))],
+        actor="admin:x",
+    )  # fmt: skip
+    await desk.set_secret("a", actor="admin:x")
+    await desk.retire("d", reason="", actor="admin:x")
+    following = await desk.rotate("a", actor="admin:x")
+    await book.refresh()
+    nas = book.table.entries["a"]
+    for number in (1, 2, 3):
+        sightings.proved(nas, f"10.1.0.{number}", nas.secrets[0] or b"", signed=number > 1)
+    await sightings.flush(database)
+    clock.advance(timedelta(minutes=1))
+    sightings.proved(nas, "10.1.0.3", following, signed=True)
+    sightings.wrong(nas, "10.1.0.9")
+    await sightings.flush(database)
+    watch = OperationsWatch(database, clock)
+    await watch.look()
+
+    registry = CollectorRegistry()
+    registry.register(_Collected(_operations_metrics(watch.last or Operations(), clock.now())))
+    text = generate_latest(registry).decode()
+
+    for line in (
+        'troth_nas{state="ready"} 2.0', 'troth_nas{state="without_secret"} 1.0', 'troth_nas{state="retired"} 1.0',
+        'troth_nas_suspicious_addresses{nas="a",what="unsigned"} 1.0',
+        'troth_nas_suspicious_addresses{nas="a",what="wrong"} 1.0', 'troth_nas_rotation_behind{nas="a"} 2.0',
+    ):  # fmt: skip
+        assert line in text.splitlines(), text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from tests.support.dashboard import House
+from tests.support.dashboard import Browser, House
 from troth.access.roles import Role
 from troth.kit.sealing import SecretBox
 from troth.radius.nas.loading import NasBook
@@ -21,6 +21,11 @@ nas:
     addresses: [10.2.0.0/24]
     require_message_authenticator: no
 """
+
+
+async def health(browser: Browser) -> tuple[str, str]:
+    checks = (await browser.get("/api/v1/status")).json()["checks"]
+    return next((one["state"], one["detail"]) for one in checks if one["name"] == "Access servers")
 
 
 async def loaded(house: House, name: str) -> Nas:
@@ -41,6 +46,7 @@ async def test_access_servers_are_applied_and_given_a_secret_that_is_shown_once(
     applied = (await browser.post("/api/v1/apply", content=NAS)).json()
     assert "troth nas secret switches" in applied["changes"][0]["detail"]
     assert (await browser.get("/api/v1/network/nas/switches")).json()["state"] == "incomplete"
+    assert await health(browser) == ("warn", "old-aps, switches without a secret: see `troth nas list`")
 
     made = (await browser.post("/api/v1/network/nas/switches/secret", json={})).json()
     assert len(made["secret"]) == 32
@@ -82,6 +88,9 @@ async def test_what_does_not_sign_or_has_another_secret_is_reported_and_a_rotati
     rotating = (await browser.get("/api/v1/network/nas/switches")).json()
     assert (rotating["state"], rotating["moved"], rotating["proved"]) == ("rotating", 12, 14)
     assert "12 of 14 addresses seen with the new secret" in rotating["warnings"]
+    state, words = await health(browser)
+    assert (state, "old-aps not signing requests" in words) == ("warn", True)
+    assert "old-aps sending what their secret does not prove" in words
     loose = (await browser.get("/api/v1/network/nas/old-aps")).json()
     assert (loose["unsigned"], loose["wrong"]) == (1, 1)
     assert "CVE-2024-3596" in loose["warnings"][0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -22,6 +23,9 @@ from troth.pki.fence_store import read_fence
 from troth.pki.finding_store import FindingStore
 from troth.pki.ports import Interlock
 from troth.radius.admission import network_store
+from troth.radius.nas import seen_store
+from troth.radius.nas import store as nas_store
+from troth.radius.nas.desk import LATELY
 from troth.store.pool import Database
 from troth.trust.feeds.health import FeedHealthBook
 from troth.trust.feeds.health import Health as FeedHealthWord
@@ -79,7 +83,7 @@ class HealthChecks:
             (await self._processes(), await self._clocks(), await self._sequencing(), await self._crls(),
              await self._points(), await self._two_persons(), await self._custody(), await self._recovery(),
              await self._findings(), *await self._feeds(), *await self._streams(), *await self._told(),
-             *await self._effects(), *await self._networks(), *self._testing()),
+             *await self._effects(), *await self._networks(), *await self._access_servers(), *self._testing()),
         )  # fmt: skip
 
     async def _feeds(self) -> tuple[CheckView, ...]:
@@ -97,6 +101,26 @@ class HealthChecks:
         wrong += [f"{unknown} signals name nobody known, or several: see `troth signal unresolved`"] if unknown else []
         words = "; ".join(wrong) if wrong else f"{len(found)} feeds, none silent"
         return (CheckView("Feeds", "fail" if stuck else "warn" if wrong else "ok", words),)
+
+    async def _access_servers(self) -> tuple[CheckView, ...]:
+        """Access servers that are not answered, do not sign or have another secret; nothing where there are none."""
+        book = [one for one in await nas_store.all_nas(self._database) if one.retired_at is None]
+        if not book:
+            return ()
+        held, now = await nas_store.held_secrets(self._database), self._clock.now()
+        seen = await seen_store.summaries(self._database, now=now, lately=LATELY)
+        over_tls = {one.name for one in book if (radsec := one.definition.radsec) is not None and radsec.only}
+        lacking = [one.name for one in book if one.name not in over_tls and "current" not in held.get(one.name, {})]
+        loose = [name for name, one in seen.items() if one.unsigned]
+        strange = [name for name, one in seen.items() if one.wrong]
+        wrong = [
+            f"{_some(names)} {what}"
+            for names, what in ((lacking, "without a secret"), (loose, "not signing requests (CVE-2024-3596)"),
+                                (strange, "sending what their secret does not prove"))
+            if names
+        ]  # fmt: skip
+        words = "; ".join(wrong) + ": see `troth nas list`" if wrong else f"{len(book)} access servers, all in order"
+        return (CheckView("Access servers", "warn" if wrong else "ok", words),)
 
     async def _networks(self) -> tuple[CheckView, ...]:
         """Admission breakers that are open; nothing without networks."""
@@ -284,3 +308,9 @@ class HealthChecks:
         if lapsed:
             return CheckView("Decision points", "warn", f"lapsed, following their stated policy: {', '.join(lapsed)}")
         return CheckView("Decision points", "ok" if points else "warn", f"{len(points)} up to date")
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first few of them, and how many more there are."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"{', '.join(sorted(names)[:3])}{more}"
