@@ -135,6 +135,7 @@ class Worker:
         )
         decider = self._follower.decider
         self._admissions = Admissions(decider, policies, self._journal, clock, on_open=self._follower.call)
+        self._follower.on_closed = self._admissions.breaker.close
         self._telling = Telling(self._sessions)
         self._ways = Ways(
             context, database, self._admissions, lambda: decider.ground, self._placing,

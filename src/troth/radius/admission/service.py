@@ -34,10 +34,10 @@ from troth.radius.admission.errors import (
     METHOD_REFUSED,
     NETWORK_NONE,
     NO_CERTIFICATE,
-    PROFILE_REFUSED,
     STALE,
     TLS_VERSION,
 )
+from troth.radius.admission.evidence import fault_of, nas_of, request_of
 from troth.radius.admission.foreign import ForeignCrl
 from troth.radius.admission.model import (
     Attempt,
@@ -50,18 +50,16 @@ from troth.radius.admission.model import (
     Verdict,
 )
 from troth.radius.admission.outcome import capped, outcome_of, refused, user_name
-from troth.radius.admission.records import NAMED, CertificateRow, Known, facts_of, seconds
+from troth.radius.admission.records import NAMED, Known, facts_of, seconds
 from troth.radius.admission.table import TrustTable
 from troth.trust.connecting.connections import Asking, judged
 from troth.trust.connecting.errors import (
-    CERTIFICATE_EXPIRED,
     CERTIFICATE_HELD,
-    CERTIFICATE_NOT_YET,
-    CERTIFICATE_REVOKED,
     CERTIFICATE_SUBJECTLESS,
     CERTIFICATE_UNKNOWN,
 )
 from troth.trust.decision.question import Given
+from troth.trust.enforcement.enforce import QUARANTINE_PROFILES
 from troth.trust.model import FeedState, Kind, Outcome, Subject
 from troth.trust.places import Places
 from troth.trust.policy.cache import PolicyCache
@@ -181,7 +179,7 @@ class Decider:
         sha256 = hashlib.sha256(facts.chain[0]).digest()
         row = self.table.certificate(sha256)
         if row is not None:
-            fault = _fault(row, network, attempt.at)
+            fault = fault_of(row, network, attempt.at)
             if fault is not None:  # certain, whatever else is not settled
                 return replace(fault, certificate_id=row.id, serial=row.serial.hex(), user_name=user_name(row.names))
         try:
@@ -210,7 +208,7 @@ class Decider:
             return refused(CERTIFICATE_SUBJECTLESS)
         if row.status == "held" and not self._explained(known):
             return refused(CERTIFICATE_HELD)
-        profile = network.policy or row.profile
+        profile = self._governing(network, row.profile)
         wanted = self._wanted(profile)
         certificate = facts_of(row, attempt.at, wanted)
         if "usages" in wanted:
@@ -219,10 +217,28 @@ class Decider:
             attempt, network, known.subjects, profile, known.said, certificate,
             ends=min(seconds(row.not_after), vouched.ends), read_at=known.read_at,
         )  # fmt: skip
+        if row.profile in QUARANTINE_PROFILES:
+            # It was issued on less, so that the device could heal; healed, it asks for one of its own.
+            verdict = capped(network, verdict, Outcome.QUARANTINE)
         return replace(
             verdict, user_name=user_name(row.names) or known.subjects[0].name, certificate_id=row.id,
             serial=row.serial.hex(), basis=_Basis(self.ground, self._policies.policies, known),
         )  # fmt: skip
+
+    def _governing(self, network: Network, profile: str) -> str:
+        """The profile whose policy judges a certificate of ``profile``: the network's word, or its own.
+
+        A quarantine profile has no policy of its own; it is judged by the one that has put it in place of another.
+        """
+        if network.policy is not None:
+            return network.policy
+        if profile in QUARANTINE_PROFILES and self._policies.governing(profile) is None:
+            for _, policy in sorted(self._policies.policies.items()):
+                if policy.quarantined is not None and policy.quarantined.profile == profile:
+                    admitted = [one for one in policy.profiles if one in network.profiles]
+                    if admitted:
+                        return admitted[0]
+        return profile
 
     def _wanted(self, profile: str) -> frozenset[str]:
         """Attributes of a certificate that a decision records: those that its policy reads, and who it is."""
@@ -322,7 +338,7 @@ class Decider:
         read_at: float,
     ) -> Verdict:
         ground = self.ground
-        asking = Asking(actor=f"radius:{network.name}", request=_request(attempt), nas=_nas(attempt))
+        asking = Asking(actor=f"radius:{network.name}", request=request_of(attempt), nas=nas_of(attempt))
         policy = self._policies.governing(profile)
         made = judged(
             subjects, profile, said, policy, asking, attempt.at, certificate=certificate, feeds=ground.feeds,
@@ -347,37 +363,3 @@ class _Floor:
 
 
 _CURRENT = _Floor(False, Outcome.ALLOW)
-
-
-def _fault(row: CertificateRow, network: Network, at: datetime) -> Verdict | None:
-    """What is wrong with the certificate itself. One that a standing alone holds is not at fault: the table of
-    standings says that a quarantined device completes TLS and is quarantined."""
-    if row.status == "revoked":
-        return refused(CERTIFICATE_REVOKED)
-    if row.status == "held" and row.held_beside:
-        return refused(CERTIFICATE_HELD)
-    now = int(at.timestamp())
-    if now >= row.not_after:
-        return refused(CERTIFICATE_EXPIRED)
-    if now < row.not_before:
-        return refused(CERTIFICATE_NOT_YET)
-    if row.profile not in network.profiles:
-        return refused(PROFILE_REFUSED, f"it was issued as {row.profile}")
-    return None
-
-
-def _request(attempt: Attempt) -> dict[str, Given]:
-    """``request.*``. What a station says of itself (its MAC, its outer identity) is no evidence of anything."""
-    return {"protocol": attempt.method}
-
-
-def _nas(attempt: Attempt) -> dict[str, Given]:
-    """``nas.*``, as far as it is known."""
-    said = {
-        "identifier": attempt.nas_identifier or attempt.nas.name,
-        "address": attempt.nas_address,
-        "port_type": attempt.nas_port_type,
-        "ssid": attempt.ssid,
-        "site": attempt.nas.site,
-    }
-    return {name: value for name, value in said.items() if value}

@@ -6,7 +6,9 @@ import random
 import pytest
 
 from tests.integration.radius.admission.conftest import NETWORKS, POLICY, Campus
+from troth.audit.store import LedgerStore
 from troth.pki.revocation import OfCertificate, hold, release, revoke
+from troth.radius.admission.breaker import Opened
 from troth.radius.admission.document import parse_networks
 from troth.store.unit import Unit
 
@@ -75,10 +77,27 @@ async def test_a_profile_that_a_network_admits_from_now_on_is_loaded(campus: Cam
     _, certificate = await campus.device(profile="quarantine")
     await campus.effective()
     assert await campus.outcome(certificate) == "trust.connect.certificate_unknown"
-    wider = NETWORKS.replace("[client-device]", "[client-device, quarantine]\n    policy: client-device")
+    wider = NETWORKS.replace("[client-device]", "[client-device, quarantine]")
     await campus.desk.apply(parse_networks(wider), actor="admin:alice")
     await campus.effective()
-    assert await campus.outcome(certificate) == "allow"
+    assert await campus.outcome(certificate) == "quarantine"
+
+
+async def test_a_person_closes_the_breaker_of_every_worker(campus: Campus) -> None:
+    closed: list[tuple[str, float]] = []
+    campus.follower.on_closed = lambda network, seconds: closed.append((network, seconds))
+    campus.follower.call(Opened("corp", "policy.condition_false", 40, 50, campus.trust.clock.monotonic() + 60))
+    await campus.desk.close_breaker("corp", actor="admin:alice", note="the patch is due")
+    await campus.effective()
+    assert closed == [("corp", 86_400.0)]
+    async with asyncio.timeout(5):
+        while True:
+            newest = await LedgerStore(campus.trust.database).latest(50)
+            told = [dict(one.data) for one in newest if one.kind == "network.breaker_opened"]
+            if told:
+                break
+            await asyncio.sleep(0.02)
+    assert (told[0]["refused"], told[0]["asked"]) == (40, 50)
 
 
 async def test_a_network_that_is_removed_lets_nobody_in(campus: Campus) -> None:

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from tests.unit.radius.admission.world import AT, ISSUING, World, issue
+from tests.unit.radius.admission.world import AT, ISSUING, POLICY, World, issue
 from troth.radius.admission.model import EkuRule, StalePolicy, Unsettled
 from troth.trust.model import Outcome
 
@@ -224,3 +224,14 @@ def test_an_accept_leaves_though_something_else_has_changed(world: World) -> Non
     assert world.decider.holds(attempt, verdict)
     world.lease.live = False
     assert not world.decider.holds(attempt, verdict)
+
+
+def test_a_quarantine_certificate_is_judged_by_the_policy_that_gave_it_and_never_better_than_quarantine(
+    world: World,
+) -> None:
+    world.policies.set(POLICY.replace("[wifi-device, quarantine]", "[wifi-device]"))
+    healed = world.decider.decide(world.attempt(world.device("healed", profile="quarantine")))
+    assert (healed.outcome, healed.place.name) == (Outcome.QUARANTINE, "healing")
+    assert [decision.policy for decision, _ in healed.decisions] == ["wifi"]
+    world.policies.set(POLICY.replace("[wifi-device, quarantine]", "[other]"))
+    assert world.decider.decide(world.attempt(world.device("alone", profile="quarantine"))).outcome is Outcome.DENY
