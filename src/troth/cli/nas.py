@@ -121,6 +121,23 @@ def rotate(
 
 
 @app.command
+def snippet(
+    name: Name,
+    *,
+    server: Annotated[str, Parameter(help="IP address by which it reaches Troth.")],
+    auth_port: Annotated[int, Parameter(help="UDP port of authentication.")] = 1812,
+    acct_port: Annotated[int, Parameter(help="UDP port of accounting.")] = 1813,
+    data: Data = None,
+) -> int:
+    """Print what it must be configured with, in its vendor's words. The shared secret is for you to put in."""
+    from troth.radius.places.snippets import snippet as written
+
+    one = Api.at(data).get(f"/network/nas/{segment(name)}")
+    print(written(one["vendor"], server=server, auth_port=auth_port, acct_port=acct_port), end="")
+    return 0
+
+
+@app.command
 def retire(name: Name, *, reason: str, data: Data = None, output: Output = "text") -> int:
     """Answer it no longer, and forget its secrets. What is known of it stays."""
     one = Api.at(data).post(f"/network/nas/{segment(name)}/retire", {"note": reason})

@@ -46,6 +46,11 @@ async def test_an_access_server_is_applied_given_a_secret_rotated_and_ended(
     assert out.stat().st_mode & 0o777 == 0o600
     assert following.decode() not in written.out
     assert "0 of 0 seen with it" in (await run("nas", "show", "switches")).out
+    snippet = await run("nas", "snippet", "switches", "--server", "192.0.2.53")
+    assert (" address ipv4 192.0.2.53 auth-port 1812" in snippet.out, "THE-SHARED-SECRET" in snippet.out) == (
+        True,
+        True,
+    )
     again = await run("nas", "rotate", "switches")
     assert (again.code, "nas.rotating" in again.err) == (FAILED, True)
     assert (await run("nas", "rotate", "switches", "--abandon")).code == 0

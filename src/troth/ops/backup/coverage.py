@@ -78,6 +78,7 @@ WHOLE: tuple[str, ...] = (
     "invitation",
     "nas",
     "nas_secret",
+    "network_place",
     "ocsp_responder",
     "passkey",
     "policy_version",

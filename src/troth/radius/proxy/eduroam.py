@@ -10,7 +10,7 @@ import hmac
 import re
 from typing import Final
 
-from troth.radius.wire.packet import Attribute
+from troth.radius.wire.packet import Attribute, Packet
 
 OPERATOR_NAME: Final = 126
 CHARGEABLE_USER_IDENTITY: Final = 89
@@ -18,6 +18,8 @@ CHARGEABLE_USER_IDENTITY: Final = 89
 _REALM: Final = b"1"
 #: RFC 4372 section 2.2: a single NUL asks for an identity.
 ASK: Final = b"\0"
+#: Shortest key of a hash, in octets.
+_KEY: Final = 16
 _COUNTRY = re.compile(r"[A-Z]{2}\Z")
 
 
@@ -27,6 +29,29 @@ def operator_name(realm: str) -> Attribute:
     if len(value) > 253:
         raise ValueError("an operator's realm has at most 252 octets")
     return OPERATOR_NAME, value
+
+
+def chargeable_identity(request: Packet, user: str, key: bytes) -> Attribute | None:
+    """What the home organisation answers who asks for a Chargeable-User-Identity; None: nothing is to be answered.
+
+    A keyed hash of the user and of who asks: the same user is the same to one operator at each visit, and two operators
+    cannot find out together that they had the same guest. So an operator that does not name himself is told nothing
+    (eduroam service definition; RFC 4372 section 2.1 leaves the content to the home organisation).
+
+    Args:
+        request: proved to come from the federation.
+        user: who was authenticated, as Troth knows him: not a name that the device has made up.
+        key: of this installation, at least 16 octets; a new one makes a stranger of everybody.
+    """
+    if len(key) < _KEY:
+        raise ValueError("a chargeable identity needs a key")
+    operator = request.first(OPERATOR_NAME)
+    if request.first(CHARGEABLE_USER_IDENTITY) is None or not operator or not user:
+        return None
+    # The length first: no user and operator together read like another pair. A realm has no case.
+    said = operator.lower()
+    named = len(said).to_bytes(2, "big") + said + user.encode()
+    return CHARGEABLE_USER_IDENTITY, hmac.digest(key, named, "sha256").hex().encode()
 
 
 def is_country(code: str) -> bool:
