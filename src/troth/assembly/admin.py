@@ -77,6 +77,7 @@ async def admin_app(
         est=labels_of(context.config.est),
         est_default=context.config.est.default,
         public_url=context.state.public_url,
+        radius_certificate=context.config.radius.certificate,
         applications=authz.applications,
         policy_guard=Guard(context.config.policy.guard_percent, context.config.policy.guard_subjects),
     )

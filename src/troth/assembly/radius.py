@@ -31,7 +31,7 @@ from troth.radius.eap.errors import NO_IDENTITY
 from troth.radius.eap.server import EapServer
 from troth.radius.eap.settings import EapLimits
 from troth.radius.eap.state import StateMaker, holder
-from troth.radius.identity.source import IssuedIdentity
+from troth.radius.identity.source import source_of
 from troth.radius.identity.stapling import Stapler
 from troth.radius.server.access import Access
 from troth.radius.server.asked import Asking
@@ -116,7 +116,7 @@ class Worker:
         self._sessions = SessionDesk(database, clock)
         self._placing = Placing(database)
         self._nas = AccessServers(database, context)
-        self._identity = IssuedIdentity(database, signer, clock)
+        self._identity = source_of(self._settings.certificate, self._settings.key, database, signer, clock)
         self._stapler = Stapler(shared.contexts, stapled_by(), clock)
         self._follower = Follower(
             database,

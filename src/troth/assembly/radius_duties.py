@@ -41,9 +41,9 @@ def is_on(config: Config) -> bool:
 def certificate_duty(
     context: RoleContext, database: Database, mint: Mint, identity: ServiceIdentity
 ) -> Callable[[], Awaitable[object]] | None:
-    """Keeps the server's certificate in force; None where RADIUS is off."""
+    """Keeps the server's certificate in force; None where RADIUS is off, or people keep it in a file."""
     config = context.config
-    if not is_on(config):
+    if not is_on(config) or config.radius.certificate:
         return None
     name = server_name(config.radius.server_name, config.pki.radius_names, context.state.public_url)
     return ServerCertificates(

@@ -66,15 +66,17 @@ def identity(
     one = Api.at(data).get("/network/identity")
     if output == "json":
         return as_json(one)
+    renewed = when(one["renewed_at"]) if one["renewed_at"] else "by whoever keeps its file"
+    anchor = one["anchor"] or {"subject": "", "sha256": "", "pem": ""}
     if pem:
-        print(one["anchor"]["pem"], end="")
-        return 0
+        print(anchor["pem"], end="")
+        return 0 if anchor["pem"] else 1
     facts(
         [("Name", one["name"]), ("SHA-256", one["sha256"]), ("Serial number", one["serial"]), ("Issuer", one["issuer"]),
-         ("From", when(one["not_before"])), ("Until", when(one["not_after"])), ("Renewed", when(one["renewed_at"]))]
+         ("From", when(one["not_before"])), ("Until", when(one["not_after"])), ("Renewed", renewed)]
     )  # fmt: skip
     print("\nWhat devices must be told (root.pem: `troth radius identity --pem`):\n")
-    facts([("Root", one["anchor"]["subject"]), ("SHA-256", one["anchor"]["sha256"]), ("Server name", one["name"])])
+    facts([("Root", anchor["subject"]), ("SHA-256", anchor["sha256"]), ("Server name", one["name"])])
     print("\nwpa_supplicant:\n")
     for line in one["supplicant"].splitlines():
         print(f"    {plain(line)}")

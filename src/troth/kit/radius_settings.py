@@ -40,6 +40,16 @@ class RadiusSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             pattern=r"\A([a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+)?\Z",
         ),
     ] = ""
+    certificate: Annotated[
+        str,
+        Meta(
+            description="Path of a certificate of your own for the server, in PEM: leaf first, then intermediates. "
+            "Read again when it changes. Empty: Troth makes and renews one for `server_name`."
+        ),
+    ] = ""
+    key: Annotated[
+        str, Meta(description="Path of its private key in PEM, without a passphrase; for the RADIUS role alone.")
+    ] = ""
     fragment_octets: Annotated[
         int,
         Meta(

@@ -19,8 +19,10 @@ class AnchorView(Struct, frozen=True, kw_only=True):
 class RadiusIdentityView(Struct, frozen=True, kw_only=True):
     """What the RADIUS server shows devices.
 
-    ``name``: what they are told to expect. ``chain``: PEM, leaf first, as it is sent. ``renewed_at``: when there will
-    be a new one. ``supplicant``: lines of wpa_supplicant's network block that say all that matters of it.
+    ``name``: what they are told to expect. ``chain``: PEM, leaf first, as it is sent. ``authority``, ``renewed_at``:
+    who issued it, and when there will be a new one; empty and null for a certificate that people keep in a file.
+    ``anchor``: null where the file has no root. ``supplicant``: lines of wpa_supplicant's network block that say all
+    that matters of it.
     """
 
     name: str
@@ -30,7 +32,7 @@ class RadiusIdentityView(Struct, frozen=True, kw_only=True):
     authority: str
     not_before: datetime
     not_after: datetime
-    renewed_at: datetime
+    renewed_at: datetime | None
     chain: str
-    anchor: AnchorView
+    anchor: AnchorView | None
     supplicant: str

@@ -16,10 +16,11 @@ from troth.assembly.state import State
 from troth.pki.profile import shipped_profiles
 from troth.pki.revocation import OfCertificate, revoke
 from troth.radius.eap.contexts import Contexts
+from troth.radius.eap.errors import IdentityUnusable
 from troth.radius.eap.model import Succeed
 from troth.radius.identity.issuing import PROFILE, ServerCertificates
 from troth.radius.identity.naming import server_name
-from troth.radius.identity.source import IdentityInFiles, IssuedIdentity
+from troth.radius.identity.source import IdentityInFiles, IssuedIdentity, source_of
 from troth.store.unit import Unit
 
 NAME = "radius.corp.test"
@@ -160,3 +161,12 @@ def test_the_name_is_the_configured_one_or_a_reserved_one_or_made_from_the_publi
     assert server_name("", ["A.test."], "https://pki.test") == "a.test"
     assert server_name("", [], "https://pki.test:8443") == "radius.pki.test"
     assert server_name("", [], "https://[::1]:8443") == "radius.localhost"
+
+
+def test_files_are_taken_where_both_are_named_and_one_alone_is_refused(mint: Mint) -> None:
+    released = Released(mint)
+    assert isinstance(source_of("", "", mint.database, released, mint.clock), IssuedIdentity)
+    assert isinstance(source_of("a.pem", "a.key", mint.database, released, mint.clock), IdentityInFiles)
+    for certificate, key in (("a.pem", ""), ("", "a.key")):
+        with pytest.raises(IdentityUnusable, match="one is missing"):
+            source_of(certificate, key, mint.database, released, mint.clock)

@@ -15,6 +15,8 @@ from troth.assembly.state import State
 from troth.cli import radius as commands
 from troth.pki.profile import shipped_profiles
 from troth.radius.identity.issuing import PROFILE, ServerCertificates
+from troth.web.books.radius import RadiusBook
+from troth.web.errors import WebError
 
 NAME = "radius.corp.test"
 STATE = State(listeners={}, public_url="https://pki.test", public_http_url="", admin_url="https://pki.test:8444")
@@ -43,6 +45,16 @@ async def test_what_devices_must_be_told_is_shown(
     page = (await browser.get("/network/networks")).text
     assert "radius.corp.test" in page
     assert shown["anchor"]["sha256"] in page
+
+    kept = tmp_path / "radius.pem"
+    kept.write_text(shown["chain"] + shown["anchor"]["pem"])
+    of_people = await RadiusBook(mint.database, mint.catalogue, mint.clock, str(kept)).identity()
+    assert (of_people.name, of_people.sha256, of_people.renewed_at) == (NAME, shown["sha256"], None)
+    assert of_people.anchor is not None
+    assert of_people.anchor.sha256 == shown["anchor"]["sha256"]
+    kept.write_text("nothing")
+    with pytest.raises(WebError, match="cannot be read"):
+        await RadiusBook(mint.database, mint.catalogue, mint.clock, str(kept)).identity()
 
     class Answering:
         def get(self, path: str) -> object:

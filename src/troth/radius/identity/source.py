@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from troth.kit.clock import Clock
 from troth.kit.errors import TrothError
 from troth.kit.log import get_logger
+from troth.radius.eap.errors import UNUSABLE_IDENTITY, IdentityUnusable
 from troth.radius.eap.identity import ServerIdentity, identity_from_files, identity_of
 from troth.radius.identity.store import IdentityReader
 from troth.store.unit import Reader
@@ -32,6 +33,15 @@ class IdentitySource(Protocol):
     async def refresh(self) -> ServerIdentity | None:
         """What to show devices now; None while there is nothing in force. Costs little where nothing has changed."""
         ...
+
+
+def source_of(certificate: str, key: str, reader: Reader, keys: KeyRelease, clock: Clock) -> IdentitySource:
+    """By the settings: the two files, or what was issued. Raises IdentityUnusable where one of the two is missing."""
+    if not certificate and not key:
+        return IssuedIdentity(reader, keys, clock)
+    if not certificate or not key:
+        raise IdentityUnusable(UNUSABLE_IDENTITY, "radius.certificate and radius.key belong together; one is missing")
+    return IdentityInFiles(Path(certificate), Path(key))
 
 
 class IssuedIdentity:

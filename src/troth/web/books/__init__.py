@@ -130,6 +130,7 @@ class Rooms:
     est: Mapping[str, Label] = field(default_factory=dict)
     est_default: str = ""
     public_url: str = ""
+    radius_certificate: str = ""
     policy_guard: Guard | None = None
     applications: Applications | None = None
 
@@ -211,7 +212,7 @@ def build(rooms: Rooms) -> AdminServices:
         networks=NetworkBook(rooms.networks, clock),
         conversations=ConversationBook(database),
         sessions=SessionBook(database, OrderDesk(database, clock)),
-        radius=RadiusBook(database, rooms.catalogue, clock),
+        radius=RadiusBook(database, rooms.catalogue, clock, rooms.radius_certificate),
         connectors=Connectors(database, clock, rooms.connectors, rooms.public_url),
         unresolved=Unresolved(database, UnresolvedDesk(database, clock), finder),
         tpms=Tpms(database, clock),
