@@ -37,7 +37,7 @@ class SessionSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ] = 16
     per_second: Annotated[
         int, Meta(ge=1, le=10_000, description="New requests to one access server in a second at most.")
-    ] = 50
+    ] = 100
     rejudge_per_minute: Annotated[
         int,
         Meta(

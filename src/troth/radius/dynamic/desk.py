@@ -23,7 +23,7 @@ from troth.radius.sessions.store import Meant
 from troth.store.pool import Database
 from troth.store.unit import Unit
 
-#: More at once are a wave, at a pace.
+#: More that are to be judged anew at once are a wave, at a pace: each of them authenticates.
 AT_ONCE: Final = 200
 
 
@@ -55,7 +55,7 @@ class OrderDesk:
             raise SessionRefused(NOBODY_MEANT)
         found = await store.meant(self._database, meant, limit=AT_ONCE + 1)
         paced = Meant(nas=meant.nas, network=meant.network, place=meant.place) == meant
-        if len(found) <= AT_ONCE or not paced:
+        if len(found) <= AT_ONCE or not paced or kind == "disconnect":
             everyone = found if len(found) <= AT_ONCE else await store.meant(self._database, meant, limit=10_000)
             await self._plan(everyone, kind, actor, reason)
             return everyone, False

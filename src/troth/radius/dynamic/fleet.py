@@ -23,7 +23,7 @@ class Roster:
     """
 
     def __init__(
-        self, load: Load, udp: Transport, radsec: Transport | None = None, *, at_once: int = 16, per_second: int = 50
+        self, load: Load, udp: Transport, radsec: Transport | None = None, *, at_once: int = 16, per_second: int = 100
     ) -> None:
         self._load = load
         self._udp = udp

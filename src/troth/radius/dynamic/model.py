@@ -35,7 +35,7 @@ class Equipment:
     identifier: str = ""
     require_message_authenticator: bool = True
     at_once: int = 16
-    per_second: float = 50.0
+    per_second: float = 100.0
 
 
 @dataclass(frozen=True, slots=True)

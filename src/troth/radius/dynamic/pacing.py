@@ -17,7 +17,7 @@ class Gate:
     """
 
     at_once: int = 16
-    per_second: float = 50.0
+    per_second: float = 100.0
     running: int = 0
     failures: int = 0
     _tokens: float = 1.0

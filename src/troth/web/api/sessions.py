@@ -95,7 +95,7 @@ async def reauthorize_session(request: Req, session_id: FromPath[UUID], data: JS
 @post("/network/session-orders", opt=needs(Permission.EFFECT_MANAGE), operation_id="orderSessions", tags=_TAGS,
       status_code=202)  # fmt: skip
 async def order_sessions(request: Req, data: JSONBody[SessionOrder]) -> Ordered:
-    """End many sessions, or have them judged anew; above 200 of an access server, network or place at a pace."""
+    """End many sessions, or have them judged anew: above 200 of an access server, network or place at a pace."""
     wanted = SessionFilter(
         mac=data.mac, user=data.user, serial=data.serial, certificate=data.certificate, subject=data.subject,
         nas=data.nas, network=data.network, place=data.place,
