@@ -19,6 +19,8 @@ from troth.radius.dynamic.udp import UdpTransport
 from troth.radius.dynamic.waves import WAVE_JOB, Waves
 from troth.radius.nas.loading import NasBook
 from troth.radius.nas.model import NasTable
+from troth.radius.radsec.orders import ReverseOrders
+from troth.radius.radsec.transport import ReverseTransport
 from troth.radius.sessions.ageing import Ageing
 from troth.radius.sessions.folding import Folder
 from troth.radius.sessions.model import Ages
@@ -56,7 +58,8 @@ def dynamic_of(context: RoleContext, database: Database, holder: UUID) -> Dynami
         await book.refresh()
         return book.table
 
-    roster = Roster(table, UdpTransport(clock), at_once=settings.at_once, per_second=settings.per_second)
+    reverse = ReverseTransport(ReverseOrders(database, clock), clock)
+    roster = Roster(table, UdpTransport(clock), reverse, at_once=settings.at_once, per_second=settings.per_second)
     endings, ages = Endings(), ages_of(settings)
     sender = Sender(database, clock, holder, roster, endings)
     ageing = Ageing(database, clock, ages, keep=timedelta(days=settings.keep_days))

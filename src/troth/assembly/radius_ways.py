@@ -60,6 +60,7 @@ log = get_logger("assembly")
 
 _BACKLOG = 512
 _LISTS_SECONDS = 30.0
+_PORT_SECONDS = 5.0
 
 
 class Ways:
@@ -128,7 +129,7 @@ class Ways:
     # --- kept true ---------------------------------------------------------------------------------------------
 
     async def refresh_pools(self) -> None:
-        """Pools or their secrets have changed. Raises StoreError, SealBroken."""
+        """Pools or their secrets have changed. Raises StoreError."""
         force = await self._pools.in_force()
         changed = [name for name, version in force.versions.items() if self._versions.get(name) != version]
         self._versions, self._pool_secrets = force.versions, force.secrets
@@ -149,6 +150,11 @@ class Ways:
             return
         self._identity = identity
         self._believed = Believed.of(self._ground(), self._settings.authorities, self._settings.anchors)
+        if not self._believed.anchors:
+            log.error(
+                "radsec.nobody_believed", authorities=self._settings.authorities, anchors=self._settings.anchors,
+                fix="Name an authority of ours in radsec.authorities, or a trust anchor for clients in radsec.anchors.",
+            )  # fmt: skip
         if identity is None or not self._believed.anchors:
             self._server_context = None
         else:
@@ -191,10 +197,8 @@ class Ways:
     async def run(self, stop: asyncio.Event) -> None:
         """Until told to stop."""
         tasks = [asyncio.create_task(self._watch(stop))]
-        listeners: list[socket.socket] = []
         if self.radsec is not None:
-            listeners = _listeners(self._settings.listen)
-            tasks.append(asyncio.create_task(self.radsec.run(listeners, stop)))
+            tasks.append(asyncio.create_task(self._accept(self.radsec, stop)))
             tasks.append(asyncio.create_task(ReverseDesk(self._database, self._context.clock, self.radsec).run()))
         try:
             waiting = asyncio.create_task(stop.wait())
@@ -207,9 +211,24 @@ class Ways:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            for listener in listeners:
-                listener.close()
             await self.proxies.close()
+
+    async def _accept(self, radsec: RadsecServer, stop: asyncio.Event) -> None:
+        """RadSec until told to stop. A port that is another program's keeps nobody from being answered over UDP."""
+        while not stop.is_set():
+            try:
+                listeners = _listeners(self._settings.listen)
+            except OSError as error:
+                log.error("radsec.cannot_listen", address=self._settings.listen, error=error.strerror or str(error))
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_PORT_SECONDS):
+                        await stop.wait()
+                continue
+            try:
+                await radsec.run(listeners, stop)
+            finally:
+                for listener in listeners:
+                    listener.close()
 
     async def _watch(self, stop: asyncio.Event) -> None:
         """Addresses that other processes have seen with certificates."""
@@ -282,19 +301,31 @@ class _Lacking:
 
 
 def _listeners(address: str) -> list[socket.socket]:
-    """One for each family; every worker has its own at the same port."""
+    """One for each family that this machine has; every worker has its own at the same port. Raises OSError."""
     host, port = parse_address(address)
-    found = []
+    found: list[socket.socket] = []
+    last: OSError | None = None
     for family, where in addresses_of(host):
-        listener = socket.socket(family, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        if family == socket.AF_INET6:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        listener.setblocking(False)
-        listener.bind((where, port or 2083))
-        listener.listen(_BACKLOG)
+        try:
+            listener = socket.socket(family, socket.SOCK_STREAM)
+        except OSError as error:  # no IPv6 in this kernel
+            last = error
+            continue
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            if family == socket.AF_INET6:
+                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            listener.setblocking(False)
+            listener.bind((where, port or 2083))
+            listener.listen(_BACKLOG)
+        except OSError as error:
+            listener.close()
+            last = error
+            continue
         found.append(listener)
+    if not found:
+        raise last or OSError(f"{host} has no address")
     return found
 
 

@@ -75,6 +75,16 @@ async def test_applying_the_same_again_changes_nothing_and_a_server_that_goes_ta
     assert (await pools.in_force()).secrets == {}
 
 
+async def test_secrets_under_a_key_that_is_gone_leave_the_rest_in_force(
+    pools: PoolDesk, database: Database, tmp_path: Path
+) -> None:
+    await pools.apply(parse_proxies(NPS), actor="alice")
+    await pools.set_secret("nps", "10.0.0.5:1812", SECRET, actor="alice")
+    other = PoolDesk(database, FakeClock(NOW), SecretBox.at(tmp_path / "other.secret", purpose="proxy"))
+    force = await other.in_force()
+    assert ([one.name for one in force.pools], force.secrets) == (["nps"], {})
+
+
 async def test_what_is_wrong_is_refused_and_nothing_written(pools: PoolDesk) -> None:
     await pools.apply(parse_proxies(NPS), actor="alice")
     with pytest.raises(PoolInvalid, match="'nps'"):

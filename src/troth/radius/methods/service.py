@@ -33,7 +33,7 @@ from troth.radius.methods.errors import (
 )
 from troth.radius.methods.limits import Guesses
 from troth.radius.methods.lists import Lists
-from troth.radius.proxy.errors import ACCEPTED, REJECTED
+from troth.radius.proxy.errors import ACCEPTED, POOL_UNKNOWN, REJECTED
 from troth.radius.proxy.pool import Pool
 from troth.radius.proxy.service import Outcome, Proxies
 from troth.radius.wire.packet import USER_NAME, Attribute, Code, Packet
@@ -157,6 +157,9 @@ class WithoutOurs:
         made = _Asked(packet, source, protection, asked, self._clock.monotonic())
         if pool is not None:
             return self._handed_on(made, pool)
+        if network is not None and network.proxy is not None:
+            # It is not ours to decide, and whose it is is not there.
+            return self._refused(made, self._attempt(made, "proxy", asked.identity), POOL_UNKNOWN, [network.proxy])
         if network is None:
             return False
         if "mab" in network.methods and (address := mab.asked(packet, protection)) is not None:

@@ -14,13 +14,16 @@ from typing import Final
 
 from troth.audit.event import Event
 from troth.kit.clock import Clock
-from troth.kit.sealing import SecretBox
+from troth.kit.log import get_logger
+from troth.kit.sealing import SealBroken, SecretBox
 from troth.radius.proxy import store
 from troth.radius.proxy.definition import PoolDefinition, is_pool_name, whole
 from troth.radius.proxy.errors import POOL_UNKNOWN, SECRET_INVALID, PoolUnknown, ProxyError
 from troth.radius.proxy.store import LOCK_POOL, StoredPool
 from troth.store.pool import Database
 from troth.store.unit import Unit
+
+log = get_logger("radius")
 
 #: Octets of a shared secret (RFC 2865 section 3 wants 16 at least; it must not be guessed off the wire).
 LEAST_SECRET: Final = 16
@@ -94,14 +97,15 @@ class PoolDesk:
         raise _unknown(name)
 
     async def in_force(self) -> InForce:
-        """Pools and secrets, opened. Raises SealBroken."""
+        """Pools and secrets, opened. A secret that does not open is missing: its server alone cannot be asked then."""
         pools = await store.pools(self._database)
-        held = await store.secrets(self._database)
-        return InForce(
-            tuple(one.definition for one in pools),
-            {(pool, server): self._box.open(_bound(pool, server), one.sealed) for (pool, server), one in held.items()},
-            {one.name: one.version for one in pools},
-        )
+        opened: dict[tuple[str, str], bytes] = {}
+        for (pool, server), one in (await store.secrets(self._database)).items():
+            try:
+                opened[pool, server] = self._box.open(_bound(pool, server), one.sealed)
+            except SealBroken as error:
+                log.error("proxy.secret_unreadable", pool=pool, server=server, code=error.code, detail=error.detail)
+        return InForce(tuple(one.definition for one in pools), opened, {one.name: one.version for one in pools})
 
     async def preview(self, definitions: Sequence[PoolDefinition]) -> list[AppliedPool]:
         """What :meth:`apply` would do; nothing is written. Raises PoolInvalid."""

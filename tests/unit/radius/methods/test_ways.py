@@ -170,6 +170,13 @@ async def test_a_network_that_does_not_name_the_method_does_not_take_it(method: 
     assert way.ways.take(packet, From(), AP, Read(network=None)) is False
 
 
+async def test_a_network_that_is_another_servers_is_not_decided_here_when_that_pool_is_gone() -> None:
+    way = Way(lists=listed())
+    assert await way.answer(by_address(), read=Read(network=replace(WIRED, proxy="gone"))) == Code.ACCESS_REJECT
+    assert way.judge.recorded[0][1].reason == "proxy.unknown"
+    assert way.judge.asked == []
+
+
 @pytest.mark.parametrize(
     ("name", "password", "listener", "reason"),
     [

@@ -151,6 +151,24 @@ async def test_a_request_is_answered_and_keys_are_the_same_on_both_sides(
     assert (packet.first(USER_PASSWORD) == b"open sesame") == (version is Version.ONE_1)
 
 
+async def test_the_octets_of_another_implementation_of_radius_1_1_are_understood(authority: TinyAuthority) -> None:
+    """An Access-Request as pyrad2 3.2 sends it: reserved octets, a token, and a password in clear."""
+    said = bytes.fromhex("01000028dcb715d00000000000000000000000000107616c696365020d6f70656e20736573616d65")
+    async with running(authority) as house, raw(house, Version.ONE_1) as (send, receive):
+        # The reserved octets may hold anything, and a Message-Authenticator says nothing here.
+        odd = bytearray(said + bytes((80, 18)) + bytes(16))
+        odd[1:4] = bytes((255, 0, len(odd)))
+        odd[4:20] = bytes.fromhex("00000001") + b"reserved-2!!"
+        for octets in (said, bytes(odd)):
+            send(octets)
+            reply = await receive()
+            assert (reply.code, reply.identifier, reply.authenticator) == (2, 0, octets[4:8] + bytes(12))
+            assert reply.first(80) is None
+            assert b"".join(reply.vendor(311, kind)[0] for kind in (17, 16)) == MSK
+        assert house.desk.password == b"open sesame"
+    assert [packet.first(80) for packet, _ in house.desk.asked] == [None, None]
+
+
 async def test_both_sides_take_the_better_version_and_older_ones_without_it(authority: TinyAuthority) -> None:
     spoken = []
     async with running(authority) as house:
@@ -364,11 +382,11 @@ async def test_what_no_radius_peer_would_say_ends_the_connection(
 
 
 @asynccontextmanager
-async def raw(house: House) -> AsyncIterator[tuple[Callable[[bytes], None], Callable[[], Awaitable[Packet]]]]:
-    """A TLS connection of RADIUS/1.0 on which a test says what it likes."""
-    context = client_context(
-        house.authority.issue("ap-7.corp.test"), [house.authority.der], [Version.ONE_0], by_host=False
-    )
+async def raw(
+    house: House, version: Version = Version.ONE_0
+) -> AsyncIterator[tuple[Callable[[bytes], None], Callable[[], Awaitable[Packet]]]]:
+    """A TLS connection on which a test says what it likes."""
+    context = client_context(house.authority.issue("ap-7.corp.test"), [house.authority.der], [version], by_host=False)
     reader, writer = await asyncio.open_connection("127.0.0.1", house.port, ssl=context)
     await house.settle(lambda: len(house.server.connections) == 1)
 
