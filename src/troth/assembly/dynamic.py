@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from troth.assembly.context import RoleContext
-from troth.kit.sealing import SecretBox
+from troth.assembly.nas import nas_book
 from troth.kit.session_settings import SessionSettings
 from troth.radius.dynamic.fleet import Roster
 from troth.radius.dynamic.follower import LedgerFollower
@@ -17,7 +17,6 @@ from troth.radius.dynamic.ports import SessionPort
 from troth.radius.dynamic.sender import Endings, Sender
 from troth.radius.dynamic.udp import UdpTransport
 from troth.radius.dynamic.waves import WAVE_JOB, Waves
-from troth.radius.nas.loading import NasBook
 from troth.radius.nas.model import NasTable
 from troth.radius.radsec.orders import ReverseOrders
 from troth.radius.radsec.transport import ReverseTransport
@@ -52,7 +51,7 @@ def ages_of(settings: SessionSettings) -> Ages:
 def dynamic_of(context: RoleContext, database: Database, holder: UUID) -> Dynamic:
     """Everything of a worker's about sessions; ``holder``: this process."""
     settings, clock = context.config.radius_sessions, context.clock
-    book = NasBook(database, SecretBox.at(context.layout.secrets / "nas.secret", purpose="nas"))
+    book = nas_book(context.layout, database)
 
     async def table() -> NasTable:
         await book.refresh()

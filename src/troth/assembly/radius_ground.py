@@ -15,17 +15,16 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from troth.assembly.context import RoleContext
+from troth.assembly.nas import nas_book
 from troth.client.ocsp import Ocsp, OcspAnswer
 from troth.client.transport import Transport, trusting
 from troth.kit.log import get_logger
-from troth.kit.sealing import SecretBox
 from troth.radius.admission.model import Attempt, Verdict
 from troth.radius.admission.service import Ground
 from troth.radius.admission.table import TrustTable
 from troth.radius.eap.contexts import NetworkTls
 from troth.radius.eap.openssl import LeafJudge
 from troth.radius.identity.stapling import Fetch
-from troth.radius.nas.loading import NasBook
 from troth.radius.nas.model import Nas, NasTable
 from troth.radius.nas.sightings import Sightings
 from troth.radius.places.book import PlaceBook, load_book
@@ -90,7 +89,7 @@ class AccessServers:
     def __init__(self, database: Database, context: RoleContext) -> None:
         self._database = database
         self.seen = Sightings(context.clock)
-        self._book = NasBook(database, SecretBox.at(context.layout.secrets / "nas.secret", purpose="nas"))
+        self._book = nas_book(context.layout, database)
 
     async def refresh(self) -> None:
         """Take those in force. Raises StoreError."""

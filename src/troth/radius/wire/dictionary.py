@@ -205,6 +205,8 @@ class Dictionary:
     def _framed(self, definition: Definition, octets: bytes) -> list[Attribute]:
         """The attributes that carry these octets. Raises PacketRefused if they do not fit."""
         path, name = definition.path, definition.name
+        if path[0] in EXTENDED | LONG_EXTENDED and not octets and not definition.vendor:
+            raise PacketRefused(VALUE, f"{name}: an extended attribute has at least one octet (RFC 6929 section 2.1)")
         if definition.vendor:
             vendor = self.vendor(definition.vendor)
             size = vendor.type_octets + vendor.length_octets + len(octets)
@@ -216,7 +218,7 @@ class Dictionary:
             made = [(VENDOR_SPECIFIC, vendor.id.to_bytes(4, "big") + head + octets)]
         elif path[0] in LONG_EXTENDED:
             room = MAX_VALUE - 2
-            chunks = [octets[at : at + room] for at in range(0, len(octets), room)] or [b""]
+            chunks = [octets[at : at + room] for at in range(0, len(octets), room)]
             flags = [_MORE] * (len(chunks) - 1) + [0]
             made = [(path[0], bytes((path[1], flag)) + chunk) for flag, chunk in zip(flags, chunks, strict=True)]
         elif path[0] in EXTENDED:

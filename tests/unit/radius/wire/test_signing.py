@@ -36,6 +36,22 @@ def test_the_reply_of_rfc_2865_is_believed() -> None:
     verify_reply(accept, decode(TELNET).authenticator, SECRET, require_message_authenticator=False)
 
 
+def test_the_reply_to_a_chap_user_of_rfc_2865_is_believed() -> None:
+    """Section 7.2: Framed User Authenticating with CHAP."""
+    request = decode(bytes.fromhex(
+        "01010047 2aee86f08d0d55969ca5978e0d3367a2 0108666c6f707379 031316e97557c316185895f293ff63440772 75"
+        "0406c0a80110 050600000014 060600000002 070600000001"
+    ))  # fmt: skip
+    accept = decode(bytes.fromhex(
+        "02010038 15efbc7dab26cfa3dc34d9c03c8601a4 060600000002 070600000001 0806fffffffe 0a0600000002"
+        "0d0600000001 0c06000005dc"
+    ))  # fmt: skip
+
+    verify_reply(accept, request.authenticator, SECRET, require_message_authenticator=False)
+    with pytest.raises(PacketRefused):
+        verify_reply(accept, bytes(16), SECRET, require_message_authenticator=False)
+
+
 def test_a_packet_of_another_implementation_is_believed() -> None:
     """A Status-Server of RFC 5997, section 6, and the Access-Accept that answers it there."""
     request = decode(bytes.fromhex("0cda0026 8a54f4686fb394c52866e302185d0623 50125a665e2e1e8411f3e243822097c84fa3"))
