@@ -9,12 +9,14 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.support.accounting_month import Plan, month, packet
 from tests.unit.fuzz.test_parsers import EXAMPLES, mutated
 from tests.unit.radius.admission.test_foreign import ANCHOR, crl, guest
 from tests.unit.radius.admission.world import AT
@@ -31,6 +33,9 @@ from troth.radius.eap.hello import read_hello
 from troth.radius.eap.reassembly import MAX_MESSAGE, Incoming
 from troth.radius.places.downloads import Downloads
 from troth.radius.places.model import PlaceDefinition, parse_places, place_of
+from troth.radius.sessions import inbox
+from troth.radius.sessions.accounting import read as accounting
+from troth.radius.sessions.errors import AccountingRefused
 from troth.radius.wire.addresses import mac, safe_text, ssid
 from troth.radius.wire.dictionary import DICTIONARY
 from troth.radius.wire.errors import PacketRefused
@@ -66,6 +71,21 @@ def _reply(data: bytes) -> object:
     except PacketRefused:
         return packet
     raise AssertionError("a reply was believed that nobody has signed")
+
+
+def _accounted() -> list[bytes]:
+    records = month(Plan(boxes=1, sessions=3, days=0.5, reboots=1, silent_reboots=0.0), 1, AT)
+    return [packet(one.told, number % 256, SECRET) for number, one in enumerate(records)]
+
+
+def _accounting(data: bytes) -> object:
+    try:
+        told = accounting(decode(data), "nas", "192.0.2.1", AT)
+    except AccountingRefused as refused:
+        return refused
+    # What is written down is read again as it was.
+    assert told is None or inbox.read(msgspec.msgpack.encode(told)) == told
+    return told or "passed over"
 
 
 def _station(data: bytes) -> object:
@@ -129,6 +149,7 @@ def _shown(data: bytes) -> object:
 PARSERS: dict[str, tuple[Callable[[bytes], object], Callable[[], list[bytes]]]] = {
     "radius packet": (_packet, _captured),
     "radius reply": (_reply, _captured),
+    "accounting": (_accounting, _accounted),
     "station": (_station, lambda: [b"00-10-A4-23-19-C0:corp", b"0010.a423.19c0", b"ap-1:guests"]),
     "EAP response": (_eap, lambda: [b"\x02\x07\x00\x08\x01bob", b"\x02\x08\x00\x08\x03\x19\x15\x34"]),
     "TLS fragments": (_fragments, lambda: [b"\x00\x06\xc0\x00\x00\x00\x02a\x00\x02\x00b"]),
