@@ -48,8 +48,11 @@ class Result:
     wrong: bool = False
 
 
-async def settle(database: Database, clock: Clock, order: Order, result: Result) -> None:
-    """Write down what has become of ``order``. Raises Overtaken, StoreError."""
+async def settle(database: Database, clock: Clock, order: Order, result: Result, *, waited: bool = False) -> None:
+    """Write down what has become of ``order``. Raises Overtaken, StoreError.
+
+    ``waited``: its effect waits for the end in this process, and need not be looked at anew.
+    """
     if result.due is not None:
         await postpone(database, order, result.due, result.detail)
         return
@@ -62,10 +65,9 @@ async def settle(database: Database, clock: Clock, order: Order, result: Result)
     inbox_store.count(unit, {f"order.{order.kind}.{result.state}": 1})
     milliseconds = max(0, int((now - order.accepted_at).total_seconds() * 1000))
     effect = _effect_of(order)
-    if effect is not None:
-        # It waits for all it has ordered; the runner measures it.
+    if effect is not None and not waited:
         outbox.hurry(unit, effect, now)
-    elif result.state == "done":
+    if effect is None and result.state == "done":  # else the runner measures, when all it has ordered has ended
         bound = next((bound for bound in BOUNDS if milliseconds <= bound), -1)
         outbox.measure(unit, order.kind, bound, milliseconds)
     unit.record(_event(order, result, milliseconds))
@@ -75,7 +77,7 @@ async def settle(database: Database, clock: Clock, order: Order, result: Result)
             wrong=result.wrong, detail=result.detail,
         )  # fmt: skip
     await database.commit(unit)
-    if effect is not None:
+    if effect is not None and not waited:
         database.wake(URGENT_CHANNEL)
 
 

@@ -44,6 +44,7 @@ _POLL_SECONDS: Final = 0.25
 _AT_ONCE: Final = 512
 _FLEET_SECONDS: Final = 2.0
 _SWEEP_SECONDS: Final = 2.0
+_FRESH: Final = timedelta(milliseconds=250)
 _LONGEST_PAUSE: Final = timedelta(minutes=15)
 
 
@@ -65,6 +66,10 @@ class Endings:
             yield event
         finally:
             self._waiting.pop(origin, None)
+
+    def waited(self, origin: str) -> bool:
+        """Whether somebody of this process waits for it."""
+        return origin in self._waiting
 
     def tell(self, origin: str) -> None:
         """One has."""
@@ -196,7 +201,8 @@ class Sender:
         gate = self._gate(order.nas)
         try:
             result = await self._try(order, held, gate)
-            await ending.settle(self._database, self._clock, order, result)
+            waited = self.endings.waited(order.origin)
+            await ending.settle(self._database, self._clock, order, result, waited=waited)
             self.endings.tell(order.origin)
         except Stopped:
             log.warning("dynamic.lease_lost", order=str(order.id))
@@ -214,7 +220,9 @@ class Sender:
         if session is None or not session.open:
             by = "is not known any more" if session is None else f"has ended ({session.ended_by})"
             return ending.Result("gone", detail=f"the session {by}")
-        if order.origin.startswith(f"{EFFECT}:") and await ending.withdrawn(self._database, order):
+        # An effect is not withdrawn while it is being tried, as it is when it has just planned this.
+        late = order.attempts > 1 or self._clock.now() - order.planned_at > _FRESH
+        if late and order.origin.startswith(f"{EFFECT}:") and await ending.withdrawn(self._database, order):
             return ending.Result("dropped", detail="what asked for it has been superseded")
         equipment = self._known.get(order.nas)
         if equipment is None or not equipment.enabled:
