@@ -250,6 +250,7 @@ class Worker:
             **named("admissions", self._admissions.counts),
             **named("marked", self._admissions.marked),
             "eap|made_way": self._eap.dropped,
+            "eap|stapled": self._shared.contexts.staples_given,
             "eap|unsettled": self._admissions.dropped,
         }
 

@@ -209,7 +209,8 @@ class Conversation:
     def fail(self, reason: Reason, detail: str, now: float) -> Fail:
         """End it with EAP-Failure."""
         facts = self.facts
-        self.tell(f"ended: {detail or reason.summary}", now)
+        told = self._phase is Phase.REFUSED  # within TLS, or by the alert access_denied
+        self.tell("ended" if told else f"ended: {detail or reason.summary}", now)
         self._phase = Phase.OVER
         self._handshake = None
         return Fail(outcome(FAILURE, self._identifier), reason, detail, facts, self.timeline, self)

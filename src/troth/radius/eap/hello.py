@@ -11,11 +11,14 @@ from typing import NamedTuple
 
 _HANDSHAKE, _CLIENT_HELLO = 22, 1
 _LONGEST = 32_768
+#: Of versions and groups so many are noted: a line of a timeline, not what somebody fills it with.
+_MOST = 16
 _TICKET, _GROUPS, _VERSIONS, _PSK = 35, 10, 43, 41
 
 _NAMES = {
     0x0017: "P-256", 0x0018: "P-384", 0x0019: "P-521", 0x001D: "X25519", 0x001E: "X448", 0x11EB: "SecP256r1MLKEM768",
-    0x11EC: "X25519MLKEM768", 0x11ED: "SecP384r1MLKEM1024",
+    0x11EC: "X25519MLKEM768", 0x11ED: "SecP384r1MLKEM1024", 0x0100: "ffdhe2048", 0x0101: "ffdhe3072",
+    0x0102: "ffdhe4096", 0x0103: "ffdhe6144", 0x0104: "ffdhe8192",
 }  # fmt: skip
 _TLS = {0x0301: "1.0", 0x0302: "1.1", 0x0303: "1.2", 0x0304: "1.3"}
 
@@ -110,4 +113,4 @@ def _message(flight: bytes) -> bytes | None:
 
 
 def _numbers(octets: bytes) -> tuple[int, ...]:
-    return tuple(octets[at] << 8 | octets[at + 1] for at in range(0, len(octets) - 1, 2))
+    return tuple(octets[at] << 8 | octets[at + 1] for at in range(0, min(len(octets) - 1, 2 * _MOST), 2))

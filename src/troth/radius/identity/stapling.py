@@ -16,13 +16,14 @@ from troth.kit.clock import Clock
 from troth.kit.errors import TrothError
 from troth.kit.log import get_logger
 from troth.radius.eap.contexts import Contexts
+from troth.radius.eap.identity import ServerIdentity
 
 log = get_logger("radius")
 
 #: An answer without nextUpdate says that newer ones can always be had (RFC 6960, 4.2.2.1).
 _WITHOUT_END = timedelta(hours=12)
 _LONGEST_PAUSE = timedelta(hours=6)
-_AGAIN = timedelta(seconds=30)
+_SOON, _LATEST = timedelta(seconds=2), timedelta(minutes=1)
 
 
 class Answer(Protocol):
@@ -52,8 +53,9 @@ class Stapler:
         self._clock = clock
         self._of = ""
         self._due = clock.monotonic()
+        self._failures = 0
 
-    async def run(self, stop: asyncio.Event, *, every: float = 5.0) -> None:
+    async def run(self, stop: asyncio.Event, *, every: float = 2.0) -> None:
         """Until told to stop."""
         while not stop.is_set():
             await self.run_once()
@@ -73,18 +75,24 @@ class Stapler:
             der, answer = await self._fetch(identity.chain[0], identity.chain[1])
         except TrothError as error:
             log.warning("radius.staple_missing", code=error.code, detail=error.detail)
-            self._due = now + _AGAIN.total_seconds()
-            self._of = identity.fingerprint
-            return left
+            return self._later(identity, left)
         good_for = (answer.next_update - self._clock.now()) if answer.next_update is not None else _WITHOUT_END
         if answer.status == "unknown" or good_for <= timedelta(0) or self._contexts.identity is not identity:
-            self._due = now + _AGAIN.total_seconds()
-            self._of = identity.fingerprint
-            return left
+            return self._later(identity, left)
         if answer.status != "good":
             log.error("radius.identity_not_good", status=answer.status, names=identity.names)
         now = self._clock.monotonic()
         self._contexts.staple(der, good_for.total_seconds(), now)
         self._of = identity.fingerprint
         self._due = now + min(good_for / 2, _LONGEST_PAUSE).total_seconds()
+        self._failures = 0
+        log.info("radius.stapled", status=answer.status, seconds=round(good_for.total_seconds()))
         return True
+
+    def _later(self, identity: ServerIdentity, left: bool) -> bool:
+        """Ask again: soon at first, as when everything has just started, and then less and less often."""
+        pause = min(_SOON * 2 ** min(self._failures, 10), _LATEST)
+        self._failures += 1
+        self._due = self._clock.monotonic() + pause.total_seconds()
+        self._of = identity.fingerprint
+        return left

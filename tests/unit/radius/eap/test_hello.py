@@ -40,6 +40,17 @@ def test_a_hello_in_several_records_is_read() -> None:
     assert read_hello(records) == read_hello(whole)
 
 
+def test_a_hello_with_very_many_groups_makes_no_long_line() -> None:
+    groups = b"".join(number.to_bytes(2, "big") for number in range(0x0200, 0x0A00))
+    extension = b"\x00\x0a" + (len(groups) + 2).to_bytes(2, "big") + len(groups).to_bytes(2, "big") + groups
+    body = b"\x03\x03" + bytes(32) + b"\x00\x00\x02\x13\x01\x01\x00" + len(extension).to_bytes(2, "big") + extension
+    message = b"\x01" + len(body).to_bytes(3, "big") + body
+    hello = read_hello(b"\x16\x03\x01" + len(message).to_bytes(2, "big") + message)
+    assert hello is not None
+    assert len(hello.groups) == 16
+    assert len(str(hello)) < 200
+
+
 @given(st.binary(max_size=200))
 def test_anything_else_is_nothing(data: bytes) -> None:
     assert read_hello(data) is None or data[:1] == b"\x16"
