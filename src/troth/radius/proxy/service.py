@@ -19,6 +19,7 @@ from hashlib import blake2b
 from typing import Final, Protocol
 
 from troth.kit.clock import Clock
+from troth.kit.errors import TrothError
 from troth.kit.log import get_logger
 from troth.radius.nas.model import Nas
 from troth.radius.proxy import border, eduroam, nai
@@ -201,6 +202,10 @@ class Proxies:
             log.warning("proxy.reply_refused", server=handed.server, reason=error.code, detail=error.detail)
             words = f"handed to pool {definition.name}, whose server {handed.server} said something that cannot be used"
             return Outcome(definition.name, handed.server, None, REPLY.code, f"{words}: {error.detail}", None)
+        except TrothError as error:
+            # Accepted there, and nobody can say here where it belongs: then it belongs nowhere.
+            words = f"handed to pool {definition.name}, accepted by {handed.server}, but rejected here: {error.detail}"
+            return self._reject(pool, packet, protection, error.code, words)
         code = handed.answered.packet.code
         said = _SAID.get(code, f"code {code}")
         self.counted[definition.name, said] += 1

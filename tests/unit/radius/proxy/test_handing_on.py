@@ -14,6 +14,7 @@ import pytest
 from tests.support.radius import nas
 from troth.kit.clock import SystemClock
 from troth.radius.nas.model import Nas
+from troth.radius.places.errors import PLACE_UNKNOWN, PlaceUnknown
 from troth.radius.proxy import definition as definitions
 from troth.radius.proxy.definition import ServerDefinition
 from troth.radius.proxy.service import Outcome, Proxies
@@ -102,6 +103,8 @@ async def proxying(*addresses: str, first_seconds: float = 0.2, **fields: Any) -
         )  # fmt: skip
 
     def placing(place: str, nas: Nas, request: Packet) -> list[Attribute]:
+        if place == "nowhere":
+            raise PlaceUnknown(PLACE_UNKNOWN, place)
         return [(64, b"\0\0\0\x0d"), (81, place.encode())]
 
     proxies = Proxies(connect, placing, SystemClock(), tag=TAG, f_ticks_key=b"k" * 32)
@@ -260,6 +263,15 @@ async def test_others_users_are_put_where_the_pool_says_and_the_federation_is_to
     told = capsys.readouterr()
     assert "F-TICKS/eduroam/1.0#REALM=example.org#VISCOUNTRY=DE#VISINST=1example.net#CSI=" in told.out + told.err
     assert "02-00-00-00-00-07" not in told.out + told.err
+
+
+async def test_who_is_accepted_and_has_no_place_here_is_rejected() -> None:
+    there = Elsewhere(accepting())
+    async with servers(there), proxying(there.address, foreign=True, place="nowhere") as proxies:
+        packet = request(eap=b"\x02\x07\0\x06\x01a")
+        outcome = await hand_on(proxies, packet)
+    reply = reply_of(packet, outcome)
+    assert (reply.code, reply.joined(EAP_MESSAGE), outcome.reason) == (3, b"\x04\x07\0\x04", "radius.place.unknown")
 
 
 async def test_a_name_that_nobody_could_route_is_rejected_here() -> None:

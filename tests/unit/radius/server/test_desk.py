@@ -269,3 +269,18 @@ async def test_a_transport_of_its_own_waits_for_its_answer(clock: FakeClock) -> 
     forged[-1] ^= 1
     forged[20:22] = b"\x50\x12"
     assert await house.desk.answer(decode(bytes(forged)), source) is None
+
+
+async def test_requests_of_radius_1_1_are_told_apart_by_their_tokens(house: House) -> None:
+    """Every identifier is 0 there: two that are under way at once are two, and each gets its own answer."""
+    bare, nas, answers = Protection(b"radsec", bare=True), access_server(SECRET), list[bytes | None]()
+    house.access.later = asyncio.Event()
+    tokens = [bytes((0, 0, 0, number)) + bytes(12) for number in (1, 2, 1)]
+    for token in tokens:
+        packet = decode(encode_request(Code.ACCESS_REQUEST, 0, (USER,), bare, authenticator=token))
+        house.desk.take(packet, Source("192.0.2.1", 1024, "radsec", nas, bare), answers.append)
+    house.access.later.set()
+    await house.desk.drain()
+    assert answers[0] is None, "the third is the first one again"
+    assert [decode(one).authenticator for one in answers[1:] if one is not None] == tokens[:2]
+    assert len(house.access.asked) == 2
