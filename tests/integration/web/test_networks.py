@@ -152,3 +152,22 @@ async def test_revocation_lists_of_others_are_taken_once_and_only_if_newer(house
     [one] = (await browser.get("/api/v1/network/crls")).json()
     assert (one["number"], one["in_force"], one["entries"]) == ("3", True, 1)
     assert "Partner Root" in (await browser.get("/network/networks")).text
+
+
+async def test_a_certificate_and_its_subject_show_where_they_wanted_to_join(house: House) -> None:
+    subject = await house.trust.subject("laptop-31")
+    certificate = await house.trust.certificate(subject)
+    row = await house.trust.row(certificate)
+    world = World()
+    device = world.device()
+    made = replace(
+        world.decider.decide(world.attempt(device)), certificate_id=certificate, serial=row.serial.hex(),
+        subjects=(replace(world.decider.decide(world.attempt(device)).subjects[0], id=subject),),
+    )  # fmt: skip
+    unit = Unit()
+    one = conversation(world.attempt(device, at=house.trust.clock.now()), made, [])
+    await take(unit, [encode(one)])
+    await house.trust.database.commit(unit)
+    browser = await house.logged_in(Role.AUDITOR)
+    for page in (f"/certificates/{certificate}", f"/subjects/{subject}"):
+        assert f"/network/connections/{one.id}" in (await browser.get(page)).text

@@ -31,15 +31,19 @@ _ADD = Write(
     rank=80,
 )  # fmt: skip
 
-_FOUND = """SELECT record FROM radius_conversation
-WHERE ($1::uuid IS NULL OR id < $1) AND ($2::text IS NULL OR mac = $2) AND ($3::text IS NULL OR user_name = $3)
-  AND ($4::text IS NULL OR serial = $4) AND ($5::text IS NULL OR correlation = $5)
-  AND ($6::uuid IS NULL OR subjects @> ARRAY[$6]) AND ($7::text IS NULL OR network = $7)
-  AND ($8::text IS NULL OR outcome = $8) AND ($9::uuid IS NULL OR certificate_id = $9)
-ORDER BY id DESC LIMIT $10"""
+#: By what is sought alone: a condition that is not asked for must not keep the planner from the index of one that is.
+_CONDITIONS = {
+    "mac": "mac = {}",
+    "user": "user_name = {}",
+    "serial": "serial = {}",
+    "correlation": "correlation = {}",
+    "subject": "subjects @> ARRAY[{}::uuid]",
+    "network": "network = {}",
+    "outcome": "outcome = {}",
+    "certificate": "certificate_id = {}",
+}
 _KNOWN = "SELECT id FROM radius_conversation WHERE id = ANY($1::uuid[])"
 _ONE = "SELECT record FROM radius_conversation WHERE id = $1"
-_BY_CLASS = "SELECT record FROM radius_conversation WHERE class = $1 ORDER BY id DESC LIMIT 1"
 _PARTITIONS = """SELECT c.relname AS name FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
 WHERE i.inhparent = 'radius_conversation'::regclass ORDER BY 1"""
 _FORGET = "DELETE FROM radius_conversation_other WHERE at < $1"
@@ -74,10 +78,21 @@ def add(unit: Unit, one: Conversation) -> None:
 
 async def found(reader: Reader, sought: Sought, *, before: UUID | None = None, limit: int = 50) -> list[Conversation]:
     """Those that are sought, the newest first."""
-    rows = await reader.fetch(
-        _FOUND, before, sought.mac, sought.user, sought.serial, sought.correlation, sought.subject, sought.network,
-        sought.outcome, sought.certificate, limit,
-    )  # fmt: skip
+    values: list[object] = [limit]
+    conditions: list[str] = []
+
+    def ask(condition: str, value: object) -> None:
+        values.append(value)
+        conditions.append(condition.format(f"${len(values)}"))
+
+    for name, condition in _CONDITIONS.items():
+        value = getattr(sought, name)
+        if value is not None:
+            ask(condition, value)
+    if before is not None:
+        ask("id < {}", before)
+    where = f"WHERE {' AND '.join(conditions)} " if conditions else ""
+    rows = await reader.fetch(f"SELECT record FROM radius_conversation {where}ORDER BY id DESC LIMIT $1", *values)
     return [_made(row) for row in rows]
 
 

@@ -129,7 +129,7 @@ async def certificate(request: Req, certificate_id: FromPath[UUID]) -> Response[
     return await page(
         request, "certificate.html", area="certificates", certificate=found,
         own_hold=any(hold.cause == actor for hold in found.holds),
-        conversations=await services.conversations.list(sought(certificate=found.id), limit=10),
+        conversations=await services.conversations.list(sought(serial=found.serial), limit=10),
         events=(await services.events.list(EventFilter(ref=f"certificate:{found.id}", limit=30))).items,
     )  # fmt: skip
 
