@@ -37,6 +37,7 @@ from troth.radius.sessions.model import Admitted
 from troth.radius.wire.packet import Attribute, Packet
 from troth.store.errors import StoreError
 from troth.store.pool import Database
+from troth.trust.enforcement.enforce import QUARANTINE_PROFILES
 
 log = get_logger("assembly")
 
@@ -68,13 +69,19 @@ def networks_tls(ground: Ground) -> list[NetworkTls]:
 
 
 def leaf_judge(table: TrustTable) -> LeafJudge:
-    """What TLS itself is to refuse, so that the device's alert says why; all else is the decision's."""
+    """What TLS itself is to refuse, so that the device's alert says why; all else is the decision's.
+
+    Whoever heals, held by a standing or with a certificate of the quarantine, is given no tickets: the next time is to
+    be a handshake with the certificate that the device has by then.
+    """
 
     def judge(_network: str, sha256: bytes) -> str | None:
         row = table.certificate(sha256)
         if row is None:
             return None
-        return "revoked" if row.status == "revoked" or (row.status == "held" and row.held_beside) else None
+        if row.status == "revoked" or (row.status == "held" and row.held_beside):
+            return "revoked"
+        return "no_ticket" if row.status == "held" or row.profile in QUARANTINE_PROFILES else None
 
     return judge
 
