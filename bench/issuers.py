@@ -36,10 +36,10 @@ def _builder(subject: x509.Name, issuer: x509.Name, now: datetime) -> x509.Certi
     )
 
 
-def root_certificate(now: datetime) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+def root_certificate(now: datetime, house: str = "Bench") -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
     """A self-signed P-256 root and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Bench Root")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{house} Root")])
     builder = _builder(name, name, now).public_key(key.public_key())
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
     builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
@@ -47,13 +47,13 @@ def root_certificate(now: datetime) -> tuple[x509.Certificate, ec.EllipticCurveP
 
 
 def authority_under(
-    root: x509.Certificate, root_key: ec.EllipticCurvePrivateKey, spki: bytes, now: datetime
+    root: x509.Certificate, root_key: ec.EllipticCurvePrivateKey, spki: bytes, now: datetime, house: str = "Bench"
 ) -> x509.Certificate:
     """An issuing authority for the key with ``spki`` (DER), path length 0."""
     key = serialization.load_der_public_key(spki)
     if not isinstance(key, ec.EllipticCurvePublicKey):
         raise TypeError("an issuing key of P-256 is expected")
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Bench Issuing")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{house} Issuing")])
     root_id = root.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     builder = _builder(name, root.subject, now).public_key(key)
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from cryptography import x509
@@ -87,17 +88,16 @@ def test_a_device_that_looks_for_another_server_does_not_join(
 @pytest.fixture(scope="module")
 def refused(radius: RadiusTroth, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Credential]:
     """Certificates that let nobody in."""
-    expired = radius.device("radius-expired", lifetime=5)
     revoked = radius.device("radius-revoked")
     serial = _serial(revoked)
     radius.troth.run("cert", "revoke", serial, "--reason", "key-compromise", "--yes")
     radius.apply("source: radius-web\nworkloads: [{name: radius-web, names: [radius-web.test]}]")
-    papers = Papers(tmp_path_factory.mktemp("strangers"))
+    strangers = Papers(tmp_path_factory.mktemp("strangers"), "Strangers")
     return {
-        "expired": expired,
+        "expired": radius.partners.issue("expired.partners.test", ends=-timedelta(hours=1)),
         "revoked": revoked,
         "purpose": radius.certificate("workload:radius-web", "tls-server", "--name", "radius-web.test"),
-        "stranger": papers.issue("radius-laptop.test"),
+        "stranger": strangers.issue("radius-laptop.test"),
     }
 
 
@@ -118,8 +118,6 @@ def _serial(credential: Credential) -> str:
 def test_who_must_not_join_is_told_why_by_tls(
     radius: RadiusTroth, refused: dict[str, Credential], version: Version, which: str, alert: str
 ) -> None:
-    if which == "expired":
-        _until(lambda: not radius.join(refused[which], version).accepted)
     joined = radius.join(refused[which], version)
 
     assert not joined.accepted
@@ -131,7 +129,7 @@ def test_a_certificate_on_hold_does_not_join_until_it_is_released(radius: Radius
     device = radius.device(f"radius-held-{version.replace('.', '')}")
     assert radius.join(device, version).accepted
 
-    radius.troth.run("cert", "hold", _serial(device), "--reason", "lost, perhaps")
+    radius.troth.run("cert", "hold", _serial(device), "--note", "lost, perhaps")
     _until(lambda: not radius.join(device, version).accepted)
     assert not radius.join(device, version).accepted
     radius.troth.run("cert", "release", _serial(device))

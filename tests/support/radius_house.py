@@ -49,15 +49,15 @@ _VLAN: tuple[Attribute, ...] = ((64, b"\0\0\0\x0d"), (65, b"\0\0\0\x06"), (81, b
 
 
 class Papers:
-    """A root, an authority under it, and what it issues: files in ``directory``."""
+    """A root, an authority under it, and what it issues: files in ``directory``. ``house``: begins their names."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, house: str = "Tests") -> None:
         self.directory = directory
         self._now = datetime.now(UTC)
-        root, root_key = root_certificate(self._now)
+        root, root_key = root_certificate(self._now, house)
         self._key = ec.generate_private_key(ec.SECP256R1())
         spki = self._key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        self.issuer = authority_under(root, root_key, spki, self._now)
+        self.issuer = authority_under(root, root_key, spki, self._now, house)
         self.root = directory / "root.pem"
         self.root.write_bytes(root.public_bytes(Encoding.PEM))
 

@@ -18,7 +18,7 @@ import struct
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from OpenSSL import SSL
@@ -266,6 +266,24 @@ class Load:
                 self._send_again(now)
         self.outcome.wall = time.monotonic() - begun
         return self.outcome
+
+    def once(self, supplicant: Supplicant) -> None:
+        """One conversation of this very supplicant on the first station; what it raises ends it."""
+        self.outcome, station = Outcome(), self._stations[0]
+        station.device, station.supplicant, station.state = self.devices[0], supplicant, b""
+        station.device = replace(station.device, mac=":".join(f"{one:02x}" for one in os.urandom(6)))
+        station.begun = time.monotonic()
+        self._left = 0
+        self._active.add(station)
+        try:
+            station.request(supplicant.begin())
+            while self._active:
+                for descriptor, _ in self._poll.poll(0.05):
+                    self._read(self._by_descriptor[descriptor])
+                self._send_again(time.monotonic())
+        finally:
+            self._active.discard(station)
+            self._waiting.clear()
 
     def next_device(self, station: _Station) -> Device:
         """For its next conversation."""

@@ -6,7 +6,7 @@ Nothing else of that Troth is touched: the network is chosen by its SSID.
 from __future__ import annotations
 
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +15,7 @@ import pytest
 
 from tests.support.programs import find_program
 from tests.support.radius_devices import Credential, Version, client_context
+from tests.support.radius_house import Papers
 from tests.support.radius_load import Device
 from tests.support.running import RunningTroth
 
@@ -29,6 +30,8 @@ networks:
     match: {{ssids: [{SSID}]}}
     authorities: [issuing, people]
     profiles: [client-device, wifi-device]
+    anchors: [Partners Root]
+    foreign: {{policy: client-device, identity: [dns], kind: device, revocation: open}}
     places: {{allow: radius-staff}}
 """
 _DEVICE = """
@@ -78,11 +81,13 @@ class RadiusTroth:
 
     Attributes:
         home: for files.
+        partners: a house whose certificates the network believes, too.
     """
 
     troth: RunningTroth
     home: Path
     numbers: int = 0
+    partners: Papers = field(init=False)
 
     @property
     def address(self) -> tuple[str, int]:
@@ -106,13 +111,13 @@ class RadiusTroth:
         file.write_text(text)
         self.troth.run("apply", "-f", str(file))
 
-    def device(self, name: str, *, profile: str = "client-device", lifetime: int | None = None) -> Credential:
+    def device(self, name: str, *, profile: str = "client-device") -> Credential:
         """A managed, compliant device with a certificate."""
         self.apply(
             f"source: {name}\nusers: [{{name: {name}-owner, enabled: true}}]"
             + _DEVICE.format(name=name, owner=f"{name}-owner")
         )
-        return self.certificate(name, profile, *(() if lifetime is None else ("--lifetime-seconds", str(lifetime))))
+        return self.certificate(name, profile)
 
     def certificate(self, name: str, profile: str, *more: str) -> Credential:
         """A certificate for what is there already."""
@@ -177,5 +182,7 @@ class RadiusTroth:
 def radius(troth: RunningTroth, tmp_path_factory: pytest.TempPathFactory) -> RadiusTroth:
     """RADIUS of the shared Troth, with a network ``radius-tests``."""
     made = RadiusTroth(troth, tmp_path_factory.mktemp("radius"))
+    made.partners = Papers(made.home, "Partners")
+    troth.run("anchor", "add", str(made.partners.root), "--purpose", "clientAuth")
     made.apply(_DOCUMENT)
     return made
