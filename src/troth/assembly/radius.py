@@ -249,6 +249,7 @@ class Worker:
             "traffic|newcomers_dropped": self._traffic.newcomers.dropped,
             **named("admissions", self._admissions.counts),
             **named("marked", self._admissions.marked),
+            **named("eap", self._access.broken),
             "eap|made_way": self._eap.dropped,
             "eap|stapled": self._shared.contexts.staples_given,
             "eap|unsettled": self._admissions.dropped,

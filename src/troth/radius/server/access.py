@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -24,6 +25,7 @@ from troth.kit.log import get_logger
 from troth.radius.admission.errors import NETWORK_NONE
 from troth.radius.admission.model import Attempt, Method, Network, Verdict
 from troth.radius.admission.outcome import refused
+from troth.radius.eap.errors import UNKNOWN_STATE
 from troth.radius.eap.model import Challenge, Facts, Fail, Foreign, Ignore, Proved, Step, Succeed, Timeline
 from troth.radius.eap.server import EapServer
 from troth.radius.nas.model import Nas
@@ -130,6 +132,8 @@ class Access:
         self._known = known
         self._others = others
         self._reject_delay = reject_delay
+        #: How often a conversation ended otherwise than by its decision, by reason.
+        self.broken: Counter[str] = Counter()
 
     def __call__(self, packet: Packet, source: Source, protection: Protection) -> Answer:
         """See :class:`troth.radius.server.desk.Handler`."""
@@ -171,10 +175,12 @@ class Access:
 
     def _orphan(self, request: _Request) -> Answer:
         """Its worker has died, so the device is told to begin anew. Another machine's is left to that machine."""
+        self.broken[UNKNOWN_STATE.code] += 1
         eap = request.packet.joined(EAP_MESSAGE)
         return self._rejected(request, _failure(eap[1] if len(eap) > 1 else 0))
 
     def _failed(self, request: _Request, step: Fail) -> Answer:
+        self.broken[step.reason.code] += 1
         decided = step.conversation.attachment if step.conversation is not None else None
         if isinstance(decided, Decided):  # a denial: it has been recorded with its decision
             return self._rejected(request, step.eap)
@@ -259,6 +265,7 @@ class Access:
     def _accept(self, request: _Request, step: Succeed) -> Answer:
         decided = step.conversation.attachment
         if not isinstance(decided, Decided):  # nothing was decided: nobody is let in
+            self.broken["undecided"] += 1
             return self._rejected(request, _failure(step.eap[1]))
         if self._judge.holds(decided.attempt, decided.verdict):
             return self._accepted(request, step, decided)

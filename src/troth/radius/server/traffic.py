@@ -27,6 +27,8 @@ from troth.radius.wire.packet import EAP_MESSAGE, STATE, Code, Packet, decode
 log = get_logger("radius")
 
 _REMEMBERED = 16_384
+#: As for sockets: see ``udp``.
+_AT_ONCE = 8
 
 
 class AccessServers(Protocol):
@@ -146,7 +148,7 @@ class Traffic:
             self._take(packet, datagram, nas)
 
     def _handed(self) -> None:
-        for _ in range(32):
+        for _ in range(_AT_ONCE):
             try:
                 handed = self._handover.receive()
             except ValueError:

@@ -15,8 +15,9 @@ from typing import Any, TypeAlias
 Address: TypeAlias = "tuple[str, int] | tuple[str, int, int, int]"
 
 MAX_DATAGRAM = 4096
-#: As many are read before other work has its turn.
-_AT_ONCE = 32
+#: As many are read before other work has its turn: each may be a handshake, and whoever follows the trust stream must
+#: not wait so long that its lease lapses.
+_AT_ONCE = 8
 _ANCILLARY = 64
 _IP_PKTINFO = 8
 NO_LOCAL = bytes(20)
