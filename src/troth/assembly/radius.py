@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hmac
+import secrets
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from troth.assembly.serve import Opening
 from troth.assembly.worker_process import Seat
 from troth.kit.clock import Clock
 from troth.kit.errors import TrothError
+from troth.kit.files import made_once
 from troth.kit.log import get_logger
 from troth.kit.radius_settings import RadiusSettings
 from troth.pki.signer.client import SignerClient
@@ -114,7 +117,8 @@ class Worker:
         self._journal = Journal.open(context.layout.journal)
         self._drain = Drain(database, self._journal, clock, takers={NOTE: keeping.take})
         self._sessions = SessionDesk(database, clock)
-        self._placing = Placing(database)
+        tags = made_once(context.layout.secrets / "radius-tags.secret", lambda: secrets.token_bytes(32))
+        self._placing = Placing(database, hmac.digest(tags, b"chargeable", "sha256"))
         self._nas = AccessServers(database, context)
         self._identity = source_of(self._settings.certificate, self._settings.key, database, signer, clock)
         self._stapler = Stapler(shared.contexts, stapled_by(), clock)

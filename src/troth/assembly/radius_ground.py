@@ -30,6 +30,7 @@ from troth.radius.nas.sightings import Sightings
 from troth.radius.places.book import PlaceBook, load_book
 from troth.radius.places.downloads import is_download
 from troth.radius.places.rendering import render
+from troth.radius.proxy.eduroam import chargeable_identity
 from troth.radius.server.desk import Source
 from troth.radius.sessions.accounting import port_of, where_of
 from troth.radius.sessions.desk import SessionDesk
@@ -139,10 +140,14 @@ def stapled_by() -> Fetch:
 
 
 class Placing:
-    """See :class:`troth.radius.server.access.Placing`. The book is replaced as a whole."""
+    """See :class:`troth.radius.server.access.Placing`. The book is replaced as a whole.
 
-    def __init__(self, database: Database) -> None:
+    ``key``: of this installation, under which a federation that asks is told who may be charged (RFC 4372).
+    """
+
+    def __init__(self, database: Database, key: bytes) -> None:
         self._database = database
+        self._key = key
         self._book = PlaceBook()
 
     async def refresh(self) -> None:
@@ -151,6 +156,17 @@ class Placing:
 
     def attributes(self, verdict: Verdict, nas: Nas, request: Packet) -> Sequence[Attribute]:
         """See the protocol. Nothing where nothing is said of a place: then the access server's own default holds."""
+        charged = chargeable_identity(request, verdict.user_name, self._key)
+        return [*self._placed(verdict, nas, request), *([charged] if charged is not None else [])]
+
+    def asked(self, request: Packet) -> Sequence[Attribute] | bool:
+        """See the protocol."""
+        if not is_download(request):
+            return False
+        found = self._book.downloads.acl_download(request)
+        return True if found is None else found
+
+    def _placed(self, verdict: Verdict, nas: Nas, request: Packet) -> Sequence[Attribute]:
         choice = verdict.place
         if not choice and verdict.session_time is None:
             return ()
@@ -162,13 +178,6 @@ class Placing:
             session_time=verdict.session_time,
         )
         return render(place, nas.vendor, request)
-
-    def asked(self, request: Packet) -> Sequence[Attribute] | bool:
-        """See the protocol."""
-        if not is_download(request):
-            return False
-        found = self._book.downloads.acl_download(request)
-        return True if found is None else found
 
 
 class Telling:
