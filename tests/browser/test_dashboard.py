@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,13 @@ from troth.radius.admission.keeping import take
 from troth.radius.nas.desk import NasDesk
 from troth.radius.nas.loading import NasBook
 from troth.radius.nas.sightings import Sightings
+from troth.radius.sessions import order_store
+from troth.radius.sessions import store as session_store
+from troth.radius.sessions.desk import SessionDesk
+from troth.radius.sessions.folding import Folder
+from troth.radius.sessions.model import Admitted, Ages, Port, Where
+from troth.radius.sessions.orders import order_for
+from troth.radius.sessions.store import Meant
 from troth.store.unit import Unit
 from troth.trust.intake.inbox import Inbox, InboxWorker, Spoilt
 from troth.trust.intake.reported import Reported
@@ -55,6 +63,29 @@ async def a_place(house: House) -> str:
         "description: until it has healed, redirect_url: 'https://help.example.com/q', redirect_acl: REDIRECT}\n"
     )
     return "/network/places/quarantine?vendor=cisco-ios-xe"
+
+
+async def a_session(house: House) -> str:
+    """Somebody on the network, and an order about it that waits for a person: the path of the session's page."""
+    database, clock = house.trust.database, house.trust.clock
+    port = Port(mac="02-00-00-00-00-01", calling_station_id="02-00-00-00-00-01", framed_ip="10.20.0.17",
+                called_station_id="02-11-22-33-44-55:Corp", acct_session_id="5F3A0001")  # fmt: skip
+    one = Admitted(
+        b"k" * 16, Where("switches", "sw-1", "192.0.2.1", "192.0.2.1", "sw-1"), port, clock.now(), "corp", "staff",
+        "eap-tls", "allow", "policy.allowed", "alice@corp.example", until=clock.now() + timedelta(hours=8),
+    )  # fmt: skip
+    await SessionDesk(database, clock).remember([one])
+    await Folder(database, clock, new_id(), Ages()).drain()
+    (session,) = await session_store.meant(database, Meant())
+    unit = Unit()
+    for number, staged in enumerate((True, False)):
+        order_store.plan(
+            unit,
+            order_for(session, "reauthorize", origin=f"event:{number}", actor="system:policy", automated=True,
+                      at=clock.now(), staged=staged, reason="certificate 0a1b is on hold"),
+        )  # fmt: skip
+    await database.commit(unit)
+    return f"/network/sessions/{session.id}"
 
 
 async def a_network(house: House) -> str:
@@ -181,6 +212,8 @@ async def pages_of(site: Site) -> dict[str, str]:
         "access-servers": "/network/nas",
         "retire-access-server": "/network/nas/switches/retire",
         "unresolved": "/unresolved",
+        "session": await a_session(house),
+        "sessions": "/network/sessions",
         "networks": "/network/networks",
         "network": await a_network(house),
         "connections": "/network/connections",
