@@ -7,6 +7,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 from typing import Any
 
@@ -15,8 +16,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from tests.support.radius import nas
 from tests.support.radsec import TinyAuthority
-from troth.kit.clock import SystemClock
+from troth.kit.clock import Clock, FakeClock, SystemClock
 from troth.kit.radsec_settings import RadsecSettings
+from troth.radius.radsec import server as serving
 from troth.radius.radsec.client import RadsecClient, Server
 from troth.radius.radsec.connection import Caller
 from troth.radius.radsec.errors import ExchangeFailed
@@ -62,7 +64,7 @@ class Desk:
 class House:
     """A running server."""
 
-    def __init__(self, authority: TinyAuthority, desk: Desk, **settings: Any) -> None:
+    def __init__(self, authority: TinyAuthority, desk: Desk, clock: Clock, **settings: Any) -> None:
         self.authority = authority
         self.desk = desk
         self.against: dict[bytes, tuple[str, str]] = {}
@@ -70,7 +72,7 @@ class House:
         made = RadsecSettings(**settings)
         versions = [Version(f"radius/{one}") for one in made.versions]
         context = server_context(authority.issue("radius.corp.test"), [authority.der], versions)
-        self.server = RadsecServer(desk.answer, self._judge, lambda: context, made, SystemClock())
+        self.server = RadsecServer(desk.answer, self._judge, lambda: context, made, clock)
         self.server.replace_peers(Peers([Entry(nas("ap-7"), ("dns:ap-7.corp.test",), LOOPBACK)]))
         self.port = 0
 
@@ -103,8 +105,10 @@ class House:
 
 
 @asynccontextmanager
-async def running(authority: TinyAuthority, desk: Desk | None = None, **settings: Any) -> AsyncIterator[House]:
-    house = House(authority, desk or Desk(), **settings)
+async def running(
+    authority: TinyAuthority, desk: Desk | None = None, clock: Clock | None = None, **settings: Any
+) -> AsyncIterator[House]:
+    house = House(authority, desk or Desk(), clock or SystemClock(), **settings)
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setblocking(False)
     house.port = listener.getsockname()[1]
@@ -267,6 +271,28 @@ async def test_a_held_certificate_closes_its_connection_and_opens_no_other(autho
         await client.close()
     assert house.server.tally.closed == {"radsec.peer.distrusted": 2}
     assert len(house.desk.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("passes", "why"), [(timedelta(days=2), "radsec.peer.distrusted"), (timedelta(hours=2), "radsec.idle")],
+    ids=["its certificate ends", "nothing is said"],
+)  # fmt: skip
+async def test_a_connection_ends_with_its_certificate_and_when_nothing_is_said(
+    authority: TinyAuthority, monkeypatch: pytest.MonkeyPatch, passes: timedelta, why: str
+) -> None:
+    monkeypatch.setattr(serving, "_SWEEP", 0.02)
+    clock = FakeClock(datetime.now(UTC))
+    # Idle time is long enough in the one case to leave the other alone.
+    async with running(authority, clock=clock, idle_seconds=86_400 if passes.days else 3600) as house:
+        client = house.client()
+        await client.request(Code.ACCESS_REQUEST, asking(), seconds=5)
+        clock.advance(passes if not passes.days else timedelta(hours=23, minutes=59))
+        if passes.days:
+            await client.request(Code.ACCESS_REQUEST, asking(), seconds=5)
+            clock.advance(timedelta(hours=2))
+        await house.settle(lambda: not client.connected)
+        await client.close()
+    assert house.server.tally.closed == {why: 1}
 
 
 async def test_where_nobody_can_tell_a_new_connection_is_closed_and_an_open_one_goes_on(
