@@ -13,6 +13,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Protocol
 
 from troth.access.passwords import Passwords
@@ -36,6 +37,7 @@ from troth.radius.methods.lists import Lists
 from troth.radius.proxy.errors import ACCEPTED, POOL_UNKNOWN, REJECTED
 from troth.radius.proxy.pool import Pool
 from troth.radius.proxy.service import Outcome, Proxies
+from troth.radius.wire.duplicates import Conditional
 from troth.radius.wire.packet import USER_NAME, Attribute, Code, Packet
 from troth.radius.wire.signing import Protection, encode_reply
 from troth.trust.model import Outcome as Allowance
@@ -255,7 +257,7 @@ class WithoutOurs:
         answer = encode_reply(asked.packet, Code.ACCESS_ACCEPT, granted, asked.protection)
         self.counted[network, attempt.method, verdict.outcome.value] += 1
         self._opened(attempt, verdict, asked.source, asked.packet)
-        return answer
+        return Conditional.of(answer, partial(self._judge.holds, attempt, verdict))
 
     async def _refused(self, asked: _Asked, attempt: Attempt, why: Reason, said: Collection[str]) -> bytes | None:
         network = attempt.network.name if attempt.network is not None else ""

@@ -16,6 +16,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
 from troth.kit.clock import Clock
@@ -32,6 +33,7 @@ from troth.radius.nas.model import Nas
 from troth.radius.server.asked import Asked, Asking
 from troth.radius.server.desk import Answer, Source
 from troth.radius.server.errors import NO_METHOD, NOT_SETTLED
+from troth.radius.wire.duplicates import Conditional
 from troth.radius.wire.hiding import mppe_keys
 from troth.radius.wire.packet import CLASS, EAP_MESSAGE, STATE, USER_NAME, Attribute, Code, Packet
 from troth.radius.wire.signing import Protection, eap_attributes, encode_reply
@@ -299,7 +301,7 @@ class Access:
             attributes.append((EAP_KEY_NAME, step.session_id))
         answer = encode_reply(packet, Code.ACCESS_ACCEPT, attributes, protection)
         self._opened(decided.attempt, verdict, request.source, packet)
-        return answer
+        return Conditional.of(answer, partial(self._judge.holds, decided.attempt, verdict))
 
     def granted(self, verdict: Verdict, nas: Nas, packet: Packet) -> list[Attribute]:
         """What every Accept says, whatever the method: who it is, the session's mark, how long, where it belongs."""

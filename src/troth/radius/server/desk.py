@@ -3,7 +3,7 @@
 1. What the access server may be asked to prove: Message-Authenticator or Request Authenticator, under either of two
    secrets while one is replaced. What proves nothing gets no answer (RFC 3579 section 3.2, RFC 5080 section 2.1).
 2. Status-Server is answered here and by nobody's policy, and each time anew (RFC 5997 section 3).
-3. A packet that comes again gets the octets that its first one got.
+3. A packet that comes again gets the octets that its first one got; an Accept only while it would still be given.
 4. Access-Request and Accounting-Request go to who knows them. Most are answered at once; what has to wait (for the
    disk, for a proxy, for the delay of a Reject) is bounded, in all and per access server."""
 
@@ -248,7 +248,7 @@ class Desk:
             source.address, source.port, packet.code, packet.identifier, packet.authenticator, where, now=now
         )
         if not isinstance(ticket, Ticket):
-            self._count(packet, "duplicate" if ticket is not Asked.FULL else OVERLOADED.code)
+            self._count(packet, _AGAIN.get(ticket, "duplicate") if isinstance(ticket, Asked) else "duplicate")
             reply(ticket if isinstance(ticket, bytes) else None)
             return
         handler = self._access if packet.code == Code.ACCESS_REQUEST else self._accounting
@@ -325,6 +325,8 @@ def _name(code: int) -> str:
     return _NAMES.get(code, "other")
 
 
+#: How a request that gets no ticket is counted.
+_AGAIN: dict[Asked, str] = {Asked.FULL: OVERLOADED.code, Asked.WITHDRAWN: "withdrawn"}
 _NAMES: dict[int, str] = {
     Code.ACCESS_REQUEST: "access",
     Code.ACCOUNTING_REQUEST: "accounting",

@@ -9,7 +9,7 @@ well that nobody waits for the old one any longer.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
@@ -28,6 +28,25 @@ class Asked(Enum):
     """It is worked on already: drop this one without a word."""
     FULL = "full"
     """This client has too many requests open: drop this one, and count it."""
+    WITHDRAWN = "withdrawn"
+    """What it was answered does not hold any more: drop this one, and count it."""
+
+
+class Conditional(bytes):
+    """A reply that may leave only while ``holds`` says so, the second time as the first.
+
+    The octets of an Accept are kept for seconds; a hold that becomes effective meanwhile must count for whoever asks
+    again as well. It is not asked anew what to answer: the device has to begin from the start.
+    """
+
+    holds: Callable[[], bool]
+
+    @classmethod
+    def of(cls, reply: bytes, holds: Callable[[], bool]) -> Conditional:
+        """``reply``, on that condition."""
+        made = cls(reply)
+        made.holds = holds
+        return made
 
 
 @dataclass(slots=True)
@@ -86,7 +105,7 @@ class Duplicates:
         *,
         now: float,
     ) -> Ticket | Asked | bytes:
-        """What becomes of a request: the reply that it has had, ``BUSY``, ``FULL``, or a ticket to work on it.
+        """What becomes of a request: the reply that it has had, why there is none, or a ticket to work on it.
 
         ``now``: seconds of a monotonic clock, the same in every call.
         """
@@ -101,7 +120,11 @@ class Duplicates:
         replaced = None
         if known is not None:
             if known.authenticator == authenticator:
-                return Asked.BUSY if known.reply is None else known.reply
+                if known.reply is None:
+                    return Asked.BUSY
+                if isinstance(known.reply, Conditional) and not known.reply.holds():
+                    return Asked.WITHDRAWN
+                return known.reply
             replaced = known.authenticator if known.reply is None else None
             self._forget(client, slot)
         elif len(client.kept) >= self._most and not self._make_room(client):

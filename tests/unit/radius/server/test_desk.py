@@ -14,7 +14,7 @@ from troth.kit.clock import FakeClock
 from troth.radius.nas.model import Nas
 from troth.radius.server.desk import Desk, Listener, Source
 from troth.radius.server.pressure import Room
-from troth.radius.wire.duplicates import Duplicates
+from troth.radius.wire.duplicates import Conditional, Duplicates
 from troth.radius.wire.packet import MESSAGE_AUTHENTICATOR, PROXY_STATE, Attribute, Code, Packet, decode
 from troth.radius.wire.signing import Protection, encode_reply, encode_request, verify_reply
 
@@ -30,13 +30,14 @@ class Answering:
         self.asked: list[Packet] = []
         self.later: asyncio.Event | None = None
         self.silent = False
+        self.answer: bytes | None = None
 
     def __call__(
         self, packet: Packet, source: Source, protection: Protection
     ) -> bytes | Awaitable[bytes | None] | None:
         self.asked.append(packet)
-        if self.silent:
-            return None
+        if self.silent or self.answer is not None:
+            return self.answer
         code = Code.ACCESS_ACCEPT if packet.code == Code.ACCESS_REQUEST else Code.ACCOUNTING_RESPONSE
         answer = encode_reply(packet, code, [(18, os.urandom(4))], protection)
         return answer if self.later is None else self._later(answer, self.later)
@@ -284,3 +285,15 @@ async def test_requests_of_radius_1_1_are_told_apart_by_their_tokens(house: Hous
     assert answers[0] is None, "the third is the first one again"
     assert [decode(one).authenticator for one in answers[1:] if one is not None] == tokens[:2]
     assert len(house.access.asked) == 2
+
+
+def test_an_accept_that_does_not_hold_any_more_is_not_sent_again(house: House) -> None:
+    nas, request, holds = access_server(SECRET), _request(), True
+    accept = encode_reply(decode(request), Code.ACCESS_ACCEPT, (), Protection(SECRET))
+    house.access.answer = Conditional.of(accept, lambda: holds)
+    assert house.ask(request, nas) == [accept]
+    assert house.ask(request, nas) == [accept]
+    holds = False
+    assert house.ask(request, nas) == [None]
+    assert house.desk.counted["access", "withdrawn"] == 1
+    assert len(house.access.asked) == 1
