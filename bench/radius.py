@@ -1,7 +1,7 @@
 """RADIUS beside Debian's FreeRADIUS: CPU of a whole EAP-TLS authentication, how workers share, and no wrong accept.
 
     python -m bench.radius [--rounds 5] [--count 400] [--trials 100000] [--part cost] [--part workers] [--part memory]
-                           [--part trials] [--part disconnect]
+                           [--part trials] [--part disconnect] [--seconds 3600]
 
 * **cost**: a Troth of its own (one RADIUS worker; journal, ledger, sessions, posture and policy on) and FreeRADIUS as
   Debian ships it: *threaded*, with one thread, and with one thread on an OpenSSL as new as Troth's, all at once on this
@@ -240,14 +240,14 @@ def _half_open(here: House, wanted: int) -> int:
 # --- the rest ----------------------------------------------------------------------------------------------------
 
 
-def trials(number: int) -> dict[str, Any]:
+def trials(number: int, most_seconds: float) -> dict[str, Any]:
     """Holds and releases; see ``bench.radius_trials``."""
     with (
         tempfile.TemporaryDirectory(prefix="troth-bench-radius-") as directory,
         house(Path(directory), workers=2, devices=_DEVICES) as here,
     ):
         begun = time.monotonic()
-        found = radius_trials.run(here, number)
+        found = radius_trials.run(here, number, most_seconds=most_seconds)
         seconds = time.monotonic() - begun
     effective = sorted(found.effective_ms)
     print(
@@ -283,13 +283,14 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--count", type=int, default=400, help="authentications of one sample")
     parser.add_argument("--trials", type=int, default=100_000)
+    parser.add_argument("--seconds", type=float, default=3600, help="trials end after so long at the latest")
     parser.add_argument("--part", action="append", choices=PARTS, help="only this; may be given several times")
     options = parser.parse_args()
     parts = {
         "cost": lambda: cost(options.rounds, options.count),
         "workers": lambda: workers(options.rounds, options.count),
         "memory": memory,
-        "trials": lambda: trials(options.trials),
+        "trials": lambda: trials(options.trials, options.seconds),
         "disconnect": disconnect,
     }
     figures: dict[str, Any] = {}
