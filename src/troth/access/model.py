@@ -38,6 +38,11 @@ class Principal:
         return permission in self.permissions
 
 
+def ordered_by_people(actor: str) -> bool:
+    """Whether ``actor`` of the ledger is a person, in whichever way: no cap and no freeze of automation stops it."""
+    return actor.startswith(("admin:", "token:", "local:"))
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
     """An administrator's account. ``password_hash`` is None for one that has passkeys only.

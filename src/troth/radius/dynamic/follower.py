@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+from troth.access.model import ordered_by_people
 from troth.audit.event import Event, StreamEvent
 from troth.audit.follower import Follower
 from troth.kit.clock import Clock
@@ -46,7 +47,6 @@ _MATTERS: Final = frozenset({"owner", "groups", "disabled", "enabled", "active",
 #: The certificate is only replaced, or its service has ended: who has a newer one shall stay (RFC 5280, 5.3.1).
 _HARMLESS: Final = frozenset({4, 5})
 _MOST: Final = 1_000
-_PEOPLE: Final = ("admin:", "local:", "token:")
 #: More sessions than this at once are spread: so many a second.
 _BURST, _PER_SECOND = 50, 20
 
@@ -64,7 +64,7 @@ class _Case:
 
     @property
     def automated(self) -> bool:
-        return not by_hand(self.event.actor)
+        return not ordered_by_people(self.event.actor)
 
 
 class LedgerFollower:
@@ -105,7 +105,7 @@ class LedgerFollower:
         what = event.data.get("policy") or network or place
         return Wave(
             f"event-{event.index}", event.actor, f"{event.kind.partition('.')[0]} {what} was applied", network=network,
-            place=place, automated=not by_hand(event.actor),
+            place=place, automated=not ordered_by_people(event.actor),
         )  # fmt: skip
 
     async def _plan(self, unit: Unit, case: _Case, room: int) -> int:
@@ -158,7 +158,7 @@ def case_of(event: StreamEvent) -> _Case | None:
             return _Case(
                 event,
                 meant,
-                "disconnect" if by_hand(event.actor) else "reauthorize",
+                "disconnect" if ordered_by_people(event.actor) else "reauthorize",
                 f"certificate {serial} is on hold",
             )
         return _Case(event, meant, "reauthorize", f"certificate {serial} was released", confined=True)
@@ -170,11 +170,6 @@ def case_of(event: StreamEvent) -> _Case | None:
             meant = Meant(subjects=(UUID(data["subject_id"]),))
             return _Case(event, meant, "reauthorize", f"the directory says otherwise: {', '.join(changed)}")
     return None
-
-
-def by_hand(actor: str) -> bool:
-    """Whether a person has done it, in the dashboard, by the command line or with a token."""
-    return actor.startswith(_PEOPLE)
 
 
 def spread(now: datetime, number: int) -> datetime:

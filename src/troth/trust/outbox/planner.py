@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
+from troth.access.model import ordered_by_people
 from troth.audit.event import Event
 from troth.kit.canonical import Json
 from troth.kit.ids import new_id
@@ -26,7 +27,6 @@ log = get_logger("trust")
 
 #: More causes are not told to others; the subject's page has them all.
 _CAUSES: Final = 20
-_PEOPLE: Final = "admin:"
 
 
 class Outbox:
@@ -84,7 +84,7 @@ class Outbox:
             effect = Effect(
                 id=new_id(), subject_id=subject.id, standing_version=subject.standing_version + 1, port=one.port.name,
                 target=one.target, acting=one.port.acting, undo=one.undo, undone=False, notice=notice,
-                signal_id=signal_id, actor=actor, automated=not actor.startswith(_PEOPLE),
+                signal_id=signal_id, actor=actor, automated=not ordered_by_people(actor),
                 accepted_at=accepted_at or at, planned_at=at, due=at,
             )  # fmt: skip
             store.plan(unit, effect)

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from cryptography import x509
 
+from troth.access.model import ordered_by_people
 from troth.connect.ssf.events import CAEP, OKTA
 from troth.connect.ssf.transmitter.definitions import ReceiverDefinition
 from troth.trust.outbox.model import EffectSubject, Notice
@@ -70,7 +71,7 @@ def _credential(der: bytes, change: str) -> dict[str, Any]:
 
 
 def _initiator(actor: str) -> str:
-    return "admin" if actor.startswith(("admin:", "local:")) else "policy"
+    return "admin" if ordered_by_people(actor) else "policy"
 
 
 def _risk(
