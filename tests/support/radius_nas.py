@@ -146,6 +146,7 @@ MANNERS: dict[str, Manners] = {
         disconnect=_RFC, coa=frozenset(), needs=(_keys(_NAS_ID), _keys(_CALLING)), nas_address="identifier",
     ),
     "mikrotik": Manners(disconnect=_RFC | {_FRAMED_IP}, coa=_RFC | {_FRAMED_IP}, needs=(_keys(_USER),)),
+    "strongswan": Manners(disconnect=None, coa=None, needs=(_keys(_USER),)),
     "hostapd": Manners(
         disconnect=_RFC - {_CALLED} | {_CUI}, coa=_RFC, needs=(_keys(_CALLING, _SESSION, _USER, _MULTI),),
         nas_address="either",

@@ -168,6 +168,10 @@ EXPECTED: dict[str, dict[str, list[tuple[int, bytes]]]] = {
                 "192.0.2.10/32 dst-port 443 protocol 6 action allow, action drop"),
         ],
     },
+    "strongswan": {
+        "staff": [number(64, 9), text(11, "employee"), number(27, 28800)], "named": [],
+        "quarantine": [number(27, 1800)],
+    },
     "hostapd": {"staff": [*vlan("20"), *times(28800)], "quarantine": [*vlan("900"), *times(1800)]},
 }  # fmt: skip
 

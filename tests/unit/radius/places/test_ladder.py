@@ -85,6 +85,7 @@ EXPECTED: dict[str, dict[Step, tuple[Code, int, list[tuple[int, bytes]]]]] = {
     },
     "unifi": {Step.DISCONNECT: (_DM, 3799, [text(32, "021122334455"), _MAC])},
     "mikrotik": {Step.DISCONNECT: (_DM, 3799, [_USER, _MAC, _SESSION])},
+    "strongswan": {Step.DISCONNECT: (_DM, 3799, [_USER, _MAC, _SESSION])},
     "hostapd": {Step.DISCONNECT: (_DM, 3799, [_NAS, _MAC, _SESSION])},
 }  # fmt: skip
 

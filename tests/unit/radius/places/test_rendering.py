@@ -44,7 +44,17 @@ def _all(place: Place, name: str) -> list[list[Attribute]]:
     return [render(place, name, request) for request in (None, _request(15), _request(19))]
 
 
-@pytest.mark.parametrize(("name", "outcome"), list(itertools.product(vendors(), PLACES)), ids=str)
+#: VPN gateways have none.
+_WITH_VLANS = [name for name in vendors() if name != "strongswan"]
+
+
+@pytest.mark.parametrize("outcome", PLACES)
+def test_a_gateway_without_vlans_is_sent_nothing_of_a_place_that_is_one(outcome: str) -> None:
+    with pytest.raises(NotExpressible, match="vlan"):
+        render(PLACES[outcome], "strongswan", _request(5))
+
+
+@pytest.mark.parametrize(("name", "outcome"), list(itertools.product(_WITH_VLANS, PLACES)), ids=str)
 def test_every_vendor_is_told_the_vlan_of_every_outcome_and_nothing_of_another(name: str, outcome: str) -> None:
     for attributes in _all(PLACES[outcome], name):
         octets = b"\n".join(value for _, value in attributes)

@@ -44,6 +44,7 @@ UNCONFIRMED = {
         "ladder.reauthenticate", "ladder.bounce",
     },
     "ruckus-smartzone": set(),
+    "strongswan": set(),
     "unifi": {"accept.session_timeout", "ladder.disconnect"},
 }  # fmt: skip
 
