@@ -173,6 +173,8 @@ def safe(text: str | None, longest: int = _LONGEST) -> str | None:
     if text is None:
         return None
     short = text if len(text) <= longest else text[: longest - 1] + "…"
+    if short.isprintable():
+        return short
     return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in short)
 
 

@@ -24,7 +24,7 @@ from troth.store.pool import Database
 from troth.store.unit import Unit
 from troth.trust.connecting.journal import LOCK, Entry, Journal, abandoned, holds_more, read, segments
 from troth.trust.decision.decide import decision_event
-from troth.trust.model import decode_decision, decode_snapshot
+from troth.trust.model import decode_decision
 from troth.trust.outbox.decisions import tell
 from troth.trust.policy.store import ADD_DECISION, PolicyStore, decision_row
 
@@ -117,8 +117,10 @@ class Drain:
         for entry, decision in zip(judged, decisions, strict=True):
             if decision.id in known:
                 continue
-            unit.write(ADD_DECISION, *decision_row(decision, decode_snapshot(bytes(entry.snapshot))))
-            unit.record(decision_event(decision, entry.actor, (*entry.refs, f"journal:{name}/{entry.number}")))
+            # Stored octet for octet as it was written: what was decided from is not read again here.
+            record, refs = bytes(entry.decision), (*entry.refs, f"journal:{name}/{entry.number}")
+            unit.write(ADD_DECISION, *decision_row(decision, bytes(entry.snapshot), record))
+            unit.record(decision_event(decision, entry.actor, refs, record))
             tell(unit, decision)
         if unit.writes:
             await self._database.commit(unit)

@@ -114,11 +114,13 @@ class PolicyStore:
         return [_judged(row) for row in await self._reader.fetch(_RECENT, before, limit)]
 
 
-def decision_row(decision: Decision, snapshot: Snapshot, record: bytes | None = None) -> Sequence[object]:
-    """The values of :data:`ADD_DECISION`. ``record``: the decision encoded, where that is at hand."""
+def decision_row(decision: Decision, snapshot: Snapshot | bytes, record: bytes | None = None) -> Sequence[object]:
+    """The values of :data:`ADD_DECISION`. ``record``: the decision encoded, where that is at hand; so may ``snapshot``
+    be."""
     return (
         decision.id, decision.at, decision.subject.id, decision.moment.value, decision.outcome.value, decision.reason,
-        decision.policy, decision.policy_version, record or encode(decision), encode(snapshot),
+        decision.policy, decision.policy_version, record or encode(decision),
+        snapshot if isinstance(snapshot, bytes) else encode(snapshot),
     )  # fmt: skip
 
 
