@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from troth.radius.admission.conversations import Conversation, decode, encode
+from troth.radius.admission.conversations import Conversation, decode
 from troth.store.statement import Write
 from troth.store.unit import Reader, Row, Unit
 
@@ -66,13 +66,13 @@ class Sought:
     certificate: UUID | None = None
 
 
-def add(unit: Unit, one: Conversation) -> None:
-    """Add the write of a conversation; one that is there already stays as it is."""
+def add(unit: Unit, one: Conversation, record: bytes) -> None:
+    """Add the write of a conversation; one that is there already stays as it is. ``record``: it, encoded."""
     subjects = "[" + ",".join(f'"{subject}"' for subject in one.subjects) + "]"
     class_ = bytes.fromhex(one.class_) or None
     unit.write(
         _ADD, one.at, one.id, one.network, one.nas, one.mac, one.user_name, one.serial, one.certificate_id, subjects,
-        one.correlation, class_, one.outcome, one.reason, encode(one).decode(),
+        one.correlation, class_, one.outcome, one.reason, record.decode(),
     )  # fmt: skip
 
 

@@ -35,7 +35,7 @@ async def take(unit: Unit, notes: Sequence[bytes]) -> None:
             # Of another version of this program: the decisions beside it are not lost for that.
             log.error("conversation.unreadable", error=str(error)[:200])
             continue
-        conversation_store.add(unit, made)
+        conversation_store.add(unit, made, note)
         if made.reason == CERTIFICATE_UNKNOWN.code:
             forged.append(made)
     if forged:
