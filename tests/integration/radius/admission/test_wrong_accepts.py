@@ -119,7 +119,10 @@ async def test_whatever_changes_and_whichever_worker_begins_anew_nobody_gets_mor
         ),
     )
     tasks = [asyncio.create_task(knocking(place)) for place in (0, 1) * 8]
-    for number in range(6):
+    # On a busy machine few Accepts leave in a round: then there are more rounds.
+    for number in range(60):
+        if number >= 6 and trials.accepts > 100:
+            break
         worse, better, best = changes[number % 3]
         await worse()
         if number % 4 == 3:  # in the middle of it one begins anew: what it has missed it reads
