@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import json
 import resource
 import time
 from dataclasses import replace
@@ -110,7 +111,10 @@ def main() -> None:
     print(f"memory of the table          {octets / 1e6:>12.1f} MB")
     print(f"for 100,000 devices          {octets / chosen.devices * 0.1:>12.1f} MB")
     print(f"filling it (without the database) {seconds:>7.1f} s of CPU")
-    print(f"one decision                 {decisions(world, chosen.decisions):>12.0f} µs of CPU")
+    one = decisions(world, chosen.decisions)
+    print(f"one decision                 {one:>12.0f} µs of CPU")
+    per_100k = octets / chosen.devices * 0.1
+    print(json.dumps({"mb_per_100k_devices": round(per_100k, 1), "decision_us": round(one)}))
 
 
 if __name__ == "__main__":
