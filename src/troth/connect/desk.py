@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import Enum
 from typing import Final
 
 from troth.audit.event import Event
@@ -29,6 +28,7 @@ from troth.kit.clock import Clock
 from troth.kit.sealing import SecretBox
 from troth.store.pool import Database
 from troth.store.unit import Unit
+from troth.trust.applied import Applied, Raced
 from troth.trust.feeds import feed_store
 
 MAX_SECRET: Final = 16_384
@@ -36,14 +36,6 @@ MAX_SECRET: Final = 16_384
 LEAST_PUSH_SECRET: Final = 16
 #: How long the former of two shared secrets stays good.
 OVERLAP: Final = timedelta(hours=24)
-
-
-class Applied(Enum):
-    """What applying a definition did, or would do."""
-
-    CREATED = "created"
-    CHANGED = "changed"
-    UNCHANGED = "unchanged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +62,6 @@ class Book:
     reads: tuple[ReadState, ...]
     secrets: Mapping[str, datetime]
     missing: tuple[str, ...]
-
-
-class _Raced(Exception):
-    """Somebody created the same connector meanwhile."""
 
 
 class Opener:
@@ -151,7 +139,7 @@ class ConnectorDesk:
             if one.feed not in feeds | coming:
                 raise invalid(one, "feed", f"there is no feed {one.feed!r}; apply it first")
             known = present.get(one.name)
-            change = Applied.CREATED if known is None else Applied.UNCHANGED if known == one else Applied.CHANGED
+            change = Applied.of(known, one)
             moved = known is not None and _speaks_as(known) != _speaks_as(one)
             found.append(AppliedConnector(one, change, self._missing(one, {} if moved else held), moved))
         return found
@@ -168,7 +156,7 @@ class ConnectorDesk:
             for one in planned:
                 name = one.definition.name
                 if one.change is Applied.CREATED:
-                    connector_store.create(unit, one.definition, at=at, actor=actor, refuse=_Raced())
+                    connector_store.create(unit, one.definition, at=at, actor=actor, refuse=Raced())
                 elif one.change is Applied.CHANGED:
                     unit.guard(LOCK_CONNECTOR, name, refuse=_unknown(name), key=("connector", name))
                     connector_store.update(unit, one.definition, at=at, actor=actor)
@@ -179,7 +167,7 @@ class ConnectorDesk:
                     unit.record(_event("connector.applied", one.definition, actor, change=one.change.value))
             try:
                 await self._database.commit(unit if joined is None else unit.absorb(joined))
-            except _Raced:
+            except Raced:
                 continue
             return planned
 

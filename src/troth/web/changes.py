@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from troth.connect.desk import AppliedConnector
 from troth.connect.ssf.transmitter.definitions import ReceiverDefinition
-from troth.trust.feeds.desk import Applied
+from troth.trust.applied import Applied
 from troth.trust.outbox.desk import ReactionPlan
 from troth.trust.subjects.directory_plan import DirectoryPlan
 from troth.web.views import Change

@@ -18,13 +18,14 @@ from troth.kit.sealing import SecretBox
 from troth.radius.methods.desk import Certified, ListDesk
 from troth.radius.methods.errors import MethodError
 from troth.radius.proxy.definition import parse_proxies
-from troth.radius.proxy.desk import Applied, PoolDesk
+from troth.radius.proxy.desk import PoolDesk
 from troth.radius.proxy.errors import PoolInvalid, PoolUnknown, ProxyError
 from troth.radius.radsec.errors import ExchangeFailed
 from troth.radius.radsec.orders import ReverseDesk, ReverseOrders
 from troth.radius.wire.packet import Code
 from troth.radius.wire.signing import Protection, encode_reply
 from troth.store.pool import Database
+from troth.trust.applied import Applied
 
 NOW = datetime(2026, 12, 1, 9, tzinfo=UTC)
 NPS = """proxies:

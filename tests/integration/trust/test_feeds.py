@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from tests.support.signals import Trust
-from troth.trust.feeds.desk import Applied
+from troth.trust.applied import Applied
 from troth.trust.feeds.model import FeedDefinition, parse_feeds, shown
 from troth.trust.signals.errors import FeedUnknown
 

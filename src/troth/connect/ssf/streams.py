@@ -20,8 +20,8 @@ from troth.kit.clock import Clock
 from troth.kit.sealing import SecretBox
 from troth.store.pool import Database
 from troth.store.unit import Unit
+from troth.trust.applied import Applied, Raced
 from troth.trust.feeds import feed_store
-from troth.trust.feeds.desk import Applied
 from troth.trust.signals.errors import FEED_UNKNOWN, FeedUnknown
 
 
@@ -31,10 +31,6 @@ class AppliedStream:
 
     definition: StreamDefinition
     change: Applied
-
-
-class _Raced(Exception):
-    """Somebody made the same stream meanwhile."""
 
 
 class StreamDesk:
@@ -84,7 +80,7 @@ class StreamDesk:
             for one in results:
                 name = one.definition.name
                 if one.change is Applied.CREATED:
-                    store.create(unit, one.definition, at=at, actor=actor, refuse=_Raced())
+                    store.create(unit, one.definition, at=at, actor=actor, refuse=Raced())
                 elif one.change is Applied.CHANGED:
                     unit.guard(store.LOCK_STREAM, name, refuse=unknown(name), key=("ssf_stream", name))
                     store.define(unit, one.definition, at=at, actor=actor)
@@ -92,7 +88,7 @@ class StreamDesk:
                     unit.record(event("ssf.stream_applied", actor, one.definition, change=one.change.value))
             try:
                 await self._database.commit(unit if joined is None else unit.absorb(joined))
-            except _Raced:
+            except Raced:
                 continue
             return results
 

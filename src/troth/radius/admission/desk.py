@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
-from enum import Enum
 from typing import Final
 
 import msgspec
@@ -27,18 +26,11 @@ from troth.radius.admission.network_store import LOCK_NETWORK, PUT_CRL, Stored, 
 from troth.radius.places import store as place_store
 from troth.store.pool import Database
 from troth.store.unit import Unit
+from troth.trust.applied import Applied, Raced
 
 _MOST: Final = 200
 #: For so long no breaker opens for what a person has said to be right.
 CLOSED_FOR: Final = timedelta(days=1)
-
-
-class Applied(Enum):
-    """What applying a definition did, or would do."""
-
-    CREATED = "created"
-    CHANGED = "changed"
-    UNCHANGED = "unchanged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +40,6 @@ class AppliedNetwork:
     definition: NetworkDefinition
     change: Applied
     detail: str = ""
-
-
-class _Raced(Exception):
-    """Somebody created the same network meanwhile."""
 
 
 class NetworkDesk:
@@ -119,7 +107,7 @@ class NetworkDesk:
             for one in planned:
                 name = one.definition.name
                 if one.change is Applied.CREATED:
-                    network_store.create(unit, one.definition, at=at, actor=actor, refuse=_Raced())
+                    network_store.create(unit, one.definition, at=at, actor=actor, refuse=Raced())
                 elif one.change is Applied.CHANGED:
                     unit.guard(LOCK_NETWORK, name, refuse=_unknown(name), key=("network", name))
                     network_store.update(unit, one.definition, at=at, actor=actor)
@@ -127,7 +115,7 @@ class NetworkDesk:
                     unit.record(_event("network.applied", name, actor, one.definition, one.change.value))
             try:
                 await self._database.commit(unit if joined is None else unit.absorb(joined))
-            except _Raced:
+            except Raced:
                 continue
             return planned
 

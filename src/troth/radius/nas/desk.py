@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import Enum
 from typing import Final
 
 from troth.audit.event import Event
@@ -33,18 +32,11 @@ from troth.radius.nas.seen_store import Sighting, Summary
 from troth.radius.nas.store import LOCK_AT, Stored
 from troth.store.pool import Database
 from troth.store.unit import Unit
+from troth.trust.applied import Applied, Raced
 
 #: What counts as "does not sign" and "wrong secret" in reports.
 LATELY: Final = timedelta(days=7)
 _ADDRESSES: Final = 500
-
-
-class Applied(Enum):
-    """What applying a definition did, or would do."""
-
-    CREATED = "created"
-    CHANGED = "changed"
-    UNCHANGED = "unchanged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +61,6 @@ class Entry:
         """Whether it needs a secret and has none."""
         radsec = self.stored.definition.radsec
         return "current" not in self.secrets and not (radsec is not None and radsec.only)
-
-
-class _Raced(Exception):
-    """Somebody has created or changed the same access server meanwhile."""
 
 
 class NasDesk:
@@ -142,15 +130,15 @@ class NasDesk:
             for one in planned:
                 name = one.definition.name
                 if one.change is Applied.CREATED:
-                    store.create(unit, one.definition, new_id(), at=at, actor=actor, refuse=_Raced())
+                    store.create(unit, one.definition, new_id(), at=at, actor=actor, refuse=Raced())
                 elif one.change is Applied.CHANGED:
-                    unit.guard(store.LOCK_NAS, name, refuse=_Raced(), key=("nas", name))
+                    unit.guard(store.LOCK_NAS, name, refuse=Raced(), key=("nas", name))
                     store.update(unit, one.definition, at=at, actor=actor)
                 if one.change is not Applied.UNCHANGED:
                     unit.record(_event("nas.applied", one.definition, actor, change=one.change.value))
             try:
                 await self._database.commit(unit if joined is None else unit.absorb(joined))
-            except _Raced:
+            except Raced:
                 continue
             return planned
 
@@ -262,7 +250,7 @@ class NasDesk:
 
     def _unit(self, stored: Stored) -> Unit:
         """A unit that is refused if the access server is no longer as it was looked at."""
-        return Unit().guard(LOCK_AT, stored.name, stored.version, refuse=_Raced(), key=("nas", stored.name))
+        return Unit().guard(LOCK_AT, stored.name, stored.version, refuse=Raced(), key=("nas", stored.name))
 
     def _keep(self, unit: Unit, name: str, kind: Kind, secret: bytes, actor: str) -> None:
         store.set_secret(unit, name, kind, seal(self._box, name, kind, secret), at=self._clock.now(), actor=actor)
@@ -271,7 +259,7 @@ class NasDesk:
         """Whether it was committed; False: look again."""
         try:
             await self._database.commit(unit if joined is None else unit.absorb(joined))
-        except _Raced:
+        except Raced:
             return False
         return True
 

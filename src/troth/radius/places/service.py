@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from enum import Enum
 
 import msgspec
 
@@ -24,17 +23,10 @@ from troth.radius.places.store import LOCK_PLACE, Stored
 from troth.radius.places.vendors import vendor, vendors
 from troth.store.pool import Database
 from troth.store.unit import Unit
+from troth.trust.applied import Applied, Raced
 
 #: Which networks lead to a place.
 Users = Callable[[str], Awaitable[Sequence[str]]]
-
-
-class Applied(Enum):
-    """What applying a definition did, or would do."""
-
-    CREATED = "created"
-    CHANGED = "changed"
-    UNCHANGED = "unchanged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +45,6 @@ class AppliedPlace:
     definition: PlaceDefinition
     change: Applied
     lost: tuple[Lost, ...] = ()
-
-
-class _Raced(Exception):
-    """Somebody created the same place meanwhile."""
 
 
 class PlaceDesk:
@@ -98,7 +86,7 @@ class PlaceDesk:
         equipment, found = await self._equipment(), []
         for one in definitions:
             known = present.get(one.name)
-            change = Applied.CREATED if known is None else Applied.UNCHANGED if known == one else Applied.CHANGED
+            change = Applied.of(known, one)
             found.append(AppliedPlace(one, change, _lost(one, equipment)))
         return found
 
@@ -114,16 +102,16 @@ class PlaceDesk:
             for one in planned:
                 name = one.definition.name
                 if one.change is Applied.CREATED:
-                    store.create(unit, one.definition, at=at, actor=actor, refuse=_Raced())
+                    store.create(unit, one.definition, at=at, actor=actor, refuse=Raced())
                 elif one.change is Applied.CHANGED:
-                    unit.guard(LOCK_PLACE, name, refuse=_Raced(), key=("network_place", name))
+                    unit.guard(LOCK_PLACE, name, refuse=Raced(), key=("network_place", name))
                     store.update(unit, one.definition, at=at, actor=actor)
                 if one.change is not Applied.UNCHANGED:
                     defined: Json = msgspec.to_builtins(one.definition)
                     unit.record(_event("place.applied", name, actor, change=one.change.value, definition=defined))
             try:
                 await self._database.commit(unit if joined is None else unit.absorb(joined))
-            except _Raced:
+            except Raced:
                 continue
             return planned
 

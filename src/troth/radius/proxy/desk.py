@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import Enum
 from typing import Final
 
 from troth.audit.event import Event
@@ -22,20 +21,13 @@ from troth.radius.proxy.errors import POOL_UNKNOWN, SECRET_INVALID, PoolUnknown,
 from troth.radius.proxy.store import LOCK_POOL, StoredPool
 from troth.store.pool import Database
 from troth.store.unit import Unit
+from troth.trust.applied import Applied, Raced
 
 log = get_logger("radius")
 
 #: Octets of a shared secret (RFC 2865 section 3 wants 16 at least; it must not be guessed off the wire).
 LEAST_SECRET: Final = 16
 MOST_SECRET: Final = 128
-
-
-class Applied(Enum):
-    """What applying a definition did, or would do."""
-
-    CREATED = "created"
-    CHANGED = "changed"
-    UNCHANGED = "unchanged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +58,6 @@ class InForce:
 
     def __repr__(self) -> str:
         return f"InForce({[one.name for one in self.pools]})"
-
-
-class _Raced(Exception):
-    """Somebody created the same pool meanwhile."""
 
 
 class PoolDesk:
@@ -116,10 +104,7 @@ class PoolDesk:
         found = []
         for one in definitions:
             known = present.get(one.name)
-            if known is None:
-                change = Applied.CREATED
-            else:
-                change = Applied.UNCHANGED if known.stored.definition == one else Applied.CHANGED
+            change = Applied.of(None if known is None else known.stored.definition, one)
             found.append(AppliedPool(one, change, _missing(one, known.secrets if known is not None else {})))
         return found
 
@@ -135,7 +120,7 @@ class PoolDesk:
             for one in planned:
                 name = one.definition.name
                 if one.change is Applied.CREATED:
-                    store.create(unit, one.definition, at=at, actor=actor, refuse=_Raced())
+                    store.create(unit, one.definition, at=at, actor=actor, refuse=Raced())
                 elif one.change is Applied.CHANGED:
                     unit.guard(LOCK_POOL, name, refuse=_unknown(name), key=("radius_pool", name))
                     store.update(unit, one.definition, at=at, actor=actor)
@@ -143,7 +128,7 @@ class PoolDesk:
                     unit.record(_event("proxy.applied", one.definition, actor, change=one.change.value))
             try:
                 await self._database.commit(unit if joined is None else unit.absorb(joined))
-            except _Raced:
+            except Raced:
                 continue
             return planned
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from enum import Enum
 from typing import Final
 
 import msgspec
@@ -19,6 +18,7 @@ from troth.kit.clock import Clock
 from troth.kit.sealing import SecretBox
 from troth.store.pool import Database
 from troth.store.unit import Reader, Unit
+from troth.trust.applied import Applied, Raced
 from troth.trust.feeds import feed_store
 from troth.trust.feeds.caps import Cap
 from troth.trust.feeds.feed_store import LOCK_FEED, Sealed
@@ -29,14 +29,6 @@ from troth.trust.signals.errors import FEED_UNKNOWN, FeedUnknown
 OVERLAP: Final = timedelta(hours=24)
 
 
-class Applied(Enum):
-    """What applying a definition did, or would do."""
-
-    CREATED = "created"
-    CHANGED = "changed"
-    UNCHANGED = "unchanged"
-
-
 @dataclass(frozen=True, slots=True)
 class AppliedFeed:
     """One feed after applying. ``secret`` is there once, when the feed is created: nobody can show it again."""
@@ -44,10 +36,6 @@ class AppliedFeed:
     feed: Feed
     change: Applied
     secret: str | None = None
-
-
-class _Raced(Exception):
-    """Somebody created the same feed meanwhile."""
 
 
 class FeedDesk:
@@ -106,7 +94,7 @@ class FeedDesk:
                 if result.change is Applied.CREATED:
                     secret = new_webhook_secret()
                     sealed = self._box.seal(result.feed.name, secret)
-                    feed_store.create(unit, result.feed, sealed, refuse=_Raced())
+                    feed_store.create(unit, result.feed, sealed, refuse=Raced())
                     results[place] = replace(result, secret=shown(secret))
                 elif result.change is Applied.CHANGED:
                     name = result.feed.name
@@ -116,7 +104,7 @@ class FeedDesk:
                     unit.record(_event(result, actor))
             try:
                 await self._database.commit(unit if joined is None else unit.absorb(joined))
-            except _Raced:
+            except Raced:
                 continue
             return results
 

@@ -14,7 +14,7 @@ from troth.kit.clock import FakeClock
 from troth.kit.sealing import SecretBox
 from troth.radius.nas import seen_store
 from troth.radius.nas.definition import NasDefinition, RadsecDefinition
-from troth.radius.nas.desk import Applied, NasDesk
+from troth.radius.nas.desk import NasDesk
 from troth.radius.nas.errors import NasError, NasInvalid, NasUnknown
 from troth.radius.nas.loading import NasBook
 from troth.radius.nas.model import Nas
@@ -22,6 +22,7 @@ from troth.radius.nas.sightings import ELSEWHERE, Sightings
 from troth.radius.wire.packet import Code, decode
 from troth.radius.wire.signing import encode_request, message_authenticator_ok
 from troth.store.pool import Database
+from troth.trust.applied import Applied
 
 SWITCHES = NasDefinition("switches", ("10.1.0.0/24",), vendor="cisco-ios-xe")
 AP = NasDefinition("ap", ("10.1.0.7/32",), require_message_authenticator="auto")

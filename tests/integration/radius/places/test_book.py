@@ -14,8 +14,9 @@ from troth.radius.nas.desk import NasDesk
 from troth.radius.places.book import load_book
 from troth.radius.places.errors import PlaceError, PlaceUnknown
 from troth.radius.places.model import PlaceDefinition, parse_places
-from troth.radius.places.service import Applied, PlaceDesk
+from troth.radius.places.service import PlaceDesk
 from troth.store.pool import Database
+from troth.trust.applied import Applied
 
 
 async def test_a_book_has_what_was_applied(database: Database, clock: FakeClock) -> None:

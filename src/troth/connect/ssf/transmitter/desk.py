@@ -19,7 +19,7 @@ from troth.kit.clock import Clock
 from troth.kit.sealing import SecretBox
 from troth.store.pool import Database
 from troth.store.unit import Unit
-from troth.trust.feeds.desk import Applied
+from troth.trust.applied import Applied
 
 
 @dataclass(frozen=True, slots=True)
