@@ -283,6 +283,7 @@ async def house(trust: Trust, tmp_path: Path, litestar: Litestar) -> AsyncIterat
     from troth.access.passkeys import RelyingParty
     from troth.access.passwords import Passwords
     from troth.access.service import Access
+    from troth.assembly.ways import place_desk
     from troth.audit.note import NoteKey
     from troth.connect.desk import ConnectorDesk
     from troth.connect.vendors import Workshop
@@ -293,7 +294,6 @@ async def house(trust: Trust, tmp_path: Path, litestar: Litestar) -> AsyncIterat
     from troth.radius.admission.desk import NetworkDesk
     from troth.radius.methods.desk import ListDesk
     from troth.radius.nas.desk import NasDesk
-    from troth.radius.places.service import PlaceDesk
     from troth.radius.proxy.desk import PoolDesk
     from troth.trust.authoring.service import PolicyService
     from troth.trust.decision.decide import Judge
@@ -324,15 +324,16 @@ async def house(trust: Trust, tmp_path: Path, litestar: Litestar) -> AsyncIterat
     signer = DeskInProcess(tmp_path / "signer", clock)
     box = SecretBox(b"c" * 32, purpose="connector")
     connectors = ConnectorDesk(database, clock, box, Workshop(clock, EGRESS, sleep=FakeSleep(clock)))
+    networks = NetworkDesk(database, clock)
+    pools = PoolDesk(database, clock, SecretBox(b"p" * 32, purpose="proxy"), users=networks.handing_to)
     services = build(
         Rooms(
             database=database, clock=clock, access=access, issuance=issuance, catalogue=mint.catalogue,
             interlock=mint.interlock, orders=trust.orders, feeds=trust.feeds,
             connectors=connectors, streams=streams_of(database, clock),
-            pools=PoolDesk(database, clock, SecretBox(b"p" * 32, purpose="proxy")),
+            pools=pools,
             lists=ListDesk(database, clock),
-            places=PlaceDesk(database, clock, users=NetworkDesk(database, clock).leading_to),
-            networks=NetworkDesk(database, clock),
+            places=place_desk(database, clock, networks, pools), networks=networks,
             access_servers=NasDesk(database, clock, SecretBox(b"n" * 32, purpose="nas")),
             effects=EffectDesk(database, clock, SecretBox(b"e" * 32, purpose="effect")),
             notary_key=notary_key, owner_uid=os.getuid(), keys=KeysInMemory(),

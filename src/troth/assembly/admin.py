@@ -16,13 +16,12 @@ from troth.assembly.people import access_of
 from troth.assembly.shared_signals import SharedSignals
 from troth.assembly.state import State
 from troth.assembly.trust import Trust
-from troth.assembly.ways import pool_desk
+from troth.assembly.ways import place_desk, pool_desk
 from troth.audit.note import NoteKey
 from troth.enroll.issuance import Issuance
 from troth.kit.lane import Asgi
 from troth.radius.admission.desk import NetworkDesk
 from troth.radius.methods.desk import ListDesk
-from troth.radius.places.service import PlaceDesk
 from troth.store.pool import Database
 from troth.trust.authoring.trial import Guard
 from troth.web.app import make_admin_app
@@ -45,6 +44,7 @@ async def admin_app(
     """The application for the admin listener and the Unix socket; it wants to be told of start and end once."""
     notary = await mint.signer.notary_state()
     networks = NetworkDesk(database, context.clock)
+    pools = pool_desk(context, database, networks)
     receivers = ReceiverBook(context.clock, shared.sending.desk)
     rooms = Rooms(
         database=database,
@@ -57,9 +57,9 @@ async def admin_app(
         feeds=trust.feeds,
         connectors=connecting.desk,
         streams=StreamBook(database, context.clock, shared.desk, shared.manager, shared.wide, receivers),
-        pools=pool_desk(context, database),
+        pools=pools,
         lists=ListDesk(database, context.clock),
-        places=PlaceDesk(database, context.clock, users=networks.leading_to),
+        places=place_desk(database, context.clock, networks, pools),
         networks=networks,
         access_servers=nas_desk(context, database),
         effects=effect_desk(context, database),

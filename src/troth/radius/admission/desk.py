@@ -5,7 +5,7 @@ A file is applied in one unit, so that a mistake in its last line leaves the fir
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -23,12 +23,16 @@ from troth.radius.admission.crls import read_crl
 from troth.radius.admission.document import NetworkDefinition, invalid, is_network_name, network_of
 from troth.radius.admission.errors import CRL_REFUSED, NETWORK_UNKNOWN, NetworkError, NetworkUnknown
 from troth.radius.admission.network_store import LOCK_NETWORK, PUT_CRL, Stored, StoredCrl
+from troth.radius.nas import store as nas_store
 from troth.radius.places import store as place_store
+from troth.radius.proxy import store as pool_store
 from troth.store.pool import Database
 from troth.store.unit import Unit
 from troth.trust.applied import Applied, Raced
 
 _MOST: Final = 200
+_NONE: Final = frozenset[str]()
+_NOTHING: Final[Mapping[str, frozenset[str]]] = {}
 #: For so long no breaker opens for what a person has said to be right.
 CLOSED_FOR: Final = timedelta(days=1)
 
@@ -64,28 +68,34 @@ class NetworkDesk:
         """Names of the networks that lead to a place."""
         return [one.name for one in await self.list() if place in one.definition.places.values()]
 
+    async def handing_to(self, pool: str) -> Sequence[str]:
+        """Names of the networks that hand their conversations on to a pool."""
+        return [one.name for one in await self.list() if one.definition.proxy == pool]
+
     async def preview(
-        self, definitions: Sequence[NetworkDefinition], *, places: frozenset[str] = frozenset()
+        self, definitions: Sequence[NetworkDefinition], *, coming: Mapping[str, frozenset[str]] = _NOTHING
     ) -> Sequence[AppliedNetwork]:
         """What :meth:`apply` would do; nothing is written. Raises NetworkInvalid.
 
-        ``places``: that will have been applied by then.
+        ``coming``: what will have been applied by then, by the keys ``places``, ``nas`` and ``proxies``.
         """
         present = {one.name: one.definition for one in await self.list()}
         store = AuthorityStore(self._database)
-        slugs = {one.slug for one in await store.authorities()}
-        profiles = {name for name, *_ in await store.profiles()}
-        there = places | {one.name for one in await place_store.places(self._database)}
-        anchors: dict[str, list[TrustAnchor]] = {}
-        for anchor in await AnchorStore(self._database).all():
-            anchors.setdefault(anchor.name, []).append(anchor)
-        coming = {**present, **{one.name: one for one in definitions}}
-        if len(coming) > _MOST:
+        there = _There(
+            authorities=frozenset(one.slug for one in await store.authorities()),
+            profiles=frozenset(name for name, *_ in await store.profiles()),
+            anchors=await self._anchors(),
+            places=coming.get("places", _NONE) | {one.name for one in await place_store.places(self._database)},
+            nas=coming.get("nas", _NONE) | {one.name for one in await nas_store.all_nas(self._database)},
+            pools=coming.get("proxies", _NONE) | {one.name for one in await pool_store.pools(self._database)},
+        )
+        then = {**present, **{one.name: one for one in definitions}}
+        if len(then) > _MOST:
             raise invalid(definitions[0], "name", f"there would be more than {_MOST} networks")
         found = []
         for one in definitions:
-            _check(one, slugs, profiles, anchors, there)
-            _unambiguous(one, coming)
+            _check(one, there)
+            _unambiguous(one, then)
             known = present.get(one.name)
             if known is None:
                 found.append(AppliedNetwork(one, Applied.CREATED))
@@ -93,6 +103,12 @@ class NetworkDesk:
                 found.append(AppliedNetwork(one, Applied.UNCHANGED))
             else:
                 found.append(AppliedNetwork(one, Applied.CHANGED, ", ".join(_differences(known, one))))
+        return found
+
+    async def _anchors(self) -> Mapping[str, Sequence[TrustAnchor]]:
+        found: dict[str, list[TrustAnchor]] = {}
+        for anchor in await AnchorStore(self._database).all():
+            found.setdefault(anchor.name, []).append(anchor)
         return found
 
     async def apply(
@@ -179,20 +195,26 @@ class NetworkDesk:
         raise last
 
 
-def _check(
-    one: NetworkDefinition,
-    slugs: set[str],
-    profiles: set[str],
-    anchors: Mapping[str, Sequence[TrustAnchor]],
-    places: Set[str],
-) -> None:
+@dataclass(frozen=True, slots=True)
+class _There:
+    """What a network may name."""
+
+    authorities: frozenset[str]
+    profiles: frozenset[str]
+    anchors: Mapping[str, Sequence[TrustAnchor]]
+    places: frozenset[str]
+    nas: frozenset[str]
+    pools: frozenset[str]
+
+
+def _check(one: NetworkDefinition, there: _There) -> None:
     """Raise NetworkInvalid unless everything that ``one`` names is there."""
     network_of(one)
     for slug in one.authorities:
-        if slug not in slugs:
+        if slug not in there.authorities:
             raise invalid(one, "authorities", f"there is no authority {slug!r}")
     for name in one.anchors:
-        found = anchors.get(name, ())
+        found = there.anchors.get(name, ())
         if len(found) != 1:
             raise invalid(
                 one, "anchors", f"there {'are several trust anchors' if found else 'is no trust anchor'} {name!r}"
@@ -200,15 +222,20 @@ def _check(
         if "clientAuth" not in found[0].purposes:
             raise invalid(one, "anchors", f"{name!r} is not believed about clientAuth: add it for that purpose")
     for outcome, place in one.places.items():
-        if place not in places:
+        if place not in there.places:
             raise invalid(one, f"places.{outcome}", f"there is no place {place!r}; apply it first")
+    for name in network_of(one).match.nas:
+        if name not in there.nas:
+            raise invalid(one, "match.nas", f"there is no access server {name!r}; apply it first")
+    if one.proxy is not None and one.proxy not in there.pools:
+        raise invalid(one, "proxy", f"there is no pool {one.proxy!r}; apply it under `proxies:` first")
     named = [("profiles", each) for each in one.profiles]
     rules = (("foreign", one.foreign), ("mab", one.mab), ("pap", one.pap))
     named += [(field, rule.policy) for field, rule in rules if rule is not None]
     if one.policy is not None:
         named.append(("policy", one.policy))
     for field, profile in named:
-        if profile not in profiles:
+        if profile not in there.profiles:
             raise invalid(one, field, f"there is no profile {profile!r}")
 
 

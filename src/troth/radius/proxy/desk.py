@@ -6,7 +6,7 @@ Secrets come in by a way of their own, are sealed at once and never go out again
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -15,9 +15,10 @@ from troth.audit.event import Event
 from troth.kit.clock import Clock
 from troth.kit.log import get_logger
 from troth.kit.sealing import SealBroken, SecretBox
+from troth.radius.places import store as place_store
 from troth.radius.proxy import store
-from troth.radius.proxy.definition import PoolDefinition, is_pool_name, whole
-from troth.radius.proxy.errors import POOL_UNKNOWN, SECRET_INVALID, PoolUnknown, ProxyError
+from troth.radius.proxy.definition import PoolDefinition, invalid, is_pool_name, whole
+from troth.radius.proxy.errors import POOL_IN_USE, POOL_UNKNOWN, SECRET_INVALID, PoolUnknown, ProxyError
 from troth.radius.proxy.store import LOCK_POOL, StoredPool
 from troth.store.pool import Database
 from troth.store.unit import Unit
@@ -61,9 +62,20 @@ class InForce:
 
 
 class PoolDesk:
-    """The pools of this installation."""
+    """The pools of this installation.
 
-    def __init__(self, database: Database, clock: Clock, box: SecretBox) -> None:
+    ``users``: names of the networks that hand on to a pool, so that none is removed from under them.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        box: SecretBox,
+        *,
+        users: Callable[[str], Awaitable[Sequence[str]]] | None = None,
+    ) -> None:
+        self._users = users
         self._database = database
         self._clock = clock
         self._box = box
@@ -95,8 +107,21 @@ class PoolDesk:
                 log.error("proxy.secret_unreadable", pool=pool, server=server, code=error.code, detail=error.detail)
         return InForce(tuple(one.definition for one in pools), opened, {one.name: one.version for one in pools})
 
-    async def preview(self, definitions: Sequence[PoolDefinition]) -> list[AppliedPool]:
-        """What :meth:`apply` would do; nothing is written. Raises PoolInvalid."""
+    async def leading_to(self, place: str) -> Sequence[str]:
+        """Names of the pools whose users are put into a place."""
+        return [one.name for one in await store.pools(self._database) if one.definition.place == place]
+
+    async def preview(
+        self, definitions: Sequence[PoolDefinition], *, places: frozenset[str] = frozenset()
+    ) -> list[AppliedPool]:
+        """What :meth:`apply` would do; nothing is written. Raises PoolInvalid.
+
+        ``places``: that will have been applied by then.
+        """
+        there = places | {one.name for one in await place_store.places(self._database)}
+        for one in definitions:
+            if one.place and one.place not in there:
+                raise invalid(one.name, "place", f"there is no place {one.place!r}; apply it first")
         present = {one.stored.name: one for one in await self.book()}
         whole([*definitions, *(
             one.stored.definition for name, one in present.items() if name not in {each.name for each in definitions}
@@ -149,8 +174,14 @@ class PoolDesk:
         await self._database.commit(unit)
 
     async def remove(self, name: str, *, actor: str) -> None:
-        """Forget a pool with its secrets; its realms are decided here again. Raises PoolUnknown."""
+        """Forget a pool with its secrets; its realms are decided here again.
+
+        Raises PoolUnknown; ProxyError (``proxy.in_use``) while networks hand on to it.
+        """
         definition = (await self.find(name)).stored.definition
+        users = await self._users(name) if self._users is not None else ()
+        if users:
+            raise ProxyError(POOL_IN_USE, f"{', '.join(users[:20])} hand on to the pool {name!r}")
         unit = Unit().guard(LOCK_POOL, name, refuse=_unknown(name), key=("radius_pool", name))
         store.remove(unit, name)
         unit.record(_event("proxy.removed", definition, actor))

@@ -10,6 +10,12 @@ POOL_UNKNOWN = reason(
     fix="List them with `troth proxy list`; define one under `proxies:` and apply it.",
     status=404,
 )
+POOL_IN_USE = reason(
+    "proxy.in_use",
+    "networks hand their conversations on to this pool",
+    fix="Let the networks that the detail names hand on to another, then remove it.",
+    status=409,
+)
 POOL_INVALID = reason(
     "proxy.invalid",
     "the definition of this pool does not hold together",

@@ -63,6 +63,7 @@ from troth.web.books.events import Events
 from troth.web.books.found import Found
 from troth.web.books.inspecting import Inspections
 from troth.web.books.keys import Keys, KeySigner
+from troth.web.books.network_health import NetworkHealth
 from troth.web.books.networks import ConversationBook, NetworkBook, NetworksDocument
 from troth.web.books.places import PlaceDocument, Places
 from troth.web.books.policies import PolicyBook
@@ -145,6 +146,7 @@ def build(rooms: Rooms) -> AdminServices:
         "proxies": ProxyDocument(rooms.pools),
         "nas": NasDocument(rooms.access_servers),
     }
+    radius = RadiusBook(database, rooms.catalogue, clock, rooms.radius_certificate)
     est = EstBook(database, rooms.est, rooms.est_default, rooms.public_url)
     finder = Subjects(SubjectStore(database))
     authorities = Authorities(database, clock, rooms.keys)
@@ -212,7 +214,7 @@ def build(rooms: Rooms) -> AdminServices:
         networks=NetworkBook(rooms.networks, clock),
         conversations=ConversationBook(database),
         sessions=SessionBook(database, OrderDesk(database, clock)),
-        radius=RadiusBook(database, rooms.catalogue, clock, rooms.radius_certificate),
+        radius=radius,
         connectors=Connectors(database, clock, rooms.connectors, rooms.public_url),
         unresolved=Unresolved(database, UnresolvedDesk(database, clock), finder),
         tpms=Tpms(database, clock),
@@ -230,6 +232,7 @@ def build(rooms: Rooms) -> AdminServices:
             authorities,
             rooms.interlock,
             approvals,
+            NetworkHealth(database, clock, radius),
             rooms.backup,
             rooms.keys,
             test_mode=rooms.test_mode,

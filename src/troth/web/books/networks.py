@@ -36,7 +36,7 @@ class NetworksDocument:
         return frozenset(one.name for one in parse_networks(text))
 
     async def plan(self, text: str, coming: Mapping[str, frozenset[str]]) -> Planned:
-        planned = await self._desk.preview(parse_networks(text), places=coming.get("places", frozenset()))
+        planned = await self._desk.preview(parse_networks(text), coming=coming)
         present = {one.name: one.definition for one in await self._desk.list()}
         lines = [line for one in planned for line in _lines(one)]
         state: Json = {one.definition.name: msgspec.to_builtins(present.get(one.definition.name)) for one in planned}

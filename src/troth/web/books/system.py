@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -22,10 +21,6 @@ from troth.pki.crl_store import CrlStore
 from troth.pki.fence_store import read_fence
 from troth.pki.finding_store import FindingStore
 from troth.pki.ports import Interlock
-from troth.radius.admission import network_store
-from troth.radius.nas import seen_store
-from troth.radius.nas import store as nas_store
-from troth.radius.nas.desk import LATELY
 from troth.store.pool import Database
 from troth.trust.feeds.health import FeedHealthBook
 from troth.trust.feeds.health import Health as FeedHealthWord
@@ -33,13 +28,12 @@ from troth.trust.intake import inbox_store, unresolved_store
 from troth.trust.outbox.document_store import DocumentStore
 from troth.web.books.authorities import Authorities
 from troth.web.books.keys import KeySigner
+from troth.web.books.network_health import NetworkHealth
 from troth.web.books.store import BookStore
 from troth.web.health import CheckView, Health
 
 #: An event without an index for longer than this: nobody sequences.
 _LAGGING = timedelta(seconds=10)
-#: Events of a network among which its breaker's last one is looked for.
-_NEWEST = 20
 _CHECKPOINT_AGE = timedelta(minutes=10)
 _DAY = timedelta(days=1)
 #: A receiver that has left a token lie for so long does not hear.
@@ -57,6 +51,7 @@ class HealthChecks:
         authorities: Authorities,
         interlock: Interlock,
         approvals: Approvals,
+        network: NetworkHealth,
         backup: BackupSettings | None = None,
         keys: KeySigner | None = None,
         *,
@@ -64,6 +59,7 @@ class HealthChecks:
     ) -> None:
         self._test_mode = test_mode
         self._approvals = approvals
+        self._network = network
         self._database = database
         self._backup = backup
         self._keys = keys
@@ -83,7 +79,7 @@ class HealthChecks:
             (await self._processes(), await self._clocks(), await self._sequencing(), await self._crls(),
              await self._points(), await self._two_persons(), await self._custody(), await self._recovery(),
              await self._findings(), *await self._feeds(), *await self._streams(), *await self._told(),
-             *await self._effects(), *await self._networks(), *await self._access_servers(), *self._testing()),
+             *await self._effects(), *await self._network.check(), *self._testing()),
         )  # fmt: skip
 
     async def _feeds(self) -> tuple[CheckView, ...]:
@@ -101,45 +97,6 @@ class HealthChecks:
         wrong += [f"{unknown} signals name nobody known, or several: see `troth signal unresolved`"] if unknown else []
         words = "; ".join(wrong) if wrong else f"{len(found)} feeds, none silent"
         return (CheckView("Feeds", "fail" if stuck else "warn" if wrong else "ok", words),)
-
-    async def _access_servers(self) -> tuple[CheckView, ...]:
-        """Access servers that are not answered, do not sign or have another secret; nothing where there are none."""
-        book = [one for one in await nas_store.all_nas(self._database) if one.retired_at is None]
-        if not book:
-            return ()
-        held, now = await nas_store.held_secrets(self._database), self._clock.now()
-        seen = await seen_store.summaries(self._database, now=now, lately=LATELY)
-        over_tls = {one.name for one in book if (radsec := one.definition.radsec) is not None and radsec.only}
-        lacking = [one.name for one in book if one.name not in over_tls and "current" not in held.get(one.name, {})]
-        loose = [name for name, one in seen.items() if one.unsigned]
-        strange = [name for name, one in seen.items() if one.wrong]
-        wrong = [
-            f"{_some(names)} {what}"
-            for names, what in ((lacking, "without a secret"), (loose, "not signing requests (CVE-2024-3596)"),
-                                (strange, "sending what their secret does not prove"))
-            if names
-        ]  # fmt: skip
-        words = "; ".join(wrong) + ": see `troth nas list`" if wrong else f"{len(book)} access servers, all in order"
-        return (CheckView("Access servers", "warn" if wrong else "ok", words),)
-
-    async def _networks(self) -> tuple[CheckView, ...]:
-        """Admission breakers that are open; nothing without networks."""
-        networks, now = await network_store.networks(self._database), self._clock.now()
-        if not networks:
-            return ()
-        wrong = []
-        for one in networks:
-            told = await self._ledger.about(f"network:{one.name}", _NEWEST)
-            last = next((event for event in told if event.kind.startswith("network.breaker_")), None)
-            if last is None or last.kind != "network.breaker_opened":
-                continue
-            if now - last.recorded_at < timedelta(seconds=int(last.data["seconds"])):
-                wrong.append(
-                    f"on {one.name} {last.data['refused']} of {last.data['asked']} devices would newly be refused for "
-                    f"{last.data['reason']}; the last word is taken for a while"
-                )
-        words = "; ".join(wrong) if wrong else f"{len(networks)} networks, no breaker open"
-        return (CheckView("Networks", "warn" if wrong else "ok", words),)
 
     async def _streams(self) -> tuple[CheckView, ...]:
         """Streams of shared signals that are silent or stopped; nothing where there are none."""
@@ -308,9 +265,3 @@ class HealthChecks:
         if lapsed:
             return CheckView("Decision points", "warn", f"lapsed, following their stated policy: {', '.join(lapsed)}")
         return CheckView("Decision points", "ok" if points else "warn", f"{len(points)} up to date")
-
-
-def _some(names: Sequence[str]) -> str:
-    """The first few of them, and how many more there are."""
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return f"{', '.join(sorted(names)[:3])}{more}"

@@ -91,6 +91,10 @@ def documents_in(text: str) -> list[tuple[str, str]]:
     return parts
 
 
+#: When a document's turn comes among those of one file: a network leads to places, access servers and pools, a policy
+#: to profiles, a connector to its feed.
+_RANK = {"profile": 0, "feeds": 0, "places": 0, "networks": 2}
+
 _NEEDS = {
     "policy": Permission.POLICY_WRITE, "profile": Permission.PROFILE_WRITE, "feeds": Permission.FEED_WRITE,
     "connectors": Permission.FEED_WRITE,
@@ -105,8 +109,9 @@ _NEEDS = {
 class Documents:
     """See :class:`troth.web.configuring.Configuration`.
 
-    Every document is checked before any is applied. Each is then applied in a transaction of its own, in the order of
-    the file; one that another administrator's change overtakes stops there, and says so.
+    Every document is checked before any is applied. Each is then applied in a transaction of its own, what
+    others lead to first, else in the order of the file; one that another administrator's change overtakes stops there,
+    and says so.
     """
 
     def __init__(
@@ -152,7 +157,7 @@ class Documents:
         forced: str | None = None,
         accept_loss: bool = False,
     ) -> Applied:
-        parts = documents_in(documents)
+        parts = sorted(documents_in(documents), key=lambda part: _RANK.get(part[0], 1))
         for kind, _ in parts:
             wanted = _NEEDS.get(kind)
             if wanted is not None and not by.may(wanted):

@@ -30,7 +30,7 @@ class ProxyDocument:
         return frozenset(one.name for one in parse_proxies(text))
 
     async def plan(self, text: str, coming: Mapping[str, frozenset[str]]) -> Planned:
-        planned = await self._desk.preview(parse_proxies(text))
+        planned = await self._desk.preview(parse_proxies(text), places=coming.get("places", frozenset()))
         present = {one.stored.name: one.stored.definition for one in await self._desk.book()}
         state: Json = {one.definition.name: msgspec.to_builtins(present.get(one.definition.name)) for one in planned}
         return Planned(tuple(map(_change, planned)), tuple(map(_line, planned)), state)
