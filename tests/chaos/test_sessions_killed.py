@@ -6,22 +6,28 @@ import asyncio
 import multiprocessing
 import signal
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 
-from tests.chaos.killable_sessions import work_and_die
+from tests.chaos.killable_sessions import let_in_and_die, work_and_die
 from tests.support.das import Das, Fleet, listening
 from tests.support.signals import Trust
 from troth.kit.ids import new_id
 from troth.kit.sealing import SecretBox
+from troth.radius.admission.conversations import NOTE as CONVERSATION
+from troth.radius.admission.keeping import take
+from troth.radius.admission.model import PlaceChoice, Verdict
 from troth.radius.dynamic.ports import SessionPort
 from troth.radius.dynamic.sender import Sender
 from troth.radius.dynamic.udp import UdpTransport
-from troth.radius.sessions import inbox_store, order_store, store
+from troth.radius.sessions import inbox, inbox_store, order_store, store
 from troth.radius.sessions.desk import SessionDesk
 from troth.radius.sessions.folding import Folder
 from troth.radius.sessions.model import Admitted, Ages, Port, Where
 from troth.radius.sessions.store import Meant
+from troth.trust.connecting.journal_drain import Drain
+from troth.trust.model import Kind, Outcome, Subject
 from troth.trust.outbox import store as outbox
 from troth.trust.outbox.desk import EffectDesk
 from troth.trust.outbox.runner import EffectRunner
@@ -87,3 +93,33 @@ async def test_a_worker_killed_at_any_step_loses_nothing_and_sends_nothing_for_e
         await sender.drain()
         assert len(das.requests) == sent
         await udp.close()
+
+
+async def test_a_worker_killed_as_its_accept_leaves_has_left_the_whole_session(trust: Trust, tmp_path: Path) -> None:
+    await trust.feed()
+    laptop, certificate = await trust.subject(), new_id()
+    decided_on = Subject(laptop, Kind.DEVICE, "laptop-1", "mdm")
+    await trust.take("edr.intrusion", laptop)
+    verdict = Verdict(
+        Outcome.ALLOW, "policy.allowed", place=PlaceChoice("staff"), session_time=timedelta(hours=1),
+        user_name="alice@corp.example", class_=b"k" * 16, subjects=(decided_on,), certificate_id=certificate,
+        serial="0a",
+    )  # fmt: skip
+    process = _PROCESSES.Process(target=let_in_and_die, args=(tmp_path, verdict))
+    process.start()
+    await asyncio.to_thread(process.join, 60)
+    assert process.exitcode == -signal.SIGKILL
+    process.close()
+    takers = {CONVERSATION: take, inbox.NOTE: inbox.taker(trust.clock)}
+    drain = Drain(trust.database, tmp_path / "journal", trust.clock, takers=takers)
+    assert await drain.once() == 2
+    await Folder(trust.database, trust.clock, new_id(), Ages()).drain()
+    (session,) = await store.meant(trust.database, Meant())
+    assert (session.port.mac, session.where.address, session.network, session.place, session.user_name) == (
+        "02-00-00-00-00-07", "127.0.0.1", "corp", "staff", "alice@corp.example",
+    )  # fmt: skip
+    assert (session.subject_ids, session.certificate_id, session.serial) == ((laptop,), certificate, "0a")
+    assert session.until is not None
+    # What was decided on is known too: the intrusion has overtaken it.
+    (order,) = await order_store.of_session(trust.database, session.id)
+    assert (order.kind, order.state) == ("reauthorize", "waiting")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -36,11 +36,13 @@ from troth.radius.server.asked import Asking
 from troth.radius.server.board import Board
 from troth.radius.server.desk import Desk, Source
 from troth.radius.server.handover import Handover
+from troth.radius.server.parts import Telling
 from troth.radius.server.pressure import Room
 from troth.radius.server.traffic import Traffic
 from troth.radius.server.udp import UdpSockets
 from troth.radius.wire.duplicates import Duplicates
 from troth.radius.wire.packet import Attribute, Packet
+from troth.trust.connecting.journal import Note
 from troth.trust.model import Outcome
 
 SECRET = b"between-tests"
@@ -122,6 +124,7 @@ class Judge:
     stands: Callable[[Attempt], bool] = lambda _: True
     asked: list[Attempt] = field(default_factory=list)
     recorded: list[tuple[Attempt, Verdict, Timeline]] = field(default_factory=list)
+    noted: list[Note] = field(default_factory=list)
 
     async def admit(self, attempt: Attempt) -> Verdict | None:
         """See ``access.Judge``."""
@@ -132,12 +135,19 @@ class Judge:
         """See ``access.Judge``."""
         return self.stands(attempt)
 
-    async def record(self, attempt: Attempt, verdict: Verdict, timeline: Timeline) -> None:
+    async def record(
+        self, attempt: Attempt, verdict: Verdict, timeline: Timeline, *, notes: Sequence[Note] = ()
+    ) -> None:
         """See ``access.Judge``."""
         if self.fails is not None:
             raise self.fails
         await asyncio.sleep(0)
         self.recorded.append((attempt, verdict, tuple(timeline)))
+        self.noted.extend(notes)
+
+    def note(self, attempt: Attempt, notes: Sequence[Note]) -> None:
+        """See ``access.Judge``."""
+        self.noted.extend(notes)
 
 
 def admitted(outcome: Outcome = Outcome.ALLOW) -> Verdict:
@@ -145,6 +155,16 @@ def admitted(outcome: Outcome = Outcome.ALLOW) -> Verdict:
     return Verdict(
         outcome, "policy.rule", session_time=timedelta(hours=1), user_name="laptop-17", class_=os.urandom(16)
     )
+
+
+class _Telling:
+    """By the words of the journal's notes alone."""
+
+    def admitted(self, attempt: Attempt, verdict: Verdict, source: Source, request: Packet) -> list[Note]:
+        return [("admitted", verdict.class_)] if verdict.admitted else []
+
+    def withdrawn(self, verdict: Verdict) -> list[Note]:
+        return [("withdrawn", verdict.class_)] if verdict.admitted else []
 
 
 class _Placing:
@@ -184,7 +204,9 @@ class House:
         network: Network | None = None,
         reading: Iterable[int] | None = None,
         reject_delay: float = 0.0,
+        telling: Telling | None = None,
     ) -> None:
+        self._telling = telling or _Telling()
         self.judge = judge or Judge()
         self.network: Network | None = network or Network(name="corp")
         self.nas = replace(access_server(SECRET), prefixes=("127.0.0.1/32",))
@@ -230,6 +252,7 @@ class House:
             _Placing(),
             lambda attempt, verdict, _source, _packet: self.accepts.append((attempt, verdict)),
             clock,
+            telling=self._telling,
             reject_delay=self._reject_delay,
         )
         desk = Desk(access, _no_accounting, clock, duplicates=Duplicates(), room=Room(2000, 2000), seen=Watcher())

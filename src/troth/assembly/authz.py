@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from troth.assembly.context import RoleContext
+from troth.assembly.journals import PATIENCE, drain_of
 from troth.assembly.mint import Mint, places_of
 from troth.audit.store import LedgerStore
 from troth.audit.stream import Stream
@@ -16,12 +17,9 @@ from troth.connect.authz.authzen import AuthZen
 from troth.connect.authz.check import Check
 from troth.connect.authz.door import Caller, Gate
 from troth.kit.lane import Route
-from troth.radius.admission.conversations import NOTE
-from troth.radius.admission.keeping import take
 from troth.store.pool import Database
 from troth.trust.connecting.connections import Connections
 from troth.trust.connecting.journal import Journal
-from troth.trust.connecting.journal_drain import Drain
 from troth.trust.connecting.presence import ROOMS, Presence
 from troth.trust.subjects.store import SubjectStore
 
@@ -41,7 +39,7 @@ async def authz_of(context: RoleContext, database: Database, mint: Mint) -> Asyn
     start = (await LedgerStore(database).head()).size
     presence = Presence(database.lookups, mint.judge, clock)
     journal = Journal.open(context.layout.journal)
-    drain = Drain(database, journal, clock, takers={NOTE: take})
+    drain = drain_of(context, database, patience=PATIENCE)
     applications = Applications(database, clock)
     caller = Caller(applications, clock)
     connections = Connections(presence, mint.judge, journal, clock, places_of(context.config.places))

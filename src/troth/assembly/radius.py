@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from troth.assembly.context import RoleContext
 from troth.assembly.datagrams import ACCOUNTING, AUTHENTICATION
+from troth.assembly.journals import PATIENCE, drain_of
 from troth.assembly.mint import judge_of, places_of
 from troth.assembly.radius_ground import AccessServers, Placing, Telling, leaf_judge, networks_tls, stapled_by
 from troth.assembly.radius_ways import Ways
@@ -24,9 +25,7 @@ from troth.kit.files import made_once
 from troth.kit.log import get_logger
 from troth.kit.radius_settings import RadiusSettings
 from troth.pki.signer.client import SignerClient
-from troth.radius.admission import keeping
 from troth.radius.admission.admissions import Admissions
-from troth.radius.admission.conversations import NOTE
 from troth.radius.admission.following import Follower
 from troth.radius.admission.model import Attempt, Network, Verdict
 from troth.radius.eap.contexts import Contexts
@@ -52,7 +51,6 @@ from troth.radius.wire.signing import Protection
 from troth.store.lease import Instance
 from troth.store.pool import Database
 from troth.trust.connecting.journal import Journal
-from troth.trust.connecting.journal_drain import Drain
 from troth.trust.policy.cache import PolicyCache
 from troth.trust.policy.store import PolicyStore
 
@@ -115,7 +113,7 @@ class Worker:
         self._settings: RadiusSettings = settings
         policies = PolicyCache(PolicyStore(database))
         self._journal = Journal.open(context.layout.journal)
-        self._drain = Drain(database, self._journal, clock, takers={NOTE: keeping.take})
+        self._drain = drain_of(context, database, patience=PATIENCE)
         self._sessions = SessionDesk(database, clock)
         tags = made_once(context.layout.secrets / "radius-tags.secret", lambda: secrets.token_bytes(32))
         self._placing = Placing(database, hmac.digest(tags, b"chargeable", "sha256"))
@@ -140,10 +138,10 @@ class Worker:
         decider = self._follower.decider
         self._admissions = Admissions(decider, policies, self._journal, clock, on_open=self._follower.call)
         self._follower.on_closed = self._admissions.breaker.close
-        self._telling = Telling(self._sessions)
+        telling = Telling(clock)
         self._ways = Ways(
             context, database, self._admissions, lambda: decider.ground, self._placing,
-            lambda verdict, nas, packet: self._access.granted(verdict, nas, packet), self._opened,
+            lambda verdict, nas, packet: self._access.granted(verdict, nas, packet), self._opened, telling,
         )  # fmt: skip
         self._eap = EapServer(
             shared.contexts,
@@ -165,6 +163,7 @@ class Worker:
             self._opened,
             clock,
             others=self._ways.others,
+            telling=telling,
             known=lambda nas, network: (self._nas.named(nas), decider.ground.networks.by_name.get(network)),
             reject_delay=settings.reject_delay_milliseconds / 1000,
         )
@@ -241,7 +240,6 @@ class Worker:
         await self._ways.recheck()
 
     def _opened(self, attempt: Attempt, verdict: Verdict, source: Source, request: Packet) -> None:
-        self._telling(attempt, verdict, source, request)
         if attempt.method == "eap-tls":
             self._ways.learn(attempt.calling_station_id)
 

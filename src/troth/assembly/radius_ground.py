@@ -18,6 +18,7 @@ from troth.assembly.context import RoleContext
 from troth.assembly.nas import nas_book
 from troth.client.ocsp import Ocsp, OcspAnswer
 from troth.client.transport import Transport, trusting
+from troth.kit.clock import Clock
 from troth.kit.log import get_logger
 from troth.radius.admission.model import Attempt, Verdict
 from troth.radius.admission.service import Ground
@@ -33,11 +34,12 @@ from troth.radius.places.rendering import render
 from troth.radius.proxy.eduroam import chargeable_identity
 from troth.radius.server.desk import Source
 from troth.radius.sessions.accounting import port_of, where_of
-from troth.radius.sessions.desk import SessionDesk
-from troth.radius.sessions.model import Admitted
+from troth.radius.sessions.inbox import note
+from troth.radius.sessions.model import Admitted, Withdrawn
 from troth.radius.wire.packet import Attribute, Packet
 from troth.store.errors import StoreError
 from troth.store.pool import Database
+from troth.trust.connecting.journal import Note
 from troth.trust.enforcement.enforce import QUARANTINE_PROFILES
 
 log = get_logger("assembly")
@@ -140,7 +142,7 @@ def stapled_by() -> Fetch:
 
 
 class Placing:
-    """See :class:`troth.radius.server.access.Placing`. The book is replaced as a whole.
+    """See :class:`troth.radius.server.parts.Placing`. The book is replaced as a whole.
 
     ``key``: of this installation, under which a federation that asks is told who may be charged (RFC 4372).
     """
@@ -181,29 +183,37 @@ class Placing:
 
 
 class Telling:
-    """See :class:`troth.radius.server.access.Opened`: the sessions hear of every Accept."""
+    """See :class:`troth.radius.server.parts.Telling`: the sessions hear of every Accept."""
 
-    def __init__(self, sessions: SessionDesk) -> None:
-        self._sessions = sessions
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
 
-    def __call__(self, attempt: Attempt, verdict: Verdict, source: Source, request: Packet) -> None:
-        """Returns at once."""
-        self._sessions.accepted(
-            Admitted(
-                class_=verdict.class_,
-                where=where_of(request, source.nas.name, source.address),
-                port=port_of(request),
-                at=attempt.at,
-                network=attempt.network.name if attempt.network is not None else "",
-                place=verdict.place.name or "",
-                method=attempt.method,
-                outcome=verdict.outcome.value,
-                reason=verdict.reason,
-                user_name=verdict.user_name,
-                certificate_id=verdict.certificate_id,
-                serial=verdict.serial,
-                subject_ids=verdict.subject_ids,
-                versions=tuple(one.standing_version for one in verdict.subjects),
-                until=None if verdict.session_time is None else attempt.at + verdict.session_time,
-            )
+    def admitted(self, attempt: Attempt, verdict: Verdict, source: Source, request: Packet) -> Sequence[Note]:
+        """What the sessions are to hear of it."""
+        if not verdict.admitted:
+            return ()
+        return (
+            note(
+                Admitted(
+                    class_=verdict.class_,
+                    where=where_of(request, source.nas.name, source.address),
+                    port=port_of(request),
+                    at=attempt.at,
+                    network=attempt.network.name if attempt.network is not None else "",
+                    place=verdict.place.name or "",
+                    method=attempt.method,
+                    outcome=verdict.outcome.value,
+                    reason=verdict.reason,
+                    user_name=verdict.user_name,
+                    certificate_id=verdict.certificate_id,
+                    serial=verdict.serial,
+                    subject_ids=verdict.subject_ids,
+                    versions=tuple(one.standing_version for one in verdict.subjects),
+                    until=None if verdict.session_time is None else attempt.at + verdict.session_time,
+                )
+            ),
         )
+
+    def withdrawn(self, verdict: Verdict) -> Sequence[Note]:
+        """That its Accept does not leave."""
+        return (note(Withdrawn(verdict.class_, self._clock.now())),) if verdict.admitted else ()

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from troth.assembly.context import RoleContext
 from troth.assembly.listeners import addresses_of, parse_address
-from troth.assembly.radius_ground import Placing
+from troth.assembly.radius_ground import Placing, Telling
 from troth.assembly.ways import pool_desk
 from troth.kit.errors import TrothError
 from troth.kit.files import made_once
@@ -80,6 +80,7 @@ class Ways:
         placing: Placing,
         granted: Granted,
         opened: Opened,
+        telling: Telling,
     ) -> None:
         self._context, self._database = context, database
         self._settings, clock = context.config.radsec, context.clock
@@ -100,7 +101,7 @@ class Ways:
         )  # fmt: skip
 
         self.others = WithoutOurs(
-            admissions, granted, opened, self.proxies, self._certified, clock,
+            admissions, granted, opened, self.proxies, self._certified, clock, telling=telling,
             reject_delay=context.config.radius.reject_delay_milliseconds / 1000,
         )  # fmt: skip
         self.radsec: RadsecServer | None = None

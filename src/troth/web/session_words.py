@@ -14,6 +14,7 @@ LOOKS: Mapping[str, Mapping[str, tuple[str, str, str]]] = {
         "age": ("", "clock", "not heard of any more"),
         "gone": ("", "circle-dashed", "gone when asked"),
         "disconnect": ("warn", "circle-x", "disconnected"),
+        "withdrawn": ("", "circle-dashed", "did not come about"),
     },
     "session_order": {
         "waiting": ("", "hourglass", "waiting"),

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from tests.support.accounting_month import Plan, Row, expected, month, packet
 from tests.support.signals import Trust
 from troth.kit.ids import new_id
-from troth.radius.sessions import inbox_store, order_store, store
+from troth.radius.sessions import inbox, inbox_store, order_store, store
 from troth.radius.sessions.ageing import Ageing
 from troth.radius.sessions.desk import SessionDesk
 from troth.radius.sessions.errors import AccountingRefused
@@ -24,6 +24,7 @@ from troth.radius.wire.signing import verify_reply
 from troth.store.errors import LeaseLost
 from troth.store.lease import Lease
 from troth.store.pool import Database
+from troth.store.unit import Unit
 
 _SECRET = b"a secret of access servers"
 _WHERE = Where("wlc", "wlc/192.0.2.1", "192.0.2.1", "192.0.2.1", "wlc")
@@ -108,10 +109,9 @@ async def test_a_folder_that_was_overtaken_writes_nothing(trust: Trust, folder: 
 async def test_an_accept_is_told_again_as_often_as_the_journal_likes(trust: Trust, folder: Folder) -> None:
     desk = SessionDesk(trust.database, trust.clock)
     one = _admitted(trust, b"k" * 16)
-    desk.accepted(one)
-    stop = asyncio.Event()
-    stop.set()
-    await desk.run(stop)
+    unit = Unit()
+    await inbox.taker(trust.clock)(unit, [inbox.note(one)[1]] * 2)
+    await trust.database.commit(unit)
     for _ in range(2):
         await desk.remember([one, one])
         await folder.drain()

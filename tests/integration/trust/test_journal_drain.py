@@ -14,12 +14,12 @@ from uuid import UUID
 import pytest
 from msgspec import structs
 
+from tests.support.drains import PromptDrain
 from tests.unit.trust.policies import HEALTHY, client_device, taken
 from troth.kit.clock import FakeClock
 from troth.kit.ids import new_id
 from troth.store.pool import Database
 from troth.trust.connecting.journal import Journal, segments
-from troth.trust.connecting.journal_drain import Drain
 from troth.trust.decision.judge import judge
 from troth.trust.model import Decision, Moment, Snapshot
 from troth.trust.policy.store import PolicyStore
@@ -43,7 +43,7 @@ async def test_what_was_recorded_is_stored_as_it_was_and_its_file_is_gone(
     journal = Journal.open(tmp_path / "journal")
     pairs = [made() for _ in range(3)]
     await journal.record(pairs, actor="application:vpn", refs=("application:vpn",))
-    drain = Drain(database, journal, clock)
+    drain = PromptDrain(database, journal, clock)
     assert await drain.once() == 3
     assert segments(journal.directory) == []
     for decision, snapshot in pairs:
@@ -60,7 +60,7 @@ async def test_a_file_that_was_carried_over_before_a_death_is_not_told_twice(
 ) -> None:
     journal = Journal.open(tmp_path / "journal")
     await journal.record([made()], actor="a")
-    drain = Drain(database, journal, clock)
+    drain = PromptDrain(database, journal, clock)
     with monkeypatch.context() as patch:
         patch.setattr(Path, "unlink", _die)
         with pytest.raises(OSError, match="dead"):
@@ -83,8 +83,8 @@ async def test_a_killed_process_has_lost_nothing_that_it_acknowledged(
     ids = await asyncio.to_thread(_acknowledged_by_one_that_is_killed, root)
     assert len(ids) >= 200
     journal = Journal.open(root)
-    drain = Drain(database, journal, clock)
-    assert await drain.adopt() >= len(ids)
+    drain = PromptDrain(database, journal, clock)
+    assert await drain.once() >= len(ids)
     assert await PolicyStore(database).known_decisions(list(ids)) == ids
     assert len(await told(database)) == len(set(await told(database)))
     assert [path.name for path in root.iterdir()] == [journal.name]
@@ -107,10 +107,10 @@ async def test_a_journal_whose_process_lives_is_left_alone(
 ) -> None:
     living, other = Journal.open(tmp_path / "journal"), Journal.open(tmp_path / "journal")
     await living.record([made()], actor="a")
-    assert await Drain(database, other, clock).adopt() == 0
+    assert await PromptDrain(database, other, clock).once() == 0
     assert len(segments(living.directory)) == 1
     await living.close()
-    assert await Drain(database, other, clock).adopt() == 1
+    assert await PromptDrain(database, other, clock).once() == 1
     await other.close()
 
 
@@ -122,7 +122,7 @@ async def test_a_damaged_file_is_kept_aside_and_told(database: Database, clock: 
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
-    await Drain(database, journal, clock).once()
+    await PromptDrain(database, journal, clock).once()
     assert [one.suffix for one in journal.directory.iterdir() if one.name != "lock"] == [".damaged"]
     kinds = [json.loads(row["payload"])["kind"] for row in await database.fetch("SELECT payload FROM ledger_inbox")]
     assert kinds.count("journal.damaged") == 1

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.trust.policies import HEALTHY, client_device, taken
-from troth.trust.connecting.journal import Entry, Journal, framed, holds_more, read, segments
+from troth.trust.connecting.journal import Entry, Journal, ended, framed, holds_more, read, segments
 from troth.trust.decision.judge import judge
 from troth.trust.errors import JournalError
 from troth.trust.model import decode_decision
@@ -69,7 +69,20 @@ async def test_files_are_begun_anew_at_their_size(tmp_path: Path) -> None:
     journal = Journal.open(tmp_path / "journal", segment=1)
     for _ in range(3):
         await journal.record(MADE, actor="a")
-    assert [path.name for path in segments(journal.directory)] == [f"0000000{n}.journal" for n in (1, 2, 3)]
+    names = ["00000001.ended", "00000002.ended", "00000003.journal"]
+    assert [path.name for path in segments(journal.directory)] == names
+    assert [path.name for path in ended(journal.directory)] == names[:2]
+    await journal.close()
+    assert len(ended(journal.directory)) == 3
+
+
+async def test_a_file_ends_by_itself_so_that_whoever_drains_may_have_it(tmp_path: Path) -> None:
+    journal = Journal.open(tmp_path / "journal", ends=0.01)
+    for number in (1, 2):
+        await journal.record(MADE, actor="a")
+        while len(ended(journal.directory)) < number:
+            await asyncio.sleep(0.01)
+    assert [read(path.read_bytes())[0][0].number for path in ended(journal.directory)] == [1, 2]
     await journal.close()
 
 

@@ -18,6 +18,7 @@ from troth.assembly.effects import effect_duties
 from troth.assembly.errors import AssemblyError
 from troth.assembly.hierarchy import ensure_documents
 from troth.assembly.identity import ServiceIdentity
+from troth.assembly.journals import drain_of
 from troth.assembly.listeners import open_unix
 from troth.assembly.mint import Mint, mint_of
 from troth.assembly.notary import notary_of
@@ -172,6 +173,7 @@ async def _duties(context: RoleContext, database: Database, instance: Instance, 
         *pushing,
         *(_every(pause, work, stop, name) for pause, work, name in (*due, *sent, *dynamic.due)),
         *dynamic.duties,
+        drain_of(context, database).run(stop),
         *effect_duties(context, database, connecting.desk, dynamic.ports),
         _every(60.0, _policy_status(context, database, mint).run_once, stop, "policies of status"),
         _every(60.0, Mender(database, clock, enforcer).run_once, stop, "mending"),

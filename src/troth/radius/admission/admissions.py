@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from troth.kit.clock import Clock
@@ -13,7 +13,7 @@ from troth.radius.admission.breaker import Breaker, Opened
 from troth.radius.admission.conversations import NOTE, Conversation, conversation, encode
 from troth.radius.admission.model import Attempt, Network, PlaceChoice, Unsettled, Verdict
 from troth.radius.admission.service import Decider
-from troth.trust.connecting.journal import Journal
+from troth.trust.connecting.journal import Journal, Note
 from troth.trust.errors import JournalError
 from troth.trust.model import Outcome, Truth
 from troth.trust.policy.cache import PolicyCache
@@ -144,8 +144,17 @@ class Admissions:
             verdict, outcome=outcome, excused=verdict.reason, place=PlaceChoice(place), session_time=network.shortest
         )
 
-    async def record(self, attempt: Attempt, verdict: Verdict, timeline: Iterable[tuple[float, str]]) -> Conversation:
+    async def record(
+        self,
+        attempt: Attempt,
+        verdict: Verdict,
+        timeline: Iterable[tuple[float, str]],
+        *,
+        notes: Sequence[Note] = (),
+    ) -> Conversation:
         """Write down what happened. Of an admission it is durable when this comes back; raises JournalError: no Accept.
+
+        ``notes``: of others, in the same write.
 
         A denial waits for nothing: one that is lost has let nobody in.
         """
@@ -153,7 +162,9 @@ class Admissions:
         actor = f"radius:{made.network or 'none'}"
         refs = (f"conversation:{made.id}", f"nas:{made.nas}")
         try:
-            durable = self._journal.append(verdict.decisions, actor=actor, refs=refs, note=(NOTE, encode(made)))
+            durable = self._journal.append(
+                verdict.decisions, actor=actor, refs=refs, notes=((NOTE, encode(made)), *notes)
+            )
         except JournalError:
             if verdict.admitted:
                 raise
@@ -164,6 +175,14 @@ class Admissions:
         else:
             durable.add_done_callback(_heard)
         return made
+
+    def note(self, attempt: Attempt, notes: Sequence[Note]) -> None:
+        """Write down ``notes`` of others alone; nobody waits for it."""
+        name = attempt.network.name if attempt.network is not None else "none"
+        try:
+            self._journal.append((), actor=f"radius:{name}", notes=notes).add_done_callback(_heard)
+        except JournalError:
+            log.error("admission.not_recorded", correlation=attempt.correlation)
 
 
 def _heard(durable: asyncio.Future[None]) -> None:

@@ -16,6 +16,7 @@ In each of them fragments of a flight of ours may be left; then an acknowledgeme
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from enum import Enum, auto
 from typing import TypeAlias
 
@@ -246,6 +247,9 @@ class Conversation:
                 return self.fail(handshake.reason, handshake.detail, now)
             self.tell(f"refused within TLS: {handshake.detail}", now)
             self._phase = Phase.REFUSED
+            self._outgoing.load(flight)
+            ends = Fail(b"", handshake.reason, handshake.detail, self._facts, self.timeline, self)
+            return replace(self._send(), refused=ends)
         elif not flight:
             return self.fail(BAD_TLS, "the device's message ends in the middle of a TLS record", now)
         self._outgoing.load(flight)

@@ -75,11 +75,14 @@ class Challenge:
         eap: the EAP request, whole.
         state: the attribute State.
         hint_seconds: Session-Timeout: how long the device may think before it is asked again (RFC 3579, 2.3).
+        refused: it carries the alert by which TLS has refused the device, and this is how the conversation ends,
+            whether the device acknowledges that or not.
     """
 
     eap: bytes
     state: bytes
     hint_seconds: int | None = None
+    refused: Fail | None = None
 
 
 @dataclass(frozen=True, slots=True)

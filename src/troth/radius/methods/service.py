@@ -40,6 +40,7 @@ from troth.radius.proxy.service import Outcome, Proxies
 from troth.radius.wire.duplicates import Conditional
 from troth.radius.wire.packet import USER_NAME, Attribute, Code, Packet
 from troth.radius.wire.signing import Protection, encode_reply
+from troth.trust.connecting.journal import Note
 from troth.trust.model import Outcome as Allowance
 
 log = get_logger("radius")
@@ -93,9 +94,27 @@ class Judge(Protocol):
         """Whether the Accept may still leave."""
         ...
 
-    async def record(self, attempt: Attempt, verdict: Verdict, timeline: Sequence[tuple[float, str]]) -> object:
-        """Durably where somebody is let in, or JournalError."""
+    async def record(
+        self,
+        attempt: Attempt,
+        verdict: Verdict,
+        timeline: Sequence[tuple[float, str]],
+        *,
+        notes: Sequence[Note] = (),
+    ) -> object:
+        """Durably where somebody is let in, or JournalError; with ``notes``."""
         ...
+
+    def note(self, attempt: Attempt, notes: Sequence[Note]) -> None:
+        """Write down ``notes`` alone."""
+        ...
+
+
+class Telling(Protocol):
+    """See ``troth.radius.server.parts.Telling``."""
+
+    def admitted(self, attempt: Attempt, verdict: Verdict, source: Any, request: Packet) -> Sequence[Note]: ...
+    def withdrawn(self, verdict: Verdict) -> Sequence[Note]: ...
 
 
 #: What every Accept says, whatever the method (:meth:`troth.radius.server.access.Access.granted`).
@@ -130,10 +149,12 @@ class WithoutOurs:
         certified: Callable[[str], bool],
         clock: Clock,
         *,
+        telling: Telling | None = None,
         passwords: Passwords | None = None,
         reject_delay: float = 0.5,
     ) -> None:
         self._judge = judge
+        self._telling = telling
         self._granted = granted
         self._opened = opened
         self._proxies = proxies
@@ -149,7 +170,7 @@ class WithoutOurs:
         self.counted: Counter[tuple[str, str, str]] = Counter()
 
     def take(self, packet: Packet, source: From, protection: Protection, asked: Read) -> Awaitable[bytes | None] | bool:
-        """See ``troth.radius.server.access.Others``: the answer; False: it is EAP-TLS, or nothing known here."""
+        """See ``troth.radius.server.parts.Others``: the answer; False: it is EAP-TLS, or nothing known here."""
         network = asked.network
         pool = self._proxies.chosen(
             packet.first(USER_NAME),
@@ -249,9 +270,13 @@ class WithoutOurs:
             except TrothError as error:
                 # The access server cannot be told where this device belongs, so it belongs nowhere.
                 verdict = refused(error.reason, error.detail)
-        await self._judge.record(attempt, verdict, self._timeline(asked, said))
+        telling = self._telling
+        notes = telling.admitted(attempt, verdict, asked.source, asked.packet) if telling is not None else ()
+        await self._judge.record(attempt, verdict, self._timeline(asked, said), notes=notes)
         if not verdict.admitted or not self._judge.holds(attempt, verdict):
             # What has changed since is told to the next attempt; this one gets the stricter answer.
+            if telling is not None and verdict.admitted:
+                self._judge.note(attempt, telling.withdrawn(verdict))
             self.counted[network, attempt.method, "deny"] += 1
             return await self._reject(asked)
         answer = encode_reply(asked.packet, Code.ACCESS_ACCEPT, granted, asked.protection)

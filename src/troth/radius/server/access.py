@@ -17,7 +17,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Protocol
 
 from troth.kit.clock import Clock
 from troth.kit.errors import TrothError
@@ -33,10 +32,12 @@ from troth.radius.nas.model import Nas
 from troth.radius.server.asked import Asked, Asking
 from troth.radius.server.desk import Answer, Source
 from troth.radius.server.errors import NO_METHOD, NOT_SETTLED
+from troth.radius.server.parts import Judge, Opened, Others, Placing, Telling, Untold
 from troth.radius.wire.duplicates import Conditional
 from troth.radius.wire.hiding import mppe_keys
 from troth.radius.wire.packet import CLASS, EAP_MESSAGE, STATE, USER_NAME, Attribute, Code, Packet
 from troth.radius.wire.signing import Protection, eap_attributes, encode_reply
+from troth.trust.connecting.journal import Note
 
 log = get_logger("radius")
 
@@ -45,50 +46,6 @@ _RADIUS_REQUEST = (1).to_bytes(4, "big")
 #: Decisions that are asked again for because something changed while they were written down.
 _MOST_LOOKS = 4
 _MAX_USER_NAME = 253
-
-
-class Judge(Protocol):
-    """Who decides (:class:`troth.radius.admission.admissions.Admissions`)."""
-
-    async def admit(self, attempt: Attempt) -> Verdict | None:
-        """From memory, waiting a moment for what is not settled; None: it was not settled in time."""
-        ...
-
-    def holds(self, attempt: Attempt, verdict: Verdict) -> bool:
-        """Whether the Accept may still leave."""
-        ...
-
-    async def record(self, attempt: Attempt, verdict: Verdict, timeline: Timeline) -> object:
-        """Durably where somebody is let in, or JournalError."""
-        ...
-
-
-class Placing(Protocol):
-    """Where an outcome puts somebody (``troth.radius.places``)."""
-
-    def attributes(self, verdict: Verdict, nas: Nas, request: Packet) -> Sequence[Attribute]:
-        """Of the Accept. Raises TrothError where the access server cannot be told so."""
-        ...
-
-    def asked(self, request: Packet) -> Sequence[Attribute] | bool:
-        """What a switch that asks for the rules of an ACL is given; True: there is no such ACL; False: it asks none."""
-        ...
-
-
-class Opened(Protocol):
-    """Who hears of an Accept (``troth.radius.sessions``)."""
-
-    def __call__(self, attempt: Attempt, verdict: Verdict, source: Source, request: Packet) -> None:
-        """Returns at once."""
-        ...
-
-
-class Others(Protocol):
-    """Requests that are not decided here or carry no EAP-TLS: proxied networks, MAB, PAP, downloads of ACLs."""
-
-    def take(self, packet: Packet, source: Source, protection: Protection, asked: Asked) -> Answer | bool:
-        """The answer; False: it is none of these."""
-        ...
 
 
 @dataclass(eq=False, slots=True)
@@ -109,6 +66,7 @@ class Access:
 
     Args:
         known: (access server's name, network's name) → both, as they are now.
+        telling: what the sessions hear.
         reject_delay: seconds before a Reject leaves.
     """
 
@@ -123,8 +81,10 @@ class Access:
         *,
         known: Callable[[str, str], tuple[Nas | None, Network | None]] = lambda *_: (None, None),
         others: Others | None = None,
+        telling: Telling | None = None,
         reject_delay: float = 0.5,
     ) -> None:
+        self._telling = telling or Untold()
         self._eap = eap
         self._judge = judge
         self._asking = asking
@@ -163,7 +123,7 @@ class Access:
     def _answer(self, request: _Request, step: Step) -> Answer:
         match step:
             case Challenge():
-                return request.challenge(step)
+                return request.challenge(step) if step.refused is None else self._alerted(request, step, step.refused)
             case Proved():
                 return self._decide(request, step)
             case Succeed():
@@ -181,12 +141,27 @@ class Access:
         eap = request.packet.joined(EAP_MESSAGE)
         return self._rejected(request, _failure(eap[1] if len(eap) > 1 else 0))
 
+    async def _alerted(self, request: _Request, step: Challenge, ends: Fail) -> bytes:
+        """Refused within TLS: that is kept now, since many devices say nothing more once they have read the alert."""
+        attempt, verdict = self._attempt(request, ends.facts), refused(ends.reason, ends.detail)
+        if ends.conversation is not None:
+            ends.conversation.attachment = Decided(attempt, verdict)
+        await self._judge.record(attempt, verdict, ends.timeline)
+        return request.challenge(step)
+
     def _failed(self, request: _Request, step: Fail) -> Answer:
         self.broken[step.reason.code] += 1
         decided = step.conversation.attachment if step.conversation is not None else None
-        if isinstance(decided, Decided):  # a denial: it has been recorded with its decision
-            return self._rejected(request, step.eap)
+        if isinstance(decided, Decided):
+            if not decided.verdict.admitted:  # it has been recorded with its decision
+                return self._rejected(request, step.eap)
+            self._withdraw(decided)
         return self._told(request, step.facts, refused(step.reason, step.detail), step.timeline, step.eap)
+
+    def _withdraw(self, decided: Decided) -> None:
+        notes = self._telling.withdrawn(decided.verdict)
+        if notes:
+            self._judge.note(decided.attempt, notes)
 
     def _turned_away(self, request: _Request, eap: bytes | None) -> Answer:
         """No network fits, or it takes nothing that comes without EAP."""
@@ -207,8 +182,13 @@ class Access:
         """Keep what is known of conversations that nobody has gone on with. To be called now and then."""
         for step in list(self._eap.lapsed()):
             conversation = step.conversation
-            if conversation is None or isinstance(conversation.attachment, Decided):
+            if conversation is None:
                 continue
+            decided = conversation.attachment
+            if isinstance(decided, Decided):
+                if not decided.verdict.admitted:
+                    continue
+                self._withdraw(decided)
             opening = conversation.opening
             nas, network = self._known(opening.nas, opening.network)
             if nas is None:
@@ -248,10 +228,14 @@ class Access:
             log.warning("radius.unsettled", code=NOT_SETTLED.code, nas=attempt.nas.name, whom=_whom(attempt))
             return None
         decided = self._placed(request, attempt, verdict)
-        await self._judge.record(attempt, decided.verdict, conversation.timeline)
-        conversation.attachment = decided
+        await self._judge.record(attempt, decided.verdict, conversation.timeline, notes=self._told_of(request, decided))
+        before, conversation.attachment = conversation.attachment, decided
         words = decided.verdict.detail or decided.verdict.reason
         after = self._eap.conclude(conversation, admitted=decided.verdict.admitted, detail=words)
+        if isinstance(before, Decided):
+            self._withdraw(before)  # the same packet twice: of two decisions the later counts
+        if isinstance(after, Ignore):
+            self._withdraw(decided)
         return await _awaited(self._answer(request, after))
 
     def _placed(self, request: _Request, attempt: Attempt, verdict: Verdict) -> Decided:
@@ -264,6 +248,9 @@ class Access:
             log.error("radius.not_placed", code=error.code, detail=error.detail, nas=attempt.nas.name)
             return Decided(attempt, refused(error.reason, error.detail))
 
+    def _told_of(self, request: _Request, decided: Decided) -> Sequence[Note]:
+        return self._telling.admitted(decided.attempt, decided.verdict, request.source, request.packet)
+
     def _accept(self, request: _Request, step: Succeed) -> Answer:
         decided = step.conversation.attachment
         if not isinstance(decided, Decided):  # nothing was decided: nobody is let in
@@ -275,17 +262,23 @@ class Access:
 
     async def _looked_again(self, request: _Request, step: Succeed, decided: Decided) -> bytes | None:
         """Something has changed since the decision: it is made anew, and written down anew, until it stands."""
+        verdict: Verdict | None = None
         for _ in range(_MOST_LOOKS):
             attempt = replace(decided.attempt, at=self._clock.now())
             verdict = await self._judge.admit(attempt)
             if verdict is None:
-                return None
+                break
+            notes = self._telling.withdrawn(decided.verdict)
             decided = self._placed(request, attempt, verdict)
-            await self._judge.record(attempt, decided.verdict, step.conversation.timeline)
+            notes = [*self._told_of(request, decided), *notes]
+            await self._judge.record(attempt, decided.verdict, step.conversation.timeline, notes=notes)
             if not decided.verdict.admitted:
                 break
             if self._judge.holds(attempt, decided.verdict):
                 return self._accepted(request, step, decided)
+        self._withdraw(decided)
+        if verdict is None:
+            return None
         return await _awaited(self._rejected(request, _failure(step.eap[1])))
 
     # --- what is sent ------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from troth.kit.ids import new_id
 from troth.radius.sessions import fold, store
-from troth.radius.sessions.model import Admitted, Ages, Boot, Heard, Session, Told
+from troth.radius.sessions.model import Admitted, Ages, Boot, Heard, Session, Told, Withdrawn
 from troth.store.unit import Unit
 
 _Key = TypeVar("_Key")
@@ -47,6 +47,8 @@ class Batch:
         for one in heard:
             if isinstance(one, Admitted):
                 touched |= self._admit(one)
+            elif isinstance(one, Withdrawn):
+                touched |= self._withdraw(one)
             elif one.status in ("on", "off"):
                 boot = Boot(one.where.nas, one.where.box, one.port.called_station_id, one.at)
                 self._boots.append(boot)
@@ -99,6 +101,17 @@ class Batch:
         self._admissions[one.class_] = (changed[0].id, one)
         self.counted["heard.accept"] += 1
         return {each.id for each in changed}
+
+    def _withdraw(self, one: Withdrawn) -> set[UUID]:
+        """Close what this admission alone has opened; a session that went on before it goes on."""
+        found = [
+            each for each in self._of(self._by_class, one.class_)
+            if not each.accounted and each.class_ == one.class_ and each.admitted_at == each.opened_at
+        ]  # fmt: skip
+        for each in found:
+            self._put(replace(each, closed_at=max(one.at, each.last_at), closed_by="withdrawn"))
+        self._admissions.pop(one.class_, None)
+        return {each.id for each in found}
 
     def _admitted_as(self, one: Admitted) -> list[Session]:
         """The sessions that accounting knows by this Class; else the one that the request names, if it goes on; else

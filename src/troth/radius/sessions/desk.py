@@ -1,13 +1,13 @@
-"""What a RADIUS worker is handed: it answers accounting once that is durable, and hears of Accepts without waiting.
+"""What a RADIUS worker is handed: it answers accounting once that is durable.
 
-An Accept is journalled by the admissions before its answer; telling the sessions of it follows behind. So a worker that
-dies between the two leaves a session that only accounting tells of, until the journal is carried over: :meth:`remember`
-takes the same admission any number of times.
+Of Accepts the sessions hear by the admission journal (``inbox.note``), which is written before the answer and outlives
+the worker. The same admission may be taken any number of times.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Sequence
 from typing import Final
@@ -33,11 +33,10 @@ from troth.store.unit import Unit
 
 log = get_logger("radius")
 
-#: Accounting-Requests that may wait for their commit; Accepts that may wait to be told.
+#: Accounting-Requests that may wait for their commit.
 MAX_PENDING: Final = 5_000
-MAX_ACCEPTS: Final = 50_000
 _AT_ONCE: Final = 500
-_AGAIN_SECONDS: Final = 0.5
+_COUNT_SECONDS: Final = 10.0
 _WAKE_PACE: Final = 0.05
 
 
@@ -48,8 +47,6 @@ class SessionDesk:
         self._database = database
         self._clock = clock
         self._pending = 0
-        self._accepts: list[Admitted] = []
-        self._wake = asyncio.Event()
         #: What became of accounting in this process, by the last part of its reason, or ``answered``.
         self.counts: Counter[str] = Counter()
         self._uncounted: Counter[str] = Counter()
@@ -91,60 +88,37 @@ class SessionDesk:
         self.counts[what] += 1
         self._uncounted[f"accounting.{what}"] += 1
 
-    # --- Accepts -----------------------------------------------------------------------------------------------------
-
-    def accepted(self, admitted: Admitted) -> None:
-        """An Accept is on its way. Returns at once; the sessions hear of it within moments.
-
-        Whatever was decided about its subjects meanwhile is not lost: whoever folds it compares (see ``folding``).
-        """
-        if len(self._accepts) >= MAX_ACCEPTS:
-            # The database has been away for long; the admission journal and accounting tell the same later.
-            self._count("accept_dropped")
-            return
-        self._accepts.append(admitted)
-        self._wake.set()
-
     async def remember(self, admissions: Sequence[Admitted]) -> None:
-        """Write down Accepts, durably: for whoever carries the admission journal over. Raises StoreError."""
+        """Write down Accepts that come by no journal, durably. Raises StoreError."""
         for start in range(0, len(admissions), _AT_ONCE):
             part = admissions[start : start + _AT_ONCE]
             await self._database.commit(inbox.write(Unit(), part, self._clock.now()))
         if admissions:
             self._database.wake(INBOX_CHANNEL, pace=_WAKE_PACE)
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Tell of Accepts until ``stop`` is set, and then of what is left."""
-        stopping = asyncio.create_task(stop.wait())
-        try:
-            while not stop.is_set():
-                waking = asyncio.create_task(self._wake.wait())
-                await asyncio.wait({stopping, waking}, timeout=10.0, return_when=asyncio.FIRST_COMPLETED)
-                waking.cancel()
-                self._wake.clear()
-                if not await self._tell():
-                    await asyncio.wait({stopping}, timeout=_AGAIN_SECONDS)
-                    self._wake.set()
-        finally:
-            stopping.cancel()
-            await self._tell()
+    # --- counters ----------------------------------------------------------------------------------------------------
 
-    async def _tell(self) -> bool:
-        """Write down what waits; whether the database took it."""
-        while self._accepts or self._uncounted:
-            part, counted = self._accepts[:_AT_ONCE], self._uncounted.copy()
-            unit = inbox.write(Unit(), part, self._clock.now())
-            inbox_store.count(unit, counted)
-            try:
-                await self._database.commit(unit)
-            except StoreError as error:
-                log.warning("sessions.untold", waiting=len(self._accepts), error=str(error))
-                return False
-            del self._accepts[: len(part)]
-            self._uncounted -= counted
-            if part:
-                self._database.wake(INBOX_CHANNEL)
-        return True
+    async def run(self, stop: asyncio.Event) -> None:
+        """Write counters down now and then until ``stop`` is set, and what is left then."""
+        while not stop.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_COUNT_SECONDS):
+                    await stop.wait()
+            await self._tell()
+        await self._tell()
+
+    async def _tell(self) -> None:
+        counted = self._uncounted.copy()
+        if not counted:
+            return
+        unit = Unit()
+        inbox_store.count(unit, counted)
+        try:
+            await self._database.commit(unit)
+        except StoreError as error:
+            log.warning("sessions.uncounted", error=str(error))
+            return
+        self._uncounted -= counted
 
 
 def proven(packet: Packet, secrets: Sequence[Secret]) -> Secret:

@@ -25,7 +25,7 @@ from troth.kit.log import get_logger
 from troth.radius.sessions import inbox, inbox_store, order_store, standing_store, store
 from troth.radius.sessions.batch import Batch
 from troth.radius.sessions.inbox import INBOX_CHANNEL
-from troth.radius.sessions.model import Admitted, Ages, Heard, Session, Told
+from troth.radius.sessions.model import Ages, Heard, Session, Told, Withdrawn
 from troth.radius.sessions.orders import ADMISSION, ORDERS_CHANNEL, order_for
 from troth.radius.sessions.partition_store import Partitions
 from troth.store.errors import LeaseLost, StoreError
@@ -92,7 +92,7 @@ class Folder:
         unit, now = Unit(), self._clock.now()
         heard, counted = _read(rows)
         await self._partitions.ensure(now, *(_opened_at(one) for one in heard))
-        boxes = {(one.where.nas, one.where.box) for one in heard}
+        boxes = {(one.where.nas, one.where.box) for one in heard if not isinstance(one, Withdrawn)}
         boots = await store.boots(self._database, boxes) if boxes else []
         batch = Batch(self._ages, await self._known(heard), boots, counted)
         batch.fold(heard)
@@ -117,6 +117,9 @@ class Folder:
         classes: set[bytes] = set()
         stations: set[str] = set()
         for one in heard:
+            if isinstance(one, Withdrawn):
+                classes.add(one.class_)
+                continue
             if isinstance(one, Told) and one.status in ("on", "off"):
                 continue
             if one.port.acct_session_id:
@@ -153,7 +156,7 @@ class Folder:
 
 
 def _opened_at(one: Heard) -> datetime:
-    return one.at if isinstance(one, Admitted) else one.received_at
+    return one.received_at if isinstance(one, Told) else one.at
 
 
 def _read(rows: Iterable[tuple[UUID, bytes]]) -> tuple[list[Heard], Counter[str]]:

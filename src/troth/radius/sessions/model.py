@@ -114,12 +114,23 @@ class Admitted(msgspec.Struct, frozen=True, array_like=True, tag="admitted"):
     until: datetime | None = None
 
 
-Heard: TypeAlias = Told | Admitted
+class Withdrawn(msgspec.Struct, frozen=True, array_like=True, tag="withdrawn"):
+    """The Accept of an admission will not leave: the device broke off, or something changed while it was awaited.
+
+    Attributes:
+        class_: of the admission.
+    """
+
+    class_: bytes
+    at: datetime
+
+
+Heard: TypeAlias = Told | Admitted | Withdrawn
 
 #: Who has seen a session end: its Accounting-Stop, Accounting-On or -Off of the box, a later session of the same name,
 #: nobody (it was not heard of any more, or Session-Timeout is over), the access server when asked (NAK 503, RFC 5176),
-#: or we, by an acknowledged Disconnect.
-EndedBy: TypeAlias = Literal["", "stop", "boot", "replaced", "age", "gone", "disconnect"]
+#: or we, by an acknowledged Disconnect, or since its Accept did not leave.
+EndedBy: TypeAlias = Literal["", "stop", "boot", "replaced", "age", "gone", "disconnect", "withdrawn"]
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,12 +1,14 @@
 """The journal of decisions that let somebody in: durable before the answer, in the database soon after.
 
-Beside decisions a door may write down what else must not be lost of an answer (a *note*: the conversation of a network
-admission), in the same write.
+Beside decisions a door may write down what else must not be lost of an answer (*notes*: the conversation of a network
+admission, the session that it opens), in the same write.
 
 A door that asks at each connection cannot wait for the database, and must not lose what it has decided. So a decision
 is appended to a file of this process, and the answer waits for *fdatasync* alone, which all requests of that moment
 share.
-:mod:`troth.trust.connecting.journal_drain` carries the files over into the database and the ledger, once each.
+:mod:`troth.trust.connecting.journal_drain` carries the files over into the database and the ledger, once each. A file
+is its process's own while it is appended to (``.journal``), and whoever drains may have it once it has ended
+(``.ended``), which is a moment after it was begun, or when the process is gone.
 
 What is trusted: the file system's word that what was synced is there. What may be lost: what nobody was answered. What
 shows: entries are numbered, so a file that vanishes leaves a gap in the ledger.
@@ -22,8 +24,9 @@ import os
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
 
@@ -44,11 +47,15 @@ MAX_ENTRY = 4 * 1024 * 1024
 _HEAD = struct.Struct(">4sII")
 #: Begins each entry. It holds a line end, which compact JSON never does, so that reading can find its way again.
 _MARK = b"TJ1\n"
-_SUFFIX = ".journal"
+_SUFFIX, _ENDED = ".journal", ".ended"
 LOCK = "lock"
+#: Seconds after its first entry in which a file ends, so that the ledger has what it holds.
+ENDS = 0.5
 
 
 _NOTHING = msgspec.Raw(b"null")
+#: (kind, JSON of the door's own).
+Note: TypeAlias = tuple[str, bytes]
 
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -78,30 +85,44 @@ _decoder = msgspec.json.Decoder(Entry)
 class Journal:
     """The journal of one process, in a directory of its own below ``root``. Belongs to one event loop."""
 
-    def __init__(self, directory: Path, lock: int, *, segment: int = SEGMENT, max_pending: int = MAX_PENDING) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        lock: int,
+        *,
+        segment: int = SEGMENT,
+        max_pending: int = MAX_PENDING,
+        ends: float = ENDS,
+    ) -> None:
         self.directory = directory
         self._lock = lock
         self._segment = segment
         self._max_pending = max_pending
+        self._ends = ends
+        self._ending: asyncio.TimerHandle | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._pending: list[tuple[bytes, asyncio.Future[None]]] = []
         self._writing: asyncio.Task[None] | None = None
         self._number = 0
         self._file = -1
+        self._path = directory
         self._size = 0
         self._part = 0
         self._broken = False
 
     @classmethod
-    def open(cls, root: Path, *, segment: int = SEGMENT, max_pending: int = MAX_PENDING) -> Journal:
+    def open(cls, root: Path, *, segment: int = SEGMENT, max_pending: int = MAX_PENDING, ends: float = ENDS) -> Journal:
         """A new journal below ``root``, which is made where it is missing. Raises OSError."""
         root.mkdir(mode=0o700, exist_ok=True)
         directory = root / str(new_id())
-        directory.mkdir(mode=0o700)
-        lock = os.open(directory / LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        # Nobody who looks for journals of the dead may see it before it is locked.
+        hidden = directory.with_name(f".{directory.name}")
+        hidden.mkdir(mode=0o700)
+        lock = os.open(hidden / LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        hidden.rename(directory)
         _sync_directory(root)
-        return cls(directory, lock, segment=segment, max_pending=max_pending)
+        return cls(directory, lock, segment=segment, max_pending=max_pending, ends=ends)
 
     @property
     def name(self) -> str:
@@ -114,13 +135,13 @@ class Journal:
         *,
         actor: str,
         refs: tuple[str, ...] = (),
-        note: tuple[str, bytes] | None = None,
+        notes: Sequence[Note] = (),
     ) -> None:
         """Come back when all of ``made`` is durable, or raise JournalError: then nobody may be let in on it.
 
-        ``note``: (kind, JSON) to be kept with them.
+        ``notes``: to be kept with them.
         """
-        await self.append(made, actor=actor, refs=refs, note=note)
+        await self.append(made, actor=actor, refs=refs, notes=notes)
 
     def append(
         self,
@@ -128,7 +149,7 @@ class Journal:
         *,
         actor: str,
         refs: tuple[str, ...] = (),
-        note: tuple[str, bytes] | None = None,
+        notes: Sequence[Note] = (),
     ) -> asyncio.Future[None]:
         """As :meth:`record`, without waiting: the future is done when it is durable. Raises JournalError at once where
         nothing can be written."""
@@ -140,8 +161,7 @@ class Journal:
             framed(Entry(self._next(), actor, refs, msgspec.Raw(encode(decision)), msgspec.Raw(encode(snapshot))))
             for decision, snapshot in made
         )
-        if note is not None:
-            kind, body = note
+        for kind, body in notes:
             blob += framed(Entry(self._next(), actor, refs, kind=kind, note=msgspec.Raw(body)))
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._pending.append((blob, done))
@@ -172,7 +192,14 @@ class Journal:
                     done.set_result(None)
                 else:
                     done.set_exception(failure)
+            if self._ending is None:
+                self._ending = loop.call_later(self._ends, self._let_go)
         self._writing = None
+
+    def _let_go(self) -> None:
+        """End the present file, behind what is being written."""
+        self._ending = None
+        self._thread.submit(self._end).add_done_callback(_told)
 
     def _write(self, blob: bytes) -> None:
         if self._file < 0 or self._size >= self._segment:
@@ -184,32 +211,39 @@ class Journal:
         self._size += len(blob)
 
     def _begin(self) -> None:
-        if self._file >= 0:
-            os.close(self._file)
+        self._end()
         self._part += 1
         path = self.directory / f"{self._part:08d}{_SUFFIX}"
         self._file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        self._size = 0
+        self._path, self._size = path, 0
         _sync_directory(self.directory)
 
     async def finished(self) -> list[Path]:
         """End the present file; every file that nothing is appended to any more, oldest first."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._end)
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._end)
+        return ended(self.directory)
 
-    def _end(self) -> list[Path]:
-        # Listed in the thread that writes: a file that is begun a moment later is not among them.
+    def _end(self) -> None:
+        # A name that a power cut gives back to the file costs nothing: then the process is gone as well.
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
-        return segments(self.directory)
+            self._path.rename(self._path.with_suffix(_ENDED))
 
     async def close(self) -> None:
         """Wait for what is pending, and let go of the directory; what lies in it is still to be carried over."""
         if self._writing is not None:
             await self._writing
+        if self._ending is not None:
+            self._ending.cancel()
         await asyncio.get_running_loop().run_in_executor(self._thread, self._end)
         self._thread.shutdown()
         os.close(self._lock)
+
+
+def _told(done: Future[None]) -> None:
+    if (error := done.exception()) is not None:
+        log.error("journal.not_ended", error=str(error))  # it is carried over when this process is gone
 
 
 def framed(entry: Entry) -> bytes:
@@ -245,21 +279,29 @@ def holds_more(data: bytes, rest: int) -> bool:
 
 
 def segments(directory: Path) -> list[Path]:
-    """The files of a journal, oldest first."""
-    return sorted(directory.glob(f"*{_SUFFIX}"))
+    """All files of a journal, oldest first: of one whose process is gone."""
+    return sorted(one for one in directory.iterdir() if one.suffix in (_SUFFIX, _ENDED))
 
 
-def abandoned(root: Path) -> Iterator[tuple[Path, int]]:
-    """Journals whose process is gone, each locked for the caller, who closes the descriptor."""
+def ended(directory: Path) -> list[Path]:
+    """The files of a journal that nothing is appended to any more, oldest first."""
+    return sorted(one for one in directory.iterdir() if one.suffix == _ENDED)
+
+
+def journals(root: Path) -> Iterator[tuple[Path, int | None]]:
+    """Every journal below ``root``; of one whose process is gone with its lock, which is the caller's to close."""
     for directory in sorted(root.iterdir()) if root.is_dir() else ():
+        if directory.name.startswith("."):
+            continue
         try:
             lock = os.open(directory / LOCK, os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             continue
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             os.close(lock)
+            yield directory, None
             continue
         yield directory, lock
 

@@ -1,16 +1,17 @@
 """From the journal's files into the database and the ledger: each decision once, whoever dies in between.
 
-A file is carried over in units; before each unit the decisions that are stored already are left out, and only when all
-of it is stored is the file removed. A journal belongs to the process that holds its lock, and one whose process has
-died to the first that takes it. What a door noted beside its decisions is stored by who was named for that kind; a
-file with a note that nobody here stores is left for a process that does. Files that are damaged in the middle are kept
-aside, with what could be read carried over.
+One process of a machine drains the journals of all: many decisions share a commit. A file that has ended is carried
+over in units; before each unit the decisions that are stored already are left out, and only when all of it is stored is
+the file removed. A journal whose process has died is carried over to its end. What a door noted beside its decisions is
+stored, in the same unit, by who was named for that kind; a file with a note that nobody here stores is left for a
+process that does. Files that are damaged in the middle are kept aside, with what could be read carried over.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
@@ -22,7 +23,7 @@ from troth.kit.log import get_logger
 from troth.store.errors import StoreError
 from troth.store.pool import Database
 from troth.store.unit import Unit
-from troth.trust.connecting.journal import LOCK, Entry, Journal, abandoned, holds_more, read, segments
+from troth.trust.connecting.journal import LOCK, Entry, ended, holds_more, journals, read, segments
 from troth.trust.decision.decide import decision_event
 from troth.trust.model import decode_decision
 from troth.trust.outbox.decisions import tell
@@ -32,59 +33,101 @@ log = get_logger("trust")
 
 #: Decisions of one unit.
 BATCH = 200
-#: Seconds between two rounds: the ledger has a decision within so much, and its sequencer's pace.
-PACE = 1.0
+#: Seconds between two rounds, and between two looks at whether it is our turn. The ledger has a decision within the
+#: first, the time in which a journal's file ends, and its sequencer's pace.
+PACE, WATCH = 0.5, 2.0
 
 #: Stores notes of one kind: JSON by JSON into a unit. Must do no harm when it is asked twice about the same.
 Taker: TypeAlias = "Callable[[Unit, Sequence[bytes]], Awaitable[None]]"
 
 
 class Drain:
-    """Carries over one process's journal, and those of processes that are gone. ``takers``: by kind of note."""
+    """Carries over the journals below ``root``: what living processes have ended, and all that dead ones have left.
+
+    One process of a machine does at a time, whoever has the lock.
+
+    Args:
+        takers: by kind of note.
+        wakes: channel to be woken when notes of a kind were stored.
+        patience: seconds for which nobody else must have drained before this one does: another process is meant to.
+    """
 
     def __init__(
-        self, database: Database, journal: Journal, clock: Clock, *, takers: Mapping[str, Taker] | None = None
+        self,
+        database: Database,
+        root: Path,
+        clock: Clock,
+        *,
+        takers: Mapping[str, Taker] | None = None,
+        wakes: Mapping[str, str] | None = None,
+        patience: float = 0.0,
     ) -> None:
         self._takers = dict(takers or {})
+        self._wakes = dict(wakes or {})
         self._database = database
         self._store = PolicyStore(database)
-        self._journal = journal
+        self._root = root
         self._clock = clock
+        self._patience = patience
+        self._free_since: float | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until told to stop; a database that is away is tried again, the files wait."""
-        await self._tried(self.adopt)
-        while not stop.is_set():
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(PACE):
-                    await stop.wait()
-            if not stop.is_set():
-                await self._tried(self.once)
-        await self._tried(self.once)
+        with contextlib.ExitStack() as held:
+            mine = False
+            while not stop.is_set():
+                mine = mine or self._turn(held)
+                if mine:
+                    await self._tried()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(PACE if mine else WATCH):
+                        await stop.wait()
+                if mine and self._patience:
+                    held.close()  # who is meant to may have it
+                    mine = False
+                    self._free_since = self._clock.monotonic() - self._patience
+            if mine or self._turn(held):
+                await self._tried()
 
-    async def _tried(self, work: Callable[[], Awaitable[int]]) -> None:
+    def _turn(self, held: contextlib.ExitStack) -> bool:
+        """Take the lock, if nobody has it and it is for us to."""
+        self._root.mkdir(mode=0o700, exist_ok=True)
+        lock = os.open(self._root / LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
-            await work()
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(lock)
+            self._free_since = None
+            return False
+        now = self._clock.monotonic()
+        if self._free_since is None:
+            self._free_since = now
+        if now - self._free_since < self._patience:
+            os.close(lock)
+            return False
+        held.callback(os.close, lock)
+        return True
+
+    async def _tried(self) -> None:
+        try:
+            await self.once()
         except StoreError as error:
             log.warning("journal.waits", error=str(error))
         except OSError as error:
             log.error("journal.unreadable", error=str(error))
 
     async def once(self) -> int:
-        """Carry over what this process has written so far; how many decisions there were."""
-        return sum([await self._carry(path, self._journal.name) for path in await self._journal.finished()])
-
-    async def adopt(self) -> int:
-        """Carry over, and remove, the journals of processes that are gone."""
+        """Carry over what there is; how many entries there were. Journals of processes that are gone go with it."""
         carried = 0
-        for directory, lock in abandoned(self._journal.directory.parent):
+        for directory, lock in journals(self._root):
             try:
-                for path in segments(directory):
+                for path in ended(directory) if lock is None else segments(directory):
                     carried += await self._carry(path, directory.name)
-                if not segments(directory):
+                if lock is not None and not segments(directory):
                     await asyncio.to_thread(_remove, directory)
             finally:
-                os.close(lock)
+                if lock is not None:
+                    os.close(lock)
         return carried
 
     async def _carry(self, path: Path, name: str) -> int:
@@ -124,6 +167,8 @@ class Drain:
             tell(unit, decision)
         if unit.writes:
             await self._database.commit(unit)
+            for channel in {self._wakes[entry.kind] for entry in entries if entry.kind in self._wakes}:
+                self._database.wake(channel)
 
 
 def _remove(directory: Path) -> None:

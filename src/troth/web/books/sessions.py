@@ -28,8 +28,9 @@ class SessionView(Struct, frozen=True, kw_only=True):
 
     Attributes:
         state: ``open`` or ``ended``. ended_by: how that is known: its ``stop``, a ``boot``, a later session of the same
-            name (``replaced``), silence (``age``), the access server when it was asked (``gone``), or our
-            ``disconnect``; cause: what its Accounting-Stop gave as reason.
+            name (``replaced``), silence (``age``), the access server when it was asked (``gone``), our
+            ``disconnect``, or that its Accept did not leave (``withdrawn``); cause: what its Accounting-Stop gave as
+            reason.
         accounted: whether accounting tells of it.
         until: when Session-Timeout ends it.
         octets_in, octets_out: from and to the station.

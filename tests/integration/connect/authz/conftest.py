@@ -11,6 +11,7 @@ from uuid import UUID
 import httpx
 import pytest
 
+from tests.support.drains import PromptDrain
 from tests.support.signals import Trust
 from troth.audit.event import StreamEvent
 from troth.connect.authz.applications import Applications, Wanted
@@ -21,7 +22,6 @@ from troth.kit.lane import Lane, Request, Response
 from troth.trust.authoring.service import PolicyService
 from troth.trust.connecting.connections import Connections
 from troth.trust.connecting.journal import Journal
-from troth.trust.connecting.journal_drain import Drain
 from troth.trust.connecting.presence import Presence
 from troth.trust.decision.decide import Judge
 from troth.trust.policy.cache import PolicyCache
@@ -68,7 +68,7 @@ class Door:
     connections: Connections
     caller: Caller
     journal: Journal
-    drain: Drain
+    drain: PromptDrain
 
     async def register(self, name: str = "vpn", **fields: Any) -> dict[str, str]:
         """An application; the headers by which it proves itself."""
@@ -114,7 +114,7 @@ async def door(trust: Trust, tmp_path: Path) -> AsyncIterator[Door]:
     async with httpx.AsyncClient(transport=transport, base_url="https://pki.example") as client:
         made = Door(
             trust, client, applications, policies, cache, presence, connections, caller, journal,
-            Drain(database, journal, clock),
+            PromptDrain(database, journal, clock),
         )  # fmt: skip
         await made.apply(POLICY)
         yield made

@@ -12,6 +12,7 @@ from uuid import UUID
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from tests.support.drains import PromptDrain
 from tests.support.signals import Trust
 from tests.unit.radius.admission.world import Facts, Nas
 from troth.audit.sequencer import Sequencer
@@ -29,7 +30,6 @@ from troth.radius.places.model import parse_places
 from troth.radius.places.service import PlaceDesk
 from troth.trust.authoring.service import PolicyService
 from troth.trust.connecting.journal import Journal
-from troth.trust.connecting.journal_drain import Drain
 from troth.trust.decision.decide import Judge
 from troth.trust.policy.cache import PolicyCache
 from troth.trust.policy.store import PolicyStore
@@ -69,7 +69,7 @@ class Campus:
     trust: Trust
     desk: NetworkDesk
     journal: Journal
-    drain: Drain
+    drain: PromptDrain
     policies: PolicyService
     follower: Follower
     admissions: Admissions
@@ -163,7 +163,7 @@ async def campus(trust: Trust, sequencer: asyncio.Task[None], tmp_path: Path) ->
     cache = PolicyCache(PolicyStore(database))
     judge = Judge(cache, [StoredFacts(SubjectStore(database)), SignalFacts(database, clock)], clock)
     journal = Journal.open(tmp_path / "journal")
-    drain = Drain(database, journal, clock, takers={NOTE: take})
+    drain = PromptDrain(database, journal, clock, takers={NOTE: take})
     follower = Follower(database, judge, clock, new_id(), poll_seconds=0.05)
     admissions = Admissions(follower.decider, cache, journal, clock, on_open=follower.call)
     made = Campus(trust, desk, journal, drain, policies, follower, admissions)

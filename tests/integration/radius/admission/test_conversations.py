@@ -9,12 +9,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from tests.integration.radius.admission.conftest import Campus
+from tests.support.drains import PromptDrain
 from tests.unit.radius.admission.world import Facts, issue
 from troth.radius.admission.conversation_store import Sought, found
 from troth.radius.admission.conversations import NOTE
 from troth.radius.admission.keeping import take
 from troth.trust.connecting.journal import Journal
-from troth.trust.connecting.journal_drain import Drain
 
 
 async def test_an_admission_is_in_database_and_ledger_once_though_it_is_carried_over_twice(
@@ -46,12 +46,12 @@ async def test_a_process_that_stores_no_conversations_leaves_the_journal_to_one_
     verdict = await campus.admissions.admit(attempt)
     assert verdict is not None
     dead = Journal.open(tmp_path / "journals")
-    await dead.record(verdict.decisions, actor="radius:corp", note=(NOTE, b'{"id":"x"}'))
+    await dead.record(verdict.decisions, actor="radius:corp", notes=[(NOTE, b'{"id":"x"}')])
     await dead.close()
     database, clock = campus.trust.database, campus.trust.clock
     other = Journal.open(tmp_path / "journals")
-    assert await Drain(database, other, clock).adopt() == 0
-    assert await Drain(database, other, clock, takers={NOTE: take}).adopt() == 2
+    assert await PromptDrain(database, other, clock).once() == 0
+    assert await PromptDrain(database, other, clock, takers={NOTE: take}).once() == 2
     assert not dead.directory.exists()
     await other.close()
 

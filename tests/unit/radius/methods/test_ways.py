@@ -24,6 +24,7 @@ from troth.radius.proxy.service import Proxies
 from troth.radius.wire.hiding import hide_password
 from troth.radius.wire.packet import Attribute, Code, Packet, decode
 from troth.radius.wire.signing import Protection, encode_request, verify_reply
+from troth.trust.connecting.journal import Note
 from troth.trust.model import Kind, Outcome, Subject
 
 NOW = datetime(2026, 12, 1, 9, tzinfo=UTC)
@@ -41,6 +42,7 @@ class Judge:
     holds_: bool = True
     asked: list[Attempt] = field(default_factory=list)
     recorded: list[tuple[str, Verdict, list[str]]] = field(default_factory=list)
+    noted: list[Note] = field(default_factory=list)
 
     async def admit(self, attempt: Attempt) -> Verdict | None:
         self.asked.append(attempt)
@@ -52,9 +54,20 @@ class Judge:
     def holds(self, attempt: Attempt, verdict: Verdict) -> bool:
         return self.holds_
 
-    async def record(self, attempt: Attempt, verdict: Verdict, timeline: Sequence[tuple[float, str]]) -> object:
+    async def record(
+        self,
+        attempt: Attempt,
+        verdict: Verdict,
+        timeline: Sequence[tuple[float, str]],
+        *,
+        notes: Sequence[Note] = (),
+    ) -> object:
+        self.noted.extend(notes)
         self.recorded.append((attempt.method, verdict, [said for _, said in timeline]))
         return None
+
+    def note(self, attempt: Attempt, notes: Sequence[Note]) -> None:
+        self.noted.extend(notes)
 
 
 @dataclass(frozen=True)

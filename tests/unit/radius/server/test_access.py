@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from tests.support.radius_devices import Version, client_context
-from tests.support.radius_house import SECRET, House, Papers, admitted
+from tests.support.radius_devices import Supplicant, Version, client_context
+from tests.support.radius_house import SECRET, House, Judge, Papers, admitted
 from tests.support.radius_load import Device, Load, Manner, Outcome
 from troth.radius.admission.errors import NETWORK_NONE
 from troth.radius.admission.model import Verdict
@@ -116,6 +117,8 @@ async def test_what_changes_between_the_decision_and_the_accept_counts(
     assert outcome.ended == {"reject": 1}
     assert [verdict.outcome.value for _, verdict, _ in house.judge.recorded] == ["allow", "deny"]
     assert house.accepts == []
+    ((first, admitted_as), (second, withdrawn_as)) = house.judge.noted
+    assert (first, second, admitted_as) == ("admitted", "withdrawn", withdrawn_as)
 
 
 async def test_a_change_that_still_lets_in_is_written_down_before_the_accept(serve: Serve, papers: Papers) -> None:
@@ -162,6 +165,13 @@ async def test_a_certificate_for_servers_is_refused_by_tls_and_told_in_the_timel
     house = serve()
     credential = papers.issue("server.corp.test", ExtendedKeyUsageOID.SERVER_AUTH)
     device = Device(context=client_context(credential, papers.root, "1.3"))
+    eap, judge, open_then = house.workers[0].eap, house.judge, list[int]()
+
+    async def record(*told: Any, **more: Any) -> None:
+        open_then.append(eap.open)
+        await Judge.record(judge, *told, **more)
+
+    judge.record = record  # type: ignore[method-assign]
 
     def load() -> Outcome:
         with Load(house.address, SECRET, [device], stations=1) as running:
@@ -169,10 +179,34 @@ async def test_a_certificate_for_servers_is_refused_by_tls_and_told_in_the_timel
 
     outcome = await asyncio.to_thread(load)
     assert outcome.ended == {"reject": 1}
-    ((_, verdict, timeline),) = house.judge.recorded
+    ((_, verdict, timeline),) = judge.recorded
     assert verdict.reason == "radius.tls.wrong_purpose"
     assert timeline
-    assert house.judge.asked == []
+    assert judge.asked == []
+    assert open_then == [1], "it is kept when the alert is sent, and not when the device has acknowledged it"
+
+
+async def test_a_device_that_breaks_off_after_the_decision_has_no_session(serve: Serve, papers: Papers) -> None:
+    house = serve()
+    credential = papers.issue("one.corp.test")
+    context = client_context(credential, papers.root, "1.3")
+
+    class BreaksOff(Supplicant):
+        def answer(self, request: bytes) -> bytes:
+            said = super().answer(request)
+            if not self._committed:
+                return said
+            alert = b"\x15\x03\x03\0\2\2\x28"  # where our last flight is to be acknowledged
+            return said[:2] + (6 + len(alert)).to_bytes(2, "big") + b"\x0d\0" + alert
+
+    def load() -> None:
+        with Load(house.address, SECRET, [Device(context=context)], stations=1) as running:
+            running.once(BreaksOff(context, b"one.corp.test"))
+
+    await asyncio.to_thread(load)
+    assert [verdict.outcome.value for _, verdict, _ in house.judge.recorded] == ["allow", "deny"]
+    assert [word for word, _ in house.judge.noted] == ["admitted", "withdrawn"]
+    assert house.accepts == []
 
 
 async def test_an_accept_says_who_how_long_and_where(serve: Serve, papers: Papers) -> None:

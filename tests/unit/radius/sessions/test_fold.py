@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from tests.support.accounting_month import Plan, Row, expected, month
 from troth.kit.ids import new_id
 from troth.radius.sessions.batch import Batch
-from troth.radius.sessions.model import Admitted, Ages, Boot, Counters, Heard, Port, Session, Told, Where
+from troth.radius.sessions.model import Admitted, Ages, Boot, Counters, Heard, Port, Session, Told, Where, Withdrawn
 
 BEGINS = datetime(2026, 11, 1, tzinfo=UTC)
 _AGES = Ages()
@@ -108,6 +108,18 @@ def test_authenticating_anew_keeps_the_session_and_the_latest_verdict() -> None:
     )
     (other,) = fold_all([[again], [first]])
     assert other.place == "quarantine"
+
+
+def test_what_was_withdrawn_ends_only_what_it_had_opened_itself() -> None:
+    first, again = _admitted(b"a" * 16, 0), _admitted(b"b" * 16, 7200)
+    (gone,) = fold_all([[first, Withdrawn(b"a" * 16, BEGINS + timedelta(seconds=9))]])
+    assert (gone.ended_by, gone.ended_at) == ("withdrawn", BEGINS + timedelta(seconds=9))
+    (after,) = fold_all([[first], [Withdrawn(b"a" * 16, BEGINS)], [first]])
+    assert after.ended_by == "withdrawn", "the journal may bring an admission twice"
+    (on,) = fold_all([[first], [again], [Withdrawn(b"b" * 16, BEGINS + timedelta(seconds=7201))]])
+    assert on.open
+    (told,) = fold_all([[first], [Withdrawn(b"a" * 16, BEGINS)], [_told("start", 60, class_=b"a" * 16)]])
+    assert told.open, "its access server knows better"
 
 
 def test_a_station_that_moves_on_with_its_class_takes_its_admission_along() -> None:
