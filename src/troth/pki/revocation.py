@@ -7,12 +7,14 @@ covered like certificates, so a hold cannot slip between reserving and storing.
 
 All functions only *add to a unit*: the rows are locked and read inside its transaction (``Unit.then``), so what is
 written follows from what is there at that moment. Units with a status change never share a batch (one key for all of
-them), since two steps of one batch would read the same old version; between processes the row locks do that.
+them), since two steps of one batch would read the same old version; between processes the row locks do that. Only such
+as *share* the key (``Unit.shares``) do: their changes are made together, each seeing what the one before it did. They
+have to differ in the causes that they change.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeAlias
@@ -24,10 +26,13 @@ from troth.pki.crl_der import crl_entry
 from troth.pki.errors import ALREADY_REVOKED, CERTIFICATE_UNKNOWN, REASON_REFUSED, RevocationRefused
 from troth.pki.events import certificate_event
 from troth.pki.status_store import ADD_CAUSE, ADD_CRL_CHANGE, DROP_CAUSE, SET_STATUS, StatusRow, StatusStore
-from troth.store.unit import Reader, Unit
+from troth.store.unit import Member, Reader, Unit
 
 #: No two status changes in one batch of the pool.
 STATUS_KEY = "pki.status"
+
+#: Writes that a change of status consists of; the certificate's id comes first in each.
+_OF_STATUS = (SET_STATUS, ADD_CAUSE, DROP_CAUSE)
 
 #: Reasons that a person or a protocol may give (RFC 5280, 5.3.1): unspecified, keyCompromise, affiliationChanged,
 #: superseded, cessationOfOperation, privilegeWithdrawn. 2 and 10 are for authorities, 6 is a hold, 8 is delta only.
@@ -45,10 +50,9 @@ class OfCertificate:
 
 @dataclass(frozen=True, slots=True)
 class OfSubject:
-    """Every live certificate of a subject, whatever its role there, but for those of ``except_profiles``."""
+    """Every live certificate of a subject, whatever its role there."""
 
     subject_id: UUID
-    except_profiles: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +67,25 @@ Target: TypeAlias = OfCertificate | OfSubject | OfKey
 Change: TypeAlias = Callable[[Unit, StatusRow], None]
 
 
-def hold(unit: Unit, target: Target, *, cause: str, actor: str, at: datetime) -> Unit:
-    """Hold ``target`` for ``cause``. A revoked certificate stays revoked; the same cause again changes nothing."""
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """A change of status, as it is registered with a unit."""
+
+    target: Target
+    at: datetime
+    change: Change
+
+
+def hold(unit: Unit, target: Target, *, cause: str, actor: str, at: datetime, sparing: Collection[str] = ()) -> Unit:
+    """Hold ``target`` for ``cause``. A revoked certificate stays revoked; the same cause again changes nothing.
+
+    Certificates of the profiles ``sparing`` are not held, and released if they are held for this cause.
+    """
 
     def change(unit: Unit, row: StatusRow) -> None:
+        if row.profile in sparing:
+            _release(unit, row, cause=cause, actor=actor, at=at)
+            return
         if row.status == "revoked" or cause in row.causes:
             return
         unit.write(ADD_CAUSE, row.id, cause, actor, at)
@@ -85,17 +104,21 @@ def release(unit: Unit, target: Target, *, cause: str, actor: str, at: datetime)
     """
 
     def change(unit: Unit, row: StatusRow) -> None:
-        if cause not in row.causes:
-            return
-        _drop(unit, row.id, cause)
-        left = replace(row, causes=row.causes - {cause})
-        if left.causes or row.status != "held":
-            _set(unit, left, "certificate.cause_cleared", actor, {"cause": cause})
-            return
-        released = replace(left, status="good", status_at=at, revocation_reason=None)
-        _set(unit, released, "certificate.released", actor, {"cause": cause})
+        _release(unit, row, cause=cause, actor=actor, at=at)
 
     return _each(unit, target, at, change)
+
+
+def _release(unit: Unit, row: StatusRow, *, cause: str, actor: str, at: datetime) -> None:
+    if cause not in row.causes:
+        return
+    _drop(unit, row.id, cause)
+    left = replace(row, causes=row.causes - {cause})
+    if left.causes or row.status != "held":
+        _set(unit, left, "certificate.cause_cleared", actor, {"cause": cause})
+        return
+    released = replace(left, status="good", status_at=at, revocation_reason=None)
+    _set(unit, released, "certificate.released", actor, {"cause": cause})
 
 
 def revoke(unit: Unit, target: Target, *, reason: int, actor: str, at: datetime) -> Unit:
@@ -130,23 +153,41 @@ def revoke(unit: Unit, target: Target, *, reason: int, actor: str, at: datetime)
 
 
 def _each(unit: Unit, target: Target, at: datetime, change: Change) -> Unit:
-    async def step(reader: Reader, inner: Unit) -> None:
-        store = StatusStore(reader)
-        if isinstance(target, OfCertificate):
-            row = await store.lock_certificate(target.certificate_id)
-            if row is None:
-                raise RevocationRefused(CERTIFICATE_UNKNOWN, f"no certificate {target.certificate_id}")
-            rows = [row]
-        elif isinstance(target, OfKey):
-            rows = await store.lock_live_of_key(target.spki_sha256, at=at, limit=target.limit)
-        else:
-            rows = await store.lock_live_of_subject(
-                target.subject_id, at=at, except_profiles=sorted(target.except_profiles)
-            )
-        for row in rows:
-            change(inner, _as_left_by(inner, row))
+    return unit.exclusively(STATUS_KEY).then_together(_change_all, _Order(target, at, change))
 
-    return add_status_step(unit, step)
+
+async def _change_all(reader: Reader, members: Sequence[Member], among: Sequence[Unit]) -> dict[int, Exception]:
+    """Make the changes that ``members`` ask for, one after the other; what all of them change is locked first."""
+    store = StatusStore(reader)
+    orders: list[_Order] = [one.item for one in members]
+    wide = [(one.target.subject_id, one.at) for one in orders if isinstance(one.target, OfSubject)]
+    of_subject = await store.lock_live_of_subjects(wide) if wide else {}
+    changed: dict[UUID, list[Unit]] = {}
+    for unit in among:
+        for write, values in unit.writes:
+            if write in _OF_STATUS and unit not in changed.setdefault(values[0], []):
+                changed[values[0]].append(unit)
+    for order, member in zip(orders, members, strict=True):
+        for row in await _rows(store, order, of_subject):
+            units = changed.setdefault(row.id, [])
+            order.change(member.unit, _as_left_by(units, row))
+            if member.unit not in units:
+                units.append(member.unit)
+    return {}
+
+
+async def _rows(
+    store: StatusStore, order: _Order, of_subject: Mapping[tuple[UUID, datetime], list[StatusRow]]
+) -> list[StatusRow]:
+    target = order.target
+    if isinstance(target, OfSubject):
+        return of_subject[target.subject_id, order.at]
+    if isinstance(target, OfKey):
+        return await store.lock_live_of_key(target.spki_sha256, at=order.at, limit=target.limit)
+    row = await store.lock_certificate(target.certificate_id)
+    if row is None:
+        raise RevocationRefused(CERTIFICATE_UNKNOWN, f"no certificate {target.certificate_id}")
+    return [row]
 
 
 def add_status_step(unit: Unit, step: Callable[[Reader, Unit], Awaitable[None]]) -> Unit:
@@ -154,13 +195,13 @@ def add_status_step(unit: Unit, step: Callable[[Reader, Unit], Awaitable[None]])
     return unit.exclusively(STATUS_KEY).then(step)
 
 
-def _as_left_by(unit: Unit, row: StatusRow) -> StatusRow:
-    """``row`` as it will be once the writes that ``unit`` already holds are done.
+def _as_left_by(units: Iterable[Unit], row: StatusRow) -> StatusRow:
+    """``row`` as it will be once the writes that ``units`` already hold are done.
 
-    Steps run before any write, so the second of two changes of one certificate in one unit must see the first here.
+    Steps run before any write, so the second of two changes of one certificate must see the first here.
     """
     causes = set(row.causes)
-    for write, values in unit.writes:
+    for write, values in (one for unit in units for one in unit.writes):
         if values[0] != row.id:
             continue
         if write is SET_STATUS:

@@ -63,10 +63,11 @@ DROP_CAUSE = Write(
 _COLUMNS = """c.id, c.serial, c.authority, c.profile, c.state, c.status, c.status_version, c.status_at,
     c.revocation_reason, c.not_after, c.crl_shard, c.no_rev_avail"""
 _LOCK_ID = f"SELECT {_COLUMNS} FROM certificate c WHERE c.id = $1 FOR UPDATE"
-_LOCK_LIVE_OF_SUBJECT = f"""SELECT {_COLUMNS} FROM certificate c
-    WHERE c.id IN (SELECT certificate_id FROM certificate_subject WHERE subject_id = $1)
-      AND c.state <> 'burnt' AND c.not_after >= $2 AND c.profile <> ALL($3::text[])
-    ORDER BY c.id FOR UPDATE"""
+_LOCK_LIVE_OF_SUBJECTS = f"""SELECT i.n, {_COLUMNS} FROM unnest($1::uuid[], $2::timestamptz[]) WITH ORDINALITY
+        AS i(subject_id, at, n)
+    CROSS JOIN LATERAL (SELECT DISTINCT s.certificate_id FROM certificate_subject s WHERE s.subject_id = i.subject_id) b
+    JOIN certificate c ON c.id = b.certificate_id
+    WHERE c.state <> 'burnt' AND c.not_after >= i.at ORDER BY c.id FOR UPDATE OF c"""
 _LOCK_LIVE_OF_KEY = f"""SELECT {_COLUMNS} FROM certificate c
     WHERE c.spki_sha256 = $1 AND c.state <> 'burnt' AND c.not_after >= $2
       AND NOT (c.status = 'revoked' AND c.revocation_reason = 1)
@@ -110,19 +111,25 @@ class StatusStore:
         rows = await self._reader.fetch(_LOCK_ID, certificate_id)
         return (await self._complete(rows))[0] if rows else None
 
-    async def lock_live_of_subject(
-        self, subject_id: UUID, *, at: datetime, except_profiles: Sequence[str]
-    ) -> list[StatusRow]:
-        """A subject's certificates that are not burnt nor expired at ``at``, reserved ones included, by id."""
-        rows = await self._reader.fetch(_LOCK_LIVE_OF_SUBJECT, subject_id, at, list(except_profiles))
-        return await self._complete(rows)
+    async def lock_live_of_subjects(
+        self, subjects: Sequence[tuple[UUID, datetime]]
+    ) -> dict[tuple[UUID, datetime], list[StatusRow]]:
+        """For each (subject id, time) the certificates not burnt nor expired then, reserved ones included, by id."""
+        asked = list(dict.fromkeys(subjects))
+        ids, times = [one for one, _ in asked], [at for _, at in asked]
+        found = [dict(row) for row in await self._reader.fetch(_LOCK_LIVE_OF_SUBJECTS, ids, times)]
+        places = [row.pop("n") - 1 for row in found]
+        rows: dict[tuple[UUID, datetime], list[StatusRow]] = {one: [] for one in asked}
+        for place, row in zip(places, await self._complete(found), strict=True):
+            rows[asked[place]].append(row)
+        return rows
 
     async def lock_live_of_key(self, spki_sha256: bytes, *, at: datetime, limit: int) -> list[StatusRow]:
         """A key's certificates as above, but for those revoked as compromised already; ``limit`` at most."""
         return await self._complete(await self._reader.fetch(_LOCK_LIVE_OF_KEY, spki_sha256, at, limit))
 
     async def _complete(self, rows: Sequence[Row]) -> list[StatusRow]:
-        ids = [row["id"] for row in rows]
+        ids = list({row["id"] for row in rows})
         causes: dict[UUID, set[str]] = {}
         subjects: dict[UUID, list[UUID]] = {}
         if ids:

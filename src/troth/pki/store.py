@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -118,6 +118,8 @@ _BY_SERIAL = _BY + "c.serial = $1"
 _BY_SHA256 = _BY + "c.sha256 = $1"
 _OF_SUBJECT = f"""SELECT {COLUMNS} FROM certificate_subject s JOIN certificate c ON c.id = s.certificate_id
     WHERE s.subject_id = $1 ORDER BY c.id DESC LIMIT $2"""
+_SHARE_ONE = """SELECT EXISTS (SELECT FROM certificate_subject a JOIN certificate_subject b USING (certificate_id)
+    WHERE a.subject_id = $1 AND b.subject_id = ANY($2::uuid[]))"""
 _SUBJECTS = "SELECT subject_id, role FROM certificate_subject WHERE certificate_id = $1 ORDER BY role DESC, subject_id"
 _HOLDS = "SELECT cause, actor, raised_at FROM certificate_hold WHERE certificate_id = $1 ORDER BY raised_at, cause"
 _SERIAL_STATUS = """SELECT serial, state, status, status_at, revocation_reason, not_after FROM certificate
@@ -180,6 +182,10 @@ class CertificateStore:
     async def of_subject(self, subject_id: UUID, *, limit: int = 100) -> list[CertificateRecord]:
         """A subject's certificates, newest first."""
         return [record(row) for row in await self._reader.fetch(_OF_SUBJECT, subject_id, limit)]
+
+    async def share_one(self, subject_id: UUID, others: Collection[UUID]) -> bool:
+        """Whether a certificate binds the subject and one of the others."""
+        return bool(await self._reader.fetchval(_SHARE_ONE, subject_id, list(others)))
 
     async def subjects(self, certificate_id: UUID) -> list[tuple[UUID, str]]:
         """(subject id, role) of a certificate, the subject before the owner."""

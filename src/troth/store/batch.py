@@ -1,8 +1,9 @@
 """One transaction for many units: which statements run, in which order, and who drops out.
 
 The order is fixed: guards (rank, name) → steps → claims → writes → ledger events. Guards and steps write nothing,
-so a unit they drop has left no trace. A claim may have inserted a row for a unit that a later claim refuses; then the
-whole transaction is rolled back and run again without that unit (:class:`Again`).
+so a unit they drop has left no trace. A claim may have inserted a row for a unit that a later claim refuses, and what a
+step run together has done for one unit is known to the others; then the whole transaction is rolled back and run again
+without that unit (:class:`Again`).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 import asyncpg
 
 from troth.store.statement import Claim, Guard, Statement, Write
-from troth.store.unit import Check, Unit
+from troth.store.unit import Apart, Check, Member, Together, TogetherStep, Unit
 from troth.store.wire import Ask
 
 #: How every claim ends; see :class:`~troth.store.statement.Claim`.
@@ -48,24 +49,15 @@ def _grouped(items: Iterable[tuple[Statement, Any]]) -> list[tuple[Statement, li
 async def run(connection: Any, units: list[Unit], at: datetime) -> dict[int, Exception]:
     """Run ``units`` in the transaction that ``connection`` is in. Returns ordinal → refusal of those dropped.
 
-    Raises Again, or whatever PostgreSQL says about a statement.
+    Raises Again, Apart, or whatever PostgreSQL says about a statement.
     """
     refused: dict[int, Exception] = {}
     attempts = [unit.attempt() for unit in units]
     await _check(connection, attempts, Guard, refused)
-    for ordinal, attempt in enumerate(attempts):
-        for step in attempt.steps:
-            if ordinal in refused:
-                break
-            try:
-                await step(connection, attempt)
-            except asyncpg.PostgresError:
-                raise
-            except Exception as refusal:  # noqa: BLE001 -- whatever a step raises is its unit's answer, and its alone
-                refused[ordinal] = refusal
+    told = await _steps(connection, attempts, refused)
     before = set(refused)
     claimed = await _check(connection, attempts, Claim, refused)
-    if any(ordinal in claimed for ordinal in refused.keys() - before):
+    if (claimed | told) & (refused.keys() - before):
         raise Again({ordinal: refused[ordinal] for ordinal in refused.keys() - before})
     alive = [attempt for ordinal, attempt in enumerate(attempts) if ordinal not in refused]
     items: list[tuple[Statement, Any]] = [item for attempt in alive for item in attempt.writes]
@@ -73,6 +65,51 @@ async def run(connection: Any, units: list[Unit], at: datetime) -> dict[int, Exc
     for statement, rows in _grouped(items):
         await connection.execute(statement.sql, *_columns(statement, rows))
     return refused
+
+
+async def _steps(connection: Any, attempts: list[Unit], refused: dict[int, Exception]) -> set[int]:
+    """Run every unit's steps in order; what is run together waits until every unit has come to its next such step.
+
+    Adds to ``refused``; returns the ordinals that others have been told of. Raises Again for one of those that is
+    refused afterwards, and Apart.
+    """
+    places = [0] * len(attempts)
+    told: set[int] = set()
+    while True:
+        companies: dict[TogetherStep, list[tuple[int, Together]]] = {}
+        for ordinal, attempt in enumerate(attempts):
+            while ordinal not in refused and places[ordinal] < len(attempt.steps):
+                step = attempt.steps[places[ordinal]]
+                places[ordinal] += 1
+                if isinstance(step, Together):
+                    companies.setdefault(step.run, []).append((ordinal, step))
+                    break
+                try:
+                    await step(connection, attempt)
+                except asyncpg.PostgresError:
+                    raise
+                except Exception as refusal:  # noqa: BLE001 -- what a step raises is its unit's answer, and its alone
+                    refused[ordinal] = refusal
+        if told & refused.keys():
+            raise Again({ordinal: refused[ordinal] for ordinal in told & refused.keys()})
+        if not companies:
+            return told
+        for run, company in companies.items():
+            members = [Member(step.item, attempts[ordinal]) for ordinal, step in company]
+            among = [attempt for ordinal, attempt in enumerate(attempts) if ordinal not in refused]
+            try:
+                said = await run(connection, members, among)
+            except asyncpg.PostgresError:
+                raise
+            except Exception as error:
+                if len(members) > 1:
+                    raise Apart from error
+                said = {0: error}
+            refused |= {company[place][0]: refusal for place, refusal in said.items()}
+            if told & refused.keys():
+                raise Again({ordinal: refused[ordinal] for ordinal in told & refused.keys()})
+            if len(members) > 1:
+                told |= {ordinal for ordinal, _ in company if ordinal not in refused}
 
 
 async def _check(

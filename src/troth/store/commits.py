@@ -22,12 +22,14 @@ from troth.kit.log import get_logger
 from troth.store import batch
 from troth.store.errors import COMMIT_UNKNOWN, UNAVAILABLE, CommitUnknown, StoreError, Unavailable
 from troth.store.failures import CONFLICTS, CONNECT_ERRORS, RETRIES, back_off
-from troth.store.unit import Unit
+from troth.store.unit import Apart, Unit
 from troth.store.wire import Ask, Unsupported, Wire
 
 log = get_logger("store")
 
 _MAX_BATCH = 128
+#: Units with shared keys in one batch: their steps take turns, and whoever is in the batch waits for all of them.
+_MAX_COMPANY = 64
 #: A commit costs its dozen statements and a synced log, whether for one unit or for many. So after one that was shared
 #: the next waits for more to join: 2 ms for each unit that the last one carried beside the first, since where there
 #: were many there soon are again. Who is alone waits for nobody.
@@ -79,20 +81,28 @@ class Commits:
         await self._writer
 
     def _take(self) -> list[_Waiting]:
-        """The next batch: in order of arrival, no two units with a common key."""
+        """The next batch: in order of arrival, no two units with a common key, unless they share it in one company."""
         taken: list[_Waiting] = []
         keys: set[Hashable] = set()
+        shared: dict[Hashable, Hashable] = {}
         later: list[_Waiting] = []
+        company = 0
         while self._waiting and len(taken) < _MAX_BATCH:
             waiting = self._waiting.popleft()
             if waiting.done.cancelled():
                 continue
-            if keys.isdisjoint(waiting.unit.keys):
+            unit = waiting.unit
+            free = keys.isdisjoint(unit.keys) and keys.isdisjoint(unit.shared) and shared.keys().isdisjoint(unit.keys)
+            if free and all(shared.get(key, whose) == whose for key, whose in unit.shared.items()):
                 taken.append(waiting)
+                company += bool(unit.shared)
             else:
                 later.append(waiting)
             # A later unit's keys are blocked too: units on one key stay in the order of their arrival.
-            keys |= waiting.unit.keys
+            keys |= unit.keys
+            shared |= {key: shared.get(key, whose) for key, whose in unit.shared.items()}
+            if company >= _MAX_COMPANY:
+                break
         self._waiting.extendleft(reversed(later))
         return taken
 
@@ -123,7 +133,7 @@ class Commits:
         try:
             if not await self._try_together(waiting):
                 await self._try(waiting)
-        except asyncpg.PostgresError as error:
+        except (asyncpg.PostgresError, Apart) as error:
             if isinstance(error, CONNECT_ERRORS):
                 raise
             if len(waiting) == 1:

@@ -7,7 +7,8 @@ whose guard fails drops out alone.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol, TypeAlias
 from uuid import UUID
@@ -53,6 +54,29 @@ class Recordable(Protocol):
 
 Step: TypeAlias = "Callable[[Reader, Unit], Awaitable[None]]"
 
+#: A step of many units at once; see :meth:`Unit.then_together`.
+TogetherStep: TypeAlias = "Callable[[Reader, Sequence[Member], Sequence[Unit]], Awaitable[Mapping[int, Exception]]]"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One of the units that a step is run for together: what it was registered with, and the unit to add to."""
+
+    item: Any
+    unit: Unit
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """A registered :data:`TogetherStep`, with what it needs to know of this unit."""
+
+    run: TogetherStep
+    item: Any
+
+
+class Apart(Exception):
+    """Raised by a step that is run for several units: they have to be run one after the other, each by itself."""
+
 
 class Check(msgspec.Struct, frozen=True):
     """A guard or claim with its values and what to raise when it does not hold."""
@@ -68,15 +92,16 @@ class Unit:
     Methods return the unit, so that calls can be chained.
     """
 
-    __slots__ = ("checks", "events", "id", "keys", "steps", "writes")
+    __slots__ = ("checks", "events", "id", "keys", "shared", "steps", "writes")
 
     def __init__(self) -> None:
         self.id = new_id()
         self.checks: list[Check] = []
         self.writes: list[tuple[Write, tuple[Any, ...]]] = []
         self.events: list[Recordable] = []
-        self.steps: list[Step] = []
+        self.steps: list[Step | Together] = []
         self.keys: set[Hashable] = set()
+        self.shared: dict[Hashable, Hashable] = {}
 
     def guard(self, guard: Guard, *values: Any, refuse: Exception, key: Hashable | None = None) -> Unit:
         """Go on only if ``guard`` holds for ``values``; else the commit raises ``refuse``.
@@ -123,9 +148,28 @@ class Unit:
         self.steps.append(step)
         return self
 
+    def then_together(self, run: TogetherStep, item: Any) -> Unit:
+        """The same, but once for all units of a batch whose next step is ``run``, in the order of their arrival.
+
+        ``run(reader, members, among)`` adds to each member's unit. It returns, by place, the refusals of those that
+        have left no trace, neither in their own unit nor in what the others were told. ``among``: every unit of the
+        batch that is still in it, for who must know what was added to them before. An exception is the answer of a
+        lone member; of several, each is run anew by itself.
+        """
+        self.steps.append(Together(run, item))
+        return self
+
     def exclusively(self, key: Hashable) -> Unit:
         """Never share a batch with another unit of the same ``key``."""
         self.keys.add(key)
+        return self
+
+    def shares(self, key: Hashable, company: Hashable) -> Unit:
+        """Share a batch with others of the same ``key`` only if they share it in the same ``company``.
+
+        For units whose steps are run together and know what the others do to the state that ``key`` names.
+        """
+        self.shared[key] = company
         return self
 
     def absorb(self, other: Unit) -> Unit:
@@ -135,6 +179,7 @@ class Unit:
         self.events += other.events
         self.steps += other.steps
         self.keys |= other.keys
+        self.shared |= other.shared
         return self
 
     def attempt(self) -> Unit:
