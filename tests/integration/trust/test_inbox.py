@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from troth.store.statement import Guard
 from troth.store.unit import Unit
 from troth.trust.feeds import health_store
 from troth.trust.intake import inbox_store, unresolved_store
+from troth.trust.intake.desk import Arrived
 from troth.trust.intake.inbox import Inbox, InboxWorker, Spoilt
 from troth.trust.intake.reported import Reported
 from troth.trust.intake.taking import Receipt
@@ -22,7 +24,7 @@ from troth.trust.intake.unresolved import UnresolvedDesk
 from troth.trust.signals import alias_store
 from troth.trust.signals.codec import decode, encode
 from troth.trust.signals.errors import FeedUnknown, SignalError
-from troth.trust.signals.model import Signal, Whom
+from troth.trust.signals.model import Whom
 from troth.trust.standing import Standing
 from troth.trust.subjects.store import SubjectStore
 
@@ -105,12 +107,11 @@ async def test_killed_before_the_act_is_durable_it_is_acted_on_again_and_once(tr
         def __init__(self, after: bool) -> None:
             self.after = after
 
-        async def take(
-            self, signal: Signal, *, joined: Unit | None = None, accepted_at: datetime | None = None
-        ) -> Receipt:
+        async def take_all(self, arrived: Sequence[Arrived]) -> Sequence[Receipt | BaseException]:
             if self.after:
-                await trust.desk.take(signal)  # as if the commit came without the end of the row
-            raise Killed
+                for one in arrived:
+                    await trust.desk.take(one.signal)  # as if the commit came without the end of the row
+            return [Killed()] * len(arrived)
 
     for after in (False, True):
         await InboxWorker(trust.database, trust.clock, new_id(), Dying(after)).run_once()
@@ -158,12 +159,9 @@ async def test_a_signal_that_fails_is_tried_again_later_and_does_not_keep_others
     await inbox.accept("edr", [bad, trust.signal("edr.contained", "laptop-2", message_id="good", severity=10)])
 
     class Half:
-        async def take(
-            self, signal: Signal, *, joined: Unit | None = None, accepted_at: datetime | None = None
-        ) -> Receipt:
-            if signal.message_id == "bad":
-                raise RuntimeError("nobody foresaw this")
-            return await trust.desk.take(signal, joined=joined)
+        async def take_all(self, arrived: Sequence[Arrived]) -> Sequence[Receipt | BaseException]:
+            taken = await trust.desk.take_all([one for one in arrived if one.signal.message_id != "bad"])
+            return [RuntimeError("nobody foresaw this"), *taken]
 
     worker = InboxWorker(trust.database, trust.clock, new_id(), Half())
     await worker.run_once()

@@ -12,10 +12,11 @@ from troth.kit.ids import new_id
 from troth.pki.model import Binding
 from troth.store.unit import Reader, Unit
 from troth.trust.decision.decide import subject_key
-from troth.trust.enforcement import action_store, cap_store
+from troth.trust.enforcement import action_store
 from troth.trust.enforcement.action_store import ActionState
 from troth.trust.enforcement.cap_store import Count
 from troth.trust.enforcement.enforce import locked_subject
+from troth.trust.enforcement.tally import tally_of
 from troth.trust.errors import STANDING_CHANGED, StandingChanged
 from troth.trust.signals import signal_store
 from troth.trust.signals.errors import ActionSettled, ActionUnknown, CauseNotOpen, SubjectProtected, SubjectUnknown
@@ -93,7 +94,8 @@ async def test_an_approved_action_is_done_and_spends_nothing_of_the_cap(trust: T
     (cause,) = await signal_store.cause_history(trust.database, two)
     assert (cause.feed, cause.approved_by) == ("edr", "bob")
     window = (await trust.feeds.feed("edr")).cap.window
-    counted = await cap_store.counts(trust.database, {"feed:edr": window}, trust.clock.now())
+    at = trust.clock.now()
+    counted = await tally_of(trust.database, at).counts(trust.database, {"feed:edr": window}, at)
     assert counted["feed:edr"] == Count(spent=1, asked=2)
     # The feed that asked for it clears it.
     assert (await trust.take("edr.cleared", two)).standing is Standing.TRUSTED

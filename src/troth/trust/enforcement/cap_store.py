@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+from troth.store.ahead import ReadAhead
 from troth.store.statement import Write
 from troth.store.unit import Reader, Unit
 from troth.trust.feeds.model import ScopeDefinition
@@ -21,10 +22,12 @@ SLOTS: Final = 60
 # Whoever counts across feeds waits here until the one before has committed. A statement of its own: the counts are read
 # by the next one, which then sees them.
 _GATE = "SELECT one FROM cap_gate FOR UPDATE"
-_COUNTS = """
-SELECT i.scope, COALESCE(sum(c.spent), 0)::int AS spent, COALESCE(sum(c.asked), 0)::int AS asked
-FROM unnest($1::text[], $2::timestamptz[]) AS i(scope, since)
-LEFT JOIN cap_slot c ON c.scope = i.scope AND c.slot > i.since GROUP BY i.scope"""
+# Slots that are in the window of everyone who counts now come as one row, those that are in some windows apart.
+_SLOTS = """
+SELECT i.scope, CASE WHEN c.slot > i.sure THEN NULL ELSE c.slot END AS slot, sum(c.spent)::int AS spent,
+       sum(c.asked)::int AS asked
+FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[]) AS i(scope, since, sure)
+JOIN cap_slot c ON c.scope = i.scope AND c.slot > i.since GROUP BY 1, 2"""
 _MARKED = "SELECT asked_at, spent_at FROM cap_mark WHERE feed = $1 AND subject_id = $2"
 
 _ADD = Write(
@@ -87,10 +90,19 @@ async def enter(reader: Reader) -> None:
     await reader.fetchval(_GATE)
 
 
-async def counts(reader: Reader, scopes: Mapping[str, timedelta], at: datetime) -> dict[str, Count]:
-    """What was counted in each scope's window."""
-    rows = await reader.fetch(_COUNTS, list(scopes), [since(at, window) for window in scopes.values()])
-    return {row["scope"]: Count(row["spent"], row["asked"]) for row in rows}
+async def slots(
+    reader: Reader, scopes: Mapping[str, timedelta], earliest: datetime, latest: datetime
+) -> list[tuple[str, datetime | None, Count]]:
+    """What was counted in each scope, by slot; slot None: in any that is in the windows of both times."""
+    before = [since(earliest, window) for window in scopes.values()]
+    sure = [since(latest, window) for window in scopes.values()]
+    rows = await reader.fetch(_SLOTS, list(scopes), before, sure)
+    return [(row["scope"], row["slot"], Count(row["spent"], row["asked"])) for row in rows]
+
+
+def expect_marks(ahead: ReadAhead, asked: Sequence[tuple[str, UUID]]) -> None:
+    """Read the marks of these feeds and subjects at once, if any of them is asked for."""
+    ahead.expect(_MARKED, ("text", "uuid"), asked)
 
 
 async def mark(reader: Reader, feed: str, subject_id: UUID) -> Mark:

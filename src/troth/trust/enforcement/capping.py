@@ -19,6 +19,7 @@ from uuid import UUID
 from troth.store.unit import Reader, Unit
 from troth.trust.enforcement import cap_store
 from troth.trust.enforcement.cap_store import Count, Mark
+from troth.trust.enforcement.tally import tally_of
 from troth.trust.feeds.caps import Cap
 from troth.trust.feeds.model import Feed, ScopeDefinition
 from troth.trust.standings.rules import CapRules
@@ -85,10 +86,11 @@ class Capping:
         at: datetime,
     ) -> Room:
         """Ask for room for one subject, and count it."""
-        await cap_store.enter(reader)
+        tally = tally_of(reader, at)
+        await tally.enter(reader)
         mark = await cap_store.mark(reader, feed.name, subject_id)
         windows = _windows(feed, kind, groups, rules)
-        counts = await cap_store.counts(reader, windows, at)
+        counts = await tally.counts(reader, windows, at)
         first = at - feed.cap.window
         asks = mark.asked_at is None or mark.asked_at <= first
         spends = mark.spent_at is None or mark.spent_at <= first
@@ -99,8 +101,7 @@ class Capping:
             suspend = await self._too_many(reader, feed, kind, groups, rules, counts, at, int(asks))
         done = capped is None and spends
         if asks or done:
-            for scope, window in windows.items():
-                cap_store.add(unit, scope, cap_store.slot_of(at, window), spent=int(done), asked=int(asks))
+            tally.add(unit, windows, at, spent=int(done), asked=int(asks))
             cap_store.put_mark(
                 unit, feed.name, subject_id, Mark(at if asks else mark.asked_at, at if done else mark.spent_at)
             )

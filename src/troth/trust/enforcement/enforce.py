@@ -16,11 +16,11 @@ from uuid import UUID
 from troth.audit.event import Event
 from troth.kit.ids import new_id
 from troth.pki import revocation
-from troth.pki.revocation import OfCertificate, OfSubject
-from troth.pki.status_store import StatusStore
+from troth.pki.revocation import OfSubject
 from troth.pki.store import CertificateStore
+from troth.store.ahead import kept
 from troth.store.jobs import LeasedJob
-from troth.store.unit import Reader, Unit
+from troth.store.unit import Apart, Reader, Unit
 from troth.trust.enforcement import action_store, exemption_store
 from troth.trust.enforcement.action_store import ActionKind, ActionState, StagedAction, Why
 from troth.trust.model import Subject
@@ -36,6 +36,8 @@ from troth.trust.standings.ground_store import Ground
 
 #: Profiles whose certificates stay good in quarantine, so that a device can heal.
 QUARANTINE_PROFILES: Final = frozenset({"quarantine"})
+
+_MOVED: Final = "moved subjects"
 
 #: How many serial numbers a staged action lists; it counts them all.
 _LISTED = 20
@@ -177,6 +179,7 @@ class Enforcer:
             )  # fmt: skip
         if standing is not subject.standing:
             signal_store.set_standing(unit, subject, standing, at=by.at)
+            kept(reader, _MOVED, set[UUID]).add(subject.id)
             unit.record(
                 Event(
                     "standing.changed",
@@ -203,7 +206,7 @@ class Enforcer:
                 actor=by.actor, signal_id=by.id, at=by.at, accepted_at=by.accepted_at,
             )  # fmt: skip
             if standing is not Standing.DISTRUSTED or by.revocation_reason is None:
-                await self.align(reader, unit, replace(subject, standing=standing), by)
+                self.align(unit, replace(subject, standing=standing), by)
         if standing is Standing.DISTRUSTED:
             await self._distrust(reader, unit, subject, by)
         elif subject.standing is Standing.DISTRUSTED or (looked.ground.state.proposed and not outcome.state.proposed):
@@ -251,7 +254,7 @@ class Enforcer:
             by, observed_at=by.at, detail=detail,
         )  # fmt: skip
 
-    async def align(self, reader: Reader, unit: Unit, subject: Subject, by: Trigger) -> None:
+    def align(self, unit: Unit, subject: Subject, by: Trigger) -> None:
         """Hold and release the subject's certificates as its standing means. Repeating it changes nothing.
 
         Automation never revokes: where the table says *revoked*, certificates are held until a person has agreed.
@@ -263,13 +266,9 @@ class Enforcer:
         if ordinary is CertificateStatus.GOOD:
             revocation.release(unit, OfSubject(subject.id), cause=cause, actor=by.actor, at=by.at)
             return
+        # Coming from distrust, the quarantine certificates are held as well; they alone are released.
         spared = self.quarantine_profiles if healing is CertificateStatus.GOOD else ()
-        revocation.hold(unit, OfSubject(subject.id, spared), cause=cause, actor=by.actor, at=by.at)
-        if spared:
-            # Coming from distrust, the quarantine certificates are held as well; they alone are released.
-            for held in await StatusStore(reader).lock_live_of_subject(subject.id, at=by.at, except_profiles=()):
-                if held.profile in spared and cause in held.causes:
-                    revocation.release(unit, OfCertificate(held.id), cause=cause, actor=by.actor, at=by.at)
+        revocation.hold(unit, OfSubject(subject.id), cause=cause, actor=by.actor, at=by.at, sparing=spared)
 
     async def _distrust(self, reader: Reader, unit: Unit, subject: Subject, by: Trigger) -> None:
         """Revoke on a person's order; on anything less, stage the revocation."""
@@ -325,8 +324,13 @@ class Enforcer:
     ) -> dict[str, Any]:
         """What moving the subject to ``standing`` would hit now: certificates whose status changes, by serial number.
 
-        ``final`` counts what a revocation would; otherwise distrust holds, as automation does.
+        ``final`` counts what a revocation would; otherwise distrust holds, as automation does. Raises Apart if another
+        subject that moves in the same transaction has a certificate in common with this one: its new status shows
+        only when it is written.
         """
+        moved = kept(reader, _MOVED, set[UUID]) - {subject.id}
+        if moved and await CertificateStore(reader).share_one(subject.id, moved):
+            raise Apart
         hit: list[str] = []
         for certificate in await CertificateStore(reader).of_subject(subject.id, limit=1_000):
             if certificate.state == "burnt" or certificate.not_after < at or certificate.status == "revoked":

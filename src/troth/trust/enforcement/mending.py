@@ -91,7 +91,7 @@ class Mender:
                 )
             )
             if standing is subject.standing:
-                await self._enforcer.align(reader, unit, subject, by)
+                self._enforcer.align(unit, subject, by)
             await self._enforcer.settle(reader, unit, subject, causes, by, ground=looked.ground)
 
         await self._database.commit(subject_unit(subject_id).then(step))

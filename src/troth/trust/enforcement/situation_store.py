@@ -1,4 +1,4 @@
-"""SQL that locks and reads, in two round trips, everything a signal is weighed against.
+"""SQL that locks and reads everything a signal is weighed against; of those that are taken together, all at once.
 
 One feed's signals follow each other through its lock, so what is done under it is counted in round trips: on a busy
 machine each costs two waits for a processor.
@@ -6,12 +6,14 @@ machine each costs two waits for a processor.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 import msgspec
 
+from troth.store.ahead import ReadAhead
 from troth.store.statement import Guard
 from troth.store.unit import Reader
 from troth.trust.enforcement.action_store import StagedAction
@@ -22,6 +24,16 @@ from troth.trust.signals import signal_store
 from troth.trust.signals.causes import HoldCause
 from troth.trust.standings import ground_store
 from troth.trust.standings.ground_store import Ground
+
+#: The feed is there and ours until commit; the switch stays as it is until then (``freeze`` waits). The subject has a
+#: guard of its own, after this one: signals of several feeds come in one batch, and everybody locks feeds first.
+LOCK_FEED_AND_SWITCH = Guard(
+    "signal_feed_lock",
+    """SELECT i.n FROM unnest($1::int[], $2::text[]) AS i(n, feed)
+       JOIN feed f ON f.name = i.feed CROSS JOIN enforcement_switch w ORDER BY f.name FOR UPDATE OF f FOR SHARE OF w""",
+    ("text",),
+    rank=10,
+)
 
 #: Feed and subject are there and ours until commit; the switch stays as it is until then (``freeze`` waits).
 LOCK_SITUATION = Guard(
@@ -72,10 +84,15 @@ class Situation:
     waiting: list[StagedAction]
 
 
+def expect(ahead: ReadAhead, asked: Sequence[tuple[str, UUID, str, str, datetime]]) -> None:
+    """Read at once what :func:`situation` is to be asked: feed, subject id, message id, cause, time."""
+    ahead.expect(_SITUATION, ("text", "uuid", "text", "text", "timestamptz"), asked)
+
+
 async def situation(
-    reader: Reader, feed: str, subject_id: UUID, *, message_id: str, cause: str, at: datetime
+    reader: Reader, feed: str, subject_id: UUID, message_id: str, cause: str, at: datetime
 ) -> Situation | None:
-    """Read under LOCK_SITUATION. None if the feed or the subject is gone."""
+    """Read under LOCK_SITUATION, or both of its parts. None if the feed or the subject is gone."""
     row = await reader.fetchrow(_SITUATION, feed, subject_id, message_id, cause, at)
     if row is None:
         return None

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
+from troth.store.ahead import company_of, kept
 from troth.store.statement import Guard, Write
-from troth.store.unit import Reader, Row, Unit
+from troth.store.unit import Apart, Reader, Row, Unit
 
 # The word that ends a silence writes down how long it was: no watch need have seen it. Twice the cadence: STALE_AFTER.
 _HEARD = Write(
@@ -55,6 +57,9 @@ WHERE f.name = ANY($1::text[]) AND f.cadence_seconds IS NOT NULL
 AND COALESCE(h.heard_at, f.applied_at) + 2 * f.cadence_seconds * interval '1 second' <= $3
 ORDER BY 1, 2"""
 
+_KEPT: Final = "silences"
+_FURTHER_BACK: Final = timedelta(days=1)
+
 
 @dataclass(frozen=True, slots=True)
 class Heard:
@@ -101,11 +106,47 @@ async def heard(reader: Reader) -> list[Heard]:
 async def silences(
     reader: Reader, feeds: Sequence[str], *, since: datetime, now: datetime
 ) -> Mapping[str, Sequence[Silence]]:
-    """Silences of ``feeds`` that were not over at ``since``, in order, the present one last."""
-    found: dict[str, list[Silence]] = {}
-    for row in await reader.fetch(_SILENCES, list(feeds), since, now):
-        found.setdefault(row["feed"], []).append(Silence(row["feed"], row["since"], row["until"]))
-    return found
+    """Silences of ``feeds`` that were not over at ``since``, in order, the present one last.
+
+    Raises Apart where signals are taken together and a feed is silent still: the first of them ends that, and the
+    others have to see it.
+    """
+    if company_of(reader) > 1:
+        return await kept(reader, _KEPT, _Silences).of(reader, feeds, since, now)
+    return _by_feed([_silence(row) for row in await reader.fetch(_SILENCES, list(feeds), since, now)])
+
+
+class _Silences:
+    """Silences read once for all that are run together: of more feeds and a longer time than one of them asks for."""
+
+    def __init__(self) -> None:
+        self._feeds: frozenset[str] = frozenset()
+        self._since: datetime | None = None
+        self._found: list[Silence] = []
+
+    async def of(
+        self, reader: Reader, feeds: Sequence[str], since: datetime, now: datetime
+    ) -> Mapping[str, Sequence[Silence]]:
+        if self._since is None or since < self._since or not self._feeds.issuperset(feeds):
+            self._feeds |= frozenset(feeds)
+            self._since = min(since, self._since or since) - _FURTHER_BACK
+            rows = await reader.fetch(_SILENCES, sorted(self._feeds), self._since, now + _FURTHER_BACK)
+            self._found = [_silence(row) for row in rows]
+        wanted = [one for one in self._found if one.feed in feeds and one.since <= now]
+        if any(one.until is None for one in wanted):
+            raise Apart
+        return _by_feed([one for one in wanted if one.until is not None and one.until > since and one.since < now])
+
+
+def _silence(row: Row) -> Silence:
+    return Silence(row["feed"], row["since"], row["until"])
+
+
+def _by_feed(found: Sequence[Silence]) -> Mapping[str, Sequence[Silence]]:
+    silent: dict[str, list[Silence]] = {}
+    for one in found:
+        silent.setdefault(one.feed, []).append(one)
+    return silent
 
 
 def _heard(row: Row) -> Heard:

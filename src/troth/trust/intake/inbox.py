@@ -1,8 +1,8 @@
 """The inbox: signals are written down before anything is done about them, together with how far their source was read.
 
 :meth:`Inbox.accept` stores a page of signals in one unit, with whatever the caller joins to it (a cursor). From then on
-nothing is lost: the worker (:class:`InboxWorker`) takes one after the other, the most severe first, to the signal desk,
-and the row goes in the very unit of what the signal causes. Killed between the two, it is taken again; killed after, it
+nothing is lost: the worker (:class:`InboxWorker`) takes them to the signal desk, the most severe first, and the row
+goes in the very unit of what the signal causes. Killed between the two, it is taken again; killed after, it
 is gone. A repetition, in the inbox or acted on long ago, is passed over.
 
 What the desk refuses (a kind that the feed was not granted, a feed that is gone) stays here with the reason, for a
@@ -32,6 +32,7 @@ from troth.store.pool import Database
 from troth.store.unit import Unit
 from troth.trust.feeds import feed_store, health_store
 from troth.trust.intake import inbox_store, unresolved_store
+from troth.trust.intake.desk import Arrived
 from troth.trust.intake.inbox_store import Waiting
 from troth.trust.intake.reported import Reported, Sorted, add_known, resolve_all
 from troth.trust.intake.retaking import retake
@@ -153,8 +154,8 @@ class Inbox:
 class Desk(Protocol):
     """Acts on signals."""
 
-    async def take(self, signal: Signal, *, joined: Unit | None = None, accepted_at: datetime | None = None) -> Receipt:
-        """Act on ``signal``, accepted then, and commit ``joined`` with it."""
+    async def take_all(self, arrived: Sequence[Arrived]) -> Sequence[Receipt | BaseException]:
+        """Act on signals in their order: what became of each, or why it was not taken."""
         ...
 
 
@@ -192,36 +193,38 @@ class InboxWorker:
     async def run_once(self) -> int:
         """Act on up to 64 signals, the most severe first; returns how many were looked at."""
         waiting = await inbox_store.due(self._database, self._clock.now(), _LOOK_AT)
+        unit = Unit()
+        readable: list[Waiting] = []
+        arrived: list[Arrived] = []
         for one in waiting:
-            await self._act(one)
+            try:
+                arrived.append(Arrived(decode(one.body), inbox_store.drop(Unit(), one.id), one.accepted_at))
+                readable.append(one)
+            except (SignalError, ValueError) as error:
+                self._settle(unit, one, error)
+        for one, outcome in zip(readable, await self._desk.take_all(arrived), strict=True):
+            self._settle(unit, one, outcome)
+        if unit.writes:
+            await self._database.commit(unit)
         return len(waiting)
 
-    async def _act(self, one: Waiting) -> None:
-        try:
-            receipt = await self._desk.take(
-                decode(one.body), joined=inbox_store.drop(Unit(), one.id), accepted_at=one.accepted_at
-            )
-            if receipt.again:
-                await self._database.commit(inbox_store.drop(Unit(), one.id))
-        except StoreError as error:
-            # Whether it was committed is not always known; what was taken is not taken again.
-            await self._later(one, error)
-        except (SignalError, ValueError) as refusal:
-            code = refusal.code if isinstance(refusal, TrothError) else UNREADABLE.code
-            detail = refusal.detail if isinstance(refusal, TrothError) else str(refusal)
+    def _settle(self, unit: Unit, one: Waiting, outcome: Receipt | BaseException) -> None:
+        """Add what is to be done with the row of a signal that was not taken now."""
+        if isinstance(outcome, Receipt):
+            if outcome.again:
+                inbox_store.drop(unit, one.id)
+        elif isinstance(outcome, SignalError | ValueError):
+            code = outcome.code if isinstance(outcome, TrothError) else UNREADABLE.code
+            detail = outcome.detail if isinstance(outcome, TrothError) else str(outcome)
             log.warning("signal.refused", feed=one.feed, message_id=one.message_id[:80], code=code)
-            await self._database.commit(inbox_store.refuse(Unit(), one.id, code, detail))
-        except TrothError as error:
-            await self._later(one, error)
-        except Exception as error:
-            # One signal that nobody foresaw must not keep the others waiting; it is tried again, and stays visible.
-            log.exception("signal.failed", feed=one.feed, message_id=one.message_id[:80])
-            await self._later(one, error)
-
-    async def _later(self, one: Waiting, error: Exception) -> None:
-        pause = min(2.0 ** min(one.attempts, 10), _LONGEST_PAUSE)
-        due = self._clock.now() + timedelta(seconds=pause)
-        await self._database.commit(inbox_store.postpone(Unit(), one.id, due, str(error)))
+            inbox_store.refuse(unit, one.id, code, _storable(detail))
+        else:
+            if not isinstance(outcome, TrothError):
+                # One signal that nobody foresaw must not keep the others waiting; it is tried again, and stays visible.
+                log.error("signal.failed", feed=one.feed, message_id=one.message_id[:80], exc_info=outcome)
+            # Whether it was committed is not always known; what was taken is not taken again.
+            pause = min(2.0 ** min(one.attempts, 10), _LONGEST_PAUSE)
+            inbox_store.postpone(unit, one.id, self._clock.now() + timedelta(seconds=pause), _storable(str(outcome)))
 
 
 def _raw(raw: Json) -> str:

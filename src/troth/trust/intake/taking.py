@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from troth.audit.event import Event
@@ -21,6 +22,7 @@ from troth.trust.enforcement.capping import Capping
 from troth.trust.enforcement.enforce import Enforcer, Trigger, withdraw
 from troth.trust.enforcement.situation_store import Situation, situation
 from troth.trust.feeds import feed_store
+from troth.trust.feeds.model import Feed
 from troth.trust.intake import unresolved_store
 from troth.trust.model import Subject
 from troth.trust.signals import signal_store
@@ -34,6 +36,9 @@ from troth.trust.standings.assessor import Looked
 from troth.trust.standings.scoring import alone
 
 log = get_logger("trust")
+
+#: Who suspends a feed that asks for far too much.
+SUSPENDER: Final = "system:breaker"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +65,7 @@ class TakenBefore(Exception):
 
 
 class Taking:
-    """One signal on its way through one transaction. ``run`` may be run again if the transaction is."""
+    """One signal on its way through one transaction."""
 
     def __init__(
         self,
@@ -82,6 +87,8 @@ class Taking:
         self._by = Trigger(f"feed:{signal.feed}", id, signal.feed, signal.cause, at, accepted_at=accepted_at)
         self._level = signal.level
         self._effects: list[str] = []
+        #: Why the feed is suspended, if it is by this signal.
+        self.suspends: str | None = None
         self._subject: Subject | None = None
         self._standing: Standing | None = None
 
@@ -94,15 +101,25 @@ class Taking:
     def _staged(self) -> bool:
         return "action.staged" in self._effects
 
-    async def run(self, reader: Reader, unit: Unit) -> None:
-        """The unit's step. Raises TakenBefore, NotGranted, FeedUnknown."""
-        self._effects = []
+    @property
+    def at(self) -> datetime:
+        """When it is taken."""
+        return self._at
+
+    @property
+    def asks(self) -> tuple[str, UUID, str, str, datetime] | None:
+        """What its situation is asked for with; None if it names nobody, or several."""
+        signal = self._signal
+        return (
+            (signal.feed, self._found[0], signal.message_id, signal.cause, self._at) if len(self._found) == 1 else None
+        )
+
+    async def admit(self, reader: Reader) -> tuple[Feed, Situation | None]:
+        """Whether it may be weighed, and against what. Adds nothing. Raises TakenBefore, NotGranted, FeedUnknown."""
         signal = self._signal
         found: Situation | None = None
-        if len(self._found) == 1:
-            found = await situation(
-                reader, signal.feed, self._found[0], message_id=signal.message_id, cause=signal.cause, at=self._at
-            )
+        if (asks := self.asks) is not None:
+            found = await situation(reader, *asks)
             taken = found is not None and found.taken
         else:
             taken = await signal_store.find_taken(reader, signal.feed, signal.message_id) is not None
@@ -111,8 +128,17 @@ class Taking:
         feed = found.feed if found is not None else await feed_store.find_feed(reader, signal.feed)
         if feed is None:
             raise FeedUnknown(FEED_UNKNOWN, f"there is no feed {signal.feed!r}", feed=signal.feed)
+        feed.grant(signal, None if found is None else found.subject)
+        return feed, found
+
+    async def weigh(self, reader: Reader, unit: Unit, feed: Feed, found: Situation | None) -> None:
+        """Add to ``unit`` what the signal changes, or has staged. ``feed``: as those before in the transaction left it.
+
+        It may be run again if the transaction is.
+        """
+        self._effects, self.suspends = [], None
+        signal = self._signal
         self._subject = None if found is None else found.subject
-        feed.grant(signal, self._subject)
         self._level = min(signal.level, feed.greatest_effect)
         if self._level is not signal.level:
             self._effects.append("level.limited")
@@ -244,11 +270,12 @@ class Taking:
         )  # fmt: skip
         if room.suspend is None:
             return (None, "") if room.capped is None else (Why.CAP, room.capped)
-        feed_store.suspend(unit, feed.name, by="system:breaker", why=room.suspend, at=self._at)
+        feed_store.suspend(unit, feed.name, by=SUSPENDER, why=room.suspend, at=self._at)
         data: dict[str, Json] = {"feed": feed.name, "reason": room.suspend, "signal_id": str(self._id)}
-        unit.record(Event("feed.suspended", "system:breaker", (f"feed:{feed.name}",), data))
+        unit.record(Event("feed.suspended", SUSPENDER, (f"feed:{feed.name}",), data))
         log.error("feed.suspended", feed=feed.name, reason=room.suspend)
         self._effects.append("feed.suspended")
+        self.suspends = room.suspend
         return Why.FEED_SUSPENDED, room.suspend
 
     async def _hold_back(

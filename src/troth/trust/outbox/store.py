@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 
+from troth.store.ahead import ReadAhead
 from troth.store.statement import Guard, Write
 from troth.store.unit import Reader, Row, Unit
 from troth.trust.outbox.model import Effect, EffectState, Notice
@@ -227,6 +228,11 @@ def tell_target(
 ) -> None:
     """Write how a target answers."""
     unit.write(_TARGET, name, failures, open_until, error[:500], failed_at, done_at)
+
+
+def expect_open(ahead: ReadAhead, subject_ids: Sequence[UUID]) -> None:
+    """Read at once what :func:`open_of` is to be asked, if it is."""
+    ahead.expect(_OPEN, ("uuid",), [(one,) for one in subject_ids])
 
 
 async def open_of(reader: Reader, subject_id: UUID) -> tuple[int, list[Effect]]:
