@@ -61,6 +61,8 @@ async def ensure_trial(context: RoleContext, database: Database) -> None:
     networks = NetworkDesk(database, context.clock)
     if await access_servers.book() or await networks.list():
         return
+    local = NasDefinition(name=LOCAL, addresses=("127.0.0.1/32", "::1/128"), description="This machine itself.")
+    await access_servers.apply([local], actor=_ACTOR)
     await networks.apply(
         [
             NetworkDefinition(
@@ -73,7 +75,5 @@ async def ensure_trial(context: RoleContext, database: Database) -> None:
         ],
         actor=_ACTOR,
     )
-    local = NasDefinition(name=LOCAL, addresses=("127.0.0.1/32", "::1/128"), description="This machine itself.")
-    await access_servers.apply([local], actor=_ACTOR)
     write_private(secret_file, await access_servers.set_secret(LOCAL, actor=_ACTOR) + b"\n")
     log.info("radius.trial_made", access_server=LOCAL, network=NETWORK, secret_file=str(secret_file))
