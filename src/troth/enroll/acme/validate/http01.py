@@ -54,8 +54,10 @@ async def validate_http01(
     host = _host_text(challenge.identifier)
     shown = f"{host}:{ports.http}" if ports.http != 80 else host
     url = f"http://{shown}/.well-known/acme-challenge/{challenge.token}"
+    # What we made ourselves needs no taking apart: only redirects are a stranger's text.
+    path = f"/.well-known/acme-challenge/{challenge.token}"
+    target = _Target(challenge.identifier, ports.http, False, shown, None, path)
     for _ in range(_MAX_REDIRECTS + 1):
-        target = _Target.of(url, ports, challenge.identifier)
         addresses = await targets_of(target.identifier, resolver)
         async with dial(
             addresses,
@@ -73,6 +75,7 @@ async def validate_http01(
         if not answer.location:
             raise NotShown(VALIDATION_INCORRECT, f"{url} redirects without a Location", retryable=False)
         url = urljoin(url, answer.location)
+        target = _Target.of(url, ports, challenge.identifier)
     raise NotShown(VALIDATION_INCORRECT, f"more than {_MAX_REDIRECTS} redirects", retryable=False)
 
 

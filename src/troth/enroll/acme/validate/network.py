@@ -16,6 +16,7 @@ import errno
 import socket
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TypeAlias
 
@@ -73,8 +74,8 @@ class NetworkPolicy:
     def check(self, address: Address, port: int) -> None:
         """Raise TargetRefused, with a sentence for the client, unless ``address`` and ``port`` are open."""
         for candidate in _readings(address):
-            for network, what in _CLOSED:
-                if candidate in network and not (self.link_local and what == _LINK_LOCAL):
+            for what in _closed_as(candidate):
+                if not (self.link_local and what == _LINK_LOCAL):
                     raise _refused(address, what)
             if any(candidate in network for network in self.denied):
                 raise _refused(address, "in a denied network")
@@ -117,6 +118,12 @@ def is_local(address: Address) -> bool:
     except OSError as error:
         return error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
     return True
+
+
+@lru_cache(4096)
+def _closed_as(address: Address) -> tuple[str, ...]:
+    """What ``address`` is of the places that are always closed."""
+    return tuple(what for network, what in _CLOSED if address in network)
 
 
 def _readings(address: Address) -> list[Address]:
