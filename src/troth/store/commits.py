@@ -31,9 +31,9 @@ _MAX_BATCH = 128
 #: Units with shared keys in one batch: their steps take turns, and whoever is in the batch waits for all of them.
 _MAX_COMPANY = 64
 #: A commit costs its dozen statements and a synced log, whether for one unit or for many. So after one that was shared
-#: the next waits for more to join: 2 ms for each unit that the last one carried beside the first, since where there
-#: were many there soon are again. Who is alone waits for nobody.
-_GATHER_SECONDS, _LONGEST_GATHER = 0.002, 0.01
+#: the next waits for more to join: 3 ms for each unit that the last one carried beside the first, since where there
+#: were many there soon are again. Who is alone waits for nobody, and nobody for long with whom something urgent goes.
+_GATHER_SECONDS, _LONGEST_GATHER = 0.003, 0.02
 _BEGIN, _COMMIT, _ROLLBACK = Ask("BEGIN"), Ask("COMMIT"), Ask("ROLLBACK")
 _BROKEN = (*CONNECT_ERRORS, TimeoutError)
 
@@ -60,6 +60,8 @@ class Commits:
         self._recorded = recorded
         self._waiting: deque[_Waiting] = deque()
         self._wake = asyncio.Event()
+        #: Something that waits has to leave at once: a hold, a revocation.
+        self._hurry = asyncio.Event()
         self._lane: Any = None
         self._wire: Wire | None = None
         self._closing = False
@@ -72,13 +74,22 @@ class Commits:
         waiting = _Waiting(unit, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         self._wake.set()
+        if batch.is_urgent((unit,)):
+            self._hurry.set()
         await waiting.done
 
     async def close(self) -> None:
         """Write what waits, then disconnect."""
         self._closing = True
         self._wake.set()
+        self._hurry.set()
         await self._writer
+
+    async def _gather(self, seconds: float) -> None:
+        """Let more units join, until one does that is in a hurry."""
+        timer = asyncio.get_running_loop().call_later(seconds, self._hurry.set)
+        await self._hurry.wait()
+        timer.cancel()
 
     def _take(self) -> list[_Waiting]:
         """The next batch: in order of arrival, no two units with a common key, unless they share it in one company."""
@@ -113,7 +124,8 @@ class Commits:
             company = 0
             while self._waiting:
                 if company > 1:
-                    await asyncio.sleep(min(_LONGEST_GATHER, (company - 1) * _GATHER_SECONDS))
+                    await self._gather(min(_LONGEST_GATHER, (company - 1) * _GATHER_SECONDS))
+                self._hurry.clear()
                 batch_ = self._take()
                 company = len(batch_)
                 try:

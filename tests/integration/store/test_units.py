@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 from uuid import uuid4
 
 import asyncpg
@@ -179,3 +180,27 @@ async def test_who_is_alone_waits_for_no_company(tables: Database, monkeypatch: 
     # All of a batch leave together, and who comes when nobody was left waiting is alone again.
     await asyncio.gather(*(tables.commit(Unit().write(ADD, new_id(), n)) for n in range(5)))
     await tables.commit(Unit().write(ADD, new_id(), 6))
+
+
+async def test_who_waits_for_company_leaves_with_what_is_urgent(
+    tables: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("troth.store.commits._GATHER_SECONDS", 3600.0)
+    monkeypatch.setattr("troth.store.commits._LONGEST_GATHER", 3600.0)
+    commits = tables._commits
+    write, late = commits._write, list[asyncio.Task[None]]()
+
+    async def writing(waiting: list[Any]) -> None:
+        if len(waiting) > 1 and not late:
+            late.append(asyncio.create_task(tables.commit(Unit().write(ADD, new_id(), 9))))
+            await asyncio.sleep(0)  # it waits now, behind a commit that is shared
+        await write(waiting)
+
+    async def step(_reader: Reader, _unit: Unit) -> None:
+        """What changes a status or a standing looks first."""
+
+    monkeypatch.setattr(commits, "_write", writing)
+    await asyncio.gather(*(tables.commit(Unit().write(ADD, new_id(), n)) for n in range(5)))
+    await tables.commit(Unit().then(step))
+    await asyncio.gather(*late)
+    assert await tables.fetchval("SELECT count(*) FROM t WHERE v = 9") == 1
