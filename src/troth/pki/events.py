@@ -11,6 +11,9 @@ from troth.kit.canonical import Json
 from troth.pki.model import Status
 from troth.pki.serial import SerialNumber
 
+#: What is about to be signed is written down.
+RESERVED = "certificate.reserved"
+
 
 def iso(moment: datetime) -> str:
     """UTC with microseconds, as everywhere in the ledger."""
@@ -34,11 +37,15 @@ def certificate_event(
     more: dict[str, Json] | None = None,
 ) -> Event:
     """An event of one certificate. Every kind carries the whole status, so that a follower keeps the greatest
-    ``status_version`` it has seen and may miss, repeat or reorder the rest."""
-    references = [f"certificate:{certificate_id}", f"authority:{authority}"]
-    references += [f"subject:{subject}" for subject in subjects]
-    if decision_id is not None:
-        references.append(f"decision:{decision_id}")
+    ``status_version`` it has seen and may miss, repeat or reorder the rest.
+
+    What is reserved stands in the timeline of its certificate alone: authority, subjects and decision hear of it when
+    it is issued or burnt. Each reference is a row of an index."""
+    references = [f"certificate:{certificate_id}"]
+    if kind != RESERVED:
+        references += [f"authority:{authority}", *(f"subject:{subject}" for subject in subjects)]
+        if decision_id is not None:
+            references.append(f"decision:{decision_id}")
     data: dict[str, Json] = {
         "certificate_id": str(certificate_id),
         "serial": serial.hex(),

@@ -49,7 +49,7 @@ from troth.pki.errors import (
     KeyRefused,
     ProfileRefused,
 )
-from troth.pki.events import certificate_event
+from troth.pki.events import RESERVED, certificate_event
 from troth.pki.keycheck import check_spki
 from troth.pki.lint import Expected, LintToken, lint
 from troth.pki.lint_full import lint_tbs
@@ -268,7 +268,7 @@ class Gate:
         unit.write_all(NAME, [(name, shaped.id) for name in sorted(searched)])
         unit.record(
             certificate_event(
-                "certificate.reserved",
+                RESERVED,
                 actor=request.actor,
                 certificate_id=shaped.id,
                 serial=expected.serial,
@@ -278,10 +278,9 @@ class Gate:
                 status_at=expected.now,
                 reason=None,
                 not_after=expected.not_after,
-                subjects=[binding.subject_id for binding in request.subjects],
-                decision_id=request.decision_id,
                 more={
                     "request_id": request.request_id,
+                    "decision_id": None if request.decision_id is None else str(request.decision_id),
                     "profile": request.profile,
                     "profile_version": template.profile_version,
                     "names": [list(name) for name in request.names],

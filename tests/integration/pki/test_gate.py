@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import replace
 from datetime import timedelta
 
@@ -42,9 +43,19 @@ async def _kinds(mint: Mint) -> list[str]:
     return [row["kind"] for row in rows if row["kind"].startswith("certificate.")]
 
 
+async def _timelines(mint: Mint, kind: str) -> list[str]:
+    """What the one event of ``kind`` is told of, without identifiers."""
+    payload = await mint.database.fetchval(
+        "SELECT text FROM (SELECT convert_from(payload, 'UTF8') AS text FROM ledger_inbox) AS said "
+        "WHERE text::jsonb ->> 'kind' = $1",
+        kind,
+    )
+    return [reference.partition(":")[0] for reference in json.loads(payload)["subjects"]]
+
+
 async def test_an_issued_certificate_is_stored_verified_and_in_the_ledger(mint: Mint) -> None:
     subject = new_id()
-    request = mint.request(subjects=(Binding(subject),))
+    request = mint.request(subjects=(Binding(subject),), decision_id=new_id())
     issued = await mint.gate.issue(request)
     certificate = x509.load_der_x509_certificate(issued.der)
     certificate.verify_directly_issued_by(mint.issuer)
@@ -55,6 +66,8 @@ async def test_an_issued_certificate_is_stored_verified_and_in_the_ledger(mint: 
     assert (row.state, row.status, row.der, row.tbs) == ("issued", "good", issued.der, None)
     assert row.names == (("dns", "a.example"),)
     assert await _kinds(mint) == ["certificate.reserved", "certificate.issued"]
+    assert await _timelines(mint, "certificate.reserved") == ["certificate"]
+    assert await _timelines(mint, "certificate.issued") == ["certificate", "authority", "subject", "decision"]
     store = CertificateStore(mint.database)
     assert await store.subjects(row.id) == [(subject, "subject")]
     assert [c.id for c in await store.of_subject(subject)] == [row.id]
