@@ -42,7 +42,8 @@ class StateMaker:
         """``key``: 32 octets. ``node``, ``worker``: 0 to 255. Raises ValueError otherwise."""
         if len(key) < 32 or not 0 <= node <= 255 or not 0 <= worker <= 255:
             raise ValueError("State wants a key of 32 octets, a node and a worker from 0 to 255")
-        self._key = key[:64]
+        # With its key in: to copy it costs half of what keying it for each packet would.
+        self._keyed = blake2b(key=key[:64], digest_size=_MAC)
         self._head = bytes((VERSION, node, worker))
         self.node, self.worker = node, worker
 
@@ -61,7 +62,9 @@ class StateMaker:
         return Token(body[1], body[2], int.from_bytes(body[3:7], "big"), body[7], body)
 
     def _mac(self, body: bytes, nas: str) -> bytes:
-        return blake2b(body + nas.encode(), key=self._key, digest_size=_MAC).digest()
+        made = self._keyed.copy()
+        made.update(body + nas.encode())
+        return made.digest()
 
 
 def holder(state: bytes) -> tuple[int, int] | None:

@@ -38,7 +38,7 @@ from troth.radius.proxy.errors import ACCEPTED, POOL_UNKNOWN, REJECTED
 from troth.radius.proxy.pool import Pool
 from troth.radius.proxy.service import Outcome, Proxies
 from troth.radius.wire.duplicates import Conditional
-from troth.radius.wire.packet import USER_NAME, Attribute, Code, Packet
+from troth.radius.wire.packet import EAP_MESSAGE, USER_NAME, Attribute, Code, Packet
 from troth.radius.wire.signing import Protection, encode_reply
 from troth.trust.connecting.journal import Note
 from troth.trust.model import Outcome as Allowance
@@ -177,6 +177,8 @@ class WithoutOurs:
             network_pool=network.proxy if network is not None else None,
             by_realm=network is not None and bool(network.match.realms),
         )
+        if pool is None and packet.first(EAP_MESSAGE) is not None and (network is None or network.proxy is None):
+            return False  # as nearly always: neither MAB nor PAP has EAP in it
         made = _Asked(packet, source, protection, asked, self._clock.monotonic())
         if pool is not None:
             return self._handed_on(made, pool)

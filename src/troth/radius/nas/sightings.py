@@ -25,6 +25,7 @@ from troth.store.unit import Unit
 ELSEWHERE: Final = "*"
 _PROVED_AT_MOST: Final = 16_384
 _UNPROVED_AT_MOST: Final = 64
+_NOTED_SECONDS: Final = 1.0
 _FORGET_EVERY: Final = timedelta(hours=6)
 _ACTOR: Final = "system:radius"
 
@@ -54,9 +55,21 @@ class Sightings:
         self._unproved: dict[str, set[str]] = {}
         self._signing: dict[str, datetime] = {}
         self._forgot_at: datetime | None = None
+        #: (access server, address, secret) → when that was last noted, by the monotonic clock.
+        self._noted: dict[tuple[str, str, bytes], float] = {}
 
     def proved(self, nas: Nas, address: str, secret: bytes, *, signed: bool) -> None:
-        """A request has proved itself by ``secret``. ``signed``: by a Message-Authenticator."""
+        """A request has proved itself by ``secret``. ``signed``: by a Message-Authenticator.
+
+        Of the same thing once a second is noted: nobody reads more than when it was seen last.
+        """
+        if signed:
+            seen, moment = (nas.name, address, secret), self._clock.monotonic()
+            if moment - self._noted.get(seen, float("-inf")) < _NOTED_SECONDS:
+                return
+            if len(self._noted) >= _PROVED_AT_MOST:
+                self._noted.clear()
+            self._noted[seen] = moment
         now = self._clock.now()
         key = (nas.name, address)
         if key not in self._proved:
@@ -92,6 +105,7 @@ class Sightings:
         """Write down what was counted since the last time; how many addresses. Raises StoreError: it is kept."""
         now, unit = self._clock.now(), Unit()
         counted, self._counted = self._counted, {}
+        self._noted.clear()
         for (nas, address), one in sorted(counted.items()):
             seen_store.seen(
                 unit,

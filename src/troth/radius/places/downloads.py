@@ -20,6 +20,7 @@ from troth.radius.places.rules import ios, of_family
 from troth.radius.wire.packet import Attribute, Code, Packet
 
 PREFIX: Final = "#ACSACL#-IP-"
+_BEGINNING: Final = PREFIX.encode()
 #: Octets of rules that one answer holds, with room for Proxy-States.
 MAX_OCTETS: Final = 3_600
 _CISCO: Final = 9
@@ -46,8 +47,10 @@ def fits_download(place: Place) -> bool:
 
 def is_download(request: Packet) -> bool:
     """Whether a switch asks for an ACL: such a request opens no session, and is no failed log-in either."""
-    asked = request.code == Code.ACCESS_REQUEST and (request.first(_USER_NAME) or b"").startswith(PREFIX.encode())
-    return asked and _EVENT in request.vendor(_CISCO, 1)
+    # Asked of each request: nearly all are told apart by their name's beginning.
+    if not (request.first(_USER_NAME) or b"").startswith(_BEGINNING) or request.code != Code.ACCESS_REQUEST:
+        return False
+    return _EVENT in request.vendor(_CISCO, 1)
 
 
 class Downloads:

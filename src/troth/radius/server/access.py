@@ -15,8 +15,11 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from troth.kit.clock import Clock
 from troth.kit.errors import TrothError
@@ -110,7 +113,7 @@ class Access:
             answer = self._others.take(packet, source, protection, asked)
             if not isinstance(answer, bool):
                 return answer
-        eap = packet.joined(EAP_MESSAGE) if packet.first(EAP_MESSAGE) is not None else None
+        eap = packet.joined(EAP_MESSAGE) if EAP_MESSAGE in packet.firsts else None
         if asked.opening is None or eap is None:
             return self._turned_away(request, eap)
         state = packet.first(STATE)
@@ -318,8 +321,7 @@ class Access:
         return _after(self._reject_delay, answer) if self._reject_delay else answer
 
 
-@dataclass(frozen=True, slots=True)
-class _Request:
+class _Request(NamedTuple):
     packet: Packet
     source: Source
     protection: Protection

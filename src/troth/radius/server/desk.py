@@ -12,8 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 from troth.kit.clock import Clock
 from troth.kit.errors import TrothError
@@ -43,8 +42,7 @@ Listener: TypeAlias = Literal["auth", "acct", "radsec"]
 Answer: TypeAlias = "bytes | Awaitable[bytes | None] | None"
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """Where a packet came from.
 
     Attributes:
@@ -87,6 +85,8 @@ class Seen(Protocol):
         ...
 
 
+# An IntEnum's member takes 60 ns to reach by its name, and each packet asks for several.
+_ACCESS, _ACCOUNTING, _STATUS = int(Code.ACCESS_REQUEST), int(Code.ACCOUNTING_REQUEST), int(Code.STATUS_SERVER)
 _ALLOWED: dict[str, frozenset[int]] = {
     "auth": frozenset({Code.ACCESS_REQUEST, Code.STATUS_SERVER}),
     "acct": frozenset({Code.ACCOUNTING_REQUEST, Code.STATUS_SERVER}),
@@ -147,7 +147,7 @@ class Desk:
             if protection is None:
                 reply(None)
                 return
-            if packet.code == Code.STATUS_SERVER:
+            if packet.code == _STATUS:
                 reply(self._status(packet, source, protection))
                 return
             self._handle(packet, source, protection, reply)
@@ -169,7 +169,7 @@ class Desk:
         for secret in nas.secrets:
             if secret is None:
                 continue
-            if code == Code.ACCOUNTING_REQUEST:
+            if code == _ACCOUNTING:
                 right = request_authenticator_ok(packet, secret)
                 if right and message_authenticator_ok(packet, secret) is False:
                     right = False
@@ -251,7 +251,7 @@ class Desk:
             self._count(packet, _AGAIN.get(ticket, "duplicate") if isinstance(ticket, Asked) else "duplicate")
             reply(ticket if isinstance(ticket, bytes) else None)
             return
-        handler = self._access if packet.code == Code.ACCESS_REQUEST else self._accounting
+        handler = self._access if packet.code == _ACCESS else self._accounting
         try:
             answer = handler(packet, source, protection)
         except BaseException:

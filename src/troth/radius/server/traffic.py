@@ -27,6 +27,7 @@ from troth.radius.wire.packet import EAP_MESSAGE, STATE, Code, Packet, decode
 log = get_logger("radius")
 
 _REMEMBERED = 16_384
+_ACCESS_REQUEST = int(Code.ACCESS_REQUEST)
 #: As for sockets: see ``udp``.
 _AT_ONCE = 8
 
@@ -86,6 +87,7 @@ class Traffic:
         self._loop = asyncio.get_running_loop()
         self._reading = False
         self.counted: Counter[str] = Counter()
+        self._told_live = -1
         #: Conversations that began here.
         self.begun = 0
 
@@ -128,7 +130,7 @@ class Traffic:
         except PacketRefused as error:
             self.counted[error.code] += 1
             return
-        if packet.code != Code.ACCESS_REQUEST:
+        if packet.code != _ACCESS_REQUEST:
             self._take(packet, datagram, nas)
             return
         state = packet.first(STATE)
@@ -212,7 +214,10 @@ class Traffic:
         def reply(answer: bytes | None) -> None:
             if answer is not None:
                 self._sockets.send(datagram, answer)
-            self._row.live(self._live())
+            live = self._live()
+            if live != self._told_live:
+                self._told_live = live
+                self._row.live(live)
 
         self._desk.take(packet, source, reply)
 

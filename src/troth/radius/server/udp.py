@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 #: (host, port), and for IPv6 flow and scope.
 Address: TypeAlias = "tuple[str, int] | tuple[str, int, int, int]"
@@ -23,8 +22,7 @@ _IP_PKTINFO = 8
 NO_LOCAL = bytes(20)
 
 
-@dataclass(frozen=True, slots=True)
-class Datagram:
+class Datagram(NamedTuple):
     """One packet.
 
     Attributes:

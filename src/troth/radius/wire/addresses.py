@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from functools import lru_cache
 from typing import Final
 
 _MAC = re.compile(
@@ -59,10 +60,11 @@ def safe_text(data: bytes, *, most: int = _MAX_TEXT) -> str:
     Control characters, what is no UTF-8, line and paragraph separators and what turns the direction of writing are
     written out (``\\x1b``), and so is the backslash before them: two different values never look alike for that.
     """
-    text = "".join(
-        character if character.isprintable() and character != "\\" else _escaped(character)
-        for character in data.decode("utf-8", "surrogateescape")
-    )
+    text = data.decode("utf-8", "surrogateescape")
+    if "\\" in text or not text.isprintable():
+        text = "".join(
+            character if character.isprintable() and character != "\\" else _escaped(character) for character in text
+        )
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
@@ -78,7 +80,13 @@ def _escaped(character: str) -> str:
 def _match(text: str | bytes) -> tuple[str, int] | None:
     """The address at the beginning, and how many characters it takes."""
     head = text[:48]
-    found = _MAC.match(head if isinstance(head, str) else head.decode("latin-1"))
+    return _matched(head if isinstance(head, str) else head.decode("latin-1"))
+
+
+@lru_cache(maxsize=8192)
+def _matched(head: str) -> tuple[str, int] | None:
+    """The same few stations and access points come again and again."""
+    found = _MAC.match(head)
     if found is None:
         return None
     digits = re.sub(r"[^0-9a-f]", "", found.group().lower())

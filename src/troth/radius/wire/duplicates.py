@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 
 #: RFC 5080 section 2.2.2 wants 5 to 30 seconds.
 LEAST_SECONDS: Final = 5.0
@@ -64,8 +64,7 @@ class _Entry:
     reply: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Ticket:
+class Ticket(NamedTuple):
     """A request that is worked on. ``replaced``: the authenticator of the one that nobody waits for any longer."""
 
     client: str

@@ -73,6 +73,7 @@ class Packet(msgspec.Struct, frozen=True):
         authenticator: 16 octets; in RADIUS/1.1 the token and twelve zeros.
         attributes: in their order. Vendor-Specific ones are type 26, with the vendor in their value.
         raw: the octets that all this was read from, without any padding behind them.
+        firsts: by type, the first of each. A request is asked for some eight attributes on its way.
     """
 
     code: int
@@ -80,13 +81,14 @@ class Packet(msgspec.Struct, frozen=True):
     authenticator: bytes
     attributes: tuple[Attribute, ...]
     raw: bytes
+    firsts: dict[int, bytes] = {}
+
+    def __post_init__(self) -> None:
+        self.firsts.update(reversed(self.attributes))
 
     def first(self, type: int) -> bytes | None:
         """The value of the first attribute of that type; None: there is none."""
-        for kind, value in self.attributes:
-            if kind == type:
-                return value
-        return None
+        return self.firsts.get(type)
 
     def all(self, type: int) -> list[bytes]:
         """The values of all attributes of that type, in their order."""
@@ -137,12 +139,8 @@ def decode(data: bytes) -> Packet:
 
 def encode_attributes(attributes: Sequence[Attribute]) -> bytes:
     """The octets of attributes, in their order. Raises ValueError for a type or value that no attribute has."""
-    parts: list[bytes] = []
-    for kind, value in attributes:
-        # bytes() refuses what is no octet: a value of more than 253 has to be split by whoever knows how.
-        parts.append(bytes((kind, len(value) + 2)))
-        parts.append(value)
-    return b"".join(parts)
+    # bytes() refuses what is no octet: a value of more than 253 has to be split by whoever knows how.
+    return b"".join([bytes((kind, len(value) + 2)) + value for kind, value in attributes])
 
 
 def sub_attributes(value: bytes) -> Iterator[Attribute]:
