@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Sequence
+from datetime import timedelta
 from hashlib import sha256
 
 from cryptography import x509
@@ -20,7 +21,7 @@ from troth.client.ocsp import Ocsp, OcspAnswer
 from troth.client.transport import Transport, trusting
 from troth.kit.clock import Clock
 from troth.kit.log import get_logger
-from troth.radius.admission.model import Attempt, Verdict
+from troth.radius.admission.model import Attempt, PlaceChoice, Verdict
 from troth.radius.admission.service import Ground
 from troth.radius.admission.table import TrustTable
 from troth.radius.eap.contexts import NetworkTls
@@ -36,7 +37,7 @@ from troth.radius.server.desk import Source
 from troth.radius.sessions.accounting import port_of, where_of
 from troth.radius.sessions.inbox import note
 from troth.radius.sessions.model import Admitted, Withdrawn
-from troth.radius.wire.packet import Attribute, Packet
+from troth.radius.wire.packet import NAS_PORT_TYPE, Attribute, Packet
 from troth.store.errors import StoreError
 from troth.store.pool import Database
 from troth.trust.connecting.journal import Note
@@ -46,6 +47,8 @@ log = get_logger("assembly")
 
 _STAPLE_SECONDS = 10.0
 _SEEN_SECONDS = 5.0
+#: Places in the words of a vendor that are remembered.
+_MOST_RENDERED = 4_096
 
 
 def networks_tls(ground: Ground) -> list[NetworkTls]:
@@ -151,10 +154,12 @@ class Placing:
         self._database = database
         self._key = key
         self._book = PlaceBook()
+        self._rendered: dict[tuple[object, ...], Sequence[Attribute]] = {}
 
     async def refresh(self) -> None:
         """Take the places in force. Raises StoreError."""
         self._book = await load_book(self._database, self._book)
+        self._rendered.clear()
 
     def attributes(self, verdict: Verdict, nas: Nas, request: Packet) -> Sequence[Attribute]:
         """See the protocol. Nothing where nothing is said of a place: then the access server's own default holds."""
@@ -172,12 +177,26 @@ class Placing:
         choice = verdict.place
         if not choice and verdict.session_time is None:
             return ()
+        # One place is told many in the same words, and to put them together takes as long as a signature. All that they
+        # depend on beside the book, which is replaced as a whole:
+        medium = request.first(NAS_PORT_TYPE)
+        key = choice.name, choice.role, choice.vlan, choice.acl, verdict.session_time, nas.vendor, medium
+        known = self._rendered.get(key)
+        if known is None:
+            if len(self._rendered) >= _MOST_RENDERED:
+                self._rendered.clear()
+            known = self._rendered[key] = self._render(choice, verdict.session_time, nas, request)
+        return known
+
+    def _render(
+        self, choice: PlaceChoice, session_time: timedelta | None, nas: Nas, request: Packet
+    ) -> Sequence[Attribute]:
         place = self._book.place(
             name=choice.name,
             role=choice.role,
             vlan=choice.vlan,
             acl=choice.acl,
-            session_time=verdict.session_time,
+            session_time=session_time,
         )
         return render(place, nas.vendor, request)
 

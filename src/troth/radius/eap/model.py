@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
+
+import msgspec
 
 from troth.kit.errors import Reason
 
@@ -31,8 +33,7 @@ class Opening:
     framed_mtu: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(msgspec.Struct, frozen=True):
     """What a conversation has shown, as far as it got.
 
     Attributes:
@@ -67,8 +68,7 @@ Timeline: TypeAlias = tuple[tuple[float, str], ...]
 """(seconds since the Start, plain words)"""
 
 
-@dataclass(frozen=True, slots=True)
-class Challenge:
+class Challenge(msgspec.Struct, frozen=True):
     """Send an Access-Challenge.
 
     Attributes:
@@ -85,15 +85,13 @@ class Challenge:
     refused: Fail | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Proved:
+class Proved(msgspec.Struct, frozen=True):
     """The device holds the key of the certificate in ``conversation.facts``: decide, then ``conclude``."""
 
     conversation: Conversation
 
 
-@dataclass(frozen=True, slots=True)
-class Succeed:
+class Succeed(msgspec.Struct, frozen=True):
     """Send an Access-Accept with EAP-Success and the keys of ``msk``.
 
     Attributes:
@@ -102,10 +100,13 @@ class Succeed:
     """
 
     eap: bytes
-    msk: bytes = field(repr=False)
-    emsk: bytes = field(repr=False)
-    derive_session_id: Callable[[], bytes] = field(repr=False)
+    msk: bytes
+    emsk: bytes
+    derive_session_id: Callable[[], bytes]
     conversation: Conversation
+
+    def __repr__(self) -> str:
+        return "Succeed(…)"  # it has keys
 
     @property
     def session_id(self) -> bytes:
@@ -116,8 +117,7 @@ class Succeed:
         return self.derive_session_id()
 
 
-@dataclass(frozen=True, slots=True)
-class Fail:
+class Fail(msgspec.Struct, frozen=True):
     """Send an Access-Reject with EAP-Failure."""
 
     eap: bytes
@@ -128,16 +128,14 @@ class Fail:
     conversation: Conversation | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Ignore:
+class Ignore(msgspec.Struct, frozen=True):
     """Send nothing."""
 
     reason: Reason
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Foreign:
+class Foreign(msgspec.Struct, frozen=True):
     """Another worker, or another node, has this conversation: hand the packet over."""
 
     node: int

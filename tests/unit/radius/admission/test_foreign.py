@@ -8,6 +8,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
+from msgspec import structs
 
 from tests.unit.radius.admission.world import AT, World, issue
 from troth.pki.anchor_store import TrustAnchor
@@ -79,7 +80,7 @@ def shown(world: World, leaf: x509.Certificate, *above: x509.Certificate):  # ty
     attempt = world.attempt(leaf.public_bytes(Encoding.DER))
     assert attempt.facts is not None
     chain = tuple(one.public_bytes(Encoding.DER) for one in (leaf, *above))
-    return replace(attempt, facts=replace(attempt.facts, chain=chain))  # type: ignore[type-var]
+    return structs.replace(attempt, facts=replace(attempt.facts, chain=chain))  # type: ignore[type-var]
 
 
 def lists(world: World, *of: tuple[x509.Certificate, bytes]) -> None:

@@ -7,6 +7,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
+from msgspec import structs
 
 from tests.unit.radius.admission.world import AT, ISSUING, POLICY, World, issue
 from troth.radius.admission.model import EkuRule, StalePolicy, Unsettled
@@ -163,7 +164,7 @@ def test_a_path_is_found_though_the_supplicant_sends_nothing_but_its_certificate
     device = world.device()
     attempt = world.attempt(device)
     assert attempt.facts is not None
-    alone = replace(attempt, facts=replace(attempt.facts, chain=(device.der,)))  # type: ignore[type-var]
+    alone = structs.replace(attempt, facts=replace(attempt.facts, chain=(device.der,)))  # type: ignore[type-var]
     assert world.decider.decide(alone).outcome is Outcome.ALLOW
 
 
@@ -171,7 +172,7 @@ def test_a_resumed_session_is_decided_like_any_other(world: World) -> None:
     device = world.device()
     attempt = world.attempt(device)
     assert attempt.facts is not None
-    resumed = replace(attempt, facts=replace(attempt.facts, resumed=True))  # type: ignore[type-var]
+    resumed = structs.replace(attempt, facts=replace(attempt.facts, resumed=True))  # type: ignore[type-var]
     assert world.decider.decide(resumed).outcome is Outcome.ALLOW
     world.standing(device, "distrusted", 1)
     assert world.decider.decide(resumed).outcome is Outcome.DENY

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from dataclasses import replace as replaced
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -14,6 +15,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from msgspec import structs
 
 from troth.audit.event import StreamEvent
 from troth.kit.clock import FakeClock
@@ -167,7 +169,7 @@ class World:
         self.table.loaded()
 
     def set_network(self, network: Network, **changes: Any) -> None:
-        self.network = replace(network, **changes)
+        self.network = replaced(network, **changes)
         authorities = {
             "root": authority("root", ROOT, kind="root"),
             "issuing": authority("issuing", ISSUING, parent="root"),
@@ -208,7 +210,6 @@ class World:
         return made
 
     def subject_row(self, device: Device) -> SubjectRow:
-        from msgspec import structs
 
         said = self.table.words.pack(device.said)
         return structs.replace(device.subject, said=said, paths=self.table.wish, read_at=self.clock.monotonic())
@@ -226,7 +227,7 @@ class World:
             self.clock.now(), Nas(), self.network, "eap-tls", "@corp.example", "192.0.2.1", "02-00-00-00-00-01",
             ssid="Corp", nas_port_type="wireless", facts=Facts((leaf, ISSUING.public_bytes(Encoding.DER))),
         )  # fmt: skip
-        return replace(attempt, **changes)
+        return structs.replace(attempt, **changes)
 
     def event(self, kind: str, *refs: str, **data: Any) -> StreamEvent:
         self.index += 1
