@@ -27,6 +27,7 @@ from troth.assembly.context import VARIABLE, Inherited, Role
 from troth.assembly.layout import Layout
 from troth.assembly.serve import die_with, serve
 from troth.kit.log import get_logger
+from troth.radius.eap.tickets import one_ticket
 
 log = get_logger("assembly")
 
@@ -128,6 +129,7 @@ def main() -> int:
     os.set_inheritable(channel.fileno(), False)
     die_with(int(sys.argv[2]))
     setproctitle("troth forkserver")
+    one_ticket()
     for role in _PRELOADED:
         importlib.import_module(f"troth.assembly.roles.{role}")
     if len(os.listdir("/proc/self/task")) > 1:

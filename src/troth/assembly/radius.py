@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import hmac
 import secrets
 import socket
@@ -282,6 +283,11 @@ class Worker:
             await asyncio.wait([*under, *told], return_when=asyncio.FIRST_COMPLETED)
             if current.is_set() and not seat.stop.is_set():
                 await self._with_identity()
+                # The table is loaded, and stays; conversations leave few cycles. To look through all of it after every
+                # 700 objects, as is usual, took 3 % of an authentication.
+                gc.collect()
+                gc.freeze()
+                gc.set_threshold(10_000, 20, 20)
                 self._traffic.start()
                 under.append(asyncio.create_task(self._ways.run(stop)))
                 log.info("radius.serving", worker=seat.number, place=seat.place, generation=seat.generation)

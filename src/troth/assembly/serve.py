@@ -27,6 +27,7 @@ from troth.kit import log as logging
 from troth.kit.clock import SystemClock
 from troth.kit.errors import TrothError
 from troth.kit.settings import Config, LogSettings
+from troth.radius.eap.tickets import one_ticket
 
 log = logging.get_logger("assembly")
 
@@ -67,6 +68,7 @@ def serve(role: Role, layout: Layout, run: Run | None = None) -> int:
     if known is None:
         raise AssemblyError(NOT_PREPARED, f"{layout.state_file} does not exist")
     if run is None and role in FORKING:
+        one_ticket()  # where no fork server has: this is the first that loads the role
         module = importlib.import_module(f"troth.assembly.roles.{role}")
         return int(module.serve(Opening(role, config, layout, known, handed_down)))
     # Requests leave few cycles behind: to look for them after every 700 objects costs more than to keep some a while.
