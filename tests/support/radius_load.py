@@ -186,8 +186,12 @@ class _Station:
             plain = [revealed(keys.get(kind, bytes(18)), load.secret, self.authenticator) for kind in (17, 16)]
             self.supplicant.finish(eap, plain[0], plain[1])
             load.outcome.resumed += self.supplicant.resumed
-            if load.manner.resume and not (load.manner.sticky and self.supplicant.resumed):
-                self.sessions[id(self.device)] = self.supplicant.session()
+            if load.manner.resume:
+                # Asked for in any case: a connection that is dropped without it takes its session, also one that was
+                # resumed, with it, and every second conversation of a sticky device would be a full handshake.
+                session = self.supplicant.session()
+                if not (load.manner.sticky and self.supplicant.resumed):
+                    self.sessions[id(self.device)] = session
             load.ended(self, "accept", attributes)
         elif answer[0] == _REJECT:
             if len(eap) != 4 or eap[0] != 4:
