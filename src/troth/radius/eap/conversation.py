@@ -16,9 +16,10 @@ In each of them fragments of a flight of ours may be left; then an acknowledgeme
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from enum import Enum, auto
 from typing import TypeAlias
+
+from msgspec.structs import replace
 
 from troth.kit.errors import Reason
 from troth.radius.eap.errors import (
