@@ -69,7 +69,7 @@ class FeedDesk:
 
     async def secrets(self, name: str) -> tuple[bytes, ...]:
         """The secrets that a message of this feed may be signed with; none if there is no such feed."""
-        sealed = await feed_store.sealed_secrets(self._database, name) if is_feed_name(name) else None
+        sealed = await feed_store.sealed_secrets(self._database.lookups, name) if is_feed_name(name) else None
         if sealed is None:
             return ()
         return tuple(self._box.open(name, one) for one in sealed.in_force(self._clock.now()))

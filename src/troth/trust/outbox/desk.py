@@ -74,7 +74,8 @@ class EffectDesk:
         self._clock = clock
         self._box = box
         self.documents = DocumentStore(database)
-        self._read: Reactions | None = None
+        self._lookups = DocumentStore(database.lookups)
+        self._read: tuple[Reactions, str] | None = None
 
     # --- reactions ---------------------------------------------------------------------------------------------------
 
@@ -106,11 +107,12 @@ class EffectDesk:
 
     async def in_force(self) -> tuple[Reactions, str]:
         """The reactions in force, and their text."""
-        newest = await self.documents.newest()
-        version, source = (0, shipped()) if newest is None else (newest.version, newest.source)
-        if self._read is None or self._read.version != version:
-            self._read = parse_reactions(source, version=version)
-        return self._read, source
+        version = await self._lookups.newest_number()
+        if self._read is None or self._read[0].version != version:
+            stored = await self.documents.version(version)
+            source = shipped() if stored is None else stored.source
+            self._read = parse_reactions(source, version=version), source
+        return self._read
 
     # --- secrets -----------------------------------------------------------------------------------------------------
 
@@ -145,7 +147,7 @@ class EffectDesk:
 
         Raises TargetUnknown.
         """
-        sealed, target = await self.documents.secret(name), await self.target(name)
+        sealed, target = await self._lookups.secret(name), await self.target(name)
         try:
             return None if sealed is None else self._box.open(_bound(target), sealed)
         except SealBroken:

@@ -35,6 +35,7 @@ SET_SECRET = Write(
 
 _DOCUMENT = "SELECT version, sha256, source, applied_at, actor FROM reaction_document"
 _NEWEST = f"{_DOCUMENT} ORDER BY version DESC LIMIT 1"
+_NEWEST_NUMBER = "SELECT COALESCE(max(version), 0) AS version FROM reaction_document"
 _VERSION = f"{_DOCUMENT} WHERE version = $1"
 _HISTORY = f"{_DOCUMENT} ORDER BY version DESC LIMIT 50"
 _SEALED = "SELECT sealed FROM effect_secret WHERE target = $1"
@@ -126,6 +127,10 @@ class DocumentStore:
         """The document in force; None: the shipped one."""
         row = await self._reader.fetchrow(_NEWEST)
         return None if row is None else ReactionVersion(**dict(row))
+
+    async def newest_number(self) -> int:
+        """Which version is in force; 0: the shipped one."""
+        return int(await self._reader.fetchval(_NEWEST_NUMBER))
 
     async def version(self, number: int) -> ReactionVersion | None:
         """One version."""

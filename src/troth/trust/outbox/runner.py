@@ -166,7 +166,7 @@ class EffectRunner:
         port = self._port(effect.port)
         if port is None:
             return Outcome.unavailable(f"nothing is configured here that does {effect.port}")
-        subject = await self._documents.subject(effect.subject_id)
+        subject = await DocumentStore(self._database.lookups).subject(effect.subject_id)
         if subject is None:
             return Outcome.refused("the subject is not known any more")
         if effect.acting and subject.protected and not effect.notice.relieved:
