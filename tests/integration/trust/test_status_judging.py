@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
 from tests.support.signals import Trust
+from troth.audit.event import Event, StreamEvent
+from troth.audit.sequencer import LEASE_NAME, Sequencer
+from troth.kit.ids import new_id
+from troth.store.lease import Lease
+from troth.store.unit import Unit
 from troth.trust.authoring.service import PolicyService
 from troth.trust.decision.decide import Judge
+from troth.trust.enforcement.status_following import StatusFollower
 from troth.trust.enforcement.status_judging import Round, StatusJudge
 from troth.trust.policy.cache import PolicyCache
 from troth.trust.policy.store import PolicyStore
@@ -105,3 +116,67 @@ async def test_a_policy_without_such_rules_lets_go_and_protected_and_frozen_are_
     await watch.apply(POLICY.replace("[status]", "[issue]"))
     assert (await watch.duty.run_once()).released == 1
     assert await trust.status(lost) == "good"
+
+
+# --- at once ---------------------------------------------------------------------------------------------------------
+
+
+def told(kind: str, *subjects: UUID, actor: str = "admin:a", **data: Any) -> StreamEvent:
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    return StreamEvent(0, new_id(), new_id(), at, kind, actor, tuple(f"subject:{one}" for one in subjects), data)
+
+
+async def test_what_changes_of_a_subject_is_judged_and_nobody_else(trust: Trust) -> None:
+    watch = Watch(trust)
+    owner = await trust.subject("alice", kind="user")
+    laptop, other = await trust.subject("laptop-1", groups=["lost"]), await trust.subject("laptop-2", groups=["lost"])
+    first, second = await trust.certificate(laptop), await trust.certificate(other)
+    await trust.database.fetch("UPDATE subject SET owner_id = $1 WHERE name = 'laptop-2'", owner)
+    await watch.apply(POLICY)
+    follower = StatusFollower(trust.database, trust.clock, watch.duty)
+    assert await follower.taken([told("subject.changed", laptop, fields=["groups"])]) == Round(judged=1, held=1)
+    assert (await trust.status(first), await trust.status(second)) == ("held", "good")
+    # Nobody reads that fact, that event is not about what is known, and this one is of our own making.
+    quiet = [
+        told("fact.changed", other, name="posture.firewall"), told("fact.reported", other, values={"risk.score": 1}),
+        told("session.opened", other), told("certificate.held", other, actor="system:policy"),
+    ]  # fmt: skip
+    assert await follower.taken(quiet) == Round()
+    assert await follower.taken([told("standing.changed", owner)]) == Round(judged=1, held=1), "whose owner changes"
+    await watch.groups("laptop-1", '["found"]')
+    assert await follower.taken([told("cause.raised", laptop)]) == Round(judged=1, released=1)
+    assert await follower.taken([told("policy.applied")]) == Round(judged=2)
+
+
+async def test_one_by_one_no_more_are_held_than_in_a_round(trust: Trust) -> None:
+    watch = Watch(trust, percent=10, subjects=2)
+    laptops = [await trust.subject(f"laptop-{number}", groups=["lost"]) for number in range(4)]
+    certificates = [await trust.certificate(one) for one in laptops]
+    await watch.apply(POLICY)
+    rounds = [await watch.duty.run_of([one]) for one in laptops[:3]]
+    assert [(one.held, one.held_back) for one in rounds] == [(1, ()), (1, ()), (0, ("watch",))]
+    assert "policy.status_held_back" not in await trust.kinds()
+    assert await watch.duty.run_once() == Round(judged=4, held_back=("watch",)), "with the two since the last round"
+    assert await watch.duty.run_once() == Round(judged=4, held=2)
+    assert {await trust.status(one) for one in certificates} == {"held"}
+
+
+async def test_the_ledger_has_it_judged_within_the_moment(trust: Trust) -> None:
+    watch = Watch(trust)
+    laptop = await trust.subject("laptop-1", groups=["lost"])
+    certificate = await trust.certificate(laptop)
+    await watch.apply(POLICY)
+    stop, sequencer = asyncio.Event(), Sequencer(trust.database, trust.clock, new_id())
+    held = await Lease(trust.database, trust.clock, LEASE_NAME, new_id()).acquire()
+    assert held is not None
+    following = asyncio.create_task(
+        StatusFollower(trust.database, trust.clock, watch.duty, poll_seconds=0.02).run(stop)
+    )
+    async with asyncio.timeout(60):
+        while await trust.status(certificate) != "held":
+            # Told again and again: what came before it listened, it does not hear.
+            await trust.database.commit(Unit().record(Event("cause.raised", "feed:edr", (f"subject:{laptop}",))))
+            await sequencer.move(held)
+            await asyncio.sleep(0.02)
+    stop.set()
+    await following

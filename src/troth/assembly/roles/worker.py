@@ -62,6 +62,7 @@ from troth.trust.enforcement.enforce import Enforcer
 from troth.trust.enforcement.mending import Mender
 from troth.trust.enforcement.reevaluation import REEVALUATE_JOB, Reevaluation
 from troth.trust.enforcement.settling import Settler
+from troth.trust.enforcement.status_following import StatusFollower
 from troth.trust.enforcement.status_judging import StatusJudge
 from troth.trust.feeds.health import FeedWatch
 from troth.trust.intake.desk import SignalDesk
@@ -136,6 +137,7 @@ async def _duties(context: RoleContext, database: Database, instance: Instance, 
     polling, due = shared_signal_duties(context, database, instance.id)
     pushing, sent = transmitter_duties(context, database, instance.id)
     enforcer = Enforcer()
+    policy_status = _policy_status(context, database, mint)
     connecting = connecting_of(context, database)
     dynamic = dynamic_of(context, database, instance.id)
     return [
@@ -175,7 +177,8 @@ async def _duties(context: RoleContext, database: Database, instance: Instance, 
         *dynamic.duties,
         drain_of(context, database).run(stop),
         *effect_duties(context, database, connecting.desk, dynamic.ports),
-        _every(60.0, _policy_status(context, database, mint).run_once, stop, "policies of status"),
+        StatusFollower(database, clock, policy_status).run(stop),
+        _every(60.0, policy_status.run_once, stop, "policies of status"),
         _every(60.0, Mender(database, clock, enforcer).run_once, stop, "mending"),
         _every(60.0, Settler(database, clock, enforcer).sweep, stop, "looking after standings"),
     ]

@@ -1,17 +1,20 @@
 """The moment *status*: what a policy says of certificates that are out, made true by holds.
 
-OCSP and CRLs cannot ask a policy at each answer, so it is asked once a minute about every live certificate of the
-profiles it governs, where it has rules for ``status``. ``quarantine`` and ``deny`` hold the certificate, for the cause
-``policy:NAME``; ``allow`` and ``restrict`` clear that cause, and no other. A certificate that no rule matches stays as
-it is: its standing speaks for it. Held back, and told: more new holds in one round than the guard lets pass. A freeze
-stops it, and protected subjects are left alone.
+OCSP and CRLs cannot ask a policy at each answer, so it is asked about the live certificates of the profiles it
+governs, where it has rules for ``status``: about those of a subject when something changes that is known of it
+(``status_following``), and about all of them once a minute, since time alone changes what a rule says. ``quarantine``
+and ``deny`` hold the certificate, for the cause ``policy:NAME``; ``allow`` and ``restrict`` clear that cause, and no
+other. A certificate that no rule matches stays as it is: its standing speaks for it. Held back, and told: more new
+holds than the guard lets pass, in a round together with what was held since the round before. A freeze stops it, and
+protected subjects are left alone.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -53,6 +56,14 @@ class Round:
     released: int = 0
     held_back: tuple[str, ...] = ()
 
+    def __add__(self, other: Round) -> Round:
+        return Round(
+            self.judged + other.judged,
+            self.held + other.held,
+            self.released + other.released,
+            tuple(dict.fromkeys(self.held_back + other.held_back)),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class _Change:
@@ -68,7 +79,8 @@ class StatusJudge:
     """Run by the worker; a second one does no harm.
 
     Args:
-        percent, subjects: how many of the certificates judged one round may newly hold; the larger counts.
+        percent, subjects: how many of the certificates judged may be newly held from one whole round to the end of the
+            next; the larger counts.
     """
 
     def __init__(self, database: Database, judge: Judge, clock: Clock, *, percent: int, subjects: int) -> None:
@@ -79,35 +91,71 @@ class StatusJudge:
         self._percent = percent
         self._least = subjects
         self._told: dict[str, datetime] = {}
+        self._turn = asyncio.Lock()
+        #: By policy: certificates of the last whole round, and how many were newly held since.
+        self._judged: dict[str, int] = {}
+        self._since: Counter[str] = Counter()
+
+    @property
+    def asked(self) -> dict[str, Policy]:
+        """Policies in force with rules for this moment, by name."""
+        return {one.name: one for one in self._judge.policies.policies.values() if one.rules_at(Moment.STATUS)}
+
+    async def refresh(self) -> None:
+        """Read which policies are in force."""
+        await self._judge.policies.refresh()
 
     async def run_once(self) -> Round:
-        """Judge, hold, release."""
+        """Judge all certificates, hold, release."""
+        async with self._turn:
+            done = await self._round(None)
+            return replace(done, released=done.released + await self._let_go()) if done is not None else Round()
+
+    async def run_of(self, subjects: Collection[UUID]) -> Round:
+        """The same for the certificates that have to do with ``subjects``: something else is known of them now."""
+        async with self._turn:
+            return (await self._round(sorted(subjects)) if subjects else None) or Round()
+
+    async def _round(self, of: Sequence[UUID] | None) -> Round | None:
+        """Judge; None: frozen."""
         if (await feed_store.switch(self._database)).frozen:
-            return Round()
-        asked = {one.name: one for one in self._judge.policies.policies.values() if one.rules_at(Moment.STATUS)}
+            return None
+        asked = self.asked
         feeds = await self._judge.feeds_down() if asked else ()
         judged = held = released = 0
         back: list[str] = []
         for policy in asked.values():
-            count, changes = await self._review(policy, feeds)
+            count, changes = await self._review(policy, feeds, of)
             judged += count
+            if of is None:
+                self._judged[policy.name] = count
             new = [one for one in changes if one.hold]
-            if len(new) > max(self._least, count * self._percent // 100):
-                await self._hold_back(policy, len(new), count)
+            if new and len(new) + self._since[policy.name] > self._room(policy):
+                # Of a few subjects it is not told: the next round sees them all.
+                if of is None:
+                    await self._hold_back(policy, len(new), count)
                 back.append(policy.name)
                 changes = [one for one in changes if not one.hold]
             for one in changes:
                 await self._apply(policy, one)
-            held += sum(one.hold for one in changes)
-            released += sum(not one.hold for one in changes)
-        return Round(judged, held, released + await self._let_go(frozenset(asked)), tuple(back))
+                self._since[policy.name] += one.hold
+                held += one.hold
+                released += not one.hold
+        if of is None:
+            self._since.clear()
+        return Round(judged, held, released, tuple(back))
 
-    async def _review(self, policy: Policy, feeds: tuple[FeedState, ...]) -> tuple[int, list[_Change]]:
+    def _room(self, policy: Policy) -> int:
+        return max(self._least, self._judged.get(policy.name, 0) * self._percent // 100)
+
+    async def _review(
+        self, policy: Policy, feeds: tuple[FeedState, ...], of: Sequence[UUID] | None
+    ) -> tuple[int, list[_Change]]:
         count, changes, after = 0, list[_Change](), None
         paths = policy.wants(*GATHERED_ROOTS)
         while True:
             at = self._clock.now()
-            page = await live(self._database, policy.profiles, policy.name, at, after=after, limit=PAGE)
+            page = await live(self._database, policy.profiles, policy.name, at, after=after, limit=PAGE, of=of)
             known = {one.id: one for one in await self._subjects.by_ids([one for row in page for one in row.subjects])}
             whom = {one.id: one for subject in known.values() for one in (subject, subject.owner) if one is not None}
             said: dict[UUID, list[Observation]] = {}
@@ -168,8 +216,9 @@ class StatusJudge:
             Unit().record(Event("policy.status_held_back", ACTOR, (f"policy:{policy.name}",), data))
         )
 
-    async def _let_go(self, asked: frozenset[str]) -> int:
+    async def _let_go(self) -> int:
         """Clear the causes of policies that have no rules for status any more."""
+        asked = self.asked
         left = [one for one in await held_by_policies(self._database, PAGE) if one[1] not in asked]
         for certificate, name in left:
             unit = revocation.release(
