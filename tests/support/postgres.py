@@ -162,6 +162,8 @@ class PostgresServer:
             "fsync": "on" if self.durable else "off",
             "full_page_writes": "on" if self.durable else "off",
             "max_wal_size": "256MB" if self.durable else "64MB",
+            # Statistics that come by themselves change plans; besides, no test's database lives long enough to profit.
+            "autovacuum": "on" if self.durable else "off",
             "autovacuum_naptime": "10s",
             **self.settings,
         }
