@@ -3,7 +3,8 @@ from __future__ import annotations
 import contextlib
 
 import pytest
-from argon2 import PasswordHasher
+from argon2 import PasswordHasher, extract_parameters
+from argon2.exceptions import VerifyMismatchError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -54,6 +55,15 @@ async def test_nobody_matches_nothing_and_damaged_hashes_match_nothing() -> None
     passwords = Passwords(CHEAP)
     assert not await passwords.matches(None, "nobody has this password")
     assert not await passwords.matches("not a hash", "anything at all")
+
+
+@pytest.mark.parametrize("hasher", [CHEAP, PasswordHasher()], ids=["cheap", "default"])
+def test_a_check_against_nobody_costs_what_a_real_one_does(hasher: PasswordHasher) -> None:
+    nobody = Passwords(hasher)._nobody
+    assert extract_parameters(nobody) == extract_parameters(hasher.hash("correct horse battery"))
+    with pytest.raises(VerifyMismatchError):  # and not InvalidHashError, which would come at once
+        hasher.verify(nobody, "nobody has this password")
+    assert Passwords(hasher)._nobody != nobody
 
 
 async def test_a_hash_made_at_other_costs_is_outdated() -> None:
