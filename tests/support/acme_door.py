@@ -23,6 +23,7 @@ from tests.support.attesting import roots
 from tests.support.dns import DnsServer
 from tests.support.enrolling import EnrollingDesks, enrolling_for
 from tests.support.mint import Mint
+from tests.support.policies import apply_shipped
 from tests.support.webroot import ChallengeWebRoot
 from troth.client.acme import AcmeClient
 from troth.client.acme_objects import Order
@@ -297,7 +298,7 @@ async def door(
     web_root, dns = applicant_servers
     database, clock = mint.database, mint.clock
     policies = PolicyService(database, clock)
-    await policies.apply_shipped(actor="system:test")
+    await apply_shipped(database, clock)
     cache = PolicyCache(PolicyStore(database))
     await cache.refresh()
     subject_store = SubjectStore(database)

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from tests.support.mint import Mint
+from tests.support.policies import apply_shipped
 
 if TYPE_CHECKING:
     from troth.client.transport import Transport
@@ -87,7 +88,6 @@ async def attestation_ca(mint: Mint) -> AttestationCa:
     from troth.enroll.tpm.registry import TpmRegistry
     from troth.enroll.tpm.routes import TpmDoor
     from troth.pki.profile import shipped_profiles
-    from troth.trust.authoring.service import PolicyService
     from troth.trust.decision.decide import Judge
     from troth.trust.enforcement.enforce import Enforcer
     from troth.trust.enforcement.orders import Orders
@@ -100,7 +100,7 @@ async def attestation_ca(mint: Mint) -> AttestationCa:
 
     database, clock = mint.database, mint.clock
     await mint.catalogue.apply_profile(shipped_profiles()["tpm-attestation-key"], actor="test:mint")
-    await PolicyService(database, clock).apply_shipped(actor="system:test")
+    await apply_shipped(database, clock)
     cache = PolicyCache(PolicyStore(database))
     await cache.refresh()
     directory = Directory(database, clock)

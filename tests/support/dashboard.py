@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import NameOID
 
 from tests.support.judging import DeskInProcess
+from tests.support.policies import apply_shipped
 from tests.support.signals import Trust
 from tests.support.vendors.harness import EGRESS, FakeSleep
 
@@ -295,7 +296,6 @@ async def house(trust: Trust, tmp_path: Path, litestar: Litestar) -> AsyncIterat
     from troth.radius.methods.desk import ListDesk
     from troth.radius.nas.desk import NasDesk
     from troth.radius.proxy.desk import PoolDesk
-    from troth.trust.authoring.service import PolicyService
     from troth.trust.decision.decide import Judge
     from troth.trust.outbox.desk import EffectDesk
     from troth.trust.policy.cache import PolicyCache
@@ -307,7 +307,7 @@ async def house(trust: Trust, tmp_path: Path, litestar: Litestar) -> AsyncIterat
     from troth.web.books import Rooms, build
 
     database, clock, mint = trust.database, trust.clock, trust.mint
-    await PolicyService(database, clock).apply_shipped(actor="system:test")
+    await apply_shipped(database, clock)
     cache = PolicyCache(PolicyStore(database))
     await cache.refresh()
     store = SubjectStore(database)

@@ -18,6 +18,7 @@ from cryptography.x509.oid import AttributeOID, NameOID
 
 from tests.support.enrolling import EnrollingDesks, enrolling_for
 from tests.support.mint import Mint, ca_certificate
+from tests.support.policies import apply_shipped
 
 if TYPE_CHECKING:
     from troth.enroll.est.model import Label
@@ -240,7 +241,6 @@ async def est(mint: Mint) -> AsyncIterator[Est]:
     from troth.kit.lane import Lane
     from troth.pki.anchors import add_anchor, read_anchor
     from troth.store.unit import Unit
-    from troth.trust.authoring.service import PolicyService
     from troth.trust.decision.decide import Judge
     from troth.trust.enforcement.enforce import Enforcer
     from troth.trust.enforcement.orders import Orders
@@ -253,7 +253,7 @@ async def est(mint: Mint) -> AsyncIterator[Est]:
 
     database, clock, catalogue = mint.database, mint.clock, mint.catalogue
     await apply_unlinted(mint, "mutual-tls", "wifi-device")
-    await PolicyService(database, clock).apply_shipped(actor="system:test")
+    await apply_shipped(database, clock)
     cache = PolicyCache(PolicyStore(database))
     await cache.refresh()
     directory = Directory(database, clock)

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from tests.support.mint import Mint
+from tests.support.policies import apply_shipped
 
 if TYPE_CHECKING:
     from troth.client.jose import SigningKey
@@ -242,7 +243,6 @@ async def workloads(mint: Mint, tmp_path: Path) -> AsyncIterator[Workloads]:
     from troth.inventory.service import Reports
     from troth.kit.lane import Lane
     from troth.pki.profile import shipped_profiles
-    from troth.trust.authoring.service import PolicyService
     from troth.trust.decision.decide import Judge
     from troth.trust.enforcement.enforce import Enforcer
     from troth.trust.enforcement.orders import Orders
@@ -255,7 +255,7 @@ async def workloads(mint: Mint, tmp_path: Path) -> AsyncIterator[Workloads]:
 
     database, clock = mint.database, mint.clock
     await mint.catalogue.apply_profile(shipped_profiles()["spiffe-workload"], actor="test:mint")
-    await PolicyService(database, clock).apply_shipped(actor="system:test")
+    await apply_shipped(database, clock)
     cache = PolicyCache(PolicyStore(database))
     await cache.refresh()
     directory = Directory(database, clock)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support.policies import apply_shipped
 from troth.kit.clock import FakeClock
 from troth.store.pool import Database
 from troth.trust.authoring.service import PolicyService
@@ -39,7 +40,7 @@ def policies(database: Database, clock: FakeClock) -> PolicyService:
 @pytest.fixture
 async def judge(database: Database, clock: FakeClock, policies: PolicyService) -> Judge:
     """A judge with the shipped policies in force and the database as its one source."""
-    await policies.apply_shipped(actor="system:test")
+    await apply_shipped(database, clock)
     cache = PolicyCache(PolicyStore(database))
     await cache.refresh()
     return Judge(cache, [StoredFacts(SubjectStore(database))], clock)
