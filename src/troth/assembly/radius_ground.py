@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from troth.assembly.context import RoleContext
 from troth.assembly.nas import nas_book
 from troth.client.ocsp import Ocsp, OcspAnswer
-from troth.client.transport import Transport, trusting
+from troth.client.transport import Transport
 from troth.kit.clock import Clock
 from troth.kit.log import get_logger
 from troth.radius.admission.model import Attempt, PlaceChoice, Verdict
@@ -138,7 +138,7 @@ def stapled_by() -> Fetch:
 
     async def fetch(leaf: bytes, issuer: bytes) -> tuple[bytes, OcspAnswer]:
         certificates = [x509.load_der_x509_certificate(one) for one in (leaf, issuer)]
-        async with Transport(trusting(), timeout=_STAPLE_SECONDS, user_agent="troth") as transport:
+        async with Transport(timeout=_STAPLE_SECONDS, user_agent="troth") as transport:
             return await Ocsp(certificates[0], certificates[1], transport).fetch()
 
     return fetch

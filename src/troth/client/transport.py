@@ -73,7 +73,7 @@ class Transport:
     """Connections to any number of servers, at most ``per_origin`` kept idle for each.
 
     Args:
-        tls: context for https; :func:`trusting` makes one.
+        tls: context for https; :func:`trusting` makes one, and also the one that is taken if there is none.
         timeout: seconds for one request, connecting included.
         user_agent: sent with each request; RFC 8555, 6.1 wants one.
         pin: SHA-256 of the only key that an https server may show, in hexadecimal (see ``pinned``). Nothing is sent
@@ -93,7 +93,7 @@ class Transport:
     ) -> None:
         self._pin = pin
         self._longest = longest
-        self._tls = tls or trusting()
+        self._tls = tls
         self._timeout = timeout
         self._user_agent = user_agent
         self._per_origin = per_origin
@@ -144,7 +144,7 @@ class Transport:
         loop = asyncio.get_running_loop()
         scheme, host, port = origin
         _, connection = await loop.create_connection(
-            lambda: _Connection(self._longest), host, port, ssl=self._tls if scheme == "https" else None
+            lambda: _Connection(self._longest), host, port, ssl=self._context() if scheme == "https" else None
         )
         if self._pin and (scheme != "https" or connection.shown_key() != self._pin):
             connection.abort()
@@ -155,6 +155,12 @@ class Transport:
             raise ConnectionResetError("the server closed the connection without an answer") from None
         self._keep(idle, connection)
         return answer
+
+    def _context(self) -> ssl.SSLContext:
+        # Reading the system's roots takes 30 ms, and who speaks plain http or over a socket needs none of them.
+        if self._tls is None:
+            self._tls = trusting()
+        return self._tls
 
     def _keep(self, idle: list[_Connection], connection: _Connection) -> None:
         if connection.is_open and len(idle) < self._per_origin:
