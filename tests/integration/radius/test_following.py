@@ -20,6 +20,8 @@ from troth.kit.ids import new_id
 from troth.kit.settings import TrustSettings
 from troth.pki import revocation
 from troth.pki.revocation import OfCertificate
+from troth.radius.admission.desk import NetworkDesk
+from troth.radius.admission.document import parse_networks
 from troth.radius.dynamic.desk import OrderDesk
 from troth.radius.dynamic.follower import LedgerFollower
 from troth.radius.dynamic.sender import Sender
@@ -30,6 +32,7 @@ from troth.radius.sessions.orders import Order
 from troth.store.jobs import JobQueue
 from troth.store.lease import Lease
 from troth.store.unit import Unit
+from troth.trust.authoring.service import PolicyService
 
 
 class Following:
@@ -186,3 +189,65 @@ async def test_another_network_has_its_sessions_judged_anew_at_a_pace_and_once(
     assert await queue.claim([WAVE_JOB], lease=timedelta(seconds=60)) == []
     kinds = [kind for kind, _ in await trust.events() if kind.startswith("session.wave")]
     assert "session.wave_ended" in kinds
+
+
+_POLICY = """
+policy: mine
+profiles: [client-device]
+rules:
+  - rule: in
+    moments: [connect]
+    match: 'subject.kind == "device"'
+    then: allow
+    unknown: restrict
+  - rule: out
+    moments: [issue]
+    then: allow
+    unknown: restrict
+"""
+
+
+async def test_a_policy_has_only_those_judged_anew_whom_it_may_judge_otherwise(
+    trust: Trust, joins: Joins, following: Following
+) -> None:
+    networks = parse_networks(
+        "networks:\n"
+        "  - {name: corp, match: {ssids: [corp]}, authorities: [root], profiles: [client-device, tls-server]}\n"
+        "  - {name: things, match: {ssids: [t]}, authorities: [root], profiles: [troth-service], policy: client-device}\n"
+        "  - {name: guest, match: {ssids: [g]}, authorities: [root], profiles: [troth-service], policy: tls-server}\n"
+    )
+    await NetworkDesk(trust.database, trust.clock).apply(networks, actor="admin:a")
+    laptop, server, thing = await trust.subject(), await trust.subject("server"), await trust.subject("thing")
+    mine = await joins(laptop, certificate=await trust.certificate(laptop))
+    await joins(server, certificate=await trust.certificate(server, profile="tls-server"))
+    plain = await joins(thing, network="things", method="mab")
+    await joins(thing, network="guest", method="mab")
+    gone = await joins(thing, network="gone", method="mab")
+    healing = await joins(laptop, certificate=await trust.certificate(laptop, profile="quarantine"))
+    await following.catch_up()
+    queue = JobQueue(trust.database, trust.clock)
+    waves = Waves(trust.database, trust.clock, per_minute=60)
+
+    async def judged_anew() -> set[UUID]:
+        """By the waves that have begun, and are done now."""
+        before = {one.id for one in await _orders(trust)}
+        for job in await queue.claim([WAVE_JOB], lease=timedelta(seconds=60)):
+            await waves.run(job)
+        return {one.session_id for one in await _orders(trust) if one.id not in before}
+
+    await judged_anew()  # what the networks have begun
+    policies = PolicyService(trust.database, trust.clock)
+    said = []
+    for text in (
+        _POLICY,
+        _POLICY.replace("rule: out", "rule: elsewhere"),
+        _POLICY.replace('"device"', '"user"'),
+        _POLICY.replace('"device"', '"user"').replace("[client-device]", "[client-device, tls-server]"),
+    ):
+        await policies.apply(await policies.plan(text), actor="admin:a")
+        await following.catch_up()
+        said.append(await judged_anew())
+    touched = {mine.id, plain.id, gone.id, healing.id}
+    assert said[:3] == [touched, set(), touched]
+    assert mine.id not in said[3], "only the profile that is new"
+    assert len(said[3]) == 4

@@ -173,6 +173,13 @@ class Network:
     proxy: str | None = None
     version: int = 1
 
+    @property
+    def judged_by(self) -> frozenset[str]:
+        """Profiles whose policies judge here in the place of a certificate's own, or where there is none of ours."""
+        rules = (self.foreign, self.mab, self.pap)
+        named = (self.policy, *(None if one is None else one.policy for one in rules))
+        return frozenset(one for one in named if one is not None)
+
     def place_for(self, outcome: Outcome) -> str | None:
         """The name of the default place."""
         return next((place for known, place in self.places if known is outcome), None)

@@ -18,12 +18,16 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+from msgspec.structs import replace
+
 from troth.access.model import ordered_by_people
 from troth.audit.event import Event, StreamEvent
 from troth.audit.follower import Follower
 from troth.kit.clock import Clock
 from troth.kit.log import get_logger
 from troth.kit.settings import TrustSettings
+from troth.radius.admission import network_store
+from troth.radius.admission.document import network_of
 from troth.radius.dynamic import follower_store
 from troth.radius.dynamic.waves import Wave, enqueue
 from troth.radius.sessions import order_store, store
@@ -32,6 +36,10 @@ from troth.radius.sessions.orders import EVENT, ORDERS_CHANNEL, Kind, order_for
 from troth.radius.sessions.store import Meant
 from troth.store.pool import Database
 from troth.store.unit import Unit
+from troth.trust.enforcement.enforce import QUARANTINE_PROFILES
+from troth.trust.model import Moment
+from troth.trust.policy.store import PolicyStore
+from troth.trust.policy.touched import profiles_touched
 
 log = get_logger("radius")
 
@@ -42,6 +50,7 @@ KINDS: Final = frozenset(
         "subject.removed", "policy.applied", "network.applied", "network.removed", "place.applied",
     }
 )  # fmt: skip
+_WAVES: Final = frozenset({"policy.applied", "network.applied", "network.removed", "place.applied"})
 #: Fields of a subject whose change means that it may have to go: attributes by which directories say so, and its owner.
 _MATTERS: Final = frozenset({"owner", "groups", "disabled", "enabled", "active", "locked"})
 #: The certificate is only replaced, or its service has ended: who has a newer one shall stay (RFC 5280, 5.3.1).
@@ -85,28 +94,40 @@ class LedgerFollower:
         reacted = {event.unit for event in events if event.kind == "standing.changed"}
         room = await self._room()
         for event in events:
-            wave = self._wave(event)
+            wave = await self._wave(event)
             if wave is not None:
                 enqueue(unit, wave, at=self._clock.now())
             case = None if event.unit in reacted else case_of(event)
             if case is not None:
                 room -= await self._plan(unit, case, room)
 
-    def _wave(self, event: StreamEvent) -> Wave | None:
-        if not self._rejudge or event.kind not in (
-            "policy.applied",
-            "network.applied",
-            "network.removed",
-            "place.applied",
-        ):
+    async def _wave(self, event: StreamEvent) -> Wave | None:
+        if not self._rejudge or event.kind not in _WAVES:
             return None
         network = str(event.data.get("network", "")) if event.kind.startswith("network.") else ""
         place = str(event.data.get("place", "")) if event.kind == "place.applied" else ""
         what = event.data.get("policy") or network or place
-        return Wave(
+        wave = Wave(
             f"event-{event.index}", event.actor, f"{event.kind.partition('.')[0]} {what} was applied", network=network,
             place=place, automated=not ordered_by_people(event.actor),
         )  # fmt: skip
+        return wave if event.kind != "policy.applied" else await self._narrowed(wave, event)
+
+    async def _narrowed(self, wave: Wave, event: StreamEvent) -> Wave | None:
+        """The wave of a policy, for those alone whom it may judge otherwise; None: nobody."""
+        name, version = event.data.get("policy"), event.data.get("version")
+        touched = None
+        if isinstance(name, str) and isinstance(version, int):
+            touched = await profiles_touched(PolicyStore(self._database), name, version, Moment.CONNECT)
+        if touched is None:
+            return wave
+        if not touched:
+            log.info("dynamic.policy_untouched", policy=name, version=version)
+            return None
+        networks = [network_of(one.definition, one.version) for one in await network_store.networks(self._database)]
+        spared = sorted(one.name for one in networks if touched.isdisjoint(one.judged_by))
+        # What puts a quarantine profile in place of another judges it, too.
+        return replace(wave, profiles=tuple(sorted(touched | QUARANTINE_PROFILES)), spared=tuple(spared))
 
     async def _plan(self, unit: Unit, case: _Case, room: int) -> int:
         """Orders for one event; how many of the cap's room they take."""

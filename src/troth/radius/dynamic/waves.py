@@ -33,6 +33,7 @@ class Wave(Struct, frozen=True):
 
     Attributes:
         id: unique; with it an order is planned once for each session.
+        profiles, spared: a policy's, see :class:`~troth.radius.sessions.store.Meant`.
         after: sessions up to this id have had their turn.
     """
 
@@ -44,13 +45,17 @@ class Wave(Struct, frozen=True):
     nas: str = ""
     kind: Kind = "reauthorize"
     automated: bool = False
+    profiles: tuple[str, ...] = ()
+    spared: tuple[str, ...] = ()
     after: UUID = UUID(int=0)
     seen: int = 0
 
     @property
     def meant(self) -> Meant:
         """Which sessions."""
-        return Meant(network=self.network, place=self.place, nas=self.nas)
+        return Meant(
+            network=self.network, place=self.place, nas=self.nas, profiles=self.profiles, spared=self.spared
+        )  # fmt: skip
 
 
 def enqueue(unit: Unit, wave: Wave, *, at: datetime) -> None:

@@ -123,6 +123,7 @@ class Meant:
     Attributes:
         user: beginning of the name, whatever its case.
         subjects: one of them, or a device of theirs.
+        profiles: of their certificates; in networks that are not ``spared`` it does not matter which.
         open: only those that go on.
     """
 
@@ -134,6 +135,8 @@ class Meant:
     nas: str = ""
     network: str = ""
     place: str = ""
+    profiles: tuple[str, ...] = ()
+    spared: tuple[str, ...] = ()
     open: bool = True
 
     @property
@@ -238,6 +241,12 @@ async def meant(
     for column, value in (("nas", wanted.nas), ("network", wanted.network), ("place", wanted.place)):
         if value:
             terms.append(f"s.{column} = {parameter(value)}")
+    if wanted.profiles:
+        spared, profiles = parameter(list(wanted.spared)), parameter(list(wanted.profiles))
+        terms.append(
+            f"(s.network <> ALL({spared}::text[]) OR (s.certificate_id IS NOT NULL AND NOT EXISTS (SELECT FROM "
+            f"certificate c WHERE c.id = s.certificate_id AND c.profile <> ALL({profiles}::text[]))))"
+        )
     if wanted.user:
         terms.append(f"lower(s.user_name) LIKE {parameter(_prefix(wanted.user))}")
     if before is not None:
