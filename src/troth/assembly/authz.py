@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from troth.assembly.context import RoleContext
 from troth.assembly.journals import PATIENCE, drain_of
 from troth.assembly.mint import Mint, places_of
+from troth.audit.sequencer import STREAM_CHANNEL
 from troth.audit.store import LedgerStore
-from troth.audit.stream import Stream
+from troth.audit.stream import LEASE_POLL, LOOK, Stream
 from troth.connect.authz.applications import Applications
 from troth.connect.authz.authzen import AuthZen
 from troth.connect.authz.check import Check
@@ -63,5 +64,9 @@ async def authz_of(context: RoleContext, database: Database, mint: Mint) -> Asyn
 
 
 async def _follow(database: Database, context: RoleContext, presence: Presence, start: int) -> None:
-    async for batch in Stream(database, context.clock).follow(start, asyncio.Event(), lambda: ROOMS):
+    def poll() -> float:
+        return LEASE_POLL if presence.wanted else LOOK.pause()
+
+    presence.on_wanted = lambda: database.heard(STREAM_CHANNEL)
+    async for batch in Stream(database, context.clock, poll=poll).follow(start, asyncio.Event(), lambda: ROOMS):
         presence.follow(batch.events, asked_at=batch.asked_at, complete=batch.complete)

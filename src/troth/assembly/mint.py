@@ -125,22 +125,30 @@ async def mint_of(context: RoleContext, database: Database, instance: Instance) 
 async def _follow(context: RoleContext, database: Database, mint: Mint, start: int) -> None:
     """Take up applied profiles, policies and authorities as the stream tells of them.
 
-    What cannot be read just then is tried again at the next poll: a process must not go on deciding by what is not
-    in force any more.
+    What cannot be read just then is tried again at once and again: a process must not go on deciding by what is not in
+    force any more.
     """
     stale: set[str] = set()
     async for batch in Stream(database, context.clock).follow(start, asyncio.Event(), lambda: _ROOMS):
         stale |= {event.kind.partition(".")[0] for event in batch.events} & _ROOMS
-        try:
-            if stale & _CATALOGUED:
-                await mint.catalogue.refresh()
-                stale -= _CATALOGUED
-            if stale & _POLICIES:
-                await mint.policies.refresh()
-                stale -= _POLICIES
-        except TrothError as error:
-            log.warning("mint.refresh_failed", error=str(error))
-        except Exception:
-            log.exception("mint.refresh_failed")
+        while stale:
+            await _take_up(mint, stale)
         # Documents change rarely and everything else is passed over: events are gathered, not met one by one.
         await asyncio.sleep(_PACE_SECONDS)
+
+
+async def _take_up(mint: Mint, stale: set[str]) -> None:
+    """Read anew what ``stale`` names, and empty it; after a failure return in a moment."""
+    try:
+        if stale & _CATALOGUED:
+            await mint.catalogue.refresh()
+            stale -= _CATALOGUED
+        if stale & _POLICIES:
+            await mint.policies.refresh()
+            stale -= _POLICIES
+        return
+    except TrothError as error:
+        log.warning("mint.refresh_failed", error=str(error))
+    except Exception:
+        log.exception("mint.refresh_failed")
+    await asyncio.sleep(_PACE_SECONDS)

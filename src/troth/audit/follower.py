@@ -51,7 +51,6 @@ class Follower:
         take: Take,
         *,
         wakes: str = "",
-        poll_seconds: float = 0.5,
     ) -> None:
         self._database = database
         self._clock = clock
@@ -60,7 +59,7 @@ class Follower:
         self._rooms = frozenset(kind.partition(".")[0] for kind in kinds)
         self._take = take
         self._wakes = wakes
-        self._stream = Stream(database, clock, poll_seconds=poll_seconds)
+        self._stream = Stream(database, clock)
         self._written_at = float("-inf")
 
     async def run(self, stop: asyncio.Event) -> None:

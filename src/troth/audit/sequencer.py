@@ -21,9 +21,11 @@ from troth.audit.event import URGENT_KINDS, entry_hash
 from troth.audit.merkle import Frontier, leaf_hash
 from troth.kit.clock import Clock
 from troth.kit.log import get_logger
+from troth.kit.rhythm import Rhythm
+from troth.store.bell import BUSY_SECONDS, Bell
 from troth.store.errors import LEASE_LOST, UNAVAILABLE, LeaseLost, StoreError, Unavailable
 from troth.store.failures import BROKEN
-from troth.store.lease import Held, Lease
+from troth.store.lease import Held, Lease, Tenure
 from troth.store.pool import INBOX_CHANNEL, URGENT_CHANNEL, Database
 from troth.store.wire import Ask, Wire
 
@@ -34,7 +36,8 @@ STREAM_CHANNEL = "troth_stream"
 LEASE_NAME = "sequencer"
 
 _BATCH = 2000
-_POLL_SECONDS = 0.25
+#: Who commits events wakes us; this is for one whose process died before it could.
+_LOOK = Rhythm("sequencer.look", 1.0, "worker")
 #: Seconds between the beginnings of two moves: a busy log grows in larger steps, and a lone event waits for nothing.
 #: Nor does an urgent one, however busy the log is: of it the followers hear at once, too.
 _PACE_SECONDS = 0.2
@@ -58,46 +61,45 @@ class Sequencer:
         self._database = database
         self._clock = clock
         self._lease = Lease(database, clock, LEASE_NAME, instance, seconds=_LEASE_SECONDS)
-        self._wake = asyncio.Event()
+        self._bell = Bell(_LOOK, database, INBOX_CHANNEL, URGENT_CHANNEL)
         self._hurry = asyncio.Event()
         self._partitions_ready = -1
         self._wire: Wire | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until ``stop`` is set. A database that is away is waited for."""
-        await self._database.listen(INBOX_CHANNEL, self._wake.set)
-        await self._database.listen(URGENT_CHANNEL, self._hasten)
-        held: Held | None = None
-        while not stop.is_set():
-            try:
-                if held is None or self._clock.monotonic() > held.until - _LEASE_SECONDS * 2 / 3:
-                    held = await self._lease.acquire()
-                if held is None:
-                    await asyncio.sleep(_LEASE_SECONDS / 3)
-                    continue
-                self._wake.clear()
-                self._hurry.clear()
-                begun = self._clock.monotonic()
-                moved = await self.move(held)
-            except StoreError as error:
-                log.warning("sequencer.interrupted", error=str(error))
-                held = None
-                await asyncio.sleep(_POLL_SECONDS)
-                continue
-            if moved < _BATCH:
-                # The poll is the truth, the wake-up only saves the wait.
-                await _wait(self._wake, _POLL_SECONDS)
-                await _wait(self._hurry, begun + _PACE_SECONDS - self._clock.monotonic())
-        if held is not None:
-            try:
-                await self.move(held)
-                await self._lease.release()
-            except StoreError as error:
-                log.warning("sequencer.interrupted", error=str(error))
+        await self._database.listen(URGENT_CHANNEL, self._hurry.set)
+        try:
+            async with self._bell.heeding(stop), self._lease.kept(self._bell.ring) as tenure:
+                while not stop.is_set():
+                    await self._turn(tenure)
+                if tenure.held is not None:
+                    await self.move(tenure.held)
+        except StoreError as error:
+            log.warning("sequencer.interrupted", error=str(error))
+        finally:
+            self._database.forget(URGENT_CHANNEL, self._hurry.set)
 
-    def _hasten(self) -> None:
-        self._hurry.set()
-        self._wake.set()
+    async def _turn(self, tenure: Tenure) -> None:
+        """Move what there is, and wait for more."""
+        self._bell.hush()
+        self._hurry.clear()
+        held = tenure.held
+        if held is None:
+            await self._bell.wait()
+            return
+        begun = self._clock.monotonic()
+        try:
+            moved = await self.move(held)
+        except StoreError as error:
+            log.warning("sequencer.interrupted", error=str(error))
+            if isinstance(error, LeaseLost):
+                tenure.drop()
+            await asyncio.sleep(BUSY_SECONDS)
+            return
+        if moved < _BATCH:
+            await self._bell.wait()
+            await _wait(self._hurry, begun + _PACE_SECONDS - self._clock.monotonic())
 
     async def move(self, held: Held) -> int:
         """Move one batch; returns how many events got an index. Raises LeaseLost if the duty has moved on."""

@@ -16,12 +16,18 @@ from troth.audit.sequencer import STREAM_CHANNEL
 from troth.audit.store import LedgerStore
 from troth.kit.clock import Clock
 from troth.kit.log import get_logger
+from troth.kit.rhythm import Rhythm
+from troth.store.bell import BUSY_SECONDS, Bell
 from troth.store.errors import StoreError
 from troth.store.pool import Database
 
 log = get_logger("audit")
 
 _LIMIT = 1000
+#: The sequencer wakes who follows; this is for one that died before it could. Each of the followers of a process.
+LOOK = Rhythm("stream.look", 15.0, "web", "worker", statements=4)
+#: How often who vouches for being up to date asks whether it still is.
+LEASE_POLL = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,46 +50,46 @@ class Batch:
 
 
 class Stream:
-    """A follower of the ledger. Several may follow over one database."""
+    """A follower of the ledger. Several may follow over one database.
 
-    def __init__(self, database: Database, clock: Clock, *, poll_seconds: float = 0.2) -> None:
+    Args:
+        poll: asked after each batch for how many seconds to wait for the next at most: for who vouches for being up to
+            date, and so has to know that nothing has come. None: for who only wants to hear of what has.
+    """
+
+    def __init__(self, database: Database, clock: Clock, *, poll: Callable[[], float] | None = None) -> None:
         self._database = database
         self._store = LedgerStore(database)
         self._clock = clock
-        self._poll = poll_seconds
+        self._poll = poll or LOOK.pause
 
     async def follow(
         self, start: int, stop: asyncio.Event, rooms: Callable[[], frozenset[str] | None] = lambda: None
     ) -> AsyncIterator[Batch]:
-        """Batches from index ``start`` on until ``stop`` is set; an empty one at least every poll.
+        """Batches from index ``start`` on until ``stop`` is set; an empty one where a poll has found nothing.
 
         ``rooms`` is asked before each poll for the first words of the kinds that matter to the follower; None: all.
         Events are many, and each one that is read is parsed by every follower.
 
         While the database does not answer nothing is yielded: the follower's lease lapses, as it must.
         """
-        wake = asyncio.Event()
-        await self._database.listen(STREAM_CHANNEL, wake.set)
         index = start
-        while not stop.is_set():
-            wake.clear()
-            asked = self._clock.monotonic()
-            try:
-                wanted = rooms()
-                events, following = await self._store.read_on(index, _LIMIT, wanted)
-            except StoreError as error:
-                log.warning("stream.interrupted", error=str(error))
-                await asyncio.sleep(self._poll)
-                continue
-            complete = following - index < _LIMIT
-            index = following
-            yield Batch(tuple(events), index, asked, complete, wanted)
-            if complete:
+        async with Bell(LOOK, self._database, STREAM_CHANNEL).heeding(stop) as bell:
+            while not stop.is_set():
+                bell.hush()
+                asked = self._clock.monotonic()
                 try:
-                    async with asyncio.timeout(self._poll):
-                        await wake.wait()
-                except TimeoutError:
-                    pass
+                    wanted = rooms()
+                    events, following = await self._store.read_on(index, _LIMIT, wanted)
+                except StoreError as error:
+                    log.warning("stream.interrupted", error=str(error))
+                    await asyncio.sleep(min(self._poll(), BUSY_SECONDS))
+                    continue
+                complete = following - index < _LIMIT
+                index = following
+                yield Batch(tuple(events), index, asked, complete, wanted)
+                if complete:
+                    await bell.wait(self._poll())
 
 
 class StreamPoint:

@@ -101,14 +101,13 @@ class CrlDuty:
         settings: CrlSettings,
         *,
         catalogue: Catalogue,
-        poll_seconds: float = 0.2,
     ) -> None:
         self._clock = clock
         self._maker = maker
         self._settings = settings
         self._catalogue = catalogue
         self._ledger = LedgerStore(database)
-        self._stream = Stream(database, clock, poll_seconds=poll_seconds)
+        self._stream = Stream(database, clock)
         self._authorities = AuthorityStore(database)
         self._crls = CrlStore(database)
         self._leases = Leases(database, clock, holder, seconds=_BEAT_SECONDS * 4)

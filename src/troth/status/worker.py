@@ -9,7 +9,7 @@ from uuid import UUID
 
 from troth.audit.event import StreamEvent
 from troth.audit.store import LedgerStore
-from troth.audit.stream import Stream, StreamPoint
+from troth.audit.stream import LEASE_POLL, Stream, StreamPoint
 from troth.kit.clock import Clock
 from troth.kit.errors import TrothError
 from troth.kit.log import get_logger
@@ -60,14 +60,14 @@ class StatusWorker:
         settings: OcspSettings,
         *,
         custody: CustodySource | None = None,
-        poll_seconds: float = 0.2,
+        poll_seconds: float = LEASE_POLL,
     ) -> None:
         reader = StatusReader(database)
         self._reader = reader
         self._reader_of_fence = database
         self._clock = clock
         self._ledger = LedgerStore(database)
-        self._stream = Stream(database, clock, poll_seconds=poll_seconds)
+        self._stream = Stream(database, clock, poll=lambda: poll_seconds)
         self._point = StreamPoint(self._ledger, clock, point, "status")
         self._table = StatusTable(clock)
         self._lookups = Lookups(reader)

@@ -46,10 +46,11 @@ def _grouped(items: Iterable[tuple[Statement, Any]]) -> list[tuple[Statement, li
     return sorted(groups.values(), key=lambda group: (group[0].rank, group[0].name))
 
 
-async def run(connection: Any, units: list[Unit], at: datetime) -> dict[int, Exception]:
+async def run(connection: Any, units: list[Unit], at: datetime, woken: set[str]) -> dict[int, Exception]:
     """Run ``units`` in the transaction that ``connection`` is in. Returns ordinal → refusal of those dropped.
 
-    Raises Again, Apart, or whatever PostgreSQL says about a statement.
+    ``woken``: is told the channels of those who wait for what was written. Raises Again, Apart, or whatever PostgreSQL
+    says about a statement.
     """
     refused: dict[int, Exception] = {}
     attempts = [unit.attempt() for unit in units]
@@ -64,6 +65,7 @@ async def run(connection: Any, units: list[Unit], at: datetime) -> dict[int, Exc
     items += [event.inbox_row(unit=attempt.id, at=at) for attempt in alive for event in attempt.events]
     for statement, rows in _grouped(items):
         await connection.execute(statement.sql, *_columns(statement, rows))
+    woken |= wakes(alive)
     return refused
 
 
@@ -181,6 +183,11 @@ def is_urgent(units: Iterable[Unit]) -> bool:
     """Whether followers of the ledger must hear of these units at once. What steps add is not known here: statuses
     and standings are changed by steps, and what is only issued takes none."""
     return any(unit.steps or any(event.urgent for event in unit.events) for unit in units)
+
+
+def wakes(units: Iterable[Unit]) -> set[str]:
+    """The channels of those who wait for what these units write; what steps add is known once they have run."""
+    return {write.wakes for unit in units for write, _ in unit.writes if write.wakes}
 
 
 def writes_to(units: Iterable[Unit], write: Write) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,13 +51,22 @@ class Commits:
         url: the database.
         settings: of its connections.
         recorded: called after a commit that may have written ledger events, with whether some of them are urgent.
+        woken: called after a commit with the channels of those who wait for what it wrote.
     """
 
-    def __init__(self, url: str, settings: dict[str, str], clock: Clock, recorded: Callable[[bool], None]) -> None:
+    def __init__(
+        self,
+        url: str,
+        settings: dict[str, str],
+        clock: Clock,
+        recorded: Callable[[bool], None],
+        woken: Callable[[Iterable[str]], None],
+    ) -> None:
         self._url = url
         self._settings = settings
         self._clock = clock
         self._recorded = recorded
+        self._woken = woken
         self._waiting: deque[_Waiting] = deque()
         self._wake = asyncio.Event()
         #: Something that waits has to leave at once: a hold, a revocation.
@@ -191,6 +200,7 @@ class Commits:
                 one.done.set_result(None)
         if batch.has_events(units):
             self._recorded(batch.is_urgent(units))
+        self._woken(batch.wakes(units))
         return True
 
     async def _open_wire(self) -> Wire:
@@ -207,8 +217,9 @@ class Commits:
     async def _try(self, waiting: list[_Waiting]) -> None:
         waiting = [one for one in waiting if not one.done.done()]
         for attempt in range(RETRIES):
+            woken: set[str] = set()
             try:
-                refused = await self._transaction([one.unit for one in waiting])
+                refused = await self._transaction([one.unit for one in waiting], woken)
             except batch.Again as again:
                 for ordinal, refusal in again.refused.items():
                     _fail(waiting[ordinal], refusal)
@@ -233,15 +244,16 @@ class Commits:
             units = [one.unit for one in waiting]
             if batch.has_events(units):
                 self._recorded(batch.is_urgent(units))
+            self._woken(woken)
             return
 
-    async def _transaction(self, units: list[Unit]) -> dict[int, Exception]:
+    async def _transaction(self, units: list[Unit], woken: set[str]) -> dict[int, Exception]:
         connection = await self._connection()
         transaction = connection.transaction()
         committing = False
         try:
             await transaction.start()
-            refused = await batch.run(connection, units, self._clock.now())
+            refused = await batch.run(connection, units, self._clock.now(), woken)
             if len(refused) == len(units):
                 await transaction.rollback()
                 return refused

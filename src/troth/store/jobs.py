@@ -35,6 +35,7 @@ _ENQUEUE = Write(
            attempts = CASE WHEN job.state = 'dead' THEN 0 ELSE job.attempts END""",
     ("uuid", "text", "text", "jsonb", "timestamptz"),
     rank=90,
+    wakes=JOBS_CHANNEL,
 )
 
 _CLAIM = """
@@ -59,11 +60,13 @@ _POSTPONE = Write(
        WHERE job.id = i.id AND job.attempts = i.attempts""",
     ("uuid", "int", "timestamptz"),
     rank=91,
+    wakes=JOBS_CHANNEL,
 )
 _RETRY = """
 UPDATE job SET state = CASE WHEN $5 THEN 'dead' ELSE 'due' END, due = $3, lease_until = NULL, last_error = $4
 WHERE id = $1 AND attempts = $2"""
 
+_NEXT_DUE = "SELECT due FROM job WHERE state <> 'dead' AND kind = ANY($1::text[]) ORDER BY due LIMIT 1"
 _COUNTS = "SELECT kind, state, count(*) AS n, min(due) AS oldest FROM job GROUP BY kind, state"
 
 
@@ -130,6 +133,11 @@ class JobQueue:
             LeasedJob(identifier, kind, key, json.loads(payload), attempts)
             for identifier, kind, key, payload, attempts in outcome.rows[0]
         ]
+
+    async def next_due(self, kinds: Sequence[str]) -> datetime | None:
+        """When the next job of ``kinds`` is due, or its lease lapses; None: there is none. Raises Unavailable."""
+        due: datetime | None = await self._database.fetchval(_NEXT_DUE, list(kinds))
+        return due
 
     async def done(self, job: LeasedJob) -> None:
         """The job is finished; its row goes (unless somebody else has leased it since)."""

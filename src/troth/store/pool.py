@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
 import asyncpg
@@ -32,7 +32,7 @@ INBOX_CHANNEL = "troth_inbox"
 URGENT_CHANNEL = "troth_urgent"
 
 _NOTIFY = "SELECT pg_notify($1, '')"
-#: Seconds between two wake-ups of the sequencer by this process.
+#: Seconds between two wake-ups of the sequencer by this process, and of whoever waits for what a commit wrote.
 INBOX_PACE = 0.2
 
 #: Every statement finds its rows by an index. On tables that are empty still, the planner prefers to read them whole,
@@ -61,7 +61,7 @@ class Database:
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
         self._wires: list[Wire] = []
-        self._commits = Commits(url, _PLANNER, clock, self._recorded)
+        self._commits = Commits(url, _PLANNER, clock, self._recorded, self._wrote)
         self._lookups = SharedReads(self._open_lookups, self)
 
     @classmethod
@@ -180,6 +180,10 @@ class Database:
         else:
             self.wake(INBOX_CHANNEL, pace=INBOX_PACE)
 
+    def _wrote(self, channels: Iterable[str]) -> None:
+        for channel in channels:
+            self.wake(channel, pace=INBOX_PACE)
+
     # --- wake-ups ----------------------------------------------------------------------------------------------
 
     def wake(self, channel: str, *, pace: float = 0.0) -> None:
@@ -232,6 +236,15 @@ class Database:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
+    def forget(self, channel: str, callback: Callable[[], None]) -> None:
+        """Call ``callback`` no more."""
+        with contextlib.suppress(KeyError, ValueError):
+            self._callbacks[channel].remove(callback)
+
+    def heard(self, channel: str) -> None:
+        """Call those of this process who listen to ``channel``: what would wake them has been learnt in another way."""
+        self._heard(None, 0, channel, "")
+
     async def _listen_forever(self) -> None:
         attempt = 0
         while not self._closing:
@@ -254,5 +267,5 @@ class Database:
             await asyncio.sleep(back_off(attempt))
 
     def _heard(self, _connection: Any, _pid: int, channel: str, _payload: object) -> None:
-        for callback in self._callbacks.get(channel, ()):
+        for callback in tuple(self._callbacks.get(channel, ())):
             callback()

@@ -49,4 +49,10 @@ class Claim(Statement):
 
 @dataclass(frozen=True, slots=True)
 class Write(Statement):
-    """An INSERT, UPDATE or DELETE over arrays; ``$1`` is the first column."""
+    """An INSERT, UPDATE or DELETE over arrays; ``$1`` is the first column.
+
+    Attributes:
+        wakes: channel of those who wait for such rows; woken after each commit that had some.
+    """
+
+    wakes: str = ""

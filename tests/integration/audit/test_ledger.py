@@ -218,7 +218,7 @@ async def test_followers_see_each_event_once_and_in_order(ledger: Log) -> None:
     seen: list[int] = []
 
     async def follow() -> None:
-        async for batch in Stream(ledger.database, SystemClock(), poll_seconds=0.05).follow(0, stop):
+        async for batch in Stream(ledger.database, SystemClock(), poll=lambda: 0.05).follow(0, stop):
             seen.extend(event.index for event in batch.events)
 
     follower = asyncio.create_task(follow())
@@ -249,7 +249,7 @@ async def test_a_follower_of_some_rooms_passes_every_index_and_is_shown_only_the
 
 
 async def test_a_page_that_opens_while_events_are_read_blindly_misses_none(ledger: Log) -> None:
-    live = Live(Stream(ledger.database, SystemClock(), poll_seconds=0.02), ledger.store)
+    live = Live(Stream(ledger.database, SystemClock(), poll=lambda: 0.02), ledger.store)
     await live.start()
     try:
         with live.subscribe() as late:

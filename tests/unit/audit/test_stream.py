@@ -20,6 +20,9 @@ class Empty:
     async def listen(self, channel: str, callback: Callable[[], None]) -> None:
         self.wake = callback
 
+    def forget(self, channel: str, callback: Callable[[], None]) -> None:
+        self.wake = lambda: None
+
     async def fetch(self, sql: str, *values: Any) -> list[Any]:
         return []
 
@@ -28,7 +31,7 @@ async def test_a_follower_that_is_cancelled_ends_even_if_it_is_woken_at_that_ver
     database, seen = Empty(), asyncio.Event()
 
     async def follow() -> None:
-        async for _ in Stream(database, SystemClock(), poll_seconds=5.0).follow(0, asyncio.Event()):  # type: ignore[arg-type]
+        async for _ in Stream(database, SystemClock(), poll=lambda: 5.0).follow(0, asyncio.Event()):  # type: ignore[arg-type]
             seen.set()
 
     following = asyncio.create_task(follow())

@@ -18,7 +18,7 @@ from uuid import UUID
 
 from troth.audit.event import Event
 from troth.audit.store import LedgerStore
-from troth.audit.stream import Batch, Stream, StreamPoint
+from troth.audit.stream import LEASE_POLL, Batch, Stream, StreamPoint
 from troth.kit.clock import Clock
 from troth.kit.errors import TrothError
 from troth.kit.log import get_logger
@@ -72,13 +72,13 @@ class Follower:
         *,
         places: Places | None = None,
         listeners: Mapping[str, Listener] | None = None,
-        poll_seconds: float = 0.2,
+        poll_seconds: float = LEASE_POLL,
     ) -> None:
         self._database = database
         self._judge = judge
         self._clock = clock
         self._ledger = LedgerStore(database)
-        self._stream = Stream(database, clock, poll_seconds=poll_seconds)
+        self._stream = Stream(database, clock, poll=lambda: poll_seconds)
         self._point = StreamPoint(self._ledger, clock, point, "radius")
         self._listeners = dict(listeners or {})
         self.table = TrustTable(clock)

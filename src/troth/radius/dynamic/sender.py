@@ -21,6 +21,7 @@ from uuid import UUID
 from troth.kit.clock import Clock
 from troth.kit.errors import TrothError
 from troth.kit.log import get_logger
+from troth.kit.rhythm import Rhythm
 from troth.radius.dynamic import effect_store, ending
 from troth.radius.dynamic.errors import DynamicError
 from troth.radius.dynamic.model import Equipment, Fleet
@@ -31,19 +32,24 @@ from troth.radius.sessions import order_store, store
 from troth.radius.sessions.model import EndedBy, Session
 from troth.radius.sessions.orders import EFFECT, ORDERS_CHANNEL, Order
 from troth.radius.wire.errors import PacketRefused
+from troth.store.bell import BUSY_SECONDS, Bell
 from troth.store.errors import StoreError
-from troth.store.lease import Held, Lease
+from troth.store.lease import Held, Lease, Tenure
 from troth.store.pool import Database
+from troth.trust.feeds.feed_store import SWITCH_CHANNEL
 
 log = get_logger("radius")
 
 LEASE: Final = "radius:sender"
 _LEASE_SECONDS: Final = 5.0
-_BEAT_SECONDS: Final = 1.0
-_POLL_SECONDS: Final = 0.25
+#: Who plans an order wakes us; this is for one whose process died before it could.
+_LOOK: Final = Rhythm("orders.look", 15.0, "worker", statements=3)
 _AT_ONCE: Final = 512
 _FLEET_SECONDS: Final = 2.0
+#: How often it is looked for what has slipped through: while there is something to do or was lately, and else.
 _SWEEP_SECONDS: Final = 2.0
+_LATELY_SECONDS: Final = 60.0
+_SWEEP: Final = Rhythm("orders.sweep", 30.0, "worker", statements=2)
 _FRESH: Final = timedelta(milliseconds=250)
 _LONGEST_PAUSE: Final = timedelta(minutes=15)
 
@@ -89,58 +95,59 @@ class Sender:
         self.endings = endings or Endings()
         self._lease = Lease(database, clock, LEASE, holder, seconds=_LEASE_SECONDS)
         self._held: Held | None = None
+        self._tenure: Tenure | None = None
         self._known: Mapping[str, Equipment] = {}
         self._known_at = float("-inf")
         self._gates: dict[str, Gate] = {}
         self._running: set[asyncio.Task[None]] = set()
         self._under_way: set[UUID] = set()
         self._swept_at = float("-inf")
-        self._wake = asyncio.Event()
+        self._stirred_at = clock.monotonic()
+        self._bell = Bell(_LOOK, database, ORDERS_CHANNEL, SWITCH_CHANNEL)
         #: What access servers answered in this process: ``ack``, ``nak``, ``silent``.
         self.counts: Counter[str] = Counter()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Do orders until ``stop`` is set. A database that is away is waited for."""
-        await self._database.listen(ORDERS_CHANNEL, self._wake.set)
-        beating = asyncio.create_task(self._beat(stop))
-        try:
-            while not stop.is_set():
-                self._wake.clear()
-                try:
-                    if self._active():
-                        await self._sweep()
-                        await self.claim_due()
-                except StoreError as error:
-                    log.warning("dynamic.interrupted", error=str(error))
-                except Exception:
-                    log.exception("dynamic.broken")
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_POLL_SECONDS):
-                        await self._wake.wait()
-        finally:
-            beating.cancel()
-            for task in self._running:
-                task.cancel()
-            await asyncio.gather(beating, *self._running, return_exceptions=True)
-            with contextlib.suppress(StoreError):
-                await self._lease.release()
-
-    async def _beat(self, stop: asyncio.Event) -> None:
-        while not stop.is_set():
+        async with self._bell.heeding(stop), self._lease.kept(self._bell.ring, self._lost) as self._tenure:
             try:
-                before = self._held
-                self._held = await self._lease.acquire()
-                if before is None and self._held is not None:
-                    self._wake.set()
-            except StoreError as error:
-                log.warning("dynamic.interrupted", error=str(error))
-            if not self._active():
-                for task in self._running:
-                    task.cancel()  # whoever has the lease now may be speaking to the same devices
-            await asyncio.sleep(_BEAT_SECONDS)
+                while not stop.is_set():
+                    self._bell.hush()
+                    await self._turn(self._tenure)
+            finally:
+                self._lost()
+                await asyncio.gather(*self._running, return_exceptions=True)
+
+    async def _turn(self, tenure: Tenure) -> None:
+        """Begin what is due, or wait for something."""
+        try:
+            self._held = held = tenure.held
+            if held is None:
+                await self._bell.wait()
+                return
+            sweep_in = await self._sweep()
+            if await self.claim_due():
+                # Where there was one there soon is another: when the next is due is asked when there was none.
+                await self._bell.wait(BUSY_SECONDS)
+                return
+            due = await order_store.next_due(self._database, held.epoch)
+            if due is not None:
+                sweep_in = min(sweep_in, max(BUSY_SECONDS, (due - self._clock.now()).total_seconds()))
+            await self._bell.wait(sweep_in)
+            return
+        except StoreError as error:
+            log.warning("dynamic.interrupted", error=str(error))
+        except Exception:
+            log.exception("dynamic.broken")
+        await self._bell.wait(BUSY_SECONDS)
+
+    def _lost(self) -> None:
+        for task in self._running:
+            task.cancel()  # whoever has the lease now may be speaking to the same devices
 
     def _active(self) -> bool:
-        return self._held is not None and self._clock.monotonic() < self._held.until
+        held = self._held if self._tenure is None else self._tenure.held
+        return held is not None and self._clock.monotonic() < held.until
 
     async def drain(self) -> None:
         """Do what is due now, and what becomes due by its end: for tests and benchmarks."""
@@ -162,6 +169,7 @@ class Sender:
             await order_store.claim(self._database, now=now, epoch=held.epoch, limit=left, room=room) if left else []
         )
         for order in claimed:
+            self._stirred_at = self._clock.monotonic()
             self._gate(order.nas).begin()
             self._under_way.add(order.id)
             task = asyncio.create_task(self._one(order, held))
@@ -169,10 +177,15 @@ class Sender:
             task.add_done_callback(self._finished)
         return len(claimed)
 
-    async def _sweep(self) -> None:
-        if self._clock.monotonic() - self._swept_at >= _SWEEP_SECONDS:
-            self._swept_at = self._clock.monotonic()
+    async def _sweep(self) -> float:
+        """Look for what has slipped through, if it is time; returns when it will be again, in seconds."""
+        now = self._clock.monotonic()
+        lately = self._running or now - self._stirred_at < _LATELY_SECONDS
+        every = _SWEEP_SECONDS if lately else _SWEEP.seconds
+        if now - self._swept_at >= every:
+            self._swept_at = now
             await self.sweep()
+        return max(BUSY_SECONDS, self._swept_at + every - now)
 
     async def sweep(self) -> None:
         """Take up what has slipped through: orders whose end could not be written down, and effects that were just
@@ -183,7 +196,8 @@ class Sender:
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
-        self._wake.set()  # the next of this device may be waiting for it
+        self._stirred_at = self._clock.monotonic()
+        self._bell.ring()  # the next of this device may be waiting for it
 
     async def _learn(self) -> None:
         if self._clock.monotonic() - self._known_at >= _FLEET_SECONDS:

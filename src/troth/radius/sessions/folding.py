@@ -11,7 +11,6 @@ unit that adds the session: where they differ, the session is to be judged anew 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -22,14 +21,16 @@ import msgspec
 
 from troth.kit.clock import Clock
 from troth.kit.log import get_logger
+from troth.kit.rhythm import Rhythm
 from troth.radius.sessions import inbox, inbox_store, order_store, standing_store, store
 from troth.radius.sessions.batch import Batch
 from troth.radius.sessions.inbox import INBOX_CHANNEL
 from troth.radius.sessions.model import Ages, Heard, Session, Told, Withdrawn
 from troth.radius.sessions.orders import ADMISSION, ORDERS_CHANNEL, order_for
 from troth.radius.sessions.partition_store import Partitions
+from troth.store.bell import BUSY_SECONDS, Bell
 from troth.store.errors import LeaseLost, StoreError
-from troth.store.lease import Held, Lease, fence
+from troth.store.lease import Lease, Tenure, fence
 from troth.store.pool import Database
 from troth.store.unit import Unit
 
@@ -38,7 +39,8 @@ log = get_logger("radius")
 LEASE: Final = "radius:sessions"
 BATCH: Final = 500
 _LEASE_SECONDS: Final = 6.0
-_POLL_SECONDS: Final = 0.25
+#: Who writes down what was heard wakes us; this is for one whose process died before it could.
+_LOOK: Final = Rhythm("sessions.look", 10.0, "worker")
 _ACTOR: Final = "system:sessions"
 _LATELY: Final = timedelta(minutes=5)
 
@@ -52,37 +54,30 @@ class Folder:
         self._ages = ages
         self._lease = Lease(database, clock, LEASE, holder, seconds=_LEASE_SECONDS)
         self._partitions = Partitions(database)
-        self._wake = asyncio.Event()
-        self._held: Held | None = None
+        self._bell = Bell(_LOOK, database, INBOX_CHANNEL)
+        self._tenure: Tenure | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Fold until ``stop`` is set. A database that is away is waited for."""
-        await self._database.listen(INBOX_CHANNEL, self._wake.set)
-        while not stop.is_set():
-            self._wake.clear()
-            folded = 0
-            try:
-                if await self._holding():
-                    folded = await self.once()
-            except LeaseLost:
-                self._held = None
-            except StoreError as error:
-                log.warning("sessions.interrupted", error=str(error))
-            except Exception:
-                log.exception("sessions.broken")
-            if folded < BATCH:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_POLL_SECONDS):
-                        await self._wake.wait()
-        with contextlib.suppress(StoreError):
-            await self._lease.release()
+        async with self._bell.heeding(stop), self._lease.kept(self._bell.ring) as self._tenure:
+            while not stop.is_set():
+                self._bell.hush()
+                await self._turn(self._tenure)
+        self._tenure = None
 
-    async def _holding(self) -> bool:
-        """Take the lease, or renew it in time."""
-        held = self._held
-        if held is None or self._clock.monotonic() > held.until - _LEASE_SECONDS * 2 / 3:
-            self._held = await self._lease.acquire()
-        return self._held is not None
+    async def _turn(self, tenure: Tenure) -> None:
+        """Fold a batch, or wait for one."""
+        try:
+            if tenure.held is None or await self.once() < BATCH:
+                await self._bell.wait()
+            return
+        except LeaseLost:
+            tenure.drop()
+        except StoreError as error:
+            log.warning("sessions.interrupted", error=str(error))
+        except Exception:
+            log.exception("sessions.broken")
+        await self._bell.wait(BUSY_SECONDS)
 
     async def once(self) -> int:
         """Fold one batch; how many rows it had. Raises LeaseLost, StoreError."""
@@ -100,8 +95,8 @@ class Folder:
         planned = await self._compare(unit, batch, now)
         inbox_store.folded(unit, [id for id, _ in rows])
         inbox_store.count(unit, batch.counted)
-        if self._held is not None:
-            fence(unit, self._held)
+        if self._tenure is not None and self._tenure.held is not None:
+            fence(unit, self._tenure.held)
         await self._database.commit(unit)
         if planned:
             self._database.wake(ORDERS_CHANNEL)

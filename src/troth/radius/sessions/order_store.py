@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from troth.radius.sessions.orders import Order
+from troth.radius.sessions.orders import ORDERS_CHANNEL, Order
 from troth.store.statement import Guard, Write
 from troth.store.unit import Reader, Row, Unit
 
@@ -30,6 +30,7 @@ PLAN: Final = Write(
         "timestamptz", "timestamptz", "timestamptz", "text",
     ),
     rank=70,
+    wakes=ORDERS_CHANNEL,
 )  # fmt: skip
 #: The try is still ours: nobody has taken the order up again since, and it has not ended.
 STILL_OURS: Final = Guard(
@@ -62,6 +63,7 @@ AGAIN: Final = Write(
        FROM unnest($1::uuid[], $2::timestamptz[], $3::text[]) AS i(id, due, detail) WHERE o.id = i.id""",
     ("uuid", "timestamptz", "text"),
     rank=71,
+    wakes=ORDERS_CHANNEL,
 )
 # On a person's word: as if he had given the order.
 RELEASE: Final = Write(
@@ -71,6 +73,7 @@ RELEASE: Final = Write(
        WHERE o.id = i.id""",
     ("uuid", "text", "timestamptz", "timestamptz"),
     rank=71,
+    wakes=ORDERS_CHANNEL,
 )
 
 _FROZEN = "(SELECT frozen FROM enforcement_switch)"
@@ -93,6 +96,9 @@ FROM (
 WHERE o.id = pick.id AND o.state = 'waiting' AND (o.epoch IS NULL OR o.epoch < $2)
 RETURNING {_ORDER}"""
 _UNCLAIM = "UPDATE radius_order SET epoch = NULL WHERE epoch = $1 AND state = 'waiting' AND NOT id = ANY($2::uuid[])"
+_NEXT_DUE = f"""
+SELECT min(due) FROM radius_order
+WHERE state = 'waiting' AND (epoch IS NULL OR epoch < $1) AND NOT (automated AND {_FROZEN})"""
 _OF_ORIGIN = f"SELECT {_ORDER} FROM radius_order o WHERE origin = $1 ORDER BY id"
 _OF_SESSION = f"SELECT {_ORDER} FROM radius_order o WHERE session_id = $1 ORDER BY id DESC LIMIT $2"
 _LISTED = f"""
@@ -135,6 +141,12 @@ async def claim(
 async def unclaim(reader: Reader, epoch: int, *, but: Collection[UUID]) -> None:
     """Let what was claimed for ``epoch`` be claimed again, except what is under way."""
     await reader.fetch(_UNCLAIM, epoch, list(but))
+
+
+async def next_due(reader: Reader, epoch: int) -> datetime | None:
+    """When the next order is due that the sender of ``epoch`` has not claimed; None: there is none."""
+    due: datetime | None = await reader.fetchval(_NEXT_DUE, epoch)
+    return due
 
 
 async def of_origin(reader: Reader, origin: str) -> list[Order]:

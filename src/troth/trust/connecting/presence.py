@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from troth.audit.event import StreamEvent
@@ -32,6 +32,8 @@ log = get_logger("trust")
 LEASE = 1.0
 #: After so many seconds an entry is read anew behind the answer; after so many it does not answer any more.
 REFRESH, KEEP = 10.0, 60.0
+#: It is kept current for so long after somebody has asked.
+WANTED = 60.0
 CAPACITY = 50_000
 #: First words of the events that are about certificates or what is known of subjects.
 ROOMS = frozenset({"certificate", "standing", "subject", "fact", "cause", "directory", "exemption"})
@@ -67,6 +69,9 @@ class Presence:
     def __init__(
         self, reader: Reader, judge: Judge, clock: Clock, *, capacity: int = CAPACITY, lease: float = LEASE
     ) -> None:
+        #: Called when somebody asks after nobody has for long: from then on it is worth to be kept current.
+        self.on_wanted: Callable[[], None] = lambda: None
+        self._wanted_at = float("-inf")
         self._certificates = CertificateStore(reader)
         self._subjects = SubjectStore(reader)
         self._judge = judge
@@ -85,6 +90,11 @@ class Presence:
     def current(self) -> bool:
         """Whether entries may answer: the stream was read to its end within the lease."""
         return self._clock.monotonic() - self._current_at < self._lease
+
+    @property
+    def wanted(self) -> bool:
+        """Whether somebody has asked lately."""
+        return self._clock.monotonic() - self._wanted_at < WANTED
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -117,6 +127,9 @@ class Presence:
 
     def at_hand(self, sha256: bytes) -> Known | None:
         """The entry, if it may answer now; no call leaves this process. None: ask :meth:`known`."""
+        wanted, self._wanted_at = self.wanted, self._clock.monotonic()
+        if not wanted:
+            self.on_wanted()
         known = self._entries.get(sha256)
         if known is None or not self.current:
             return None

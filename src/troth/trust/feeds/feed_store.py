@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -87,12 +87,16 @@ _SECRETS = Write(
     ("text", "bytea", "bytea", "timestamptz"),
 )
 
+#: Woken when enforcement was frozen or set free.
+SWITCH_CHANNEL: Final = "troth_enforcement"
+
 _SWITCH = Write(
     "enforcement_switch",
     """UPDATE enforcement_switch s SET frozen = i.frozen, reason = i.reason, actor = i.actor, changed_at = i.at
        FROM unnest($1::boolean[], $2::boolean[], $3::text[], $4::text[], $5::timestamptz[])
            AS i(one, frozen, reason, actor, at) WHERE s.one = i.one""",
     ("boolean", "boolean", "text", "text", "timestamptz"),
+    wakes=SWITCH_CHANNEL,
 )
 
 _ONE = f"SELECT {_COLUMNS}, former_until FROM feed WHERE name = $1"

@@ -12,7 +12,6 @@ person to see, for 30 days.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -26,6 +25,8 @@ from troth.kit.clock import Clock
 from troth.kit.errors import TrothError
 from troth.kit.ids import new_id
 from troth.kit.log import get_logger
+from troth.kit.rhythm import Rhythm
+from troth.store.bell import BUSY_SECONDS, Bell
 from troth.store.errors import StoreError
 from troth.store.lease import Lease
 from troth.store.pool import Database
@@ -33,7 +34,7 @@ from troth.store.unit import Unit
 from troth.trust.feeds import feed_store, health_store
 from troth.trust.intake import inbox_store, unresolved_store
 from troth.trust.intake.desk import Arrived
-from troth.trust.intake.inbox_store import Waiting
+from troth.trust.intake.inbox_store import SIGNALS_CHANNEL, Waiting
 from troth.trust.intake.reported import Reported, Sorted, add_known, resolve_all
 from troth.trust.intake.retaking import retake
 from troth.trust.intake.taking import Receipt
@@ -44,13 +45,12 @@ from troth.trust.signals.model import Signal, alias_value
 
 log = get_logger("trust")
 
-#: Woken when signals were accepted; the worker listens.
-SIGNALS_CHANNEL: Final = "troth_signals"
 #: Signals in one unit: more are told in several calls, each with its own cursor.
 MAX_AT_ONCE: Final = 5_000
 KEEP_REFUSED: Final = timedelta(days=30)
 
-_POLL_SECONDS: Final = 0.25
+#: Who accepts a signal wakes us; this is for one whose process died before it could.
+_LOOK: Final = Rhythm("signals.look", 15.0, "worker", statements=2)
 _LOOK_AT: Final = 64
 _LONGEST_PAUSE: Final = 300
 _RETAKEN: Final = 1_000
@@ -167,28 +167,21 @@ class InboxWorker:
         self._clock = clock
         self._desk = desk
         self._lease = Lease(database, clock, "inbox", holder)
-        self._wake = asyncio.Event()
+        self._bell = Bell(_LOOK, database, SIGNALS_CHANNEL)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until ``stop`` is set. A database that is away is waited for."""
-        await self._database.listen(SIGNALS_CHANNEL, self._wake.set)
-        until = float("-inf")
-        while not stop.is_set():
-            self._wake.clear()
-            try:
-                if self._clock.monotonic() > until - 2.0:
-                    held = await self._lease.acquire()
-                    until = float("-inf") if held is None else held.until
-                done = await self.run_once() if self._clock.monotonic() < until else 0
-            except StoreError as error:
-                log.warning("inbox.interrupted", error=str(error))
-                done = 0
-            if not done:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_POLL_SECONDS):
-                        await self._wake.wait()
-        with contextlib.suppress(StoreError):
-            await self._lease.release()
+        async with self._bell.heeding(stop), self._lease.kept(self._bell.ring) as tenure:
+            while not stop.is_set():
+                self._bell.hush()
+                try:
+                    if tenure.held is None:
+                        await self._bell.wait()
+                    elif not await self.run_once():
+                        await self._bell.wait_until(await inbox_store.next_due(self._database), self._clock)
+                except StoreError as error:
+                    log.warning("inbox.interrupted", error=str(error))
+                    await self._bell.wait(BUSY_SECONDS)
 
     async def run_once(self) -> int:
         """Act on up to 64 signals, the most severe first; returns how many were looked at."""

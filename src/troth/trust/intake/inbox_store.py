@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from troth.store.statement import Write
 from troth.store.unit import Reader, Row, Unit
+
+#: Woken when signals were accepted, or are to be taken again; the worker listens.
+SIGNALS_CHANNEL: Final = "troth_signals"
 
 #: What was taken before, acted on or not, is not taken again.
 _ADD = Write(
@@ -24,6 +27,7 @@ _ADD = Write(
        ON CONFLICT (feed, message_id) DO NOTHING""",
     ("uuid", "text", "text", "jsonb", "int", "timestamptz", "text", "text"),
     rank=60,
+    wakes=SIGNALS_CHANNEL,
 )
 _DROP = Write(
     "inbox_drop",
@@ -44,6 +48,7 @@ _POSTPONE = Write(
        FROM unnest($1::uuid[], $2::timestamptz[], $3::text[]) AS i(id, due, detail) WHERE x.id = i.id""",
     ("uuid", "timestamptz", "text"),
     rank=61,
+    wakes=SIGNALS_CHANNEL,
 )
 
 _RETRY = Write(
@@ -52,11 +57,13 @@ _RETRY = Write(
        FROM unnest($1::uuid[], $2::timestamptz[]) AS i(id, due) WHERE x.id = i.id""",
     ("uuid", "timestamptz"),
     rank=61,
+    wakes=SIGNALS_CHANNEL,
 )
 
 _COLUMNS = "id, feed, message_id, body, severity, accepted_at, attempts, refused, detail"
 _DUE = f"""
 SELECT {_COLUMNS} FROM signal_inbox WHERE refused IS NULL AND due <= $1 ORDER BY severity DESC, id LIMIT $2"""
+_NEXT_DUE = "SELECT min(due) FROM signal_inbox WHERE refused IS NULL"
 _REFUSED = f"""
 SELECT {_COLUMNS} FROM signal_inbox WHERE refused IS NOT NULL AND ($1::text IS NULL OR feed = $1)
 AND ($2::uuid IS NULL OR id < $2) ORDER BY id DESC LIMIT $3"""
@@ -127,6 +134,12 @@ def postpone(unit: Unit, id: UUID, due: datetime, detail: str) -> Unit:
 def retry(unit: Unit, id: UUID, due: datetime) -> Unit:
     """Add the write that has a refused one tried again."""
     return unit.write(_RETRY, id, due)
+
+
+async def next_due(reader: Reader) -> datetime | None:
+    """When the next signal is due; None: none waits."""
+    due: datetime | None = await reader.fetchval(_NEXT_DUE)
+    return due
 
 
 async def due(reader: Reader, at: datetime, limit: int) -> Sequence[Waiting]:

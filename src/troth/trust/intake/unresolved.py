@@ -17,8 +17,7 @@ from troth.kit.clock import Clock
 from troth.store.pool import Database
 from troth.store.unit import Unit
 from troth.trust.intake import inbox_store, unresolved_store
-from troth.trust.intake.inbox import SIGNALS_CHANNEL
-from troth.trust.intake.inbox_store import Waiting
+from troth.trust.intake.inbox_store import SIGNALS_CHANNEL, Waiting
 from troth.trust.intake.retaking import retake
 from troth.trust.intake.unresolved_store import Stranger, Unresolved
 from troth.trust.signals import alias_store, signal_store

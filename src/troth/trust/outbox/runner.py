@@ -17,9 +17,12 @@ from troth.audit.event import Event
 from troth.kit.clock import Clock
 from troth.kit.errors import TrothError
 from troth.kit.log import get_logger
+from troth.kit.rhythm import Rhythm
+from troth.store.bell import BUSY_SECONDS, Bell
 from troth.store.errors import StoreError
 from troth.store.pool import URGENT_CHANNEL, Database
 from troth.store.unit import Unit
+from troth.trust.feeds.feed_store import SWITCH_CHANNEL
 from troth.trust.outbox import store
 from troth.trust.outbox.breaker import Turnstile
 from troth.trust.outbox.document_store import DocumentStore
@@ -32,7 +35,8 @@ log = get_logger("effects")
 #: Milliseconds; the last catches everything.
 BOUNDS: Final = (50, 100, 250, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 60_000, 300_000, 3_600_000)
 
-_POLL_SECONDS: Final = 0.25
+#: Who plans an effect wakes us; this is for one whose process died before it could.
+_LOOK: Final = Rhythm("effects.look", 15.0, "worker", statements=2)
 _LEASE: Final = timedelta(seconds=60)
 _ACTOR: Final = "system:effects"
 #: A dead letter has had at least this many tries, however old it is: a freeze or an outage here is not its fault.
@@ -75,7 +79,8 @@ class EffectRunner:
         self._targets: dict[str, Turnstile] = {}
         self._rates: Mapping[str, int] = {}
         self._running: set[asyncio.Task[None]] = set()
-        self._wake = asyncio.Event()
+        # What is planned with a change of standing has an urgent event beside it, of which is told without pace.
+        self._bell = Bell(_LOOK, database, URGENT_CHANNEL, store.EFFECTS_CHANNEL, SWITCH_CHANNEL)
 
     def set_rates(self, rates: Mapping[str, int]) -> None:
         """Effects a minute, by target; others keep the default."""
@@ -85,18 +90,18 @@ class EffectRunner:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until ``stop`` is set. What is running then may end; what does not is made again by another."""
-        await self._database.listen(URGENT_CHANNEL, self._wake.set)
-        while not stop.is_set():
-            self._wake.clear()
-            try:
-                await self.claim_due()
-            except StoreError as error:
-                log.warning("effects.interrupted", error=str(error))
-            try:
-                async with asyncio.timeout(_POLL_SECONDS):
-                    await self._wake.wait()
-            except TimeoutError:
-                pass  # polling is the truth
+        async with self._bell.heeding(stop):
+            while not stop.is_set():
+                self._bell.hush()
+                try:
+                    if await self.claim_due():
+                        # Where there was one there soon is another: when the next is due is asked when there was none.
+                        await self._bell.wait(BUSY_SECONDS)
+                    else:
+                        await self._bell.wait_until(await store.next_due(self._database), self._clock)
+                except StoreError as error:
+                    log.warning("effects.interrupted", error=str(error))
+                    await self._bell.wait(BUSY_SECONDS)
         if self._running:
             await asyncio.wait(self._running, timeout=self._timeout.total_seconds())
 
@@ -132,7 +137,7 @@ class EffectRunner:
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
-        self._wake.set()  # the next of this subject at this target may be waiting for it
+        self._bell.ring()  # the next of this subject at this target may be waiting for it
 
     async def _turnstile(self, name: str) -> Turnstile:
         known = self._targets.get(name)

@@ -15,6 +15,9 @@ from troth.store.unit import Reader, Row, Unit
 from troth.trust.outbox.model import Effect, EffectState, Notice
 from troth.trust.standing import Standing
 
+#: Woken when effects have become due.
+EFFECTS_CHANNEL: Final = "troth_effects"
+
 _COLUMNS = (
     "id", "subject_id", "standing_version", "port", "target", "acting", "undo", "undone", "notice", "signal_id",
     "actor", "automated", "accepted_at", "planned_at", "due", "attempts", "lease_until", "state", "ended_at", "detail",
@@ -36,6 +39,7 @@ _PLAN = Write(
         "timestamptz",
     ),
     rank=60,
+    wakes=EFFECTS_CHANNEL,
 )  # fmt: skip
 
 _SUPERSEDE = Write(
@@ -95,6 +99,7 @@ _AGAIN = Write(
        WHERE e.id = i.id""",
     ("uuid", "timestamptz", "text", "boolean"),
     rank=61,
+    wakes=EFFECTS_CHANNEL,
 )
 
 _HURRY = Write(
@@ -103,6 +108,7 @@ _HURRY = Write(
        WHERE e.id = i.id AND e.state = 'waiting' AND e.lease_until IS NULL""",
     ("uuid", "timestamptz"),
     rank=61,
+    wakes=EFFECTS_CHANNEL,
 )
 
 _MEASURE = Write(
@@ -142,6 +148,8 @@ _FROZEN = "(SELECT frozen FROM enforcement_switch)"
 _TARGETS_DUE = f"""
 SELECT DISTINCT target, port FROM effect e
 WHERE state = 'waiting' AND due <= $1 AND NOT (automated AND {_FROZEN})"""
+
+_NEXT_DUE = f"SELECT min(due) FROM effect e WHERE state = 'waiting' AND NOT (automated AND {_FROZEN})"
 
 # What nobody here does needs no try: all of it at once.
 _UNAVAILABLE = """
@@ -247,6 +255,12 @@ async def targets_due(reader: Reader, now: datetime) -> dict[str, set[str]]:
     for row in await reader.fetch(_TARGETS_DUE, now):
         found.setdefault(row["target"], set()).add(row["port"])
     return found
+
+
+async def next_due(reader: Reader) -> datetime | None:
+    """When the next effect is due, or the lease of one lapses; None: there is none that might be begun."""
+    due: datetime | None = await reader.fetchval(_NEXT_DUE)
+    return due
 
 
 async def end_unavailable(reader: Reader, target: str, port: str, *, at: datetime, detail: str) -> None:
