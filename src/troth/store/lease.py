@@ -121,14 +121,18 @@ class _Keeper:
         self._clock = clock
         self._holder = holder
         self._kept: dict[str, _Kept] = {}
+        #: Loops of one rhythm wake together; the first asks for all of them.
+        self.asking = asyncio.Lock()
 
     async def keep(self, database: Database, names: Collection[str], seconds: float) -> dict[str, Held]:
         """Those of ``names`` that no other process holds: asked for if one is due, with all others."""
         asked = self._clock.monotonic()
         for name in names:
             self._kept.setdefault(name, _Kept(seconds, asked)).asked_at = asked
-        if not all(self._fresh(self._kept[name], asked) for name in names):
-            await self._renew(database, names, asked)
+        async with self.asking:
+            asked = self._clock.monotonic()
+            if not all(name in self._kept and self._fresh(self._kept[name], asked) for name in names):
+                await self._renew(database, names, asked)
         found = ((name, self._kept[name].held) for name in names if name in self._kept)
         return {name: held for name, held in found if held is not None}
 
@@ -136,7 +140,7 @@ class _Keeper:
         others = [
             name for name, one in self._kept.items() if one.held is not None and asked - one.asked_at < one.seconds
         ]
-        wanted = sorted({*names, *others})
+        wanted = sorted({name for name in (*names, *others) if name in self._kept})
         rows = await database.fetch(_TAKE_MANY, wanted, self._holder, [self._kept[name].seconds for name in wanted])
         epochs = {row["name"]: row["epoch"] for row in rows}
         for name in wanted:
@@ -147,6 +151,11 @@ class _Keeper:
     def _fresh(self, one: _Kept, now: float) -> bool:
         # A little early, so that two loops of one rhythm do not take turns in asking.
         return one.held is not None and now < one.held.until - one.seconds + 0.9 * min(one.seconds / 3, KEEP.seconds)
+
+    def doubt(self, name: str) -> None:
+        """It has turned out to be another's."""
+        if name in self._kept:
+            self._kept[name].held = None
 
     def let_go(self, names: Collection[str]) -> None:
         """Renew them no more."""
@@ -211,7 +220,12 @@ class Lease:
     async def release(self) -> None:
         """Let go at once; the next contender need not wait for the lease to lapse."""
         self._keeper.let_go((self.name,))
-        await self._database.fetchval(_GIVE_UP, self.name, self._holder)
+        async with self._keeper.asking:  # a renewal that is on its way must not take it again
+            await self._database.fetchval(_GIVE_UP, self.name, self._holder)
+
+    def doubt(self) -> None:
+        """It has turned out to be another's: the next :meth:`keep` asks."""
+        self._keeper.doubt(self.name)
 
 
 class Tenure:
@@ -233,6 +247,7 @@ class Tenure:
     def drop(self) -> None:
         """It has turned out to be another's; it is asked for again in a moment."""
         self._held = None
+        self._lease.doubt()
 
     async def beat(self) -> None:
         """Take and renew it, until cancelled."""
@@ -272,7 +287,8 @@ class Leases:
     async def release(self, names: Collection[str]) -> None:
         """Let go at once."""
         self._keeper.let_go(names)
-        await self._database.fetch(_GIVE_UP_MANY, sorted(names), self._holder)
+        async with self._keeper.asking:
+            await self._database.fetch(_GIVE_UP_MANY, sorted(names), self._holder)
 
 
 def fence(unit: Unit, held: Held) -> Unit:

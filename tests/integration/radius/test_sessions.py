@@ -97,11 +97,14 @@ async def test_an_answer_is_given_only_for_what_is_durable(trust: Trust, folder:
 async def test_a_folder_that_was_overtaken_writes_nothing(trust: Trust, folder: Folder) -> None:
     desk = SessionDesk(trust.database, trust.clock)
     await desk.remember([_admitted(trust, b"k" * 16)])
-    assert await folder._holding()
-    await trust.database.fetchval("UPDATE lease SET lease_until = now() - interval '1 second'")
-    assert await Lease(trust.database, trust.clock, "radius:sessions", new_id()).acquire() is not None
-    with pytest.raises(LeaseLost):
-        await folder.once()
+    taken = asyncio.Event()
+    async with folder._lease.kept(taken.set) as folder._tenure:
+        await taken.wait()
+        other = Lease(trust.database, trust.clock, "radius:sessions", new_id())
+        while await other.acquire() is None:  # it is renewed beside this
+            await trust.database.fetchval("UPDATE lease SET lease_until = now() - interval '1 second'")
+        with pytest.raises(LeaseLost):
+            await folder.once()
     assert await store.open_count(trust.database) == 0
     assert (await inbox_store.waiting(trust.database))[0] == 1
 
