@@ -38,18 +38,17 @@ _RETRY_SECONDS: Final = 1.0
 class StatusFollower:
     """Run by the worker; a second one does no harm."""
 
-    def __init__(self, database: Database, clock: Clock, duty: StatusJudge, *, poll_seconds: float = 0.5) -> None:
+    def __init__(self, database: Database, clock: Clock, duty: StatusJudge) -> None:
         self._database = database
         self._clock = clock
         self._duty = duty
-        self._poll_seconds = poll_seconds
 
     async def run(self, stop: asyncio.Event) -> None:
         """Follow from the end of the log, until ``stop`` is set."""
         while not stop.is_set():
             try:
                 place = (await LedgerStore(self._database).head()).size
-                stream = Stream(self._database, self._clock, poll_seconds=self._poll_seconds)
+                stream = Stream(self._database, self._clock)
                 async for batch in stream.follow(place, stop, self._rooms):
                     await self.taken(batch.events)
             except TrothError as error:
