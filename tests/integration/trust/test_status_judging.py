@@ -169,9 +169,7 @@ async def test_the_ledger_has_it_judged_within_the_moment(trust: Trust) -> None:
     stop, sequencer = asyncio.Event(), Sequencer(trust.database, trust.clock, new_id())
     held = await Lease(trust.database, trust.clock, LEASE_NAME, new_id()).acquire()
     assert held is not None
-    following = asyncio.create_task(
-        StatusFollower(trust.database, trust.clock, watch.duty, poll_seconds=0.02).run(stop)
-    )
+    following = asyncio.create_task(StatusFollower(trust.database, trust.clock, watch.duty).run(stop))
     async with asyncio.timeout(60):
         while await trust.status(certificate) != "held":
             # Told again and again: what came before it listened, it does not hear.
