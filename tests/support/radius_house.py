@@ -135,6 +135,10 @@ class Judge:
         """See ``access.Judge``."""
         return self.stands(attempt)
 
+    async def vouched(self, attempt: Attempt, verdict: Verdict) -> bool:
+        """See ``Admissions``; no lease here."""
+        return self.holds(attempt, verdict)
+
     async def record(
         self, attempt: Attempt, verdict: Verdict, timeline: Timeline, *, notes: Sequence[Note] = ()
     ) -> None:

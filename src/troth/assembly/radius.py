@@ -137,7 +137,10 @@ class Worker:
             },
         )
         decider = self._follower.decider
-        self._admissions = Admissions(decider, policies, self._journal, clock, on_open=self._follower.call)
+        self._admissions = Admissions(
+            decider, policies, self._journal, clock, on_open=self._follower.call,
+            hold_back=settings.hold_back_milliseconds / 1000,
+        )  # fmt: skip
         self._follower.on_closed = self._admissions.breaker.close
         telling = Telling(clock)
         self._ways = Ways(
@@ -252,6 +255,7 @@ class Worker:
             "traffic|newcomers_dropped": self._traffic.newcomers.dropped,
             **named("admissions", self._admissions.counts),
             **named("marked", self._admissions.marked),
+            **named("held_back", self._admissions.held_back),
             **named("eap", self._access.broken),
             "eap|made_way": self._eap.dropped,
             "eap|stapled": self._shared.contexts.staples_given,

@@ -108,7 +108,8 @@ class StreamPoint:
         self._point = point
         self._name = name
         self._seconds = lease_seconds
-        self._until = 0.0
+        self._until = float("-inf")
+        self._renewed = asyncio.Event()
         self._acknowledged = -1
         self._written_at = -1.0
         self._arrears = _Arrears(lease_seconds)
@@ -117,6 +118,21 @@ class StreamPoint:
     def live(self) -> bool:
         """Whether this point may vouch for what it holds, by its own clock."""
         return self._clock.monotonic() < self._until
+
+    @property
+    def until(self) -> float:
+        """Monotonic time at which the lease ends or has ended; minus infinity: there was none yet, or it was left."""
+        return self._until
+
+    async def current(self, seconds: float) -> bool:
+        """Wait until this point may vouch; False: it could not within ``seconds``."""
+        try:
+            async with asyncio.timeout(seconds):
+                while not self.live:
+                    await self._renewed.wait()
+        except TimeoutError:
+            return self.live
+        return True
 
     async def applied(self, batch: Batch) -> None:
         """The batch has been applied: renew the lease, and tell the others when there is something to tell."""
@@ -135,10 +151,12 @@ class StreamPoint:
         # Counted from before the poll and renewed only together with the row that others read, so that the row
         # never says "lapsed" while this point still vouches.
         self._until = batch.asked_at + self._seconds
+        self._renewed.set()  # for those who wait just now, and not for those who come
+        self._renewed.clear()
 
     async def leave(self) -> None:
         """This point has stopped answering."""
-        self._until = 0.0
+        self._until = float("-inf")
         await self._store.leave(self._point)
 
 

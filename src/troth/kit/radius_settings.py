@@ -98,6 +98,18 @@ class RadiusSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             extra={"unit": "seconds"},
         ),
     ] = 10
+    hold_back_milliseconds: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=10_000,
+            description="A decision waits this long for a worker's lease on the trust stream to be renewed when it has "
+            "lapsed, as on a machine that is busy for a moment; then the network's `stale` rule counts. Nobody is let "
+            "in meanwhile, and a packet that comes again is not worked on twice. Keep it below the time after which "
+            "your access servers give up (timeout times tries).",
+            extra={"unit": "milliseconds"},
+        ),
+    ] = 2500
     reject_delay_milliseconds: Annotated[
         int,
         Meta(

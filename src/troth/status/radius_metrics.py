@@ -24,6 +24,11 @@ _FAMILIES: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
         "Admissions on old news, on a certificate that nobody could check, or by the breaker",
         ("network", "mark"),
     ),
+    "held_back": (
+        "troth_radius_held_back",
+        "Decisions that waited for a lapsed lease on the trust stream, by whether it was renewed in time",
+        ("network", "lease"),
+    ),
     "eap": ("troth_radius_conversations", "EAP conversations that were not gone on with", ("what",)),
     "radsec": ("troth_radius_radsec", "RadSec connections and what came over them", ("what",)),
     "radsec_closed": ("troth_radius_radsec_closed", "RadSec connections that ended or were not let in", ("reason",)),

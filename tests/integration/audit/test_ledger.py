@@ -294,6 +294,25 @@ async def test_nobody_vouches_while_events_wait_for_a_sequencer_that_is_not_ther
     assert await polled(1)
 
 
+async def test_who_waits_for_a_lease_is_told_when_it_is_renewed(ledger: Log) -> None:
+    clock = FakeClock(datetime(2026, 6, 1, tzinfo=UTC))
+    point = StreamPoint(ledger.store, clock, new_id(), "status-1")
+    assert point.until == float("-inf")
+    assert not await point.current(0.01)
+
+    waiting = [asyncio.create_task(point.current(600)) for _ in range(2)]
+    await asyncio.sleep(0)
+    asked = clock.monotonic()
+    await point.applied(Batch((), 0, asked, complete=True))
+    assert await asyncio.gather(*waiting) == [True, True]
+    assert point.until == asked + 1.0
+
+    clock.advance(timedelta(seconds=1.1))
+    assert not await point.current(0.01), "what renewed it once does not renew it again"
+    await point.leave()
+    assert point.until == float("-inf")
+
+
 async def test_a_log_that_is_busy_but_moves_on_keeps_its_points_alive(ledger: Log) -> None:
     clock = FakeClock(datetime(2026, 6, 1, tzinfo=UTC))
     point = StreamPoint(ledger.store, clock, new_id(), "status-1")

@@ -1,4 +1,8 @@
-"""Admissions: what the server asks. The decision, the bounded wait for what is not settled, breaker and journal."""
+"""Admissions: what the server asks. The decision, the bounded waits before it, breaker and journal.
+
+Two things are waited for: that what has just changed about a device is read, and that a lease on the trust stream that
+has lapsed is renewed. A busy machine misses a renewal by a second now and then, and that is no reason to turn a campus
+away; nobody is let in meanwhile, and when the wait is over the network's stale policy has the word."""
 
 from __future__ import annotations
 
@@ -12,7 +16,8 @@ from troth.kit.clock import Clock
 from troth.kit.log import get_logger
 from troth.radius.admission.breaker import Breaker, Opened
 from troth.radius.admission.conversations import NOTE, Conversation, conversation, encode
-from troth.radius.admission.model import Attempt, Network, PlaceChoice, Unsettled, Verdict
+from troth.radius.admission.errors import STALE
+from troth.radius.admission.model import Attempt, Network, PlaceChoice, StalePolicy, Unsettled, Verdict
 from troth.radius.admission.service import Decider
 from troth.trust.connecting.journal import Journal, Note
 from troth.trust.errors import JournalError
@@ -23,6 +28,8 @@ log = get_logger("radius")
 
 #: Seconds that an attempt waits for what is not settled. Then nothing is answered, and the access server asks again.
 PATIENCE = 1.0
+#: Seconds that an attempt waits for a lease that has lapsed. Access servers give up after three at the earliest.
+HOLD_BACK = 2.5
 #: Seconds that a refusal for want of news waits for what may be newer; then it stands.
 _SECOND_LOOK = 0.25
 #: Seconds after which what is held of a device may be older than what the database has.
@@ -45,6 +52,7 @@ class Admissions:
         *,
         on_open: Callable[[Opened], None] | None = None,
         patience: float = PATIENCE,
+        hold_back: float = HOLD_BACK,
     ) -> None:
         self.decider = decider
         self.breaker = Breaker(clock)
@@ -53,10 +61,13 @@ class Admissions:
         self._clock = clock
         self._on_open = on_open
         self._patience = patience
+        self._hold_back = hold_back
         #: (network, outcome, reason) → attempts; and of those that were admitted in spite of something, by what.
         self.counts: Counter[tuple[str, str, str]] = Counter()
         self.marked: Counter[tuple[str, str]] = Counter()
         self.dropped = 0
+        #: (network, what became of the lease: ``renewed``, ``lapsed``) → attempts that were held back for it.
+        self.held_back: Counter[tuple[str, str]] = Counter()
 
     def network(
         self, *, ssid: str | None, nas: str, port_type: str | None, identity: str | None = None
@@ -72,10 +83,11 @@ class Admissions:
     async def admit(self, attempt: Attempt) -> Verdict | None:
         """The verdict; None: nothing certain can be said in time, drop the packet.
 
-        Waits only where something about this very device has just changed. It is the certificate and its subjects that
-        are waited for, read in the background for all who wait: no attempt makes a call of its own.
+        Waits only where something about this very device has just changed, or for the lease. It is the certificate and
+        its subjects that are waited for, read in the background for all who wait: no attempt makes a call of its own.
         """
-        verdict = await self._settled(attempt, self._patience)
+        until = self._clock.monotonic() + self._hold_back
+        verdict = await self._settled(attempt, until)
         if verdict is None:
             self.dropped += 1
             return None
@@ -86,7 +98,7 @@ class Admissions:
                     self.decider.table.doubts.refresh(one.id.bytes)
             await self.decider.table.settled(verdict.subjects[0].id.bytes, _SECOND_LOOK)
             # Decided again in any case: in that time anything may have come.
-            verdict = await self._settled(attempt, self._patience)
+            verdict = await self._settled(attempt, until)
             if verdict is None:
                 self.dropped += 1
                 return None
@@ -96,15 +108,46 @@ class Admissions:
         """Whether the Accept may still leave. To be asked right before it does, with nothing awaited in between."""
         return self.decider.holds(attempt, verdict)
 
-    async def _settled(self, attempt: Attempt, patience: float) -> Verdict | None:
-        deadline = self._clock.monotonic() + patience
+    async def vouched(self, attempt: Attempt, verdict: Verdict) -> bool:
+        """:meth:`holds`, after a lapsed lease was waited for; with nothing awaited between that and the return."""
+        until = self._clock.monotonic() + self._hold_back
+        while not self.decider.holds(attempt, verdict):
+            network = attempt.network
+            if network is None or verdict.stale or self.decider.lease.live or not await self._renewed(network, until):
+                return False
+        return True
+
+    async def _settled(self, attempt: Attempt, until: float) -> Verdict | None:
+        """``until``: monotonic time up to which a lapsed lease is waited for."""
+        deadline: float | None = None
         while True:
             try:
-                return self.decider.decide(attempt)
+                verdict = self.decider.decide(attempt)
             except Unsettled as unsettled:
-                left = deadline - self._clock.monotonic()
+                now = self._clock.monotonic()
+                deadline = deadline if deadline is not None else now + self._patience
+                left = deadline - now
                 if left <= 0 or not await self.decider.table.settled(unsettled.key, left):
                     return unsettled.otherwise
+                continue
+            network = attempt.network
+            if network is None or not (verdict.stale or verdict.reason == STALE.code):
+                return verdict
+            if not await self._renewed(network, until):
+                return verdict
+            attempt = replace(attempt, at=self._clock.now())
+
+    async def _renewed(self, network: Network, until: float) -> bool:
+        """Wait for the lease; False: it is not renewed in time, and the stale policy has the word."""
+        lease = self.decider.lease
+        if network.stale is not StalePolicy.REJECT:  # in a long outage such a network does not make everybody wait
+            until = min(until, lease.until + self._hold_back)
+        left = until - self._clock.monotonic()
+        if left <= 0:
+            return False
+        renewed = await lease.current(left)
+        self.held_back[network.name, "renewed" if renewed else "lapsed"] += 1
+        return renewed
 
     def _weighed(self, attempt: Attempt, verdict: Verdict) -> Verdict:
         network = attempt.network

@@ -85,6 +85,15 @@ class Lease(Protocol):
         """By this process's own clock."""
         ...
 
+    @property
+    def until(self) -> float:
+        """Monotonic time at which it ends or has ended; minus infinity: there was none yet."""
+        ...
+
+    async def current(self, seconds: float) -> bool:
+        """Wait until it runs; False: not within ``seconds``."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Ground:
@@ -111,13 +120,11 @@ class Decider:
         self.table = table
         self.ground = Ground()
         self._policies = policies
-        self._lease = lease
+        self.lease = lease
         self._clock = clock
         self._paths = Paths()
         #: SHA-256 of a policy → what it reads of certificates.
         self._read: dict[str, frozenset[str]] = {}
-        #: Monotonic time at which the lease was last seen to run.
-        self._live_at = float("-inf")
 
     def decide(self, attempt: Attempt) -> Verdict:
         """What is to be done with ``attempt``. Raises Unsettled where nothing certain can be said yet."""
@@ -144,13 +151,16 @@ class Decider:
         """Whether ``verdict`` may still be answered: asked right before the Accept leaves, nothing awaited in between.
 
         Between decision and Accept lie a file's fsync and a round trip to the station: a hold may be effective by then.
+        Without a lease only that leaves which was decided by the stale policy, and while that may be relied on.
         """
+        floor = self._floor(attempt.network) if attempt.network is not None else None
+        if floor is None or (floor.stale and not verdict.stale):
+            return False
         basis = verdict.basis
         if (
             isinstance(basis, _Basis)
             and basis.ground is self.ground
             and basis.policies is self._policies.policies
-            and (self._lease.live or verdict.stale)
             and self.table.unchanged(basis.known)
         ):
             return True
@@ -163,11 +173,10 @@ class Decider:
 
     def _floor(self, network: Network) -> _Floor | None:
         """How far this process may vouch; None: not at all."""
-        now = self._clock.monotonic()
-        if self._lease.live:
-            self._live_at = now
+        if self.lease.live:
             return _CURRENT
-        if network.stale is StalePolicy.REJECT or now - self._live_at > network.stale_for.total_seconds():
+        lapsed = self._clock.monotonic() - self.lease.until
+        if network.stale is StalePolicy.REJECT or lapsed > network.stale_for.total_seconds():
             return None
         return _Floor(True, Outcome.RESTRICT if network.stale is StalePolicy.RESTRICT else Outcome.ALLOW)
 

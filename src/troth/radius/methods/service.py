@@ -94,6 +94,10 @@ class Judge(Protocol):
         """Whether the Accept may still leave."""
         ...
 
+    async def vouched(self, attempt: Attempt, verdict: Verdict) -> bool:
+        """The same, after a lapsed lease was waited for; nothing is awaited between that and the return."""
+        ...
+
     async def record(
         self,
         attempt: Attempt,
@@ -275,7 +279,7 @@ class WithoutOurs:
         telling = self._telling
         notes = telling.admitted(attempt, verdict, asked.source, asked.packet) if telling is not None else ()
         await self._judge.record(attempt, verdict, self._timeline(asked, said), notes=notes)
-        if not verdict.admitted or not self._judge.holds(attempt, verdict):
+        if not verdict.admitted or not await self._judge.vouched(attempt, verdict):
             # What has changed since is told to the next attempt; this one gets the stricter answer.
             if telling is not None and verdict.admitted:
                 self._judge.note(attempt, telling.withdrawn(verdict))

@@ -264,21 +264,23 @@ class Access:
         return self._looked_again(request, step, decided)
 
     async def _looked_again(self, request: _Request, step: Succeed, decided: Decided) -> bytes | None:
-        """Something has changed since the decision: it is made anew, and written down anew, until it stands."""
-        verdict: Verdict | None = None
+        """The lease has lapsed, or something has changed: then it is decided and written down anew, until it stands."""
+        verdict: Verdict | None = decided.verdict
         for _ in range(_MOST_LOOKS):
+            if await self._judge.vouched(decided.attempt, decided.verdict):
+                return self._accepted(request, step, decided)
             attempt = replace(decided.attempt, at=self._clock.now())
             verdict = await self._judge.admit(attempt)
             if verdict is None:
-                break
+                continue  # the conversation is over: who asked again would have to begin anew
             notes = self._telling.withdrawn(decided.verdict)
             decided = self._placed(request, attempt, verdict)
             notes = [*self._told_of(request, decided), *notes]
             await self._judge.record(attempt, decided.verdict, step.conversation.timeline, notes=notes)
             if not decided.verdict.admitted:
                 break
-            if self._judge.holds(attempt, decided.verdict):
-                return self._accepted(request, step, decided)
+        if decided.verdict.admitted and await self._judge.vouched(decided.attempt, decided.verdict):
+            return self._accepted(request, step, decided)
         self._withdraw(decided)
         if verdict is None:
             return None

@@ -26,6 +26,10 @@ class Judge(Protocol):
         """Whether the Accept may still leave."""
         ...
 
+    async def vouched(self, attempt: Attempt, verdict: Verdict) -> bool:
+        """The same, after a lapsed lease was waited for; nothing is awaited between that and the return."""
+        ...
+
     async def record(
         self, attempt: Attempt, verdict: Verdict, timeline: Timeline, *, notes: Sequence[Note] = ()
     ) -> object:

@@ -76,8 +76,8 @@ class Ticket(NamedTuple):
 class Duplicates:
     """What has been asked lately, of one process.
 
-    It keeps no more than ``most`` requests for each client, and none longer than ``seconds``: a client that asks faster
-    pushes out its own oldest replies, never its open requests, and never another client's.
+    It keeps no more than ``most`` requests for each client, and no reply longer than ``seconds``: a client that asks
+    faster pushes out its own oldest replies, never its open requests, and never another client's.
 
     Args:
         seconds: how long a reply is kept, 5 to 30.
@@ -175,6 +175,10 @@ class Duplicates:
             slot, entry = next(iter(client.kept.items()))
             if entry.expires > now:
                 return
+            if entry.reply is None:  # worked on still: forgotten now, the next copy would be worked on beside it
+                entry.expires = now + self._seconds
+                client.kept.move_to_end(slot)
+                continue
             self._forget(client, slot)
 
     def _make_room(self, client: _Client) -> bool:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -10,6 +11,7 @@ from troth.audit.store import LedgerStore
 from troth.pki.revocation import OfCertificate, hold, release, revoke
 from troth.radius.admission.breaker import Opened
 from troth.radius.admission.document import parse_networks
+from troth.store.errors import UNAVAILABLE, Unavailable
 from troth.store.unit import Unit
 
 
@@ -117,9 +119,31 @@ async def test_a_worker_that_is_cut_off_from_the_stream_lets_nobody_in(
     await asyncio.gather(sequencer, return_exceptions=True)
     # An event waits without an index: nobody knows what it is about.
     await campus.say(subject, compliant=False)
-    async with asyncio.timeout(10):
+    campus.admissions._hold_back = 0.1
+    async with asyncio.timeout(60):
         while await campus.outcome(certificate) != "radius.admission.stale":
             await asyncio.sleep(0.05)
+
+
+@pytest.mark.chaos
+async def test_a_stream_that_is_interrupted_for_a_moment_makes_attempts_wait_and_refuses_none(
+    campus: Campus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subject, certificate = await campus.device()
+    assert await campus.outcome(certificate) == "allow"
+    with monkeypatch.context() as cut:
+        cut.setattr(LedgerStore, "read_on", AsyncMock(side_effect=Unavailable(UNAVAILABLE)))
+        while campus.follower.lease.live:
+            await asyncio.sleep(0.05)
+        campus.admissions._hold_back = 60.0  # however slow this machine is
+        waiting = asyncio.create_task(campus.outcome(certificate))
+        await campus.say(subject, compliant=False)
+        while await LedgerStore(campus.trust.database).oldest_unsequenced() is not None:
+            await asyncio.sleep(0.01)
+        assert not waiting.done()
+    # What was told meanwhile is applied before the lease is renewed, and counts.
+    assert await waiting == "quarantine"
+    assert campus.admissions.held_back == {("corp", "renewed"): 1}
 
 
 @pytest.mark.chaos

@@ -187,7 +187,7 @@ def test_an_expired_certificate_is_refused(world: World) -> None:
 
 def test_a_worker_without_a_lease_lets_nobody_in(world: World) -> None:
     device = world.device()
-    world.lease.live = False
+    world.lease.lapse()
     verdict = world.decider.decide(world.attempt(device))
     assert (verdict.outcome, verdict.reason) == (Outcome.DENY, "radius.admission.stale")
 
@@ -196,7 +196,7 @@ def test_a_network_may_go_on_without_a_lease_for_a_bounded_time_and_it_is_marked
     world.set_network(world.network, stale=StalePolicy.RESTRICT, stale_for=timedelta(minutes=10))
     device = world.device()
     assert not world.decider.decide(world.attempt(device)).stale
-    world.lease.live = False
+    world.lease.lapse()
     verdict = world.decider.decide(world.attempt(device))
     assert (verdict.outcome, verdict.stale, verdict.place.name) == (Outcome.RESTRICT, True, "limited")
     world.clock.advance(timedelta(minutes=11))
@@ -223,8 +223,21 @@ def test_an_accept_leaves_though_something_else_has_changed(world: World) -> Non
     verdict = world.decider.decide(attempt)
     world.set_network(world.network, version=2)
     assert world.decider.holds(attempt, verdict)
-    world.lease.live = False
+    world.lease.lapse()
     assert not world.decider.holds(attempt, verdict)
+
+
+def test_without_a_lease_no_accept_leaves_but_one_that_was_decided_by_the_stale_policy(world: World) -> None:
+    world.set_network(world.network, stale=StalePolicy.CONTINUE, stale_for=timedelta(minutes=10))
+    attempt = world.attempt(world.device())
+    current = world.decider.decide(attempt)
+    world.lease.lapse()
+    old = world.decider.decide(attempt)
+    assert not world.decider.holds(attempt, current)
+    assert old.stale
+    assert world.decider.holds(attempt, old)
+    world.clock.advance(timedelta(minutes=11))
+    assert not world.decider.holds(attempt, old)
 
 
 def test_a_quarantine_certificate_is_judged_by_the_policy_that_gave_it_and_never_better_than_quarantine(

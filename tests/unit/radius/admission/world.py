@@ -72,9 +72,29 @@ class Facts:
 
 
 class Lease:
-    """A lease that the test ends."""
+    """A lease that the test ends. Whoever waits for it lets the clock run: until ``renews``, or for all of the time."""
 
-    live = True
+    def __init__(self, clock: FakeClock) -> None:
+        self._clock = clock
+        self.until = float("inf")
+        #: Seconds after which a wait renews it; None: it stays lapsed.
+        self.renews: float | None = None
+        self.waits: list[float] = []
+
+    @property
+    def live(self) -> bool:
+        return self._clock.monotonic() < self.until
+
+    def lapse(self) -> None:
+        self.until = self._clock.monotonic()
+
+    async def current(self, seconds: float) -> bool:
+        self.waits.append(seconds)
+        renewed = self.renews is not None and self.renews <= seconds
+        self._clock.advance(timedelta(seconds=self.renews if renewed and self.renews is not None else seconds))
+        if renewed:
+            self.until = float("inf")
+        return renewed
 
 
 class Policies(PolicyCache):
@@ -159,7 +179,7 @@ class World:
     def __post_init__(self) -> None:
         self.table = TrustTable(self.clock)
         self.policies = Policies(POLICY)
-        self.lease = Lease()
+        self.lease = Lease(self.clock)
         self.decider = Decider(self.table, self.policies, self.lease, self.clock)
         self.index = 0
         self.set_network(self.network)

@@ -54,6 +54,9 @@ class Judge:
     def holds(self, attempt: Attempt, verdict: Verdict) -> bool:
         return self.holds_
 
+    async def vouched(self, attempt: Attempt, verdict: Verdict) -> bool:
+        return self.holds(attempt, verdict)
+
     async def record(
         self,
         attempt: Attempt,

@@ -41,6 +41,16 @@ def test_a_reply_is_forgotten_in_time() -> None:
     assert isinstance(ask(cache, now=6.0), Ticket)
 
 
+def test_a_request_that_is_worked_on_for_long_is_worked_on_once() -> None:
+    cache = Duplicates(seconds=5)
+    first = ticket(cache)
+
+    assert ask(cache, now=6.0) is Asked.BUSY
+    assert cache.answered(first, b"reply", now=12.0)
+    assert ask(cache, now=16.0) == b"reply"
+    assert isinstance(ask(cache, now=17.0), Ticket)
+
+
 @pytest.mark.parametrize(
     "other", [{"address": "192.0.2.2"}, {"port": 1646}, {"code": 4}, {"identifier": 8}, {"listener": "acct"}]
 )
