@@ -16,7 +16,7 @@ NUMBERS = 256
 #: Columns of a row before those that say what was taken from whom.
 _STATE, _BIRTH, _LIVE, _RECENT, _AT, _TAKEN = 0, 1, 2, 3, 4, 5
 _WIDTH = _TAKEN + NUMBERS
-_ACCEPTING, _DRAINING = 1, 2
+_STARTING, _ACCEPTING, _DRAINING = 3, 1, 2
 #: What has begun counts half after so many seconds; kept in 256ths.
 _HALF_SECONDS = 0.25
 _FRACTION = 256
@@ -30,17 +30,16 @@ class Board:
 
     def __init__(self) -> None:
         self._cells = memoryview(mmap.mmap(-1, NUMBERS * _WIDTH * 4)).cast("I")
-        #: Counts how often somebody sat down.
-        self._births = memoryview(mmap.mmap(-1, mmap.PAGESIZE)).cast("I")
+        #: Counts how often somebody sat down, or began to accept.
+        self._changes = memoryview(mmap.mmap(-1, mmap.PAGESIZE)).cast("I")
 
     def sit(self, number: int, monotonic: Callable[[], float]) -> Row:
-        """The row of this process, cleared; it accepts from now on. The clock is the same for all of a machine."""
+        """The row of this process, cleared; see :meth:`Row.accept`. The clock is the same for all of a machine."""
         start = number * _WIDTH
         for column in range(_WIDTH):
             self._cells[start + column] = 0
-        self._births[0] = (self._births[0] + 1) & _MASK
-        self._cells[start + _BIRTH] = self._births[0]
-        self._cells[start + _STATE] = _ACCEPTING
+        self._cells[start + _BIRTH] = self.change()
+        self._cells[start + _STATE] = _STARTING
         return Row(self, number, monotonic)
 
     def get(self, number: int, column: int) -> int:
@@ -69,8 +68,13 @@ class Board:
 
     @property
     def changes(self) -> int:
-        """Changes whenever somebody sits down."""
-        return self._births[0]
+        """Changes whenever somebody sits down, or accepts."""
+        return self._changes[0]
+
+    def change(self) -> int:
+        """Have everybody look anew who accepts."""
+        self._changes[0] = (self._changes[0] + 1) & _MASK
+        return self._changes[0]
 
 
 class Row:
@@ -96,6 +100,11 @@ class Row:
         recent = self._board.load(self.number, now) - self._board.get(self.number, _LIVE)
         self._board.put(self.number, _RECENT, int((recent + 1) * _FRACTION))
         self._board.put(self.number, _AT, int(now * 1000) & _MASK)
+
+    def accept(self) -> None:
+        """Conversations are taken from now on: not before, or they would wait until this process has all it needs."""
+        self._board.put(self.number, _STATE, _ACCEPTING)
+        self._board.change()
 
     def drain(self) -> None:
         """Nothing new is handed to us from now on."""

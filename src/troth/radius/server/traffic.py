@@ -97,6 +97,7 @@ class Traffic:
         for which, one in enumerate(self._sockets.sockets):
             self._loop.add_reader(one, self._sockets.readable, which)
         self._loop.add_reader(self._handover.fileno(), self._handed)
+        self._row.accept()
 
     def stop_reading(self) -> None:
         """A successor reads from the sockets; what other workers hand over is still taken."""
