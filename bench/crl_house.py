@@ -17,7 +17,7 @@ from troth.audit.sequencer import Sequencer
 from troth.kit.clock import SystemClock
 from troth.kit.ids import new_id
 from troth.kit.log import configure
-from troth.kit.settings import CrlSettings, OcspSettings
+from troth.kit.status_settings import CrlSettings, OcspSettings
 from troth.pki.catalogue import Catalogue
 from troth.pki.clockguard import ClockGuard
 from troth.pki.gate import Gate

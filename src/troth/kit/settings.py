@@ -23,6 +23,7 @@ from troth.kit.radius_settings import RadiusSettings
 from troth.kit.radsec_settings import RadsecSettings
 from troth.kit.session_settings import SessionSettings
 from troth.kit.ssf_settings import SsfSettings
+from troth.kit.status_settings import CrlSettings, OcspSettings
 from troth.kit.token_settings import TokenSettings
 
 Count = Annotated[int, Meta(ge=0)]
@@ -222,30 +223,6 @@ class TpmSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     requests_per_minute: Annotated[
         int, Meta(ge=1, le=100_000, description="What each network may ask in a minute, of each web process.")
     ] = 60
-
-
-class OcspSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """OCSP answers (RFC 6960)."""
-
-    validity_seconds: Annotated[
-        int,
-        Meta(ge=1, description="From thisUpdate to nextUpdate: how long clients may cache.", extra={"unit": "seconds"}),
-    ] = 60
-
-
-class CrlSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Certificate revocation lists (RFC 5280, section 5)."""
-
-    interval_seconds: Annotated[
-        int, Meta(ge=10, description="A new CRL is made at least this often.", extra={"unit": "seconds"})
-    ] = 3600
-    gather_seconds: Annotated[
-        int,
-        Meta(ge=0, description="After a change, wait this long for more before a CRL.", extra={"unit": "seconds"}),
-    ] = 1
-    validity_seconds: Annotated[
-        int, Meta(ge=60, description="From thisUpdate to nextUpdate.", extra={"unit": "seconds"})
-    ] = 86_400
 
 
 class TrustSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -25,7 +25,7 @@ from troth.audit.store import LedgerStore
 from troth.audit.stream import Stream
 from troth.kit.clock import Clock
 from troth.kit.log import get_logger
-from troth.kit.settings import CrlSettings
+from troth.kit.status_settings import CrlSettings
 from troth.pki.authorities import Authority
 from troth.pki.authority_store import AuthorityStore
 from troth.pki.catalogue import Catalogue

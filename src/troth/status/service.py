@@ -42,9 +42,6 @@ from troth.status.table import StatusTable
 
 log = get_logger("status")
 
-#: A client that waits longer than this for the database is better told to try later.
-_LOOKUP_SECONDS = 2.0
-
 #: Clients without a nonce ask with the same bytes again and again. Short ones only: strangers fill this cache.
 _SHORT = 256
 _parse_short = lru_cache(maxsize=4096)(parse_request)
@@ -56,6 +53,10 @@ class Vouching(Protocol):
     @property
     def live(self) -> bool:
         """Whether this worker may vouch for what it holds."""
+        ...
+
+    async def current(self, seconds: float) -> bool:
+        """Wait until it may; False: not within ``seconds``."""
         ...
 
 
@@ -82,7 +83,12 @@ _TRY_LATER = Answer(TRY_LATER)
 
 
 class OcspService:
-    """See the module. ``counts`` has what was answered: ``good``, ``revoked``, ``unknown``, ``try_later`` …"""
+    """See the module. ``counts`` has what was answered: ``good``, ``revoked``, ``unknown``, ``try_later`` …
+
+    Args:
+        patience: how long an answer waits for the database, and for a lease that has lapsed; a client that would wait
+            longer is better told to try later.
+    """
 
     def __init__(
         self,
@@ -93,6 +99,7 @@ class OcspService:
         point: Vouching,
         clock: Clock,
         validity: timedelta,
+        patience: timedelta,
     ) -> None:
         self._table = table
         self._lookups = lookups
@@ -100,6 +107,7 @@ class OcspService:
         self._point = point
         self._clock = clock
         self._validity = validity
+        self._patience = patience.total_seconds()
         self._issuers: dict[str, IssuerIds] = {}
         self._since: dict[str, datetime] = {}
         #: As it was read last; the worker replaces it (``troth.pki.fence`` says what it means for an answer).
@@ -141,10 +149,14 @@ class OcspService:
         return {slug: RESPONDER_MISSING for slug in wanted if self._responders.current(slug, now) is None}
 
     async def _signed(self, slug: str, request: OcspRequest, ours: Sequence[CertId]) -> Answer:
+        deadline = self._clock.monotonic() + self._patience
+        await self._vouch(deadline)
         found = await self._look_up([one.serial for one in ours if self._table.find(one.serial) is None])
+        while not self._point.live:
+            await self._vouch(deadline)
+            # What the table has learnt or forgotten meanwhile counts.
+            found = await self._look_up([one.serial for one in ours if self._table.find(one.serial) is None])
         # From here to the signature nothing waits: what is told is what the table knows at this moment.
-        if not self._point.live:
-            raise StatusUnavailable(LAPSED)
         now = self._clock.now()
         responder = self._responder(slug, now)
         mine = {one.serial: self._verdict(slug, one.serial, found, now) for one in ours}
@@ -161,14 +173,17 @@ class OcspService:
         )
         return Answer(der, now, request.nonce is not None)
 
+    async def _vouch(self, deadline: float) -> None:
+        """Wait until this worker may vouch for what it holds: a busy machine misses a renewal now and then."""
+        if not self._point.live and not await self._point.current(deadline - self._clock.monotonic()):
+            raise StatusUnavailable(LAPSED)
+
     async def _look_up(self, serials: Sequence[bytes]) -> dict[bytes, Found | None]:
         """Rows for ``serials``. Raises StatusUnavailable, StoreError."""
         if not serials:
             return {}
-        if not self._point.live:
-            raise StatusUnavailable(LAPSED)
         try:
-            async with asyncio.timeout(_LOOKUP_SECONDS):
+            async with asyncio.timeout(self._patience):
                 rows = await asyncio.gather(*(self._lookups.find(serial) for serial in serials))
         except TimeoutError:
             raise StatusUnavailable(BUSY, "the database took too long") from None

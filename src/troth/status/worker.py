@@ -13,7 +13,7 @@ from troth.audit.stream import LEASE_POLL, Stream, StreamPoint
 from troth.kit.clock import Clock
 from troth.kit.errors import TrothError
 from troth.kit.log import get_logger
-from troth.kit.settings import OcspSettings
+from troth.kit.status_settings import OcspSettings
 from troth.pki.fence_store import read_fence
 from troth.pki.keys.keyring import CustodianState
 from troth.pki.model import Crl
@@ -80,6 +80,7 @@ class StatusWorker:
             point=self._point,
             clock=clock,
             validity=timedelta(seconds=settings.validity_seconds),
+            patience=timedelta(milliseconds=settings.patience_milliseconds),
         )
         self._custody = CustodyWatch(custody)
         self._operations = OperationsWatch(database, clock)

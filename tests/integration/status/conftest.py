@@ -23,7 +23,7 @@ from troth.audit.sequencer import Sequencer
 from troth.audit.store import LedgerStore
 from troth.kit.clock import FakeClock, SystemClock
 from troth.kit.ids import new_id
-from troth.kit.settings import OcspSettings
+from troth.kit.status_settings import OcspSettings
 from troth.pki.model import IssuedCertificate
 from troth.pki.responder import Responders
 from troth.pki.revocation import OfCertificate, hold, release, revoke
@@ -31,6 +31,8 @@ from troth.status.worker import StatusWorker
 from troth.store.unit import Unit
 from troth.web.server import Listening, serve
 
+#: Milliseconds: however slow this machine is, no answer of these tests waits for so long.
+PATIENCE = 60_000
 OCSP_TYPE = {"content-type": "application/ocsp-request"}
 
 
@@ -66,8 +68,9 @@ class StatusHouse:
         """One more worker on this database."""
         mint = self.mint
         return StatusWorker(
-            mint.database, self.release_key, mint.clock, new_id(), OcspSettings(**settings), poll_seconds=0.05
-        )
+            mint.database, self.release_key, mint.clock, new_id(),
+            OcspSettings(**{"patience_milliseconds": PATIENCE, **settings}), poll_seconds=0.05,
+        )  # fmt: skip
 
     async def start(self, worker: StatusWorker) -> str:
         """Run ``worker`` and its door; returns the base URL."""
@@ -81,7 +84,7 @@ class StatusHouse:
         app = Listening(app=worker.door.lane(), sockets=[listener])
         self.tasks.append(asyncio.create_task(serve([app], stop=self.stop, ready=lambda: None)))
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             await ready.wait()
         return url
 
@@ -118,7 +121,7 @@ class StatusHouse:
     async def effective(self) -> None:
         """Return when everything committed so far has been applied by every decision point."""
         ledger = LedgerStore(self.mint.database)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(120):
             while await ledger.oldest_unsequenced() is not None:
                 await asyncio.sleep(0.01)
             index = (await ledger.head()).size - 1
@@ -155,6 +158,13 @@ class Client:
 
     async def get(self, body: bytes, authority: str = "issuing") -> httpx.Response:
         return await self.http.get(f"/ocsp/{authority}/{quote(base64.b64encode(body), safe='')}")
+
+    async def told(self, der: bytes) -> str:
+        """The status, once there is one to be told."""
+        async with asyncio.timeout(120):
+            while (told := await self.status(der)) == "try_later":
+                await asyncio.sleep(0.05)
+        return told
 
     async def status(self, der: bytes) -> str:
         """``good``, ``revoked:certificate_hold``, ``unknown``, or the unsigned error; the signature is verified."""
@@ -209,8 +219,14 @@ async def house(quiet_house: StatusHouse) -> StatusHouse:
 
 
 @pytest.fixture
-async def client(house: StatusHouse) -> AsyncIterator[Client]:
+def patience() -> int:
+    """Of the running worker, in milliseconds: little for tests in which it waits in vain."""
+    return PATIENCE
+
+
+@pytest.fixture
+async def client(house: StatusHouse, patience: int) -> AsyncIterator[Client]:
     """A client of a running worker."""
-    url = await house.start(house.new_worker())
-    async with httpx.AsyncClient(base_url=url) as http:
+    url = await house.start(house.new_worker(patience_milliseconds=patience))
+    async with httpx.AsyncClient(base_url=url, timeout=120) as http:
         yield Client(http, house.mint.issuer)

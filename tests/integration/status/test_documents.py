@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from tests.integration.status.conftest import Client, StatusHouse
 from tests.support.mint import new_spki
 from troth.kit.ids import new_id
-from troth.kit.settings import CrlSettings
+from troth.kit.status_settings import CrlSettings
 from troth.pki.crl_settings import set_crls
 from troth.status.publisher import CrlDuty, lease_name, publisher_of
 
@@ -31,7 +31,7 @@ async def crl_of(
     client: Client, until: Callable[[x509.CertificateRevocationList], bool]
 ) -> x509.CertificateRevocationList:
     """The served CRL as soon as it satisfies ``until``; its signature is verified."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(120):
         while True:
             answer = await client.http.get("/crl/issuing.crl")
             if answer.status_code == 200:
@@ -208,6 +208,6 @@ async def test_a_publisher_that_missed_a_new_cut_makes_crls_of_the_new_scope(
         return any(isinstance(extension.value, x509.IssuingDistributionPoint) for extension in crl.extensions)
 
     await crl_of(client, limited)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(120):
         while (await client.http.get("/crl/issuing/1.crl")).status_code != 200:
             await asyncio.sleep(0.05)

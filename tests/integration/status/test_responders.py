@@ -29,7 +29,7 @@ async def test_without_a_responder_the_answer_is_try_later_until_there_is_one(qu
         reasons = (await http.get("/readyz")).json()["reasons"]
         assert [(one["code"], one["authority"]) for one in reasons] == [("status.responder.missing", "issuing")]
         await quiet_house.responders.ensure("issuing")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(120):
             while await client.status(issued.der) != "good":
                 await asyncio.sleep(0.02)
 
@@ -41,7 +41,7 @@ async def test_a_renewed_responder_is_taken_over_by_the_event(house: StatusHouse
     renewed = await house.responders.ensure("issuing")
     serial = x509.load_der_x509_certificate(renewed.certificate).serial_number
     assert serial != first
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(120):
         while True:
             answer = ocsp.load_der_ocsp_response((await client.post(client.request(issued.der))).content)
             if answer.response_status is ocsp.OCSPResponseStatus.SUCCESSFUL:
@@ -55,7 +55,7 @@ async def test_an_expired_responder_signs_nothing(house: StatusHouse, client: Cl
     issued = await house.issue()
     assert await client.status(issued.der) == "good"
     house.mint.clock.advance(timedelta(days=8))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(120):
         while (await client.http.get("/readyz")).json()["reasons"][0]["code"] != "status.responder.missing":
             await asyncio.sleep(0.02)
     assert await client.status(issued.der) == "try_later"
@@ -81,7 +81,7 @@ async def test_a_responder_that_was_revoked_is_replaced_at_once(house: StatusHou
     second = await house.responders.current("issuing")
     assert second is not None
     assert second.key_id != first.key_id
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(120):
         while await client.status(issued.der) != "good":
             await asyncio.sleep(0.02)
     assert await signer_of(client, issued.der) != before
@@ -118,7 +118,7 @@ async def test_no_answer_outlives_the_responders_certificate(house: StatusHouse,
     responder = await house.responders.current("issuing")
     assert responder is not None
     house.mint.clock.advance(responder.not_after - house.mint.clock.now() - timedelta(seconds=10))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(120):
         while await client.status(issued.der) == "try_later":
             await asyncio.sleep(0.02)
     parsed = ocsp.load_der_ocsp_response((await client.post(client.request(issued.der))).content)
