@@ -17,7 +17,9 @@ from tests.support.radius_troth import SSID, RadiusTroth
 
 pytestmark = pytest.mark.client
 VERSIONS: tuple[Version, ...] = ("1.2", "1.3")
-_SECONDS = 30
+#: What is waited for comes; this ends what hangs.
+_SECONDS = 300
+_STATIONS = 8
 
 
 def _until(holds: Callable[[], bool]) -> None:
@@ -169,7 +171,7 @@ def test_accounting_is_answered(radius: RadiusTroth) -> None:
     ids=["another-secret", "without-message-authenticator"],
 )
 def test_what_proves_nothing_gets_no_answer(radius: RadiusTroth, attributes: str, secret: str | None) -> None:
-    code, told = radius.ask("auth", attributes, secret=secret)
+    code, told = radius.ask("auth", attributes, secret=secret, tries=1)
 
     assert code != 0
     assert "No reply from server" in told
@@ -200,7 +202,7 @@ def test_many_join_whichever_way_their_packets_come(
 ) -> None:
     outcome = _load(radius, laptop, version, 60, manner)
 
-    assert (outcome.ended, outcome.cheats) == ({"accept": 60}, {})
+    assert (outcome.ended, outcome.cheats) == ({"accept": 60}, {}), radius.why()
     if manner.resume:
         assert outcome.resumed == 60  # whichever worker it comes to
 
@@ -211,7 +213,8 @@ def test_a_worker_that_is_killed_costs_some_a_second_try_and_nobody_a_wrong_answ
     devices = [radius.load_device(laptop, "1.3", f"02-00-00-02-00-{number:02X}") for number in range(8)]
     victims = [radius.workers()[0].pid]
 
-    with Load(radius.address, radius.secret, devices, stations=8, manner=Manner(ssid=SSID, timeout=0.5)) as load:
+    manner = Manner(ssid=SSID, timeout=0.5, tries=240)  # for as long as the next worker may take to begin
+    with Load(radius.address, radius.secret, devices, stations=_STATIONS, manner=manner) as load:
 
         def kill() -> None:
             if victims and sum(load.outcome.ended.values()) > 60:
@@ -223,7 +226,9 @@ def test_a_worker_that_is_killed_costs_some_a_second_try_and_nobody_a_wrong_answ
         outcome = load.run(400, during=kill)
         assert not victims
         assert outcome.cheats == {}
-        assert outcome.ended["accept"] >= 380, outcome.ended
+        # What it had under way is told to begin anew: no more than one conversation of each station.
+        assert outcome.ended["reject"] <= _STATIONS, f"{outcome.ended} {radius.why()}"
+        assert outcome.accepted == 400 - outcome.ended["reject"], outcome.ended
         _until(lambda: len(radius.workers()) == 2)
         assert load.run(40).accepted == 40
 
@@ -233,7 +238,9 @@ def test_new_ticket_keys_come_without_an_interruption(radius: RadiusTroth, lapto
     devices = [radius.load_device(laptop, "1.3", f"02-00-00-03-00-{number:02X}") for number in range(8)]
     asked: list[int] = []
 
-    with Load(radius.address, radius.secret, devices, stations=8, manner=Manner(ssid=SSID, resume=True)) as load:
+    with Load(
+        radius.address, radius.secret, devices, stations=_STATIONS, manner=Manner(ssid=SSID, resume=True)
+    ) as load:
 
         def renew() -> None:
             if not asked and load.outcome.accepted > 50:
@@ -244,9 +251,9 @@ def test_new_ticket_keys_come_without_an_interruption(radius: RadiusTroth, lapto
         assert asked
         _until(lambda: not former & {worker.pid for worker in radius.workers()})
         more = load.run(50)
-        assert (more.ended, more.cheats) == ({"accept": 50}, {})
+        assert (more.ended, more.cheats) == ({"accept": 50}, {}), radius.why()
 
-    assert (outcome.ended, outcome.cheats) == ({"accept": 400}, {})
+    assert (outcome.ended, outcome.cheats) == ({"accept": 400}, {}), radius.why()
 
 
 def test_what_joined_is_found_by_its_address_with_the_reasons(radius: RadiusTroth, laptop: Credential) -> None:

@@ -53,6 +53,8 @@ class Manner:
         twice: share of the requests that are sent two times.
         fragment: TLS octets in one answer of a device.
         mtu: the access server's Framed-MTU.
+        timeout, tries: seconds after which a request is sent again, and how often; both together are for how long a
+            server may be silent, and far longer than one that is slow and busy is.
         insists: Message-Authenticator must be the first attribute of an answer (FreeRADIUS before 3.2.5 fails that).
     """
 
@@ -67,7 +69,7 @@ class Manner:
     insists: bool = True
     ssid: str = "corp"
     timeout: float = 2.0
-    tries: int = 3
+    tries: int = 60
 
 
 @dataclass

@@ -20,7 +20,8 @@ from tests.support.radius_load import Device
 from tests.support.running import RunningTroth
 
 SSID = "Radius-Tests"
-_SECONDS = 40
+#: What ends a program that hangs, and how long ``eapol_test`` goes on asking.
+_SECONDS, _ASKING = 300, 120
 _DOCUMENT = f"""
 places:
   - {{name: radius-staff, vlan: 100}}
@@ -152,21 +153,31 @@ class RadiusTroth:
         )  # fmt: skip
         done = subprocess.run(
             [str(find_program("eapol_test")), "-c", str(configuration), "-a", "127.0.0.1", "-p", str(self.address[1]),
-             "-s", self.secret.decode(), "-t", "15", "-N", f"30:s:00-00-5E-00-53-01:{SSID}", *arguments],
+             "-s", self.secret.decode(), "-t", str(_ASKING), "-N", f"30:s:00-00-5E-00-53-01:{SSID}", *arguments],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=_SECONDS,
             check=False,
         )  # fmt: skip
         assert (done.returncode == 0) == done.stdout.rstrip().endswith("SUCCESS"), done.stdout[-3000:]
         return Joined(done.returncode == 0, done.stdout)
 
-    def ask(self, what: str, attributes: str, *, secret: str | None = None, port: int | None = None) -> tuple[int, str]:
-        """``radclient``: its exit code, and what it said."""
+    def ask(
+        self, what: str, attributes: str, *, secret: str | None = None, port: int | None = None, tries: int = 30
+    ) -> tuple[int, str]:
+        """``radclient``: its exit code, and what it said. ``tries`` of two seconds each."""
         done = subprocess.run(
-            [str(find_program("radclient")), "-x", "-r", "1", "-t", "2", f"127.0.0.1:{port or self.address[1]}", what,
+            [str(find_program("radclient")), "-x", "-r", str(tries), "-t", "2",
+             f"127.0.0.1:{port or self.address[1]}", what,
              secret or self.secret.decode()],
             input=attributes, capture_output=True, text=True, timeout=_SECONDS, check=False,
         )  # fmt: skip
         return done.returncode, done.stdout + done.stderr
+
+    def why(self) -> str:
+        """What was said of those that were not let in last, and how conversations broke off."""
+        said = self.troth.run("radius", "conversations", "--network", "radius-tests", "--outcome", "deny").stdout
+        _, metrics = self.troth.get(f"{self.troth.summary['http_url']}/metrics")
+        counts = [one for one in metrics.decode().splitlines() if "troth_radius_conv" in one or "held_back" in one]
+        return "\n".join([said, *counts])
 
     def workers(self) -> list[psutil.Process]:
         """The processes that answer."""

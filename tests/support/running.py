@@ -27,8 +27,12 @@ import pytest
 from tests.support.dns import DnsServer
 from tests.support.webroot import ChallengeWebRoot
 
-_START_SECONDS = 90
-_STOP_SECONDS = 40
+#: These end what hangs; a machine that is slow and busy takes a good part of them.
+_START_SECONDS = 600
+_STOP_SECONDS = 300
+_COMMAND_SECONDS = 300
+#: Seconds of a moment's delay that nobody is to notice: on a machine that is slow and busy they are longer.
+_PATIENCE = {"TROTH__RADIUS__HOLD_BACK_MILLISECONDS": "10000", "TROTH__OCSP__PATIENCE_MILLISECONDS": "10000"}
 #: Two of each, whatever the machine: what they must agree on (nonces, orders, tickets) is shown by every test.
 _PROCESSES = {"TROTH__PROCESSES__WEB": "2", "TROTH__RADIUS__WORKERS": "2"}
 
@@ -106,6 +110,7 @@ retry_seconds = 1
                 env={
                     **os.environ,
                     **_PROCESSES,
+                    **_PATIENCE,
                     "TROTH__RADSEC__LISTEN": f"127.0.0.1:{self.radsec_port}",
                     "TROTH__RADSEC__AUTHORITIES": "issuing",
                     **self.environment,
@@ -118,6 +123,7 @@ retry_seconds = 1
         while not line.endswith(b"\n"):
             line += self._process.stdout.read() or b""
             if self._process.poll() is not None or time.monotonic() > deadline:
+                self.kill()
                 raise AssertionError(f"troth up did not start:\n{self.log()[-4000:]}\n{line.decode()}")
             time.sleep(0.02)
         self.summary = json.loads(line)
@@ -135,14 +141,14 @@ retry_seconds = 1
     def kill(self) -> None:
         """Kill the supervisor and everything below it, the database included, as a power cut would."""
         assert self._process is not None
-        everything = [psutil.Process(self._process.pid), *self.processes()]
+        everything = [psutil.Process(self._process.pid), *self.processes()] if self.running else []
         for process in everything:
             try:
                 process.kill()
             except psutil.NoSuchProcess:
                 continue
-        psutil.wait_procs(everything, timeout=10)
-        self._process.wait(10)
+        psutil.wait_procs(everything, timeout=_STOP_SECONDS)
+        self._process.wait(_STOP_SECONDS)
         self._close()
 
     def _close(self) -> None:
@@ -175,7 +181,7 @@ retry_seconds = 1
             input=input,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=_COMMAND_SECONDS,
             check=False,
             env={**os.environ, **self.environment},
         )
@@ -191,7 +197,7 @@ retry_seconds = 1
         """Status and body of a GET, over http or our own https."""
         handlers = [urllib.request.HTTPSHandler(context=self.tls())]
         try:
-            with urllib.request.build_opener(*handlers).open(url, timeout=20) as response:
+            with urllib.request.build_opener(*handlers).open(url, timeout=_COMMAND_SECONDS) as response:
                 return response.status, response.read()
         except urllib.error.HTTPError as error:
             return error.code, error.read()
