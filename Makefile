@@ -61,7 +61,7 @@ fuzz: setup-dev ## every parser that takes outside bytes, longer than in the tes
 	TROTH_FUZZ_EXAMPLES=$(EXAMPLES) $(PYTHON_BIN) -m pytest -n $(JOBS) --timeout 0 tests/unit/fuzz $(ARGS)
 
 .PHONY: bench
-bench: bench-gate bench-issue bench-acme bench-ocsp bench-crl bench-signal bench-enforce bench-policy bench-reevaluate bench-radius ## every benchmark, one after the other
+bench: bench-gate bench-issue bench-acme bench-ocsp bench-crl bench-signal bench-enforce bench-policy bench-reevaluate bench-radius bench-accounting ## every benchmark, one after the other
 
 .PHONY: bench-gate
 bench-gate: setup-dev ## issuances per second through the gate, durable
@@ -100,6 +100,10 @@ bench-reevaluate: setup-dev ## 100,000 standings evaluated anew after another st
 bench-radius: ## CPU per EAP-TLS authentication beside Debian's FreeRADIUS, workers, memory, trials around holds
 	@scripts/setup --dev --peers
 	$(PYTHON_BIN) -m bench.radius $(ARGS)
+
+.PHONY: bench-accounting
+bench-accounting: setup-dev ## a month of a campus's accounting replayed: two million records
+	$(PYTHON_BIN) -m bench.accounting $(ARGS)
 
 .PHONY: bench-signal
 bench-signal: setup-dev ## from an accepted signal to OCSP answering revoked, under load

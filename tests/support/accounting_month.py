@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from troth.radius.sessions.model import Counters, Port, Told, Where
+from troth.radius.sessions.model import Counters, Port, Session, Told, Where
 from troth.radius.wire.packet import Attribute, Code
 from troth.radius.wire.signing import encode_request
 
@@ -31,9 +31,10 @@ class Truth:
 
 @dataclass(frozen=True)
 class Plan:
-    """How much of everything. Shares are between 0 and 1."""
+    """How much of everything. Shares are between 0 and 1. ``first``: number of the first box."""
 
     boxes: int = 3
+    first: int = 0
     stations: int = 8
     days: float = 3.0
     sessions: int = 40
@@ -48,7 +49,7 @@ def month(plan: Plan, seed: int, begins: datetime) -> list[Truth]:
     """Records in the order of their making, lost ones left out and repetitions in."""
     rng, made, number = random.Random(seed), [], 0
     length = int(plan.days * 86_400)
-    for box in range(plan.boxes):
+    for box in range(plan.first, plan.first + plan.boxes):
         where = Where(f"nas-{box % 2}", f"box-{box}/192.0.2.{box}", f"192.0.2.{box}", f"192.0.2.{box}", f"box-{box}")
         cuts = sorted(rng.sample(range(3600, length), plan.reboots))
         for begin, end in zip([0, *cuts], [*cuts, length], strict=True):
@@ -112,6 +113,28 @@ class Row:
     ended_by: str
     counters: tuple[int, ...]
     cause: str
+
+    @classmethod
+    def of(cls, one: Session) -> Row:
+        """What stands there."""
+        counted = one.counters
+        return cls(
+            *one.key, one.port.mac, one.started_at or one.opened_at, one.ended_at, one.ended_by,
+            (counted.seconds, counted.octets_in, counted.octets_out, counted.packets_in, counted.packets_out),
+            one.cause,
+        )  # fmt: skip
+
+
+def in_order(rows: Iterable[Row]) -> list[Row]:
+    """By what names a session."""
+    return sorted(rows, key=_order)
+
+
+def arriving(made: Iterable[Truth], seed: int, jitter: float) -> list[tuple[datetime, Told]]:
+    """Each with when it arrives, up to ``jitter`` seconds after its time, in that order."""
+    rng = random.Random(seed)
+    found = [(one.told.at + timedelta(seconds=rng.random() * jitter), one.told) for one in made]
+    return sorted(found, key=lambda one: one[0])
 
 
 def expected(records: Iterable[Truth]) -> list[Row]:
