@@ -161,9 +161,9 @@ class Drain:
             if decision.id in known:
                 continue
             # Stored octet for octet as it was written: what was decided from is not read again here.
-            record, refs = bytes(entry.decision), (*entry.refs, f"journal:{name}/{entry.number}")
+            record, place = bytes(entry.decision), f"{name}/{entry.number}"
             unit.write(ADD_DECISION, *decision_row(decision, bytes(entry.snapshot), record))
-            unit.record(decision_event(decision, entry.actor, refs, record))
+            unit.record(decision_event(decision, entry.actor, entry.refs, record, journal=place))
             tell(unit, decision)
         if unit.writes:
             await self._database.commit(unit)

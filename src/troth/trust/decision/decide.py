@@ -124,8 +124,13 @@ def subject_key(subject: Subject) -> tuple[str, UUID]:
     return ("subject", subject.id)
 
 
-def decision_event(decision: Decision, actor: str, refs: Sequence[str], record: bytes | None = None) -> Event:
-    """The ledger's event about ``decision``. ``record``: it encoded, where that is at hand."""
+def decision_event(
+    decision: Decision, actor: str, refs: Sequence[str], record: bytes | None = None, *, journal: str = ""
+) -> Event:
+    """The ledger's event about ``decision``. ``record``: it encoded, where that is at hand.
+
+    ``journal``: where it lay before it came here, and under which number.
+    """
     subject = decision.subject
     return Event(
         "decision.made",
@@ -147,6 +152,7 @@ def decision_event(decision: Decision, actor: str, refs: Sequence[str], record: 
             "rule": decision.rule,
             "conditions": {one.name: one.result.value for one in decision.conditions},
             "record_sha256": hashlib.sha256(record or encode(decision)).hexdigest(),
+            **({"journal": journal} if journal else {}),
         },
     )
 
