@@ -44,6 +44,9 @@ SEGMENT = 8 * 1024 * 1024
 #: No entry is larger: a snapshot's values are bounded.
 MAX_ENTRY = 4 * 1024 * 1024
 
+#: Seconds by which a sync waits for company, for each that had some in the one before; and at most.
+_GATHER, _LONGEST_GATHER = 0.001, 0.004
+
 _HEAD = struct.Struct(">4sII")
 #: Begins each entry. It holds a line end, which compact JSON never does, so that reading can find its way again.
 _MARK = b"TJ1\n"
@@ -194,6 +197,9 @@ class Journal:
                     done.set_exception(failure)
             if self._ending is None:
                 self._ending = loop.call_later(self._ends, self._let_go)
+            if len(batch) > 1:
+                # Where several came together there soon are more, and a sync costs as much for one as for many.
+                await asyncio.sleep(min(_LONGEST_GATHER, (len(batch) - 1) * _GATHER))
         self._writing = None
 
     def _let_go(self) -> None:
