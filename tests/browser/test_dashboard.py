@@ -157,7 +157,7 @@ async def an_access_server(house: House) -> str:
 async def pages_of(site: Site) -> dict[str, str]:
     """Every kind of page, by a short name."""
     house = site.house
-    made = await house.fleet()
+    made = await house.fleet(6)
     decision = await house.services.decisions.of_subject(await house.subject("laptop-05"))
     staged = await house.services.staged.list()
     command = EnrolmentCommand(kind="external-account", name="web", suffixes=("shop.example",), vouches=True)
