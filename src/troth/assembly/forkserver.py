@@ -85,6 +85,10 @@ class _Server:
         if not body:
             return False
         wanted = _decode_fork(body)
+        if wanted.role == "web":
+            # Not before the first of them is wanted: the other roles need not wait for it.
+            importlib.import_module("troth.web.app").prepare()
+            gc.freeze()
         pid = os.fork()
         if pid == 0:
             self._become(wanted, descriptors)
