@@ -40,6 +40,8 @@ class Follower:
         kinds: the events that it takes, by their whole kind.
         take: see :data:`Take`.
         wakes: channel that is woken when a batch has changed something.
+        lazily: a batch about which there was nothing to do is not written down at once, and is read again after a death:
+            for who does not mind hearing of it a few seconds late.
     """
 
     def __init__(
@@ -51,14 +53,15 @@ class Follower:
         take: Take,
         *,
         wakes: str = "",
+        lazily: bool = False,
     ) -> None:
         self._database = database
         self._clock = clock
         self._name = name
         self._kinds = kinds
-        self._rooms = frozenset(kind.partition(".")[0] for kind in kinds)
         self._take = take
         self._wakes = wakes
+        self._lazily = lazily
         self._stream = Stream(database, clock)
         self._written_at = float("-inf")
 
@@ -84,7 +87,7 @@ class Follower:
         if place is None:
             head = (await LedgerStore(self._database).head()).size
             place = await follower_store.begin(self._database, self._name, head)
-        async for batch in self._stream.follow(place, stop, lambda: self._rooms):
+        async for batch in self._stream.follow(place, stop, lambda: self._kinds):
             place = await self.taken(batch, place)
 
     async def taken(self, batch: Batch, place: int) -> int:
@@ -101,8 +104,10 @@ class Follower:
         unit = Unit()
         if events:
             await self._take(unit, events)
+        changes = bool(unit.writes or unit.steps or unit.events)
+        if self._lazily and not (changes or due):
+            return place
         refusal = FollowerOvertaken(FOLLOWER_OVERTAKEN, self._name)
-        changes = bool(unit.writes or unit.steps)
         unit.guard(follower_store.STILL_AT, self._name, place, refuse=refusal, key=("follower", self._name))
         unit.write(follower_store.MOVE, self._name, batch.next)
         await self._database.commit(unit)

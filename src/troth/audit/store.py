@@ -40,7 +40,7 @@ _FROM = "SELECT idx, payload FROM ledger_event WHERE idx >= $1 ORDER BY idx LIMI
 _FROM_SOME = """
 SELECT e.idx, e.payload
 FROM (SELECT idx, kind, payload FROM ledger_event WHERE idx >= $1 ORDER BY idx LIMIT $2) AS e
-WHERE split_part(e.kind, '.', 1) = ANY($3::text[])
+WHERE e.kind = ANY($3::text[]) OR split_part(e.kind, '.', 1) = ANY($3::text[])
 UNION ALL
 SELECT max(w.idx), NULL FROM (SELECT idx FROM ledger_event WHERE idx >= $1 ORDER BY idx LIMIT $2) AS w"""
 _RAW = """
@@ -147,7 +147,8 @@ class LedgerStore:
     ) -> tuple[list[StreamEvent], int]:
         """Like :meth:`read`, with the index to go on from.
 
-        ``rooms``: only events whose kind begins with one of these words (``certificate``); None: all.
+        ``rooms``: only events whose kind is one of these (``certificate.revoked``) or begins with one of these words
+        (``certificate``); None: all.
         """
         if rooms is None:
             rows = await self._database.lookups.fetch(_FROM, start, limit)

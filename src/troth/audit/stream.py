@@ -39,7 +39,7 @@ class Batch:
         next: the index to ask for next; everything below has been seen.
         asked_at: monotonic seconds before the poll.
         complete: whether the poll reached the end of the log.
-        rooms: first words of the kinds that ``events`` is confined to, or None.
+        rooms: the kinds, or first words of kinds, that ``events`` is confined to, or None.
     """
 
     events: tuple[StreamEvent, ...]
@@ -68,7 +68,7 @@ class Stream:
     ) -> AsyncIterator[Batch]:
         """Batches from index ``start`` on until ``stop`` is set; an empty one where a poll has found nothing.
 
-        ``rooms`` is asked before each poll for the first words of the kinds that matter to the follower; None: all.
+        ``rooms`` is asked before each poll for the kinds, or first words of kinds, that matter to the follower; None: all.
         Events are many, and each one that is read is parsed by every follower.
 
         While the database does not answer nothing is yielded: the follower's lease lapses, as it must.

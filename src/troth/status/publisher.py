@@ -42,7 +42,8 @@ log = get_logger("status")
 
 #: Events after which a CRL lists something else than before.
 _CHANGES = frozenset({"certificate.held", "certificate.released", "certificate.revoked", "certificate.burnt"})
-_ROOMS = frozenset({"certificate", "crl", "authority"})
+#: What is taken from the stream; most of it would be certificates that are issued.
+_ROOMS = _CHANGES | {"crl.wanted", "authority"}
 #: How often leases are renewed (they last four times that), and how often age is looked at.
 _BEAT_SECONDS = 2.0
 _AGE_SECONDS = 10.0

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import io
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from troth.audit.checkpoints import Checkpointer
 from troth.audit.errors import LedgerTampered
-from troth.audit.event import URGENT_KINDS, Event
+from troth.audit.event import URGENT_KINDS, Event, StreamEvent
+from troth.audit.follower import Follower
+from troth.audit.follower_store import begin
 from troth.audit.merkle import Frontier
 from troth.audit.note import CheckpointText, NoteKey, sign_note
 from troth.audit.sequencer import STREAM_CHANNEL, Sequencer
@@ -233,19 +237,27 @@ async def test_followers_see_each_event_once_and_in_order(ledger: Log) -> None:
     assert seen == list(range(60))
 
 
-async def test_a_follower_of_some_rooms_passes_every_index_and_is_shown_only_theirs(ledger: Log) -> None:
+async def test_a_follower_of_some_rooms_or_kinds_passes_every_index_and_is_shown_only_those(ledger: Log) -> None:
     await ledger.record(1, 2)
     await ledger.database.commit(Unit().record(Event("other.happened", "system:test", (), {})))
     await ledger.move()
-    asked = [frozenset({"other"}), frozenset({"test"}), frozenset[str](), None]
-    for rooms in asked:
+    await ledger.database.commit(Unit().record(Event("other.ended", "system:test", (), {})))
+    await ledger.move()
+    every = {"test.happened", "other.happened", "other.ended"}
+    asked: list[tuple[frozenset[str] | None, set[str]]] = [
+        (frozenset({"other"}), {"other.happened", "other.ended"}),
+        (frozenset({"other.ended"}), {"other.ended"}),
+        (frozenset({"other.ended", "test"}), every - {"other.happened"}),
+        (frozenset(), set()),
+        (None, every),
+    ]
+    for rooms, kinds in asked:
         stop = asyncio.Event()
         async for batch in Stream(ledger.database, SystemClock()).follow(0, stop, lambda wanted=rooms: wanted):
             stop.set()
-            assert batch.next == 3
+            assert batch.next == 4
             assert batch.rooms == rooms
-            kinds = {event.kind.partition(".")[0] for event in batch.events}
-            assert kinds == ({"test", "other"} if rooms is None else rooms)
+            assert {event.kind for event in batch.events} == kinds
 
 
 async def test_a_page_that_opens_while_events_are_read_blindly_misses_none(ledger: Log) -> None:
@@ -374,3 +386,27 @@ async def test_the_running_sequencer_interrupts_its_pace_for_what_is_urgent(
                 await asyncio.sleep(0.01)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_lazy_follower_writes_down_what_concerned_somebody_and_the_rest_after_a_time(ledger: Log) -> None:
+    clock, told = FakeClock(SystemClock().now()), list[int]()
+
+    async def take(unit: Unit, events: Sequence[StreamEvent]) -> None:
+        for event in events:
+            if event.data["n"] == 3:
+                told.append(event.index)
+                unit.record(Event("other.happened", "system:test", (), {}))
+
+    follower = Follower(ledger.database, clock, "test", frozenset({"test.happened"}), take, lazily=True)
+    await begin(ledger.database, "test", 0)
+    place, seen = 0, list[int]()
+    for n, seconds in ((1, 0), (2, 1), (3, 1), (4, 1), (5, 20)):
+        await ledger.record(n)
+        await ledger.move()
+        clock.advance(timedelta(seconds=seconds))
+        events, following = await ledger.store.read_on(place, 100)
+        place = await follower.taken(Batch(tuple(events), following, clock.monotonic(), True), place)
+        seen.append(await ledger.database.fetchval("SELECT next FROM stream_follower WHERE name = 'test'"))
+    # The first is written since nothing was for long; the third concerns somebody, and the last comes late.
+    assert [now > before for before, now in pairwise((0, *seen))] == [True, False, True, False, True]
+    assert len(told) == 1

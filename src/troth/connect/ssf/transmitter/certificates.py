@@ -44,7 +44,10 @@ class CertificateTelling:
     def follower(self) -> Follower:
         """What reads the ledger for it."""
         kinds = frozenset(_CHANGES)
-        return Follower(self._database, self._clock, "ssf.certificates", kinds, self.take, wakes=TOKENS_CHANNEL)
+        # Mostly nobody listens, and a busy installation would write five times a second that there was nobody.
+        return Follower(
+            self._database, self._clock, "ssf.certificates", kinds, self.take, wakes=TOKENS_CHANNEL, lazily=True
+        )
 
     async def take(self, unit: Unit, events: Sequence[StreamEvent]) -> None:
         """Add to ``unit`` what the receivers are to hear of ``events``."""
