@@ -84,12 +84,13 @@ async def test_a_hold_ends_when_its_last_cause_is_cleared(mint: Mint) -> None:
     assert events[-1]["data"]["status"] == "good"
 
 
-async def test_a_hold_of_a_subject_covers_its_live_certificates_but_for_excepted_profiles(mint: Mint) -> None:
+async def test_a_hold_of_a_subject_covers_its_live_certificates_but_for_spared_profiles(mint: Mint) -> None:
     subject = new_id()
     first, second = await _issue(mint, "1", subject=subject), await _issue(mint, "2", "client-device", subject)
     healing = await _issue(mint, "3", "quarantine", subject)
     other = await _issue(mint, "4", subject=new_id())
-    await _hold(mint, OfSubject(subject, {"quarantine"}), "edr")
+    unit = hold(Unit(), OfSubject(subject), cause="edr", actor="feed:edr", at=mint.clock.now(), sparing={"quarantine"})
+    await mint.database.commit(unit)
     found = [(await _row(mint, certificate_id)).status for certificate_id in (first, second, healing, other)]
     assert found == ["held", "held", "good", "good"]
     mint.clock.advance(timedelta(days=31))

@@ -213,8 +213,8 @@ async def test_a_policy_has_only_those_judged_anew_whom_it_may_judge_otherwise(
     networks = parse_networks(
         "networks:\n"
         "  - {name: corp, match: {ssids: [corp]}, authorities: [root], profiles: [client-device, tls-server]}\n"
-        "  - {name: things, match: {ssids: [t]}, authorities: [root], profiles: [troth-service], policy: client-device}\n"
-        "  - {name: guest, match: {ssids: [g]}, authorities: [root], profiles: [troth-service], policy: tls-server}\n"
+        "  - {name: things, match: {ssids: [t]}, authorities: [root], profiles: [quarantine], policy: client-device}\n"
+        "  - {name: guest, match: {ssids: [g]}, authorities: [root], profiles: [quarantine], policy: tls-server}\n"
     )
     await NetworkDesk(trust.database, trust.clock).apply(networks, actor="admin:a")
     laptop, server, thing = await trust.subject(), await trust.subject("server"), await trust.subject("thing")
