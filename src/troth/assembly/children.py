@@ -18,7 +18,7 @@ from troth.kit.log import get_logger
 
 log = get_logger("assembly")
 
-_READY_SECONDS = 120.0
+_READY_SECONDS = 300.0
 #: A role ends itself 15 s after it was asked to (``serve.py``); this is for one that cannot even do that.
 _STOP_SECONDS = 20.0
 _FIRST_PAUSE = 0.2

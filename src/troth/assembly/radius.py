@@ -61,7 +61,8 @@ log = get_logger("assembly")
 _STOP_SECONDS = 3.0
 _LOOK_SECONDS = 0.05
 _STARTED_SECONDS = 5.0
-_IDENTITY_SECONDS = 20.0
+#: At a first start, on a machine that is slow and busy, the signer may need most of it.
+_IDENTITY_SECONDS = 90.0
 _IDENTITY_LOOK_SECONDS = 60.0
 
 
