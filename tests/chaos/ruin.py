@@ -76,7 +76,7 @@ class Ruin(RunningTroth):
         await self.until(fired.exists, f"nobody came to {point}")
         fired.unlink()
 
-    async def until(self, holds: Callable[[], Any], otherwise: str, seconds: float = 60.0) -> None:
+    async def until(self, holds: Callable[[], Any], otherwise: str, seconds: float = 300.0) -> None:
         """Wait until ``holds()``. Raises AssertionError with the log's end."""
         deadline = time.monotonic() + seconds
         while not holds():
@@ -87,7 +87,7 @@ class Ruin(RunningTroth):
     async def database(self) -> AsyncIterator[Any]:
         """A connection to the embedded database, which may be just coming back."""
         connection: Any = None
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while connection is None:
                 try:
                     connection = await asyncpg.connect(embedded_url(Layout.at(self.data)))
@@ -101,7 +101,7 @@ class Ruin(RunningTroth):
     @asynccontextmanager
     async def account(self) -> AsyncIterator[AcmeClient]:
         """A client with an account of its own."""
-        async with Transport(trusting(str(self.root)), timeout=20.0) as transport:
+        async with Transport(trusting(str(self.root)), timeout=120.0) as transport:
             client = await AcmeClient.open(self.directory, key=SigningKey.generate(), transport=transport)
             await client.register()
             yield client
@@ -127,7 +127,7 @@ def make_ruin(home: Path, web_root: ChallengeWebRoot, dns: DnsServer) -> Ruin:
     return ruin
 
 
-async def persist(applicant: Applicant, seconds: float = 90.0) -> None:
+async def persist(applicant: Applicant, seconds: float = 300.0) -> None:
     """Do as a patient client does: what got no answer, or an answer that the server is not well, is asked again."""
     deadline = time.monotonic() + seconds
     while not applicant.pem:
@@ -141,14 +141,15 @@ async def persist(applicant: Applicant, seconds: float = 90.0) -> None:
 
 
 async def keep_ordering(
-    client: AcmeClient, web_root: ChallengeWebRoot, prefix: str, stop: asyncio.Event
-) -> list[Applicant]:
-    """One order after the other until ``stop``; the last one is brought to its end, whatever happens meanwhile."""
-    made: list[Applicant] = []
+    client: AcmeClient, web_root: ChallengeWebRoot, prefix: str, stop: asyncio.Event, made: list[Applicant]
+) -> None:
+    """One order after the other until ``stop``, added to ``made`` as they begin.
+
+    The last one is brought to its end, whatever happens meanwhile.
+    """
     while not stop.is_set():
         made.append(Applicant(f"{prefix}-{len(made)}.load.test", client, web_root))
         await persist(made[-1])
-    return made
 
 
 async def nothing_is_broken(ruin: Ruin, applicants: Iterable[Applicant]) -> None:
@@ -169,7 +170,7 @@ async def nothing_is_broken(ruin: Ruin, applicants: Iterable[Applicant]) -> None
         for serial in burnt | good:
             want = ocsp.OCSPCertStatus.REVOKED if serial in burnt else ocsp.OCSPCertStatus.GOOD
             assert await _ocsp(http, ruin, issuer, serial) is want, f"{serial:x}"
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             while await _crl(http, ruin, issuer) != burnt:
                 await asyncio.sleep(0.2)
     async with ruin.database() as database:
@@ -180,7 +181,7 @@ async def nothing_is_broken(ruin: Ruin, applicants: Iterable[Applicant]) -> None
 
 async def _settle(database: Any) -> None:
     """Wait until nobody has anything to do: no serial to burn, no event to place or to witness, no job."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while (
             await database.fetchval("SELECT count(*) FROM certificate WHERE state = 'reserved'")
             or await database.fetchval("SELECT count(*) FROM job")

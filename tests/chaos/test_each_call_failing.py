@@ -37,7 +37,7 @@ from troth.kit.settings import Config
 from troth.store.pool import Database
 from troth.trust.authoring.service import PolicyService
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600), pytest.mark.xdist_group("chaos-calls")]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1800), pytest.mark.xdist_group("chaos-calls")]
 
 
 class Walk:

@@ -14,7 +14,7 @@ import pytest
 from tests.chaos.applicant import Applicant
 from tests.chaos.ruin import Ruin, nothing_is_broken, persist
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(420), pytest.mark.xdist_group("chaos-processes")]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1200), pytest.mark.xdist_group("chaos-processes")]
 
 #: Step → states that the order's certificate may be in when somebody has died there. None: there is no row.
 STEPS: dict[str, set[str | None]] = {

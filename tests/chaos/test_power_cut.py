@@ -18,10 +18,11 @@ from troth.client.acme_session import sign_jws
 from troth.client.jose import SigningKey
 from troth.client.transport import Transport, trusting
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(420), pytest.mark.xdist_group("chaos-processes")]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1200), pytest.mark.xdist_group("chaos-processes")]
 
 CLIENTS = 6
-LOAD_SECONDS = 2.0
+#: Orders that have begun since the last look, and before the next thing happens.
+ORDERS = 2 * CLIENTS
 
 
 @contextlib.asynccontextmanager
@@ -31,14 +32,20 @@ async def load(ruin: Ruin, prefix: str) -> AsyncIterator[list[Applicant]]:
     async with contextlib.AsyncExitStack() as stack:
         clients = [await stack.enter_async_context(ruin.account()) for _ in range(CLIENTS)]
         tasks = [
-            asyncio.create_task(keep_ordering(client, ruin.web_root, f"{prefix}-{number}", stop))
+            asyncio.create_task(keep_ordering(client, ruin.web_root, f"{prefix}-{number}", stop, made))
             for number, client in enumerate(clients)
         ]
-        await asyncio.sleep(LOAD_SECONDS)
+        await more(made)
         yield made
         stop.set()
-        for task in tasks:
-            made += await task
+        await asyncio.gather(*tasks)
+
+
+async def more(made: list[Applicant]) -> None:
+    """Wait until so many further orders have begun."""
+    wanted = len(made) + ORDERS
+    while len(made) <= wanted:
+        await asyncio.sleep(0.05)
 
 
 async def test_a_power_cut_loses_no_acknowledged_certificate_and_admits_no_nonce_twice(ruin: Ruin) -> None:
@@ -64,13 +71,13 @@ async def test_a_supervisor_that_is_killed_leaves_a_database_that_the_next_one_a
 async def test_a_database_that_is_killed_comes_back_and_nothing_is_lost(ruin: Ruin) -> None:
     async with load(ruin, "database") as applicants:
         os.kill(await ruin.pid("database"), signal.SIGKILL)
-        await asyncio.sleep(LOAD_SECONDS)
+        await more(applicants)
     await done_is_done(ruin, applicants)
 
 
 async def done_is_done(ruin: Ruin, applicants: list[Applicant]) -> None:
     """Enough was going on, every order has ended, and every promise holds."""
-    assert len(applicants) > 2 * CLIENTS
+    assert len(applicants) > ORDERS
     await nothing_is_broken(ruin, applicants)
 
 

@@ -116,7 +116,7 @@ staple = {{ path = "{tls}/web.ocsp" }}
         """Run ``troth agent``; what it said."""
         done = subprocess.run(
             [*self.troth.program, "agent", *arguments, "--config", str(self.config)],
-            capture_output=True, text=True, timeout=60, check=False,
+            capture_output=True, text=True, timeout=300, check=False,
         )  # fmt: skip
         assert (done.returncode != 0) == fails, f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout + done.stderr
@@ -141,7 +141,7 @@ staple = {{ path = "{tls}/web.ocsp" }}
         done = subprocess.run(
             ["openssl", "s_client", "-connect", f"127.0.0.1:{self.port}", "-servername", NAME, "-status",
              "-CAfile", str(self.troth.root)],
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30, check=False,
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300, check=False,
         )  # fmt: skip
         return done.stdout
 
@@ -267,7 +267,7 @@ async def orders_of(host: Host) -> list[str]:
 
 def wait_for(holds: Callable[[], bool]) -> bool:
     """nginx's old workers answer for a moment after a reload."""
-    for _ in range(100):
+    for _ in range(1200):
         if holds():
             return True
         time.sleep(0.1)

@@ -64,7 +64,7 @@ def installed(host: Systemd) -> x509.Certificate:
 
 def until(seen: Callable[[], bool], what: str) -> None:
     """Wait for something that another process does and tells nobody."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not seen():
         assert time.monotonic() < deadline, what
         time.sleep(0.05)

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.client
 #: Apache's own address: its ports are those where validation looks, and on 127.0.0.1 others have them.
 ADDRESS = "127.0.0.3"
 _MODULES = "/usr/lib/apache2/modules"
-_STAGED_SECONDS = 60.0
+_STAGED_SECONDS = 300.0
 
 
 @pytest.fixture

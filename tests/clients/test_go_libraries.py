@@ -13,7 +13,7 @@ from cryptography import x509
 from tests.clients.conftest import Client
 from tests.support.programs import missing
 
-pytestmark = [pytest.mark.client, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.client, pytest.mark.timeout(1200)]
 
 _SOURCE = Path(__file__).parent / "go"
 _BUILD_SECONDS = 300

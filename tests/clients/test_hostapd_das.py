@@ -178,7 +178,7 @@ async def test_hostapd_accounts_for_a_station_and_disconnects_it(
         return await desk.account(packet, "hostapd", "127.0.0.1", [_SECRET])
 
     async def the_session(wanted: Callable[[Session], bool]) -> Session:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             while True:
                 await folder.drain()
                 for one in await store.meant(sessions, Meant(nas="hostapd", open=False)):
@@ -197,7 +197,7 @@ async def test_hostapd_accounts_for_a_station_and_disconnects_it(
         find_program("hostapd"), file, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
     )
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             while not station.succeeded.is_set():
                 station.start()
                 with_in = asyncio.create_task(station.succeeded.wait())

@@ -21,7 +21,7 @@ from tests.support.vpn import Daemon, Relay, daemon, free_udp_port, papers
 from troth.radius.places.snippets import PLACEHOLDER, snippet
 
 pytestmark = pytest.mark.client
-_SECONDS = 30
+_SECONDS = 120
 _SOURCE = "127.0.0.77"
 _NAME = "vpn.example.org"
 _DOCS = Path(__file__).resolve().parents[2] / "docs" / "radius-nas.md"

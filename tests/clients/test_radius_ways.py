@@ -22,7 +22,7 @@ from troth.radius.wire.packet import CLASS, Attribute, Code, Packet, decode
 from troth.radius.wire.signing import encode_reply, encode_request
 
 pytestmark = pytest.mark.client
-_SECONDS = 30
+_SECONDS = 120
 WAYS = "Radius-Ways"
 MAC = "02-00-5e-10-0a-01"
 THING = "02-00-5e-10-0b-02"

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.client
 NODE, WORKLOAD = "node.spiffe.test", "cart.spiffe.test"
 
 
-def waited(for_: Callable[[], Any], what: Callable[[], str], seconds: float = 60) -> Any:
+def waited(for_: Callable[[], Any], what: Callable[[], str], seconds: float = 300.0) -> Any:
     """What ``for_`` gives once it gives something."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

@@ -79,7 +79,7 @@ def nginx(bureau: Bureau, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while True:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()

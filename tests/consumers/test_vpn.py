@@ -40,7 +40,7 @@ def _tunnel(bureau: Bureau, home: Path, client: Credential, server: Credential) 
                         stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
                     )
                 )  # fmt: skip
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while True:
             told = "".join((home / name).read_text(errors="replace") for name in ends)
             if told.count(OPENED) == len(ends) or "TLS handshake failed" in told:

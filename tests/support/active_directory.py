@@ -21,7 +21,7 @@ from tests.support.consumers import Bureau, Credential
 from tests.support.programs import find_program, missing, need_file
 
 REALM, DOMAIN, HOST = "TROTH.TEST", "troth.test", "dc1.troth.test"
-_SECONDS = 60
+_SECONDS = 120
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ async def charon(directory: Path, name: str, port: int, nat: int) -> AsyncIterat
             [program], env={**os.environ, "STRONGSWAN_CONF": str(conf)}, stdout=log, stderr=log, start_new_session=True
         )
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             while not socket.exists():
                 assert process.poll() is None, (directory / f"{name}.log").read_text()
                 await asyncio.sleep(0.02)

@@ -20,7 +20,7 @@ from tests.support.programs import find_program, need_file
 REALM, HOST = "mit.test", "kdc.mit.test"
 FACTS = {"user.name": "alice", "user.upn": f"alice@{REALM}", "user.email": "alice@mit.test",
          "user.sid": "S-1-5-21-1004336348-1177238915-682003330-1105"}  # fmt: skip
-_SECONDS = 30
+_SECONDS = 120
 
 _SERVER = """
 [kdcdefaults]

@@ -13,7 +13,7 @@ from tests.support.programs import find_program
 from tests.support.radsec import Files
 
 SECRET = "between-neighbours"
-_SECONDS = 30
+_SECONDS = 120
 
 _FREERADIUS = """
 name = radiusd

@@ -178,7 +178,7 @@ class PostgresServer:
                 preexec_fn=_die_with_parent,
                 **_as_user(self.user),
             )
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while True:
             try:
                 run_apart(self._answers())

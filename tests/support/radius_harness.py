@@ -138,7 +138,7 @@ class EapolTest:
         done = subprocess.run(
             [str(self._program), "-c", str(self._home / "network.conf"), "-a", "127.0.0.1", "-p", str(port),
              "-s", SECRET.decode(), "-t", "10", *arguments],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=30,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300,
             check=False,
         )  # fmt: skip
         assert (done.returncode == 0) == done.stdout.rstrip().endswith("SUCCESS"), done.stdout

@@ -17,7 +17,7 @@ from tests.support.programs import find_program
 
 HOST = "radius.corp.test"
 _SECRET = "between-tests"
-_SECONDS = 30
+_SECONDS = 120
 
 _CONFIGURATION = """
 name = radiusd

@@ -60,7 +60,7 @@ class Systemd:
             env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
         )  # fmt: skip
         log.close()
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             if self._unshare.poll() is not None:
                 break
@@ -79,7 +79,7 @@ class Systemd:
         done = subprocess.run(
             [find_program("nsenter"), "--target", str(self._pid), "--pid", "--mount", "--cgroup", "--uts", "--ipc",
              *command],
-            capture_output=True, text=True, timeout=60, check=False,
+            capture_output=True, text=True, timeout=300, check=False,
         )  # fmt: skip
         told = (self.home / "systemd.log").read_text(errors="replace")[-3000:]
         assert not check or done.returncode == 0, f"{command}: {done.returncode}\n{done.stderr}\n{told}"

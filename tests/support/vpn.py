@@ -25,7 +25,7 @@ from tests.support.charon import Charon, identities
 from tests.support.programs import find_program
 from tests.support.radius_devices import Credential
 
-_SECONDS = 20
+_SECONDS = 120
 _CONF = """
 charon-systemd {{
   load = {plugins}
@@ -80,7 +80,7 @@ class Daemon:
                 **os.environ, "SWANCTL_DIR": str(self.directory),
                 "STRONGSWAN_CONF": str(self.directory / "charon.conf"),
             },
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300, check=False,
         )  # fmt: skip
         assert not check or done.returncode == 0, f"{done.stdout}\n{self.log[-4000:]}"
         return done.stdout

@@ -142,10 +142,10 @@ async def served(est: Est, tmp_path: Path) -> AsyncIterator[Served]:
     stop, ready = asyncio.Event(), asyncio.Event()
     lane = Lane(routes, on_error=est.lane.on_error)
     task = asyncio.create_task(serve([Listening(app=lane, sockets=[listener], tls=tls)], stop=stop, ready=ready.set))
-    await asyncio.wait_for(ready.wait(), 10)
+    await asyncio.wait_for(ready.wait(), 120)
     yield made
     stop.set()
-    await asyncio.wait_for(task, 10)
+    await asyncio.wait_for(task, 120)
 
 
 async def test_it_begins_with_a_secret_and_renews_with_its_certificate(served: Served) -> None:

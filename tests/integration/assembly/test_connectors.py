@@ -64,7 +64,7 @@ def falcon() -> Iterator[Falcon]:
 
 def _standing(troth: RunningTroth, name: str, wanted: str) -> str:
     """The standing of a device once it is ``wanted``, or whatever it is after 30 s."""
-    until, found = time.monotonic() + 30, ""
+    until, found = time.monotonic() + 120, ""
     while found != wanted and time.monotonic() < until:
         found = json.loads(troth.run("subject", "show", f"device:{name}", "-o", "json").stdout)["standing"]
     return found
@@ -76,7 +76,7 @@ def _send(troth: RunningTroth, url: str, message: dict[str, str], secret: bytes)
     request = urllib.request.Request(  # noqa: S310 -- the address is our own listener's
         url, data=body, method="POST", headers={"x-hub-signature-256": f"sha256={mac}"}
     )
-    with urllib.request.urlopen(request, context=troth.tls(), timeout=20) as response:  # noqa: S310
+    with urllib.request.urlopen(request, context=troth.tls(), timeout=120) as response:  # noqa: S310
         return int(response.status)
 
 

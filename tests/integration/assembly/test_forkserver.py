@@ -100,7 +100,7 @@ def test_a_killed_role_comes_back_and_a_killed_fork_server_takes_its_roles_along
 
     before = [one for name in ("web", "status", "worker") for one in forked.role(name)]
     server.kill()
-    assert psutil.wait_procs(before, timeout=20)[1] == []
+    assert psutil.wait_procs(before, timeout=120)[1] == []
     eventually(lambda: _alive(forked) and len(forked.role("web")) == len(forked.role("worker")) + 1)
     assert forked.role("signer") == [signer]
     assert forked.stop() == 0

@@ -63,7 +63,7 @@ async def test_a_profile_is_taken_up_though_the_database_was_away_when_it_was_ap
         document = shipped_profiles()["tls-server"].replace("description:", "description: changed;")
         await mint.catalogue.apply_profile(document, actor="test:mint")
         await _sequence(database)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(120):
             while followed.catalogue.profiles["tls-server"].version == 1:
                 await asyncio.sleep(0.02)
     assert tries == 2

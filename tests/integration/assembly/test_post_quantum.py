@@ -153,7 +153,7 @@ def number(crl: x509.CertificateRevocationList) -> int:
     return crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
 
 
-def until(what: Callable[[], Any], *, seconds: float = 40.0, or_else: Callable[[], Any] = str) -> Any:
+def until(what: Callable[[], Any], *, seconds: float = 300.0, or_else: Callable[[], Any] = str) -> Any:
     deadline = time.monotonic() + seconds
     while not (found := what()) and time.monotonic() < deadline:
         time.sleep(0.2)

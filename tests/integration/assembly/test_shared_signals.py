@@ -28,7 +28,7 @@ def _push(troth: RunningTroth, url: str, header: str, token: str) -> int:
         headers={"content-type": "application/secevent+jwt", "authorization": header},
     )  # fmt: skip
     try:
-        with urllib.request.urlopen(request, context=troth.tls(), timeout=20) as response:  # noqa: S310
+        with urllib.request.urlopen(request, context=troth.tls(), timeout=120) as response:  # noqa: S310
             return int(response.status)
     except urllib.error.HTTPError as error:
         return error.code

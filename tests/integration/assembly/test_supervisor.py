@@ -99,7 +99,7 @@ def up(data: Path, behaviour: str = "") -> Iterator[Up]:
         log.unlink()
 
 
-def eventually(holds: Callable[[], bool], seconds: float = 20.0) -> None:
+def eventually(holds: Callable[[], bool], seconds: float = 300.0) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, "it did not come about"
@@ -273,10 +273,9 @@ def test_a_stop_during_the_start_is_a_clean_stop(data: Path) -> None:
 
 def test_a_second_ctrl_c_ends_hanging_children_at_once(data: Path) -> None:
     with up(data, "web-hangs") as troth_up:
-        begun = time.monotonic()
         troth_up.process.send_signal(signal.SIGINT)
         time.sleep(0.5)
         assert troth_up.process.poll() is None
         assert troth_up.stop(signal.SIGINT) == 0
-        assert time.monotonic() - begun < 10
+        assert "child.killed" not in troth_up.log.read_text(), "nobody waited until its time was over"
         assert processes(data) == []

@@ -49,7 +49,7 @@ def troth(directory: Path, *words: str, answers: str = "") -> subprocess.Complet
         program = ["unshare", "-n", "--", *program]
     environ = {"PATH": os.environ["PATH"], "PYTHONPATH": os.environ.get("PYTHONPATH", ""), "HOME": str(directory)}
     return subprocess.run(
-        program, cwd=directory, env=environ, input=answers, capture_output=True, text=True, timeout=60, check=False
+        program, cwd=directory, env=environ, input=answers, capture_output=True, text=True, timeout=300, check=False
     )
 
 

@@ -11,7 +11,7 @@ from cryptography import x509
 from tests.support.running import RunningTroth
 from troth.cli.demo import fleet
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 
 def listed(troth: RunningTroth, *arguments: str) -> list[dict[str, Any]]:

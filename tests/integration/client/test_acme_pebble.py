@@ -67,7 +67,7 @@ def directory_url(
             [program("pebble"), "-config", tmp_path / "pebble.json"], env=environment, stdout=log, stderr=log
         )
         try:
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 120
             while b"Listening on" not in (tmp_path / "log").read_bytes():
                 assert server.poll() is None, (tmp_path / "log").read_text()
                 assert time.monotonic() < deadline

@@ -172,7 +172,7 @@ async def test_a_read_that_rests_is_woken_by_a_notice(connected: Connected, tena
     import asyncio
 
     async def until(number: int) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(120):
             while len(tenant.seen(ALERTS)) < number:
                 await connected.puller.look()
                 await asyncio.sleep(0.01)

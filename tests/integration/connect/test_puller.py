@@ -138,7 +138,7 @@ async def test_who_has_lost_the_lease_writes_nothing_more(invented: Connected, s
 
 async def _until(condition: Callable[[], Any], puller: Puller) -> None:
     """Let the puller work until ``condition`` holds."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(120):
         while not await condition():
             await puller.look()
             await asyncio.sleep(0.01)

@@ -22,7 +22,7 @@ from tests.support.running import RunningTroth, make_troth
 from tests.support.webroot import ChallengeWebRoot
 
 WATCHED = {"troth_backup_age_seconds", "troth_shipping_lag_seconds"}
-pytestmark = [pytest.mark.xdist_group("recovery"), pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.xdist_group("recovery"), pytest.mark.timeout(1200)]
 
 
 @dataclass
@@ -68,7 +68,7 @@ def ocsp(troth: RunningTroth, home: Path, leaf: x509.Certificate, issuer: x509.C
     (home / "trusted.pem").write_bytes(issuer.public_bytes(pem) + troth.root.read_bytes())
     said = subprocess.run(
         ["openssl", "ocsp", "-issuer", "issuer.pem", "-cert", "leaf.pem", "-url", url, "-CAfile", "trusted.pem"],
-        cwd=home, capture_output=True, text=True, timeout=30, check=False,
+        cwd=home, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     both = said.stdout + said.stderr
     unsigned = re.search(r"Responder Error: (\w+)", both)
@@ -107,7 +107,7 @@ def metrics(troth: RunningTroth) -> dict[str, float]:
     return {name: float(value) for name, value in pairs}
 
 
-def until(what: Callable[[], Any], *, seconds: float = 20.0) -> Any:
+def until(what: Callable[[], Any], *, seconds: float = 300.0) -> Any:
     deadline = time.monotonic() + seconds
     while not (found := what()) and time.monotonic() < deadline:
         time.sleep(0.1)

@@ -306,7 +306,7 @@ async def test_an_issuance_that_its_caller_gives_up_leaves_no_reservation(
 
 
 async def _comes_to(mint: Mint, state: str) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(120):
         while (row := await CertificateStore(mint.database).by_request("request-1")) is None or row.state != state:
             await asyncio.sleep(0.01)
 

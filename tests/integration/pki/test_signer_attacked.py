@@ -116,7 +116,7 @@ async def besieged() -> AsyncIterator[Besieged]:
     )
     try:
         assert process.stdout is not None
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             assert await process.stdout.readline() == b"ready\n"
         await _furnish(made)
         yield made

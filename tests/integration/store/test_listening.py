@@ -11,7 +11,7 @@ _LISTENING = "SELECT pid FROM pg_stat_activity WHERE application_name = 'troth-l
 
 async def heard(event: asyncio.Event) -> bool:
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(120):
             await event.wait()
     except TimeoutError:
         return False

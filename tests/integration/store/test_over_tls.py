@@ -9,7 +9,6 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-import pytest
 import uvloop
 
 from tests.support.postgres import PostgresServer, unprivileged_user
@@ -37,7 +36,6 @@ async def used(url: str) -> None:
         await database.close()
 
 
-@pytest.mark.timeout(120)
 def test_commits_and_look_ups_pass_through_tls_under_both_event_loops() -> None:
     # The wheel's PostgreSQL is built without TLS.
     need_file("/usr/lib/postgresql/*/bin/postgres", "postgresql")

@@ -91,7 +91,7 @@ async def test_a_roots_crl_is_published_and_its_ceremony_stands_in_the_ledger(ho
     assert published is not None
     assert published.full_number == 1
     events: list[EventView] = []
-    async with sequencing(house), asyncio.timeout(30):
+    async with sequencing(house), asyncio.timeout(120):
         while not events:
             await asyncio.sleep(0.05)
             events = [event for event in await house.services.events.since(0, 500) if event.kind == "ceremony.recorded"]

@@ -139,7 +139,7 @@ async def test_metrics_have_the_histogram_and_why_has_the_latency(house: House, 
     assert states == {("soc", "done"): 1.0, ("falcon", "dead"): 1.0}
     (subject,) = [one for one in await SubjectStore(house.trust.database).page() if str(one.id) == quarantined]
     why, told = Why(house.trust.database), ""
-    async with sequencing(house), asyncio.timeout(20):
+    async with sequencing(house), asyncio.timeout(120):
         while "webhook at soc" not in told or "given up" not in told:
             told = (await why.subject(subject)).text()
             await asyncio.sleep(0.02)

@@ -67,7 +67,7 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while not holds():
             await asyncio.sleep(0.01)
 
@@ -133,7 +133,7 @@ async def test_systemd_and_node_exporter_are_told(running: Running) -> None:
     running.start({"NOTIFY_SOCKET": str(running.home / "notify"), "WATCHDOG_USEC": "40000"})
     said: set[str] = set()
     loop = asyncio.get_running_loop()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while not said >= {"READY=1", "WATCHDOG=1", "STATUS=1 of 1 certificates are good"}:
             said.add((await loop.sock_recv(manager, 200)).decode())
     await until(lambda: 'generation{certificate="web"} 1' in (running.home / "agent.prom").read_text())
@@ -228,6 +228,6 @@ def test_it_imports_nothing_of_the_server() -> None:
         [sys.executable, "-c", "import sys, troth.cli.main, troth.cli.agent\n"
          "print(sorted({m.split('.')[1] for m in sys.modules if m.startswith('troth.')}))\n"
          "print([m for m in ('asyncpg', 'litestar', 'jinja2', 'httpx', 'uvicorn', 'cel') if m in sys.modules])"],
-        capture_output=True, text=True, check=True, timeout=60,
+        capture_output=True, text=True, check=True, timeout=300,
     ).stdout.splitlines()  # fmt: skip
     assert said == ["['agent', 'cli', 'client', 'kit']", "[]"]

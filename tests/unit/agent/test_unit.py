@@ -39,11 +39,11 @@ def test_systemd_takes_it_and_finds_it_well_held(tmp_path: Path) -> None:
     place = tmp_path / NAME
     place.write_text(unit(parse(ISSUER + WEB.replace("100% ", "")), Path("/etc/troth/agent.toml"), "/bin/true"))
     verified = subprocess.run(
-        [program, "verify", "--recursive-errors=no", place], capture_output=True, text=True, timeout=60, check=False
+        [program, "verify", "--recursive-errors=no", place], capture_output=True, text=True, timeout=300, check=False
     )
     assert NAME not in verified.stderr, verified.stderr
     judged = subprocess.run(
         [program, "security", "--offline=true", "--threshold=45", place],
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert judged.returncode == 0, judged.stdout[-600:] + judged.stderr

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import dns.exception
 import dns.message
 import dns.query
@@ -77,7 +75,5 @@ def test_it_fails_and_dawdles_when_told_to(dns_server: DnsServer) -> None:
     dns_server.failures["a.example"] = "SERVFAIL"
     assert ask(dns_server, "a.example", "TXT").rcode() == dns.rcode.SERVFAIL
     dns_server.delays["b.example"] = 0.5
-    start = time.monotonic()
     with pytest.raises(dns.exception.Timeout):
         ask(dns_server, "b.example", "TXT", timeout=0.1)
-    assert time.monotonic() - start < 0.4

@@ -55,12 +55,12 @@ def tcp() -> socket.socket:
 async def serving(*listenings: Listening) -> AsyncIterator[None]:
     stop, ready = asyncio.Event(), asyncio.Event()
     task = asyncio.create_task(serve(listenings, stop=stop, ready=ready.set))
-    await asyncio.wait_for(ready.wait(), 10)
+    await asyncio.wait_for(ready.wait(), 120)
     try:
         yield
     finally:
         stop.set()
-        await asyncio.wait_for(task, 10)
+        await asyncio.wait_for(task, 120)
 
 
 async def whoami(request: Request) -> Response:
@@ -86,7 +86,7 @@ async def get(address: tuple[str, int] | str, raw: bytes = b"", tls: ssl.SSLCont
         writer.write(request)
         with contextlib.suppress(ConnectionError):
             await writer.drain()
-        return await asyncio.wait_for(reader.read(), 10)
+        return await asyncio.wait_for(reader.read(), 120)
     finally:
         writer.close()
         with contextlib.suppress(ConnectionError, ssl.SSLError):
@@ -205,7 +205,7 @@ async def test_a_client_that_dribbles_is_cut_off(monkeypatch: pytest.MonkeyPatch
             reader, writer = await asyncio.open_connection(*listener.getsockname())
             writer.write(first)
             with contextlib.suppress(ConnectionError):
-                assert await asyncio.wait_for(reader.read(), 5) == b""
+                assert await asyncio.wait_for(reader.read(), 120) == b""
             writer.close()
             with contextlib.suppress(ConnectionError):
                 await writer.wait_closed()

@@ -136,7 +136,7 @@ async def test_a_slow_validation_is_withdrawn_and_becomes_a_job(door: Door, dire
     held.leave.clear()
     direct._patience = 0.05
     assert (await client.answer(challenge)).status == "processing"
-    await asyncio.wait_for(held.withdrawn.wait(), 10)
+    await asyncio.wait_for(held.withdrawn.wait(), 120)
     assert await jobs(door) == 1
     held.leave.set()
     door.serve(client, challenge.token)

@@ -220,14 +220,14 @@ async def test_while_it_is_signed_the_same_request_waits_and_after_a_kill_it_is_
 
     monkeypatch.setattr(est.mint.signer, "certify", slowly)
     first = asyncio.create_task(est.ask("simpleenroll", der, user=user))
-    await asyncio.wait_for(signing.wait(), 10)
+    await asyncio.wait_for(signing.wait(), 120)
     again = await est.ask("simpleenroll", der, user=user)
     assert (again.status, again.code, again.headers["retry-after"]) == (202, "est.pending", "1")
     first.cancel()  # the process dies: what it had reserved is burnt, and counted
     with pytest.raises(asyncio.CancelledError):
         await first
     go.set()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(120):
         while await est.mint.database.fetchval("SELECT state FROM certificate") != "burnt":
             await asyncio.sleep(0)
     assert (await est.ask("simpleenroll", der, user=user)).status == 200

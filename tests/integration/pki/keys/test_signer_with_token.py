@@ -44,7 +44,7 @@ class Signer:
     log: Path
 
     def client(self, role: str) -> SignerClient:
-        return SignerClient(self.data / "s.sock", role, self.data / "secrets", timeout=10.0)
+        return SignerClient(self.data / "s.sock", role, self.data / "secrets", timeout=120.0)
 
     def shows(self) -> bytes:
         """All that others could see of it: arguments, environment, log."""
@@ -62,7 +62,7 @@ async def signer(tmp_path: Path, soft_token: SoftToken, request: pytest.FixtureR
             stdout=asyncio.subprocess.PIPE, stderr=errors,
         )  # fmt: skip
     assert process.stdout is not None
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         assert await process.stdout.readline() == b"ready\n", log.read_text()
     yield Signer(tmp_path / "data", process, log)
     process.terminate()
@@ -90,7 +90,7 @@ async def test_a_token_that_is_pulled_and_put_back_signs_again_without_a_restart
         assert caught.value.code == "keys.custodian_unavailable"
         assert [trouble.key_id for trouble in (await worker.custody()).troubles] == [ca.key_id]
         soft_token.put_back()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while (await worker.custody()).troubles:
                 await asyncio.sleep(0.05)
         tbs = leaf_tbs(ca.public_key, datetime.now(UTC))

@@ -127,7 +127,7 @@ class Campus:
     async def effective(self) -> None:
         """Come back when everything committed so far has been applied by every decision point."""
         ledger = LedgerStore(self.trust.database)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(120):
             while await ledger.oldest_unsequenced() is not None:
                 await asyncio.sleep(0.01)
             index = (await ledger.head()).size - 1
@@ -169,7 +169,7 @@ async def campus(trust: Trust, sequencer: asyncio.Task[None], tmp_path: Path) ->
     made = Campus(trust, desk, journal, drain, policies, follower, admissions)
     ready = asyncio.Event()
     task = asyncio.create_task(follower.run(made.ended, ready.set))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while not ready.is_set():
             if task.done():
                 task.result()

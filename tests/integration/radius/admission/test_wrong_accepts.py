@@ -49,7 +49,7 @@ class Worker:
         made = cls(follower, Admissions(follower.decider, cache, journal, clock), journal)
         ready = asyncio.Event()
         made.task = asyncio.create_task(follower.run(made.stop, ready.set))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             await ready.wait()
         return made
 

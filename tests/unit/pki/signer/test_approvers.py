@@ -36,7 +36,7 @@ class Running:
     clock: FakeClock
 
     def client(self, role: str) -> SignerClient:
-        return SignerClient(self.settings.socket, role, self.settings.data / "secrets", timeout=5.0)
+        return SignerClient(self.settings.socket, role, self.settings.data / "secrets", timeout=120.0)
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ async def signer(tmp_path: Path) -> AsyncIterator[Running]:
     settings = SignerSettings(tmp_path / "data", tmp_path / "s.sock", "pki.example/ledger")
     ready = asyncio.Event()
     task = asyncio.create_task(serve(settings, ready.set, clock=clock))
-    await asyncio.wait_for(ready.wait(), 20)
+    await asyncio.wait_for(ready.wait(), 120)
     yield Running(settings, clock)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

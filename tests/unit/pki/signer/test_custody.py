@@ -173,7 +173,7 @@ async def test_a_pulled_token_is_a_clear_error_and_is_back_without_a_restart(sig
         assert [(one.name, one.state) for one in report.custodians] == [("software", "ready"), ("pkcs11:test", "down")]
         assert [trouble.key_id for trouble in report.troubles] == [ca.key_id]
         signer.token.gone = False
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             while (await worker.custody()).troubles:
                 await asyncio.sleep(0.05)
         assert await worker.certify(ca.key_id, leaf_tbs(ca.public_key, NOW), new_id())

@@ -310,7 +310,7 @@ async def proved(signer: Running, role: str) -> tuple[asyncio.StreamReader, asyn
 
 async def rest(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
     try:
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(120):
             return await reader.read()
     finally:
         writer.close()

@@ -181,7 +181,7 @@ async def test_a_server_that_came_back_is_found_by_probes() -> None:
     async with servers(there, second), proxying(there.address, second.address, dead_seconds=1) as proxies:
         await hand_on(proxies, request())
         there.say = accepting()
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(120):
             while not proxies.pools["there"].health.servers[0].alive:
                 await asyncio.sleep(0.05)
         outcome = await hand_on(proxies, request())

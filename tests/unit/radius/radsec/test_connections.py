@@ -99,7 +99,7 @@ class House:
         return RadsecClient(Server("127.0.0.1", self.port, names, tuple(versions)), lambda: context, SystemClock())
 
     async def settle(self, promise: Callable[[], bool]) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(120):
             while not promise():
                 await asyncio.sleep(0.01)
 
@@ -417,7 +417,7 @@ async def raw(
     await house.settle(lambda: len(house.server.connections) == 1)
 
     async def receive() -> Packet:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(120):
             head = await reader.readexactly(4)
             return decode(head + await reader.readexactly(int.from_bytes(head[2:], "big") - 4))
 

@@ -49,7 +49,7 @@ async def _revoke(wire: Wire, certificate: UUID) -> None:
 
 
 async def _told(wire: Wire, number: int) -> list[dict[str, object]]:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while len(claims := await wire.waiting()) < number:
             await asyncio.sleep(0.05)
     return [event for one in claims for type, event in one["events"].items() if type == TYPE]
