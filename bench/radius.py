@@ -4,15 +4,16 @@
                            [--part trials] [--part disconnect] [--seconds 3600]
 
 * **cost**: a Troth of its own (one RADIUS worker; journal, ledger, sessions, posture and policy on) and FreeRADIUS as
-  Debian ships it: *threaded*, with one thread, and with one thread on an OpenSSL as new as Troth's, all at once on this
-  machine and loaded in turn, there and back. CPU of a server's processes per authentication, medians over the rounds;
-  the same devices, P-256 chains of the same form, every conversation verified to its keys. FreeRADIUS logs each
-  decision and has no live posture.
+  Debian ships it, with the same features on: decisions and accounting into PostgreSQL, which is asked for the device's
+  posture at each decision (``bench.radius_sql``): *threaded*, with one thread, and with one thread on an OpenSSL as new
+  as Troth's; and *threaded files*, which writes files and asks nobody. All at once on this machine and loaded in turn,
+  there and back. CPU of a server's processes per authentication, medians over the rounds, that of its PostgreSQL apart;
+  the same devices, P-256 chains of the same form, every conversation verified to its keys.
 * **workers**: two workers beside one; how one source port is split between them.
 * **memory**: of a conversation that stands after its ClientHello; of 100,000 devices in the trust table.
 * **trials**: ``bench.radius_trials``. **disconnect**: ``bench.sessions``.
 
-The last line is JSON. Needs Debian's freeradius.
+The last line is JSON. Needs Debian's freeradius and freeradius-postgresql.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from cryptography import x509
 from bench import radius_trials
 from bench.radius_house import SSID, House, house, seconds_of
 from bench.radius_peers import Peer, freeradius, modern_openssl
+from bench.radius_sql import Tables, tables
 from tests.support.radius_devices import Supplicant, Version
 from tests.support.radius_house import Papers
 from tests.support.radius_load import Load, Manner
@@ -57,11 +59,17 @@ class Sample:
 
     ms: list[float] = field(default_factory=list)
     rate: list[float] = field(default_factory=list)
+    database: list[float] = field(default_factory=list)
 
     @property
     def median(self) -> float:
         """Of the rounds."""
         return statistics.median(self.ms)
+
+    @property
+    def stored(self) -> float:
+        """CPU milliseconds of the database per authentication."""
+        return statistics.median(self.database)
 
 
 # --- cost --------------------------------------------------------------------------------------------------------
@@ -76,15 +84,21 @@ def _peers(here: House, home: Path) -> Iterator[list[Peer]]:
     issuers = {one.credential.chain.read_text().split("-----END CERTIFICATE-----\n", 1)[1] for one in here.holders}
     clients.write_text("".join(sorted(issuers)) + here.root.read_text())
     with contextlib.ExitStack() as stack:
-        forms: list[tuple[str, bool, Path | None]] = [("threaded", False, None), ("single", True, None)]
+        database = stack.enter_context(tables(one.credential for one in here.holders))
+        forms: dict[str, tuple[bool, Path | None, Tables | None]] = {
+            "threaded": (False, None, database),
+            "files": (False, None, None),
+            "single": (True, None, database),
+        }
         modern = modern_openssl()
         if modern is not None:
-            forms.append(("modern", True, modern))
+            forms["modern"] = True, modern, database
         found = []
-        for name, single, libraries in forms:
+        for name, (single, libraries, kept) in forms.items():
             one = freeradius(
-                home / name, server.chain, server.key, clients, papers.root, single=single, libraries=libraries
-            )
+                home / name, server.chain, server.key, clients, papers.root,
+                single=single, libraries=libraries, database=kept,
+            )  # fmt: skip
             found.append(stack.enter_context(one))
         yield found
 
@@ -97,14 +111,15 @@ def _measure(here: House, peer: Peer, kind: str, count: int, sample: Sample) -> 
     with Load(("127.0.0.1", peer.port), peer.secret, devices, stations=_STATIONS, manner=manner) as load:
         load.run(3 * _STATIONS)
         pids = _with_children(peer.pids)
-        before = seconds_of(pids)
+        before, stored = seconds_of(pids), seconds_of(list(peer.database()))
         outcome = load.run(count)
-        spent = seconds_of(pids) - before
+        spent, stored = seconds_of(pids) - before, seconds_of(list(peer.database())) - stored
     if outcome.accepted != count or outcome.cheats:
         raise SystemExit(f"{peer.name}: {dict(outcome.ended)} {dict(outcome.cheats)} of {count} ({kind})")
-    if resume and outcome.resumed < count * 0.45:  # FreeRADIUS 3.2.1 resumes every second session of TLS 1.2
+    if resume and outcome.resumed < count * 0.95:
         raise SystemExit(f"{peer.name} resumed {outcome.resumed} of {count} ({kind})")
     sample.ms.append(spent / count * 1000)
+    sample.database.append(max(stored, 0.0) / count * 1000)
     sample.rate.append(count / outcome.wall)
 
 
@@ -120,7 +135,7 @@ def cost(rounds: int, count: int) -> dict[str, Any]:
     """CPU per authentication, beside FreeRADIUS in the same minutes."""
     with tempfile.TemporaryDirectory(prefix="troth-bench-radius-") as directory:
         home = Path(directory)
-        with house(home, workers=1, devices=_DEVICES) as here, _peers(here, home) as others:
+        with house(home, workers=1, devices=_DEVICES, patient=True) as here, _peers(here, home) as others:
             everybody = [here.peer(), *others]
             samples = {(kind, peer.name, peer.library): Sample() for kind in _KINDS for peer in everybody}
             whole_before, whole_count = here.whole(), 0
@@ -143,6 +158,8 @@ def _cost_figures(everybody: list[Peer], samples: dict[tuple[str, str, str], Sam
         print(f"{name:<44}" + "".join(f"{one.median:>12.2f}" for one in cells))
         spread = "".join(f"{min(one.ms):>6.2f}-{max(one.ms):<5.2f}" for one in cells)
         print(f"{'':<44}{spread}")
+        if any(any(one.database) for one in cells):
+            print(f"{'  its PostgreSQL':<44}" + "".join(f"{one.stored:>12.2f}" for one in cells))
     figures: dict[str, Any] = {
         "whole_troth_cpu_ms": round(whole, 3),
         "openssl_troth": ours.library,
@@ -151,12 +168,15 @@ def _cost_figures(everybody: list[Peer], samples: dict[tuple[str, str, str], Sam
     for kind in _KINDS:
         mine = samples[kind, ours.name, ours.library].median
         figures[f"{kind}_cpu_ms"] = round(mine, 3)
-        names = ("freeradius", "freeradius_single", "freeradius_equal_openssl")
+        figures[f"{kind}_postgresql_ms"] = round(samples[kind, ours.name, ours.library].stored, 3)
+        theirs = samples[kind, everybody[1].name, everybody[1].library]
+        figures[f"{kind}_freeradius_postgresql_ms"] = round(theirs.stored, 3)
+        names = ("freeradius", "freeradius_files", "freeradius_single", "freeradius_equal_openssl")
         for name, peer in zip(names, everybody[1:], strict=False):
             ratio = mine / samples[kind, peer.name, peer.library].median
             figures[f"{kind}_vs_{name}"] = round(ratio, 3)
-    if len(everybody) > 3:
-        figures["openssl_equal"] = everybody[3].library
+    if len(everybody) > 4:
+        figures["openssl_equal"] = everybody[4].library
     return figures
 
 
@@ -169,7 +189,10 @@ def workers(rounds: int, count: int) -> dict[str, Any]:
         homes = [Path(directory) / name for name in ("one", "two")]
         for home in homes:
             home.mkdir()
-        with house(homes[0], workers=1, devices=_DEVICES) as one, house(homes[1], workers=2, devices=_DEVICES) as two:
+        with (
+            house(homes[0], workers=1, devices=_DEVICES, patient=True) as one,
+            house(homes[1], workers=2, devices=_DEVICES, patient=True) as two,
+        ):
             samples = {1: Sample(), 2: Sample()}
             for number in range(rounds):
                 for which in (1, 2) if number % 2 == 0 else (2, 1):

@@ -1,7 +1,8 @@
-"""FreeRADIUS as ``bench.radius`` measures it: Debian's program and library, EAP-TLS, an audit line and accounting.
+"""FreeRADIUS as ``bench.radius`` measures it: Debian's program and library, EAP-TLS, audit, accounting and posture.
 
-*threaded*: with the pool of threads that Debian ships. *single*: ``-s``, one thread. Both log each decision to a file
-and take accounting to another, as Troth journals and keeps its sessions. They have no live posture.
+*threaded*: with the pool of threads that Debian ships. *single*: ``-s``, one thread. Each decision and all accounting
+go into PostgreSQL, and at each decision it is asked whether the device is compliant now (``bench.radius_sql``), as with
+Troth. *files*: the same without a database: decisions and accounting are lines of files, and nobody asks.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from bench.radius_sql import POLICIES, POST_AUTH, Tables
 
 SECRET = "between-benchmarks"  # noqa: S105 -- of a server that lives for a benchmark on loopback
 _SECONDS = 30
@@ -83,18 +86,11 @@ modules {{
     }}
     tls {{ tls = common }}
   }}
-  detail auth_log {{
-    filename = {home}/auth-detail
-    permissions = 0600
-    header = "%t"
-  }}
-  detail {{
-    filename = {home}/detail
-    permissions = 0600
-    header = "%t"
-  }}
+{module}
   always reject {{ rcode = reject }}
+  always ok {{ rcode = ok }}
 }}
+{policies}
 server default {{
   listen {{
     type = auth
@@ -112,11 +108,14 @@ server default {{
   authenticate {{
     eap
   }}
+  preacct {{
+    {before}
+  }}
   accounting {{
-    detail
+    {accounted}
   }}
   post-auth {{
-    auth_log
+    {decided}
     update reply {{
       Tunnel-Type := VLAN
       Tunnel-Medium-Type := IEEE-802
@@ -128,6 +127,20 @@ server default {{
 """
 
 
+_FILES = """
+  detail auth_log {{
+    filename = {home}/auth-detail
+    permissions = 0600
+    header = "%t"
+  }}
+  detail {{
+    filename = {home}/detail
+    permissions = 0600
+    header = "%t"
+  }}
+"""
+
+
 @dataclass(frozen=True)
 class Peer:
     """A running server that is loaded.
@@ -136,6 +149,7 @@ class Peer:
         pids: whose CPU counts, with everything below them.
         root: what devices verify it with.
         library: its TLS library.
+        database: the processes of its PostgreSQL as they are now; counted apart.
     """
 
     name: str
@@ -144,6 +158,7 @@ class Peer:
     root: Path
     pids: tuple[int, ...]
     library: str
+    database: Callable[[], Sequence[int]] = tuple
 
 
 def program() -> str | None:
@@ -199,12 +214,13 @@ def freeradius(
     clients: Path,
     root: Path,
     *,
-    single: bool,
+    single: bool = False,
     libraries: Path | None = None,
+    database: Tables | None = None,
 ) -> Iterator[Peer]:
     """FreeRADIUS with a certificate of its own, for devices below ``clients`` (PEM).
 
-    ``libraries``: a directory whose libssl it is to run with.
+    ``libraries``: a directory whose libssl it is to run with. ``database``: None: it writes files.
     """
     path = program()
     if path is None:
@@ -215,6 +231,11 @@ def freeradius(
     (home / "radiusd.conf").write_text(
         _CONFIGURATION.format(
             home=home, secret=SECRET, key=key, chain=chain, clients=clients, port=port, accounting=accounting,
+            module=_FILES.format(home=home) if database is None else database.module,
+            policies="" if database is None else POLICIES,
+            before="ok" if database is None else "acct_unique",
+            accounted="detail" if database is None else "sql",
+            decided="auth_log" if database is None else POST_AUTH,
         )
     )  # fmt: skip
     out = home / "out"
@@ -230,8 +251,9 @@ def freeradius(
             if process.poll() is not None or time.monotonic() > deadline:
                 raise SystemExit(f"FreeRADIUS did not start:\n{out.read_text(errors='replace')[-3000:]}")
             time.sleep(0.05)
-        name = f"FreeRADIUS {'-s' if single else 'threaded'}"
-        yield Peer(name, port, SECRET.encode(), root, (process.pid,), library(path, libraries))
+        name = f"FreeRADIUS {'-s' if single else 'threaded'}{' files' if database is None else ''}"
+        pids = tuple if database is None else lambda: database.pids
+        yield Peer(name, port, SECRET.encode(), root, (process.pid,), library(path, libraries), pids)
     finally:
         process.kill()
         process.wait()
