@@ -32,12 +32,22 @@ from troth.radius.nas.sightings import Sightings
 from troth.radius.places.book import PlaceBook, load_book
 from troth.radius.places.downloads import is_download
 from troth.radius.places.rendering import render
+from troth.radius.proxy.border import CHAP_CHALLENGE, CHAP_PASSWORD
 from troth.radius.proxy.eduroam import chargeable_identity
 from troth.radius.server.desk import Source
 from troth.radius.sessions.accounting import port_of, where_of
 from troth.radius.sessions.inbox import note
-from troth.radius.sessions.model import Admitted, Withdrawn
-from troth.radius.wire.packet import NAS_PORT_TYPE, Attribute, Packet
+from troth.radius.sessions.model import Admitted, Port, Where, Withdrawn
+from troth.radius.wire.packet import (
+    EAP_MESSAGE,
+    MESSAGE_AUTHENTICATOR,
+    NAS_PORT_TYPE,
+    PROXY_STATE,
+    STATE,
+    USER_PASSWORD,
+    Attribute,
+    Packet,
+)
 from troth.store.errors import StoreError
 from troth.store.pool import Database
 from troth.trust.connecting.journal import Note
@@ -49,6 +59,12 @@ _STAPLE_SECONDS = 10.0
 _SEEN_SECONDS = 5.0
 #: Places in the words of a vendor that are remembered.
 _MOST_RENDERED = 4_096
+#: Stations whose whereabouts are remembered as they were read, and the attributes that say nothing of them.
+_MOST_READ = 4_096
+#: Passwords are among them: nothing of such stays.
+_EACH_ITS_OWN = frozenset(
+    {USER_PASSWORD, CHAP_PASSWORD, CHAP_CHALLENGE, EAP_MESSAGE, MESSAGE_AUTHENTICATOR, PROXY_STATE, STATE}
+)
 
 
 def networks_tls(ground: Ground) -> list[NetworkTls]:
@@ -206,17 +222,31 @@ class Telling:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        #: What a request says of where a station is → the same, read.
+        self._read: dict[tuple[object, ...], tuple[Where, Port]] = {}
+
+    def _where(self, request: Packet, source: Source) -> tuple[Where, Port]:
+        """A station says the same at each of its attempts."""
+        said = tuple([one for one in request.attributes if one[0] not in _EACH_ITS_OWN])
+        key = source.nas.name, source.address, said
+        found = self._read.get(key)
+        if found is None:
+            if len(self._read) >= _MOST_READ:
+                self._read.clear()
+            found = self._read[key] = where_of(request, source.nas.name, source.address), port_of(request)
+        return found
 
     def admitted(self, attempt: Attempt, verdict: Verdict, source: Source, request: Packet) -> Sequence[Note]:
         """What the sessions are to hear of it."""
         if not verdict.admitted:
             return ()
+        where, port = self._where(request, source)
         return (
             note(
                 Admitted(
                     class_=verdict.class_,
-                    where=where_of(request, source.nas.name, source.address),
-                    port=port_of(request),
+                    where=where,
+                    port=port,
                     at=attempt.at,
                     network=attempt.network.name if attempt.network is not None else "",
                     place=verdict.place.name or "",

@@ -51,10 +51,14 @@ class Conditional(bytes):
 
 @dataclass(slots=True)
 class _Client:
-    """The requests of one client (source address), the oldest first, and how many of them are worked on."""
+    """The requests of one client (source address), the oldest first, and how many of them are worked on.
+
+    ``due``: none of them expires before.
+    """
 
     kept: OrderedDict[Hashable, _Entry] = field(default_factory=OrderedDict)
     open: int = 0
+    due: float = 0.0
 
 
 @dataclass(slots=True)
@@ -113,7 +117,8 @@ class Duplicates:
             client = self._admit(address)
         else:
             self._clients.move_to_end(address)
-        self._expire(client, now)
+        if now >= client.due:
+            self._expire(client, now)
         slot = (port, code, identifier, listener)
         known = client.kept.get(slot)
         replaced = None
@@ -174,6 +179,7 @@ class Duplicates:
         while client.kept:
             slot, entry = next(iter(client.kept.items()))
             if entry.expires > now:
+                client.due = entry.expires
                 return
             if entry.reply is None:  # worked on still: forgotten now, the next copy would be worked on beside it
                 entry.expires = now + self._seconds

@@ -77,15 +77,13 @@ def message_authenticator_ok(packet: Packet, secret: bytes, request_authenticato
     ``request_authenticator``: for replies, the one of their request. Raises PacketRefused
     (``radius.packet.message_authenticator_form``) for more than one, or one that is not 18 octets long.
     """
-    found, at, here = b"", 0, HEADER
-    for kind, value in packet.attributes:
-        if kind == MESSAGE_AUTHENTICATOR:
-            if at or len(value) != 16:
-                raise PacketRefused(MESSAGE_AUTHENTICATOR_FORM)
-            found, at = value, here
-        here += len(value) + 2
-    if not at:
+    found = packet.first(MESSAGE_AUTHENTICATOR)
+    if found is None:
         return None
+    kinds = [kind for kind, _ in packet.attributes]
+    if len(found) != 16 or kinds.count(MESSAGE_AUTHENTICATOR) > 1:
+        raise PacketRefused(MESSAGE_AUTHENTICATOR_FORM)
+    at = HEADER + sum([len(value) + 2 for _, value in packet.attributes[: kinds.index(MESSAGE_AUTHENTICATOR)]])
     raw = packet.raw
     if packet.code in _COMPUTED:
         request_authenticator = ZEROS

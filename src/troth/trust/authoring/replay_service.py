@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -159,7 +159,7 @@ def _compare(
     question: Question, subject: Subject, said: list[Observation], at: datetime, new: Policy, old: Policy | None,
     feeds: tuple[FeedState, ...], tally: Tally,
 ) -> None:  # fmt: skip
-    both = replace(question, wants=new.paths)
+    both = structs.replace(question, wants=new.paths)
     taken = snapshot(both, subject, old, said, at, feeds=feeds)
     tally.add("fleet", judge(old, taken), judge(new, _told_the_time(taken, new)), frozenset())
 

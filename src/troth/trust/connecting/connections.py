@@ -11,8 +11,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
+
+import msgspec
 
 from troth.kit.clock import Clock
 from troth.trust.connecting.errors import (
@@ -38,8 +40,7 @@ from troth.trust.subjects.facts import Observation
 _FEEDS_FOR = 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class Asking:
+class Asking(msgspec.Struct, frozen=True):
     """Who asks to let somebody in, and the circumstances.
 
     Attributes:
@@ -49,9 +50,9 @@ class Asking:
     """
 
     actor: str
-    request: Mapping[str, Given] = field(default_factory=dict)
-    application: Mapping[str, Given] = field(default_factory=dict)
-    nas: Mapping[str, Given] = field(default_factory=dict)
+    request: Mapping[str, Given] = msgspec.field(default_factory=dict)
+    application: Mapping[str, Given] = msgspec.field(default_factory=dict)
+    nas: Mapping[str, Given] = msgspec.field(default_factory=dict)
     refs: tuple[str, ...] = ()
 
 

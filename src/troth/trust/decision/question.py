@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeAlias
 from zoneinfo import ZoneInfo
+
+import msgspec
 
 from troth.kit.canonical import Json
 from troth.kit.ids import new_id
@@ -20,8 +21,7 @@ Given: TypeAlias = "Json | datetime | timedelta"
 _MEDIUM, _HIGH = 50, 80
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(msgspec.Struct, frozen=True):
     """What a door asks.
 
     Attributes:
@@ -38,9 +38,9 @@ class Question:
     subjects: tuple[Subject, ...]
     evidence: Mapping[str, Given]
     request: Mapping[str, Given]
-    certificate: Mapping[str, Given] = field(default_factory=dict)
-    application: Mapping[str, Given] = field(default_factory=dict)
-    nas: Mapping[str, Given] = field(default_factory=dict)
+    certificate: Mapping[str, Given] = msgspec.field(default_factory=dict)
+    application: Mapping[str, Given] = msgspec.field(default_factory=dict)
+    nas: Mapping[str, Given] = msgspec.field(default_factory=dict)
     wants: frozenset[str] = frozenset()
 
 
