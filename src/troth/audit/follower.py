@@ -40,8 +40,8 @@ class Follower:
         kinds: the events that it takes, by their whole kind.
         take: see :data:`Take`.
         wakes: channel that is woken when a batch has changed something.
-        lazily: a batch about which there was nothing to do is not written down at once, and is read again after a death:
-            for who does not mind hearing of it a few seconds late.
+        lazily: a batch about which there was nothing to do is not written down at once, and is read again after a
+            death: for who does not mind hearing of it a few seconds late.
     """
 
     def __init__(

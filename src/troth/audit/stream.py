@@ -68,8 +68,8 @@ class Stream:
     ) -> AsyncIterator[Batch]:
         """Batches from index ``start`` on until ``stop`` is set; an empty one where a poll has found nothing.
 
-        ``rooms`` is asked before each poll for the kinds, or first words of kinds, that matter to the follower; None: all.
-        Events are many, and each one that is read is parsed by every follower.
+        ``rooms`` is asked before each poll for the kinds, or first words of kinds, that matter to the follower; None:
+        all. Events are many, and each one that is read is parsed by every follower.
 
         While the database does not answer nothing is yielded: the follower's lease lapses, as it must.
         """
