@@ -259,8 +259,8 @@ class Tenure:
                 log.warning("lease.unknown", lease=self._lease.name, error=str(error))
             if self.held is None:
                 self._lost()
-            elif before is None:
-                self._taken()
+            elif before is None or before.until <= self._clock.monotonic():
+                self._taken()  # for the first time, or again after it had lapsed
             await asyncio.sleep(self._lease.pause)
 
 
