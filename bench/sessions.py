@@ -236,7 +236,6 @@ async def _main(summary: dict[str, Any], options: argparse.Namespace) -> dict[st
         result["thousand_ordered_s"] = round(time.perf_counter() - start, 2)
         print(f"{len(by_hand)} sessions ordered by a person: all cut after {result['thousand_ordered_s']} s")
         left = options.sessions - number - len(batch) - len(by_hand)
-        left = options.sessions - number - len(batch)
 
         async def open_there() -> int:
             return int(await database.fetchval(
