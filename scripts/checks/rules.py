@@ -37,7 +37,7 @@ _UNFINISHED = re.compile(r"#.*\b(TODO|FIXME|XXX)\b")
 def clock(source: Source) -> Iterator[Finding]:
     """Only ``kit/clock.py`` reads the machine's wall clock; everyone else is handed a Clock."""
     allowed = _CLOCK_ALLOWED.get(source.path, set())
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if isinstance(node, (ast.Attribute, ast.Name)) and isinstance(node.ctx, ast.Load):
             name = source.dotted(node)
             if name in _CLOCK and name not in allowed:
@@ -51,7 +51,7 @@ def signing(source: Source) -> Iterator[Finding]:
     """
     if source.room in _SIGNING_ROOMS:
         return
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if isinstance(node, ast.Attribute) and node.attr == "sign" and isinstance(node.ctx, ast.Load):
             yield source.finding("signing", node, "signing with a key outside troth/pki, client and agent")
 
@@ -60,10 +60,10 @@ def sql(source: Source) -> Iterator[Finding]:
     """SQL stands in ``store.py``, ``*_store.py`` and the store room."""
     if source.room == "store" or source.file_name == "store.py" or source.file_name.endswith("_store.py"):
         return
-    for text, value in _texts(source.tree):
+    for text, value in _texts(source):
         if _SQL.match(value):
             yield source.finding("sql", text, "SQL outside a store file")
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _SQL_CALLS:
             first = node.args[0] if node.args else None
             if isinstance(first, ast.JoinedStr) or (isinstance(first, ast.Constant) and isinstance(first.value, str)):
@@ -78,7 +78,7 @@ def permissions(source: Source) -> Iterator[Finding]:
             given = call.args[2]
         if given is None or _empty(given):
             yield source.finding("permissions", call, "a Route without a permission")
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             continue
         for decorator in node.decorator_list:
@@ -92,7 +92,7 @@ def permissions(source: Source) -> Iterator[Finding]:
 
 def silence(source: Source) -> Iterator[Finding]:
     """No failure is swallowed unnamed: ``except Exception: pass`` and its kin."""
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if not isinstance(node, ast.ExceptHandler):
             continue
         caught = node.type.elts if isinstance(node.type, ast.Tuple) else [node.type] if node.type else []
@@ -113,7 +113,7 @@ def unfinished(source: Source) -> Iterator[Finding]:
     for number, line in enumerate(source.text.splitlines(), 1):
         if _UNFINISHED.search(line):
             yield source.finding("unfinished", number, "a note to self in the product; finish it or file it")
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if isinstance(node, ast.Raise) and node.exc is not None:
             raised = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
             if source.dotted(raised) == "NotImplementedError":
@@ -152,10 +152,10 @@ def _does_nothing(statement: ast.stmt) -> bool:
     )
 
 
-def _texts(tree: ast.Module) -> Iterator[tuple[ast.expr, str]]:
+def _texts(source: Source) -> Iterator[tuple[ast.expr, str]]:
     """Every string, an f-string with ``x`` for what is filled in; not those that are statements (docstrings)."""
-    left_out: set[ast.AST] = {node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-    for node in ast.walk(tree):  # breadth first, so an f-string comes before its parts
+    left_out: set[ast.AST] = {node.value for node in source.nodes if isinstance(node, ast.Expr)}
+    for node in source.nodes:  # breadth first, so an f-string comes before its parts
         if isinstance(node, ast.JoinedStr):
             left_out.update(node.values)
             parts = (part.value if isinstance(part, ast.Constant) else "x" for part in node.values)

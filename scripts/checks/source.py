@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,19 +29,22 @@ class Source:
         path: relative to ``src/troth``, with slashes: ``pki/gate.py``.
         text: the file.
         tree: its syntax.
+        nodes: all of the tree, breadth first: walked once, since every rule looks at all of it.
         names: what each imported name stands for, dotted: ``{"dt": "datetime.datetime"}``.
     """
 
     path: str
     text: str
     tree: ast.Module = field(repr=False)
+    nodes: tuple[ast.AST, ...] = field(repr=False)
     names: dict[str, str] = field(repr=False)
 
     @classmethod
     def parse(cls, path: str, text: str) -> Source:
         """Raises SyntaxError where Python would."""
         tree = ast.parse(text, filename=path)
-        return cls(path, text, tree, _imported_names(tree))
+        nodes = tuple(ast.walk(tree))
+        return cls(path, text, tree, nodes, _imported_names(nodes))
 
     @property
     def room(self) -> str:
@@ -69,13 +72,13 @@ class Source:
 
     def calls(self, name: str) -> Iterator[ast.Call]:
         """Calls of something whose last name is ``name``, imported or local, under whatever alias."""
-        for node in ast.walk(self.tree):
+        for node in self.nodes:
             if isinstance(node, ast.Call) and (self.dotted(node.func) or "").rsplit(".", 1)[-1] == name:
                 yield node
 
     def imports(self) -> Iterator[tuple[ast.stmt, str]]:
         """Every imported module or name, dotted, at any depth of nesting: ``import a.b`` and ``from a import b``."""
-        for node in ast.walk(self.tree):
+        for node in self.nodes:
             if isinstance(node, ast.Import):
                 for alias in node.names:
                     yield node, alias.name
@@ -92,9 +95,9 @@ def read_tree(root: Path) -> list[Source]:
     ]
 
 
-def _imported_names(tree: ast.Module) -> dict[str, str]:
+def _imported_names(nodes: Iterable[ast.AST]) -> dict[str, str]:
     names: dict[str, str] = {}
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 if alias.asname:
