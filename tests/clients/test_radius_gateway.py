@@ -93,6 +93,14 @@ class Vpn:
         asked = self.radius.troth.run("session", "list", "--nas", "vpn-gateway", "--all", "--output", "json")
         return [one for one in json.loads(asked.stdout)["items"] if one["user_name"] == name]
 
+    def await_whole(self, name: str) -> None:
+        """Until accounting and admission of a device's session have found each other, whichever was carried over first.
+
+        By Class: only the admission knows the certificate.
+        """
+        wanted = [(True, _serial(self.devices[name]))]
+        _until(lambda: [(one["accounted"], one["serial"]) for one in self.sessions(name)] == wanted, self.told)
+
     def orders(self, session: str) -> list[tuple[str, str, str]]:
         """What was done to a session: its kind, what became of it, and by which step."""
         asked = self.radius.troth.run("session", "show", session, "--output", "json")
@@ -155,11 +163,10 @@ def test_a_device_comes_by_eap_tls_with_its_place_and_accounting_tells_of_it(vpn
     said = {"network": "vpn", "nas": "vpn-gateway", "method": "eap-tls", "outcome": "allow", "place": "place=vpn-staff",
             "port_type": "virtual", "user_name": phone, "nas_address": _SOURCE}  # fmt: skip
     _until(lambda: any(said.items() <= one.items() for one in vpn.conversations(phone)), vpn.told)
-    _until(lambda: [one["accounted"] for one in vpn.sessions(phone)] == [True], vpn.told)
+    vpn.await_whole(phone)
     (session,) = vpn.sessions(phone)
     assert session["framed_ip"].startswith("10.77.0.")
-    # By Class, accounting has found the admission: it says the certificate, which accounting does not know.
-    assert (session["serial"], session["ended_at"]) == (_serial(vpn.devices[phone]), None)
+    assert session["ended_at"] is None
 
     vpn.client.swanctl("--terminate", "--ike", phone)
     _until(lambda: [one["ended_by"] for one in vpn.sessions(phone)] == ["stop"], vpn.told)
@@ -170,7 +177,7 @@ def test_a_held_device_loses_its_tunnel_and_gets_it_back_when_it_is_released(vpn
     laptop, tablet = "vpn-laptop", "vpn-tablet"
     for name in (laptop, tablet):
         assert vpn.client.initiate(name), vpn.told()
-    _until(lambda: [one["accounted"] for one in vpn.sessions(laptop)] == [True], vpn.told)
+    vpn.await_whole(laptop)
 
     vpn.radius.troth.run("cert", "hold", _serial(vpn.devices[laptop]), "--note", "lost, perhaps")
     _until(lambda: vpn.gateway.peers() == [tablet], vpn.told)

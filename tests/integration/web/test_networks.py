@@ -6,6 +6,8 @@ import base64
 from dataclasses import replace
 from datetime import timedelta
 
+from msgspec import structs
+
 from tests.support.dashboard import House
 from tests.unit.radius.admission.test_foreign import ANCHOR, crl
 from tests.unit.radius.admission.world import World
@@ -160,7 +162,7 @@ async def test_a_certificate_and_its_subject_show_where_they_wanted_to_join(hous
     row = await house.trust.row(certificate)
     world = World()
     device = world.device()
-    made = replace(
+    made = structs.replace(
         world.decider.decide(world.attempt(device)), certificate_id=certificate, serial=row.serial.hex(),
         subjects=(replace(world.decider.decide(world.attempt(device)).subjects[0], id=subject),),
     )  # fmt: skip
