@@ -31,9 +31,9 @@ _MAX_BATCH = 128
 #: Units with shared keys in one batch: their steps take turns, and whoever is in the batch waits for all of them.
 _MAX_COMPANY = 64
 #: A commit costs its dozen statements and a synced log, whether for one unit or for many. So after one that was shared
-#: the next waits for more to join: 3 ms for each unit that the last one carried beside the first, since where there
+#: the next waits for more to join: 2 ms for each unit that the last one carried beside the first, since where there
 #: were many there soon are again. Who is alone waits for nobody, and nobody for long with whom something urgent goes.
-_GATHER_SECONDS, _LONGEST_GATHER = 0.003, 0.02
+_GATHER_SECONDS, _LONGEST_GATHER = 0.002, 0.01
 _BEGIN, _COMMIT, _ROLLBACK = Ask("BEGIN"), Ask("COMMIT"), Ask("ROLLBACK")
 _BROKEN = (*CONNECT_ERRORS, TimeoutError)
 
