@@ -140,9 +140,9 @@ class Judge:
         return self.holds(attempt, verdict)
 
     async def record(
-        self, attempt: Attempt, verdict: Verdict, timeline: Timeline, *, notes: Sequence[Note] = ()
+        self, attempt: Attempt, verdict: Verdict, timeline: Iterable[tuple[float, str]], *, notes: Sequence[Note] = ()
     ) -> None:
-        """See ``access.Judge``."""
+        """See :class:`~troth.radius.admission.ports.Judge`."""
         if self.fails is not None:
             raise self.fails
         await asyncio.sleep(0)

@@ -97,12 +97,8 @@ class NetworkDesk:
             _check(one, there)
             _unambiguous(one, then)
             known = present.get(one.name)
-            if known is None:
-                found.append(AppliedNetwork(one, Applied.CREATED))
-            elif known == one:
-                found.append(AppliedNetwork(one, Applied.UNCHANGED))
-            else:
-                found.append(AppliedNetwork(one, Applied.CHANGED, ", ".join(_differences(known, one))))
+            differences = ", ".join(_differences(known, one)) if known is not None else ""
+            found.append(AppliedNetwork(one, Applied.of(known, one), differences))
         return found
 
     async def _anchors(self) -> Mapping[str, Sequence[TrustAnchor]]:
@@ -224,7 +220,7 @@ def _check(one: NetworkDefinition, there: _There) -> None:
     for outcome, place in one.places.items():
         if place not in there.places:
             raise invalid(one, f"places.{outcome}", f"there is no place {place!r}; apply it first")
-    for name in network_of(one).match.nas:
+    for name in one.match.nas:
         if name not in there.nas:
             raise invalid(one, "match.nas", f"there is no access server {name!r}; apply it first")
     if one.proxy is not None and one.proxy not in there.pools:

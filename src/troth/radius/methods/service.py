@@ -23,6 +23,7 @@ from troth.kit.ids import new_id
 from troth.kit.log import get_logger
 from troth.radius.admission.model import Attempt, Method, Network, Verdict
 from troth.radius.admission.outcome import refused
+from troth.radius.admission.ports import Judge
 from troth.radius.methods import mab, pap
 from troth.radius.methods.errors import (
     CERTIFIED,
@@ -81,37 +82,6 @@ class From(Protocol):
     def listener(self) -> str: ...
     @property
     def nas(self) -> Any: ...
-
-
-class Judge(Protocol):
-    """Who decides (:class:`troth.radius.admission.admissions.Admissions`)."""
-
-    async def admit(self, attempt: Attempt) -> Verdict | None:
-        """The verdict; None: nothing certain can be said in time."""
-        ...
-
-    def holds(self, attempt: Attempt, verdict: Verdict) -> bool:
-        """Whether the Accept may still leave."""
-        ...
-
-    async def vouched(self, attempt: Attempt, verdict: Verdict) -> bool:
-        """The same, after a lapsed lease was waited for; nothing is awaited between that and the return."""
-        ...
-
-    async def record(
-        self,
-        attempt: Attempt,
-        verdict: Verdict,
-        timeline: Sequence[tuple[float, str]],
-        *,
-        notes: Sequence[Note] = (),
-    ) -> object:
-        """Durably where somebody is let in, or JournalError; with ``notes``."""
-        ...
-
-    def note(self, attempt: Attempt, notes: Sequence[Note]) -> None:
-        """Write down ``notes`` alone."""
-        ...
 
 
 class Telling(Protocol):

@@ -1,4 +1,4 @@
-"""What the access half asks of the rooms around it: who decides, who places, who hears of it."""
+"""What the access half asks of the rooms around it: who places, who hears of it (who decides: ``admission.ports``)."""
 
 from __future__ import annotations
 
@@ -6,39 +6,12 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from troth.radius.admission.model import Attempt, Verdict
-from troth.radius.eap.model import Timeline
 from troth.radius.nas.model import Nas
 from troth.radius.server.asked import Asked
 from troth.radius.server.desk import Answer, Source
 from troth.radius.wire.packet import Attribute, Packet
 from troth.radius.wire.signing import Protection
 from troth.trust.connecting.journal import Note
-
-
-class Judge(Protocol):
-    """Who decides (:class:`troth.radius.admission.admissions.Admissions`)."""
-
-    async def admit(self, attempt: Attempt) -> Verdict | None:
-        """From memory, waiting a moment for what is not settled; None: it was not settled in time."""
-        ...
-
-    def holds(self, attempt: Attempt, verdict: Verdict) -> bool:
-        """Whether the Accept may still leave."""
-        ...
-
-    async def vouched(self, attempt: Attempt, verdict: Verdict) -> bool:
-        """The same, after a lapsed lease was waited for; nothing is awaited between that and the return."""
-        ...
-
-    async def record(
-        self, attempt: Attempt, verdict: Verdict, timeline: Timeline, *, notes: Sequence[Note] = ()
-    ) -> object:
-        """Durably where somebody is let in, or JournalError; with ``notes``."""
-        ...
-
-    def note(self, attempt: Attempt, notes: Sequence[Note]) -> None:
-        """Write down ``notes`` alone, behind what waits for the disk."""
-        ...
 
 
 class Placing(Protocol):

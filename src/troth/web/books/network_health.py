@@ -46,23 +46,26 @@ class NetworkHealth:
 
     async def check(self) -> tuple[CheckView, ...]:
         """What is wrong and what is well, a line for each thing that there is."""
+        networks = await network_store.networks(self._database)
+        answered = [one for one in await nas_store.all_nas(self._database) if one.retired_at is None]
         return (
-            *await self._networks(),
-            *await self._access_servers(),
+            *await self._networks(networks, answered),
+            *await self._access_servers(answered, networks),
             *await self._certificate(),
             *await self._moves(),
         )
 
-    async def _networks(self) -> tuple[CheckView, ...]:
+    async def _networks(
+        self, networks: Sequence[network_store.Stored], answered: Sequence[nas_store.Stored]
+    ) -> tuple[CheckView, ...]:
         """Breakers that are open, others' lists that have ended, and names of what is there no longer."""
-        networks = await network_store.networks(self._database)
         if not networks:
             return ()
-        answered = {one.name for one in await nas_store.all_nas(self._database) if one.retired_at is None}
+        there = {one.name for one in answered}
         pools = {one.name for one in await pool_store.pools(self._database)}
         wrong = [line for one in networks for line in await self._breaker(one.name)]
         for one in networks:
-            wrong += _missing(f"{one.name} is matched by", one.definition.match.nas, answered)
+            wrong += _missing(f"{one.name} is matched by", one.definition.match.nas, there)
             wrong += _missing(f"{one.name} hands on to", (one.definition.proxy,) if one.definition.proxy else (), pools)
         wrong += await self._lists(
             {name for one in networks if one.definition.foreign for name in one.definition.anchors}
@@ -97,14 +100,15 @@ class NetworkHealth:
             if names
         ]  # fmt: skip
 
-    async def _access_servers(self) -> tuple[CheckView, ...]:
-        """Access servers that are not answered, do not sign, have another secret, or name no network."""
-        book = [one for one in await nas_store.all_nas(self._database) if one.retired_at is None]
+    async def _access_servers(
+        self, book: Sequence[nas_store.Stored], networks: Sequence[network_store.Stored]
+    ) -> tuple[CheckView, ...]:
+        """Access servers that are not answered, do not sign, have another secret, or name a network that is gone."""
         if not book:
             return ()
         held, now = await nas_store.held_secrets(self._database), self._clock.now()
         seen = await seen_store.summaries(self._database, now=now, lately=LATELY)
-        there = {one.name for one in await network_store.networks(self._database)}
+        there = {one.name for one in networks}
         over_tls = {one.name for one in book if (radsec := one.definition.radsec) is not None and radsec.only}
         lacking = [one.name for one in book if one.name not in over_tls and "current" not in held.get(one.name, {})]
         loose = [name for name, one in seen.items() if one.unsigned]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.radius.admission.world import World
+from tests.unit.radius.admission.world import Device, World
 from troth.radius.admission.admissions import Admissions
 from troth.radius.admission.model import StalePolicy, Verdict
 from troth.trust.connecting.journal import Journal
@@ -30,6 +30,18 @@ async def met(world: World, admissions: Admissions) -> Verdict:
     verdict = await admissions.admit(world.attempt(world.device()))
     assert verdict is not None
     return verdict
+
+
+def _renewed_with(world: World, device: Device, standing: str) -> None:
+    """The lease comes back, and with it the news that the device stands otherwise now."""
+    world.lease.renews = 1.0
+    current = world.lease.current
+
+    async def renewed(seconds: float) -> bool:
+        world.standing(device, standing, 1)
+        return await current(seconds)
+
+    world.lease.current = renewed  # type: ignore[method-assign]
 
 
 async def test_a_lease_that_comes_back_in_time_costs_nobody_a_reject(world: World, admissions: Admissions) -> None:
@@ -55,14 +67,7 @@ async def test_one_that_does_not_is_answered_by_the_stale_policy_and_counted_apa
 async def test_a_hold_that_the_renewed_stream_has_told_counts(world: World, admissions: Admissions) -> None:
     device = world.device()
     world.lease.lapse()
-    world.lease.renews = 1.0
-    current = world.lease.current
-
-    async def renewed(seconds: float) -> bool:
-        world.standing(device, "distrusted", 1)
-        return await current(seconds)
-
-    world.lease.current = renewed  # type: ignore[method-assign]
+    _renewed_with(world, device, "distrusted")
     verdict = await admissions.admit(world.attempt(device))
     assert verdict is not None
     assert not verdict.admitted
@@ -124,14 +129,7 @@ async def test_an_accept_does_not_leave_when_the_renewed_stream_has_told_of_a_ho
     verdict = await admissions.admit(attempt)
     assert verdict is not None
     world.lease.lapse()
-    world.lease.renews = 1.0
-    current = world.lease.current
-
-    async def renewed(seconds: float) -> bool:
-        world.standing(device, "restricted", 1)
-        return await current(seconds)
-
-    world.lease.current = renewed  # type: ignore[method-assign]
+    _renewed_with(world, device, "restricted")
     assert not await admissions.vouched(attempt, verdict)
 
 

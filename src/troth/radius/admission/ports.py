@@ -1,0 +1,35 @@
+"""Who decides, for whoever answers access servers: EAP-TLS (``server.access``), MAB and PAP (``methods``)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from troth.radius.admission.model import Attempt, Verdict
+from troth.trust.connecting.journal import Note
+
+
+class Judge(Protocol):
+    """Who decides (:class:`troth.radius.admission.admissions.Admissions`)."""
+
+    async def admit(self, attempt: Attempt) -> Verdict | None:
+        """From memory, waiting a moment for what is not settled; None: it was not settled in time."""
+        ...
+
+    def holds(self, attempt: Attempt, verdict: Verdict) -> bool:
+        """Whether the Accept may still leave."""
+        ...
+
+    async def vouched(self, attempt: Attempt, verdict: Verdict) -> bool:
+        """The same, after a lapsed lease was waited for; nothing is awaited between that and the return."""
+        ...
+
+    async def record(
+        self, attempt: Attempt, verdict: Verdict, timeline: Iterable[tuple[float, str]], *, notes: Sequence[Note] = ()
+    ) -> object:
+        """Durably where somebody is let in, or JournalError; with ``notes``."""
+        ...
+
+    def note(self, attempt: Attempt, notes: Sequence[Note]) -> None:
+        """Write down ``notes`` alone, behind what waits for the disk."""
+        ...
