@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
@@ -36,7 +36,7 @@ def list_(
     asked = {"status": state or "", "target": target, "subject": subject, "cursor": cursor, "limit": str(limit)}
     found = Api.at(data).get("/effects", **{name: value for name, value in asked.items() if value})
     rows = [
-        (one["id"], one["subject"], f"{one['before']} → {one['after']}", one["port"], one["target"], one["state"],
+        (one["id"], one["subject"], _standing(one) or one["subject_kind"], one["port"], one["target"], one["state"],
          _latency(one["latency_ms"]), one["detail"][:60])
         for one in found["items"]
     ]  # fmt: skip
@@ -53,7 +53,7 @@ def show(effect: Effect, *, data: Data = None, output: Output = "text") -> int:
     facts(
         [
             ("effect", f"{one['port']}: {one['does']}"), ("target", one["target"]), ("state", one["state"]),
-            ("subject", f"{one['subject_kind']} {one['subject']}, {one['before']} → {one['after']}"),
+            ("subject", f"{one['subject_kind']} {one['subject']}, {_standing(one) or one['says']}"),
             ("because of", one["actor"]), ("signal", one["signal_id"]), ("accepted", when(one["accepted_at"])),
             ("ended", when(one["ended_at"]) if one["ended_at"] else None),
             ("after", _latency(one["latency_ms"])), ("next try", None if one["ended_at"] else when(one["due"])),
@@ -73,6 +73,11 @@ def retry(effect: Effect, *, reason: Reason = "", data: Data = None, output: Out
 def drop(effect: Effect, *, reason: Reason, data: Data = None, output: Output = "text") -> int:
     """Give an effect up; one that is on its way may have been done all the same."""
     return _decide(effect, "drop", reason, data, output)
+
+
+def _standing(one: Any) -> str:
+    """Empty of an alarm, which is about nobody's."""
+    return f"{one['before']} → {one['after']}" if one["before"] else ""
 
 
 def _decide(effect: str, verb: str, reason: str, data: Data, output: Output) -> int:

@@ -40,8 +40,8 @@ def show(name: Name, *, data: Data = None, output: Output = "text") -> int:
     facts(
         [("Name", one["name"]), ("Description", one["description"]), ("Matches", one["matches"]),
          ("Admits", one["admits"]), ("Policy", definition.get("policy", "the certificate's own")),
-         ("Places", _places(one)), ("Without the stream", one["stale"]), ("Version", one["version"]),
-         ("Applied", when(one["applied_at"])), ("By", one["applied_by"])]
+         ("Places", _places(one)), ("Without the stream", one["stale"]), ("Breaker", one["breaker"]),
+         ("Version", one["version"]), ("Applied", when(one["applied_at"])), ("By", one["applied_by"])]
     )  # fmt: skip
     return 0
 

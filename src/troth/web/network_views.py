@@ -10,7 +10,7 @@ from msgspec import Struct
 
 
 class NetworkView(Struct, frozen=True, kw_only=True):
-    """A network. ``definition``: as it was applied; ``matches``, ``admits``: the same in words."""
+    """A network. ``definition``: as it was applied; ``matches``, ``admits``, ``breaker``: the same in words."""
 
     name: str
     description: str
@@ -18,6 +18,7 @@ class NetworkView(Struct, frozen=True, kw_only=True):
     admits: tuple[str, ...]
     places: dict[str, str]
     stale: str
+    breaker: str
     definition: dict[str, Any]
     version: int
     applied_at: datetime

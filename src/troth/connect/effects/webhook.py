@@ -49,8 +49,11 @@ class WebhookPort:
 
 
 def body_of(effect: Effect) -> bytes:
-    """``standing.changed`` or ``decision.made``, the same bytes at every try."""
+    """``standing.changed``, ``decision.made`` or an alarm's own type, the same bytes at every try."""
     notice = effect.notice
+    if notice.alarm is not None:
+        told = {"effect_id": effect.id, "about": {"kind": notice.kind, "name": notice.name}, **notice.alarm.data}
+        return msgspec.json.encode({"type": notice.alarm.event, "timestamp": effect.planned_at, "data": told})
     if notice.decision:
         subject = {"id": effect.subject_id, "kind": notice.kind, "name": notice.name}
         data = {"effect_id": effect.id, "subject": subject, "decision": notice.decision}

@@ -19,6 +19,8 @@ _LONGEST = 300
 def title(effect: Effect) -> str:
     """One line."""
     notice = effect.notice
+    if notice.alarm is not None:
+        return plain(notice.alarm.title)
     if notice.decision:
         return plain(f"{notice.kind} {notice.name}: {_OUTCOMES.get(notice.decision['outcome'], 'decided')}")
     return plain(f"{notice.kind} {notice.name} is {notice.after}")
@@ -27,6 +29,9 @@ def title(effect: Effect) -> str:
 def lines(effect: Effect, subject: EffectSubject) -> list[str]:
     """The whole of it, a line each."""
     notice = effect.notice
+    if notice.alarm is not None:
+        told = f"Effect {effect.id}, {effect.accepted_at.isoformat(timespec='seconds')}. It is told once an hour."
+        return [*map(plain, notice.alarm.lines), told]
     if notice.decision:
         return _decided(effect, notice.decision)
     found = [plain(f"The {notice.kind} {notice.name} went from {notice.before} to {notice.after}.")]

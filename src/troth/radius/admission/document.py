@@ -85,6 +85,7 @@ class BreakerDefinition(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     least: Annotated[int, Meta(ge=2, le=100_000)] = 20
     window: str = "10m"
     holds: str = "4h"
+    notify: Annotated[tuple[_Word, ...], Meta(max_length=20)] = ()
 
 
 class NetworkDefinition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -170,7 +171,7 @@ def network_of(definition: NetworkDefinition, version: int = 1) -> Network:
         if breaker.off
         else BreakerRule(
             breaker.share, breaker.least, _span(definition, "breaker.window", breaker.window, timedelta(hours=6)),
-            _span(definition, "breaker.holds", breaker.holds, timedelta(hours=48)),
+            _span(definition, "breaker.holds", breaker.holds, timedelta(hours=48)), breaker.notify,
         ),
         proxy=definition.proxy,
         version=version,

@@ -16,7 +16,6 @@ from dataclasses import replace
 from typing import TypeAlias
 from uuid import UUID
 
-from troth.audit.event import Event
 from troth.audit.store import LedgerStore
 from troth.audit.stream import LEASE_POLL, Batch, Stream, StreamPoint
 from troth.kit.clock import Clock
@@ -27,6 +26,7 @@ from troth.pki.authority_store import AuthorityStore
 from troth.pki.fence_store import read_fence
 from troth.radius.admission import network_store
 from troth.radius.admission.breaker import Opened
+from troth.radius.admission.calling import call
 from troth.radius.admission.chains import Anchors
 from troth.radius.admission.crls import loaded
 from troth.radius.admission.document import network_of
@@ -37,7 +37,6 @@ from troth.radius.admission.service import Decider, Lease
 from troth.radius.admission.table import ROOMS, TrustTable
 from troth.store.errors import StoreError
 from troth.store.pool import Database
-from troth.store.unit import Unit
 from troth.trust.decision.decide import Judge
 from troth.trust.places import Places
 from troth.trust.vocabulary import GATHERED_ROOTS
@@ -296,13 +295,9 @@ class Follower:
         while True:
             opened = await self._calls.get()
             seconds = max(0, int(opened.until - self._clock.monotonic()))
-            event = Event(
-                "network.breaker_opened", "system:radius", (f"network:{opened.network}",),
-                {"network": opened.network, "reason": opened.reason, "refused": opened.refused, "asked": opened.asked,
-                 "seconds": seconds},
-            )  # fmt: skip
+            network = self.decider.ground.networks.by_name.get(opened.network)
             try:
-                await self._database.commit(Unit().record(event))
+                await self._database.commit(call(opened, network, seconds=seconds, at=self._clock.now()))
             except StoreError as error:
                 log.error("admission.call_failed", error=str(error))
                 self.call(opened)

@@ -125,12 +125,14 @@ class BreakerRule:
         least: so many of them at least.
         window: within which they fall.
         holds: for so long, at most, the last word is taken.
+        notify: targets of the reactions at which people are called.
     """
 
     share: int = 20
     least: int = 20
     window: timedelta = timedelta(minutes=10)
     holds: timedelta = timedelta(hours=4)
+    notify: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

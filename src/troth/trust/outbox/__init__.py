@@ -2,6 +2,7 @@
 
 Reading order: ``model`` (effects, ports, what a port answers), ``reactions`` (the document that says what leads to
 what), ``plan`` (the pure function from a change to effects), ``planner`` (its place in the transaction that changes the
-standing), ``runner`` (who does them: order, retries, dead letters), ``breaker`` (targets that fail), ``desk`` (people).
+standing), ``decisions`` and ``alarms`` (people told without one), ``runner`` (who does them: order, retries, dead
+letters), ``breaker`` (targets that fail), ``desk`` (people).
 The ports themselves are implemented in ``connect``.
 """

@@ -6,17 +6,13 @@ such an effect is made of what it says and of the hour, and what is there alread
 
 from __future__ import annotations
 
-import hashlib
-from datetime import datetime
-from typing import Final
 from uuid import UUID
 
 from troth.store.unit import Unit
 from troth.trust.model import Decision
 from troth.trust.outbox import store
+from troth.trust.outbox.hourly import once_an_hour
 from troth.trust.outbox.model import Effect, Notice
-
-_HOUR: Final = 3_600
 
 
 def tell(unit: Unit, decision: Decision) -> None:
@@ -44,7 +40,7 @@ def tell(unit: Unit, decision: Decision) -> None:
         store.plan(
             unit,
             Effect(
-                id=_once_an_hour(decision, target), subject_id=subject.id, standing_version=subject.standing_version,
+                id=_id(decision, target), subject_id=subject.id, standing_version=subject.standing_version,
                 port="notify", target=target, acting=False, undo="", undone=False, notice=notice,
                 # It tells people what was decided anyway: a freeze of automation does not silence it.
                 signal_id=decision.id, actor=f"policy:{decision.policy or 'none'}", automated=False,
@@ -53,18 +49,8 @@ def tell(unit: Unit, decision: Decision) -> None:
         )  # fmt: skip
 
 
-def _once_an_hour(decision: Decision, target: str) -> UUID:
-    """A UUIDv7 (RFC 9562, 5.7) whose time is the hour's and whose rest is what would be told."""
-    hour = _hour(decision.at)
-    said = "\0".join(
-        [str(decision.subject.id), target, decision.policy or "", decision.rule or "", decision.moment.value,
-         decision.asked, decision.outcome.value, str(hour)]
+def _id(decision: Decision, target: str) -> UUID:
+    return once_an_hour(
+        decision.at, str(decision.subject.id), target, decision.policy or "", decision.rule or "",
+        decision.moment.value, decision.asked, decision.outcome.value,
     )  # fmt: skip
-    rest = int.from_bytes(hashlib.sha256(f"troth notify\0{said}".encode()).digest()[:10], "big")
-    value = (hour * 1000) << 80 | rest
-    value = value & ~(0xF << 76) | 0x7 << 76
-    return UUID(int=value & ~(0x3 << 62) | 0x2 << 62)
-
-
-def _hour(at: datetime) -> int:
-    return int(at.timestamp()) // _HOUR * _HOUR

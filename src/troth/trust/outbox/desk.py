@@ -172,8 +172,10 @@ class EffectDesk:
         at = self._clock.now()
 
         async def still(reader: Reader, _unit: Unit) -> None:
+            if not effect.acting:
+                return
             present, then = await store.standing_of(reader, effect.subject_id), Standing(effect.notice.after)
-            if effect.acting and (present > then if effect.notice.relieved else present < then):
+            if present > then if effect.notice.relieved else present < then:
                 raise EffectNotOpen(EFFECT_NOT_OPEN, f"the subject is {present.value} now, and was to be {then.value}")
 
         unit = self._locked(effect, _ENDED_BADLY).then(still)
@@ -200,7 +202,7 @@ def _event(kind: str, effect: Effect, actor: str, reason: str) -> Event:
     return Event(
         kind,
         actor,
-        (f"subject:{effect.subject_id}", effect.because, f"effect:{effect.id}"),
+        effect.refs,
         {"effect_id": str(effect.id), "port": effect.port, "target": effect.target, "reason": reason},
     )
 

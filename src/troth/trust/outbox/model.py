@@ -83,6 +83,21 @@ PORTS: Final[Mapping[str, Port]] = _ports(
 )  # fmt: skip
 
 
+class Alarm(msgspec.Struct, frozen=True):
+    """What people are called for, where it is nobody's standing: worded by who raises it.
+
+    Attributes:
+        event: the kind of the ledger's event; a webhook's type.
+        title, lines: for mail and chat.
+        data: for webhooks.
+    """
+
+    event: str
+    title: str
+    lines: tuple[str, ...] = ()
+    data: Mapping[str, str] = {}
+
+
 class Notice(msgspec.Struct, frozen=True, omit_defaults=True):
     """What an effect is about, as it was when the standing changed: enough to tell others without asking again.
 
@@ -92,6 +107,7 @@ class Notice(msgspec.Struct, frozen=True, omit_defaults=True):
         causes: the open causes afterwards: ``feed``, ``cause``, ``level``.
         tell: what the standing table has others told: last parts of CAEP event types.
         decision: set when a policy has somebody told of a decision, and the standing has not changed.
+        alarm: set when it is about no subject; ``kind`` and ``name`` say what about, and there are no standings.
     """
 
     kind: str
@@ -102,6 +118,7 @@ class Notice(msgspec.Struct, frozen=True, omit_defaults=True):
     causes: tuple[Mapping[str, str], ...] = ()
     tell: tuple[str, ...] = ()
     decision: Mapping[str, str] = {}
+    alarm: Alarm | None = None
 
     @property
     def relieved(self) -> bool:
@@ -147,6 +164,13 @@ class Effect:
     def because(self) -> str:
         """How the ledger calls what brought it about."""
         return f"{'decision' if self.notice.decision else 'signal'}:{self.signal_id}"
+
+    @property
+    def refs(self) -> tuple[str, ...]:
+        """What an event about it is about."""
+        if self.notice.alarm is not None:
+            return (f"{self.notice.kind}:{self.notice.name}", f"effect:{self.id}")
+        return (f"subject:{self.subject_id}", self.because, f"effect:{self.id}")
 
     @property
     def latency(self) -> timedelta | None:

@@ -27,7 +27,7 @@ from troth.trust.outbox import store
 from troth.trust.outbox.breaker import Turnstile
 from troth.trust.outbox.document_store import DocumentStore
 from troth.trust.outbox.errors import TargetUnknown
-from troth.trust.outbox.model import Effect, EffectPort, EffectState, Outcome, Result
+from troth.trust.outbox.model import Effect, EffectPort, EffectState, EffectSubject, Outcome, Result
 from troth.trust.standing import Standing
 
 log = get_logger("effects")
@@ -171,7 +171,7 @@ class EffectRunner:
         port = self._port(effect.port)
         if port is None:
             return Outcome.unavailable(f"nothing is configured here that does {effect.port}")
-        subject = await DocumentStore(self._database.lookups).subject(effect.subject_id)
+        subject = await self._about(effect)
         if subject is None:
             return Outcome.refused("the subject is not known any more")
         if effect.acting and subject.protected and not effect.notice.relieved:
@@ -190,6 +190,12 @@ class EffectRunner:
         except Exception as error:
             log.exception("effect.failed", effect=str(effect.id), port=effect.port)
             return Outcome.retry(f"failed inside: {type(error).__name__}")
+
+    async def _about(self, effect: Effect) -> EffectSubject | None:
+        notice = effect.notice
+        if notice.alarm is not None:
+            return EffectSubject(effect.subject_id, notice.kind, notice.name, False)
+        return await DocumentStore(self._database.lookups).subject(effect.subject_id)
 
     async def _settle(self, effect: Effect, outcome: Outcome, turnstile: Turnstile) -> None:
         now = self._clock.now()
@@ -229,7 +235,7 @@ class EffectRunner:
             Event(
                 f"effect.{state.value}",
                 _ACTOR,
-                (f"subject:{effect.subject_id}", effect.because, f"effect:{effect.id}"),
+                effect.refs,
                 {"effect_id": str(effect.id), "port": effect.port, "target": effect.target, "attempts": effect.attempts,
                  "latency_ms": milliseconds, "detail": detail[:500], "standing": effect.notice.after},
             )

@@ -26,6 +26,8 @@ class EffectView(Struct, frozen=True, kw_only=True):
     """One effect.
 
     Attributes:
+        subject, subject_id: of an alarm, what it is about; ``page`` has it. There are no standings then.
+        says: an alarm's title.
         does: what its port does, in words.
         latency_ms: from the signal accepted to its end; None while it has not ended.
         automated: not by a person's order.
@@ -52,6 +54,8 @@ class EffectView(Struct, frozen=True, kw_only=True):
     ended_at: datetime | None
     latency_ms: int | None
     takes_back: str = ""
+    page: str
+    says: str = ""
 
 
 class TargetView(Struct, frozen=True, kw_only=True):
@@ -202,4 +206,6 @@ def view(effect: Effect) -> EffectView:
         automated=effect.automated, actor=effect.actor, signal_id=effect.signal_id, accepted_at=effect.accepted_at,
         due=effect.due, ended_at=effect.ended_at,
         latency_ms=None if latency is None else round(latency.total_seconds() * 1000), takes_back=effect.undo,
+        page=f"/subjects/{effect.subject_id}" if notice.alarm is None else f"/network/networks/{notice.name}",
+        says="" if notice.alarm is None else notice.alarm.title,
     )  # fmt: skip

@@ -17,6 +17,7 @@ from troth.radius.nas.desk import LATELY
 from troth.radius.proxy import store as pool_store
 from troth.radius.sessions import order_store
 from troth.store.pool import Database
+from troth.trust.outbox import alarms
 from troth.web.books.radius import RadiusBook
 from troth.web.health import CheckView
 
@@ -64,6 +65,7 @@ class NetworkHealth:
         there = {one.name for one in answered}
         pools = {one.name for one in await pool_store.pools(self._database)}
         wrong = [line for one in networks for line in await self._breaker(one.name)]
+        wrong += await self._uncalled(networks)
         for one in networks:
             wrong += _missing(f"{one.name} is matched by", one.definition.match.nas, there)
             wrong += _missing(f"{one.name} hands on to", (one.definition.proxy,) if one.definition.proxy else (), pools)
@@ -84,6 +86,18 @@ class NetworkHealth:
             f"on {network} {last.data['refused']} of {last.data['asked']} devices would newly be refused for "
             f"{last.data['reason']}; the last word is taken for a while"
         ]
+
+    async def _uncalled(self, networks: Sequence[network_store.Stored]) -> list[str]:
+        """Networks whose breaker would call somebody that the reactions do not know."""
+        named = {name for one in networks for name in one.definition.breaker.notify}
+        gone = set(await alarms.nobody(self._database, sorted(named))) if named else set()
+        return [
+            line for one in networks
+            for line in _missing(
+                f"the breaker of {one.name} calls",
+                [name for name in one.definition.breaker.notify if name in gone], set(),
+            )
+        ]  # fmt: skip
 
     async def _lists(self, anchors: Set[str]) -> list[str]:
         """Foreign anchors without a revocation list, or with one that has ended or soon will have."""

@@ -128,9 +128,17 @@ def _network(stored: Stored) -> NetworkView:
     return NetworkView(
         name=one.name, description=one.description, matches=tuple(_matches(one)), admits=tuple(_admits(one)),
         places={str(outcome): place for outcome, place in one.places.items()}, stale=stale,
-        definition=msgspec.to_builtins(one), version=stored.version, applied_at=stored.applied_at,
-        applied_by=stored.actor,
+        breaker=_breaker(one), definition=msgspec.to_builtins(one), version=stored.version,
+        applied_at=stored.applied_at, applied_by=stored.actor,
     )  # fmt: skip
+
+
+def _breaker(one: NetworkDefinition) -> str:
+    rule = one.breaker
+    if rule.off:
+        return "none"
+    calls = ", ".join(rule.notify) if rule.notify else "nobody"
+    return f"{rule.share} % (at least {rule.least}) within {rule.window}, for {rule.holds}; calls {calls}"
 
 
 def _matches(one: NetworkDefinition) -> list[str]:

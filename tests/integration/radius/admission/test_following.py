@@ -13,6 +13,7 @@ from troth.radius.admission.breaker import Opened
 from troth.radius.admission.document import parse_networks
 from troth.store.errors import UNAVAILABLE, Unavailable
 from troth.store.unit import Unit
+from troth.trust.outbox import store
 
 
 async def test_a_certificate_that_was_issued_a_moment_ago_waits_for_its_birth_and_is_let_in(campus: Campus) -> None:
@@ -88,6 +89,9 @@ async def test_a_profile_that_a_network_admits_from_now_on_is_loaded(campus: Cam
 async def test_a_person_closes_the_breaker_of_every_worker(campus: Campus) -> None:
     closed: list[tuple[str, float]] = []
     campus.follower.on_closed = lambda network, seconds: closed.append((network, seconds))
+    calling = NETWORKS + "    breaker: {notify: [noc]}\n"
+    await campus.desk.apply(parse_networks(calling), actor="admin:alice")
+    await campus.effective()
     campus.follower.call(Opened("corp", "policy.condition_false", 40, 50, campus.trust.clock.monotonic() + 60))
     await campus.desk.close_breaker("corp", actor="admin:alice", note="the patch is due")
     await campus.effective()
@@ -100,6 +104,8 @@ async def test_a_person_closes_the_breaker_of_every_worker(campus: Campus) -> No
                 break
             await asyncio.sleep(0.02)
     assert (told[0]["refused"], told[0]["asked"]) == (40, 50)
+    [call] = await store.listed(campus.trust.database)
+    assert (call.port, call.target, call.notice.name) == ("notify", "noc", "corp")
 
 
 async def test_a_network_that_is_removed_lets_nobody_in(campus: Campus) -> None:
