@@ -339,7 +339,7 @@ async def house(trust: Trust, tmp_path: Path, litestar: Litestar) -> AsyncIterat
             notary_key=notary_key, owner_uid=os.getuid(), keys=KeysInMemory(),
             judge=signer, enrolments=enrolling.enrolments, pausing=enrolling.pausing,
             directories={"tls-server": ("tls-server",)}, est={"hosts": Label("hosts", "mutual-tls")},
-            est_default="hosts", public_url="https://acme.test:8443",
+            est_default="hosts", public_url="https://acme.test:8443", radius_steering=tmp_path / "radius-steering.json",
         )
     )  # fmt: skip
     app = make_admin_app(services, hosts={HOST}, litestar=litestar)

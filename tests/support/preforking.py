@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections.abc import Mapping, Set
 from pathlib import Path
 
 from troth.assembly.prefork import Master
@@ -33,6 +34,10 @@ class Saying:
     def gone(self, number: int) -> None:
         """Said in the log."""
         self._say(f"gone {number}")
+
+    def seated(self, owners: Mapping[int, int], served: Set[int]) -> None:
+        """Said in the log."""
+        self._say(f"seated {sorted(owners.items())} {sorted(served)}")
 
     async def work(self, built: str, seat: Seat) -> None:
         """Say it and wait."""

@@ -38,6 +38,7 @@ from troth.radius.server.desk import Desk, Source
 from troth.radius.server.handover import Handover
 from troth.radius.server.parts import Telling
 from troth.radius.server.pressure import Room
+from troth.radius.server.steering import Steering
 from troth.radius.server.traffic import Traffic
 from troth.radius.server.udp import UdpSockets
 from troth.radius.wire.duplicates import Duplicates
@@ -196,6 +197,7 @@ class House:
 
     Args:
         reading: which workers (0 among them) read from the port; by default each, as the kernel spreads it.
+        steered: the kernel knows whose a packet is.
     """
 
     def __init__(
@@ -209,6 +211,7 @@ class House:
         reading: Iterable[int] | None = None,
         reject_delay: float = 0.0,
         telling: Telling | None = None,
+        steered: bool = False,
     ) -> None:
         self._telling = telling or _Telling()
         self.judge = judge or Judge()
@@ -236,6 +239,8 @@ class House:
             one.setblocking(False)
             self._sockets.append(one)
         self.address = ("127.0.0.1", port)
+        self._steering = Steering([self._sockets], node=0, wanted=steered)
+        self._places: dict[int, int] = {}
         for place in range(workers):
             self.add(place)
 
@@ -278,6 +283,8 @@ class House:
             asyncio.get_running_loop().remove_reader(self._sockets[place])
         worker = Worker(number, traffic, desk, eap, box)
         self.workers.append(worker)
+        self._places[number] = place
+        self._seat()
         return worker
 
     def remove(self, worker: Worker) -> None:
@@ -286,6 +293,11 @@ class House:
         worker.box.close()
         (self._directory / str(worker.number)).unlink()
         self.workers.remove(worker)
+        del self._places[worker.number]
+        self._seat()
+
+    def _seat(self) -> None:
+        self._board.steer(self._steering.seat(self._places, set(self._places.values())))
 
     async def close(self) -> None:
         """End all."""

@@ -1,7 +1,8 @@
 """The UDP sockets of RADIUS: for each worker's place its own, bound once by the supervisor.
 
-The kernel spreads what arrives over the sockets of one address by a hash of both ends (``SO_REUSEPORT``). It hashes
-anew when a socket comes or goes; these outlive the workers that read from them, and the role's master too.
+The kernel chooses among the sockets of one address (``SO_REUSEPORT``) by their number, which is the order in which they
+were bound (``radius.server.steering``), or by a hash of both ends. When one is closed, the last takes its number, and
+the hash changes: these outlive the workers that read from them, and the role's master too.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from troth.assembly.errors import CANNOT_LISTEN, PORT_TAKEN, AssemblyError
 from troth.assembly.listeners import Sockets, addresses_of, close, parse_address
@@ -92,6 +93,12 @@ def _bind(host: str, port: int, count: int) -> list[socket.socket]:
         raise AssemblyError(CANNOT_LISTEN, f"{host} is no address of this machine")
     # place 0 on every address, then place 1, …
     return [bound[family * count + place] for place in range(count) for family in range(len(families))]
+
+
+def by_address(sockets: Sequence[socket.socket], count: int) -> list[list[socket.socket]]:
+    """The sockets of one name again, those of one address side by side, as they were bound: a place each."""
+    each = len(sockets) // count
+    return [list(sockets[at::each]) for at in range(each)]
 
 
 def _socket(family: int, address: str, port: int, *, shared: bool) -> socket.socket | None:

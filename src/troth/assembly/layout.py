@@ -136,6 +136,11 @@ class Layout:
         return self.run / "radius"
 
     @property
+    def radius_steering(self) -> Path:
+        """How packets find their RADIUS worker on this machine, for ``troth status``."""
+        return self.run / "radius-steering.json"
+
+    @property
     def radius_secret(self) -> Path:
         """What the first start's own access server and Troth have in common: for a trial on this machine."""
         return self.secrets / "radius-local.secret"

@@ -19,7 +19,7 @@ import select
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Set
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,6 +58,10 @@ class Trade(Protocol[M, B]):
 
     def gone(self, number: int) -> None:
         """The worker with this number has ended, however it did. Called in the master."""
+        ...
+
+    def seated(self, owners: Mapping[int, int], served: Set[int]) -> None:
+        """Who lives (number → place), and which places are served, is otherwise than before. Called in the master."""
         ...
 
     async def work(self, built: B, seat: Seat) -> None:
@@ -125,6 +129,7 @@ class Master(Generic[M, B]):
         self._built: B | None = None
         self._look_at = 0.0
         self._next_number = 0
+        self._seats: tuple[dict[int, int], frozenset[int]] | None = None
         self._stopping = False
         self._failed = False
 
@@ -141,6 +146,7 @@ class Master(Generic[M, B]):
             self._opened(woken, self._gate)
         while not self._stopping:
             self._tend()
+            self._tell_seats()
             self._wait(woken)
         self._end()
         return 1 if self._failed else 0
@@ -168,6 +174,14 @@ class Master(Generic[M, B]):
                     log.error("prefork.worker_overdue", worker=one.number, pid=one.pid)
                     _signal(one, signal.SIGKILL)
                     one.kill_at = float("inf")
+
+    def _tell_seats(self) -> None:
+        everybody = [one for place in self._places for one in place.workers]
+        owners = {one.number: one.place for one in everybody}
+        seats = owners, frozenset([one.place for one in everybody if one.state == "serving"])
+        if seats != self._seats:
+            self._seats = seats
+            self._trade.seated(*seats)
 
     def _look(self) -> None:
         self._look_at = time.monotonic() + self._look_seconds

@@ -23,6 +23,13 @@ class RadiusSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     workers: Annotated[
         int, Meta(ge=0, le=16, description="Processes that answer. 0: one for every core, at most 8.")
     ] = 0
+    steering: Annotated[
+        bool,
+        Meta(
+            description="Tell the kernel which worker a packet is for (Linux). False, or where it cannot be told: it "
+            "chooses by address and port, and workers hand over what is another's, which costs more CPU."
+        ),
+    ] = True
     node: Annotated[
         int,
         Meta(

@@ -77,6 +77,22 @@ def test_a_worker_that_is_killed_is_followed_by_another_in_its_place(master: Run
     assert f"gone {number}" in master.lines()
 
 
+def test_the_trade_hears_whose_place_is_served_and_whose_is_not(master: Running) -> None:
+    served = {number: place for number, place, *_ in master.serving()}
+    master.until(lambda: _said_of_seats(master)[-1] == f"seated {sorted(served.items())} [0, 1]")
+    number, place, _, pid, _ = master.serving()[0]
+    os.kill(pid, signal.SIGKILL)
+    master.until(lambda: len(master.serving()) == 3)
+    master.until(lambda: _said_of_seats(master)[-1].endswith("[0, 1]"))
+
+    seats, other = _said_of_seats(master), 1 - place
+    del served[number]
+    empty = seats.index(f"seated {sorted(served.items())} [{other}]")  # it has died
+    successor = master.serving()[-1][0]
+    seats_now = sorted((served | {successor: place}).items())
+    assert seats[empty + 1 :] == [f"seated {seats_now} [{other}]", f"seated {seats_now} [0, 1]"]
+
+
 def test_what_has_changed_is_served_by_a_new_generation_and_the_former_drains(master: Running) -> None:
     former = {number for number, *_ in master.serving()}
     (master.directory / "material").write_text("second")
@@ -134,6 +150,10 @@ def test_a_worker_that_cannot_even_begin_ends_the_start(tmp_path: Path) -> None:
 
     assert done.returncode == 1
     assert b"as asked" in done.stdout + done.stderr
+
+
+def _said_of_seats(master: Running) -> list[str]:
+    return [line for line in master.lines() if line.startswith("seated ")]
 
 
 def _lives(pid: int) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -15,6 +16,7 @@ from tests.unit.radius.admission.test_foreign import ANCHOR, crl
 from troth.access.roles import Role
 from troth.pki.anchors import add_anchor
 from troth.radius.identity.store import ADD
+from troth.radius.server.steering import Way
 from troth.store.unit import Unit
 
 NAS = "nas: [{name: aps, addresses: [10.1.0.0/24], networks: [corp, gone]}]"
@@ -88,3 +90,14 @@ async def test_a_radius_certificate_that_is_renewed_late_is_told_before_it_ends(
     assert (await _words(house))["RADIUS certificate"] == (
         "warn", f"{until}: its renewal is late, see the worker's log",
     )  # fmt: skip
+
+
+async def test_how_packets_find_their_worker_on_this_machine_is_told(house: House, tmp_path: Path) -> None:
+    assert "RADIUS workers" not in await _words(house)
+    Way(4).tell(tmp_path / "radius-steering.json")
+    assert (await _words(house))["RADIUS workers"] == (
+        "ok", "4 on this machine; the kernel gives each packet to the worker that has its conversation",
+    )  # fmt: skip
+    Way(4, "Protocol not available").tell(tmp_path / "radius-steering.json")
+    state, words = (await _words(house))["RADIUS workers"]
+    assert (state, words.endswith("does not steer them: Protocol not available")) == ("ok", True)

@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+from collections.abc import Mapping, Set
 
-from troth.assembly.datagrams import NAMES, open_datagrams, places
+from troth.assembly.datagrams import NAMES, by_address, open_datagrams, places
 from troth.assembly.errors import RADIUS_OFF, AssemblyError
 from troth.assembly.listeners import Sockets
 from troth.assembly.prefork import Master
@@ -23,6 +24,7 @@ from troth.kit.log import get_logger
 from troth.radius.eap import selftest
 from troth.radius.eap.contexts import Contexts
 from troth.radius.server.board import Board
+from troth.radius.server.steering import Steering, Way
 
 log = get_logger("assembly")
 
@@ -53,7 +55,10 @@ def serve(opening: Opening) -> int:
         ready=ready,
         drain_seconds=opening.config.radius.drain_seconds,
     )
-    return master.run()
+    try:
+        return master.run()
+    finally:
+        opening.layout.radius_steering.unlink(missing_ok=True)
 
 
 class Radius:
@@ -64,8 +69,13 @@ class Radius:
         self._sockets = sockets
         self._clock = clock
         self._board = Board()
+        settings = opening.config.radius
+        count = places(settings)
+        groups = [group for name in NAMES for group in by_address(sockets[name], count)]
+        self._steering = Steering(groups, node=settings.node, wanted=settings.steering)
         self._state_key = secrets.token_bytes(32)
         self._since = clock.monotonic()
+        self._told: Way | None = None
 
     def look(self) -> int:
         """Which ticket key is due."""
@@ -79,6 +89,15 @@ class Radius:
     def gone(self, number: int) -> None:
         """Nothing is handed to it any more."""
         self._board.clear(number)
+
+    def seated(self, owners: Mapping[int, int], served: Set[int]) -> None:
+        """The kernel hears of it: what begins goes to places that are served, a conversation to who has it."""
+        self._board.steer(self._steering.seat(owners, served))
+        way = self._steering.way
+        if way != self._told:
+            self._told = way
+            log.info("radius.steering", places=way.places, kernel=not way.why_not, why_not=way.why_not or None)
+            way.tell(self._opening.layout.radius_steering)
 
     async def work(self, built: Shared, seat: Seat) -> None:
         """One worker."""

@@ -20,8 +20,9 @@ _STARTING, _ACCEPTING, _DRAINING = 3, 1, 2
 #: What has begun counts half after so many seconds; kept in 256ths.
 _HALF_SECONDS = 0.25
 _FRACTION = 256
-#: Less by so much is clearly less: to hand over costs a little, too.
-_MARGIN = 1.0
+#: Less by so much is clearly less: to hand over costs a little, too. Where the kernel spreads what begins already,
+#: chance makes small differences, and they even out by themselves.
+_MARGIN, _MARGIN_STEERED = 1.0, 8.0
 _MASK = 0xFFFF_FFFF
 
 
@@ -30,7 +31,7 @@ class Board:
 
     def __init__(self) -> None:
         self._cells = memoryview(mmap.mmap(-1, NUMBERS * _WIDTH * 4)).cast("I")
-        #: Counts how often somebody sat down, or began to accept.
+        #: How often somebody sat down, or began to accept; whether the kernel spreads what begins.
         self._changes = memoryview(mmap.mmap(-1, mmap.PAGESIZE)).cast("I")
 
     def sit(self, number: int, monotonic: Callable[[], float]) -> Row:
@@ -70,6 +71,15 @@ class Board:
     def changes(self) -> int:
         """Changes whenever somebody sits down, or accepts."""
         return self._changes[0]
+
+    @property
+    def steered(self) -> bool:
+        """Whether the kernel spreads what begins over the workers (``steering``)."""
+        return bool(self._changes[1])
+
+    def steer(self, on: bool) -> None:
+        """Written by the master."""
+        self._changes[1] = on
 
     def change(self) -> int:
         """Have everybody look anew who accepts."""
@@ -125,7 +135,8 @@ class Row:
         if not others:
             return self.number
         now = self._monotonic()
-        best, load = self.number, self._board.load(self.number, now) - _MARGIN
+        margin = _MARGIN_STEERED if self._board.steered else _MARGIN
+        best, load = self.number, self._board.load(self.number, now) - margin
         for other in others:
             theirs = self._board.load(other, now) + self._on_the_way(other)
             if theirs <= load:

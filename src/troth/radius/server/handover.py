@@ -1,9 +1,10 @@
 """Packets that came to the wrong process of this machine, sent on to the right one over Unix datagrams.
 
-The kernel chooses a socket by the addresses of both ends. A conversation belongs to the process that holds its TLS
-state, which its State names; and what one access server asks from one port must not all be one process's work. The
-frame keeps from where a packet came, on which of a place's sockets, and to which of our addresses, so that the owner
-answers from its own socket with the address that was asked.
+Where the kernel does not know whose a packet is (``steering``), it chooses a socket by the addresses of both ends. A
+conversation belongs to the process that holds its TLS state, which its State names; and what one access server asks
+from one port must not all be one process's work. The frame keeps from where a packet came, on which of a
+place's sockets, and to which of our addresses, so that the owner answers from its own socket with the address that was
+asked.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 """One worker's UDP traffic: which packet is for whom, and in which order.
 
+Mostly the kernel has given a packet to the worker that it is for (``steering``); what follows holds however it came.
 Unknown addresses are dropped first, since that costs one look-up. Of what is left, a packet whose State names another
 worker of this machine goes to it; one without State begins a conversation, waits behind those that go on with one, and
 goes to whoever has the least to do. Which worker a beginning was given to is remembered for as long as it may come
@@ -142,6 +143,8 @@ class Traffic:
                 if not self._handover.send(worker, datagram, new=False):
                     self.counted["orphaned"] += 1
                     self._take(packet, datagram, nas)  # its worker is gone; the device hears so, and begins anew
+                else:
+                    self.counted["handed_over"] += 1
                 return
             self._take(packet, datagram, nas)
         elif state is None and packet.first(EAP_MESSAGE) is not None:
@@ -194,6 +197,7 @@ class Traffic:
         else:
             to = self._row.least()
         if to != self._row.number and self._handover.send(to, datagram, new=True):
+            self.counted["handed_new"] += 1
             self._row.handed(to)
             self._remember_it(key, to, now)
             return

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from troth.access.service import Access
 from troth.audit.note import NoteKey
@@ -132,6 +133,7 @@ class Rooms:
     est_default: str = ""
     public_url: str = ""
     radius_certificate: str = ""
+    radius_steering: Path | None = None
     policy_guard: Guard | None = None
     applications: Applications | None = None
 
@@ -232,7 +234,7 @@ def build(rooms: Rooms) -> AdminServices:
             authorities,
             rooms.interlock,
             approvals,
-            NetworkHealth(database, clock, radius),
+            NetworkHealth(database, clock, radius, rooms.radius_steering),
             rooms.backup,
             rooms.keys,
             test_mode=rooms.test_mode,

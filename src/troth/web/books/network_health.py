@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence, Set
 from datetime import timedelta
+from pathlib import Path
 from typing import Final
 
 from troth.audit.store import LedgerStore
@@ -15,6 +16,7 @@ from troth.radius.nas import seen_store
 from troth.radius.nas import store as nas_store
 from troth.radius.nas.desk import LATELY
 from troth.radius.proxy import store as pool_store
+from troth.radius.server.steering import way_told
 from troth.radius.sessions import order_store
 from troth.store.pool import Database
 from troth.trust.outbox import alarms
@@ -37,9 +39,11 @@ class NetworkHealth:
 
     Args:
         identity: the RADIUS server's certificate.
+        steering: where this machine's RADIUS role says how packets find their worker.
     """
 
-    def __init__(self, database: Database, clock: Clock, identity: RadiusBook) -> None:
+    def __init__(self, database: Database, clock: Clock, identity: RadiusBook, steering: Path | None = None) -> None:
+        self._steering = steering
         self._database = database
         self._clock = clock
         self._identity = identity
@@ -53,6 +57,7 @@ class NetworkHealth:
             *await self._networks(networks, answered),
             *await self._access_servers(answered, networks),
             *await self._certificate(),
+            *self._workers(),
             *await self._moves(),
         )
 
@@ -155,6 +160,17 @@ class NetworkHealth:
         if shown.renewed_at is None and shown.not_after - now < _END_NEAR:
             return (CheckView("RADIUS certificate", "warn", f"{until}: replace the file ([radius] certificate)"),)
         return (CheckView("RADIUS certificate", "ok", until),)
+
+    def _workers(self) -> tuple[CheckView, ...]:
+        """How packets find their worker on this machine: both ways are right, and one takes more CPU."""
+        told = way_told(self._steering) if self._steering is not None else None
+        if told is None or told.places < 2:
+            return ()
+        if not told.why_not:
+            words = "the kernel gives each packet to the worker that has its conversation"
+        else:
+            words = f"they hand over packets that are another's, since the kernel does not steer them: {told.why_not}"
+        return (CheckView("RADIUS workers", "ok", f"{told.places} on this machine; {words}"),)
 
     async def _moves(self) -> tuple[CheckView, ...]:
         """Sessions that should have been ended or moved by now, and those that wait for a person."""

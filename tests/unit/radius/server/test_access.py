@@ -257,6 +257,31 @@ async def test_one_port_of_one_access_server_is_shared_by_two_workers(
     assert 0.4 < begun[0] / sum(begun) < 0.6
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_a_kernel_that_is_told_shares_one_port_evenly_and_nothing_is_handed_over(
+    serve: Serve, papers: Papers, version: Version
+) -> None:
+    house = serve(workers=2, steered=True)
+    outcome = await _run(house, papers, version, 120, Manner(ports=1, twice=0.2, proxy_state=True), stations=8)
+
+    assert (outcome.accepted, outcome.cheats) == (120, {})
+    begun = [worker.traffic.begun for worker in house.workers]
+    assert 0.3 < begun[0] / sum(begun) < 0.7
+    assert [worker.traffic.counted["handed_over"] for worker in house.workers] == [0, 0]
+
+
+async def test_what_begins_while_a_place_is_empty_goes_to_whoever_lives(serve: Serve, papers: Papers) -> None:
+    house = serve(workers=2, steered=True)
+    house.remove(house.workers[1])
+    outcome = await _run(house, papers, "1.3", 20, Manner(ports=1, timeout=30.0))
+    assert (outcome.accepted, outcome.ended) == (20, {"accept": 20})
+
+    house.add(1, number=9)
+    outcome = await _run(house, papers, "1.3", 40, Manner(ports=1, timeout=30.0))
+    assert (outcome.accepted, outcome.ended) == (40, {"accept": 40})
+    assert house.workers[1].traffic.begun > 0
+
+
 async def test_conversations_of_a_worker_that_dies_are_rejected_and_begin_anew_elsewhere(
     serve: Serve, papers: Papers
 ) -> None:

@@ -35,6 +35,17 @@ def test_the_next_conversation_goes_to_whoever_has_clearly_fewer(clock: FakeCloc
     assert one.least() == 1
 
 
+def test_where_the_kernel_spreads_what_begins_small_differences_are_left_alone(clock: FakeClock) -> None:
+    board = Board()
+    board.steer(True)
+    one, _ = _seat(board, 1, clock.monotonic), _seat(board, 2, clock.monotonic)
+    one.live(7)
+    assert one.least() == 1
+
+    one.live(8)
+    assert one.least() == 2
+
+
 def test_what_all_comes_to_one_is_shared_evenly_even_if_nothing_of_it_lasts(clock: FakeClock) -> None:
     board = Board()
     one, two = _seat(board, 1, clock.monotonic), _seat(board, 2, clock.monotonic)
