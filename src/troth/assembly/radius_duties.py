@@ -8,17 +8,26 @@ documents like any other; once there is an access server or a network, or the fi
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
+
+from msgspec.structs import replace
 
 from troth.assembly.context import RoleContext
 from troth.assembly.identity import ServiceIdentity
 from troth.assembly.mint import Mint
+from troth.kit.errors import TrothError
+from troth.kit.http import HttpClient
 from troth.kit.log import get_logger
+from troth.kit.rhythm import Rhythm
 from troth.kit.sealing import SecretBox
 from troth.kit.settings import Config
 from troth.pki.keys.files import write_private
+from troth.radius.admission.crls import MAX_CRL
 from troth.radius.admission.desk import NetworkDesk
 from troth.radius.admission.document import MatchDefinition, NetworkDefinition
+from troth.radius.admission.fetching import ListFetcher
 from troth.radius.identity.issuing import ServerCertificates
 from troth.radius.identity.naming import server_name
 from troth.radius.nas.definition import NasDefinition
@@ -26,6 +35,8 @@ from troth.radius.nas.desk import NasDesk
 from troth.store.pool import Database
 
 log = get_logger("assembly")
+
+_LISTS = Rhythm("radius.foreign_lists", 15.0, "worker", statements=3)
 
 LOCAL, NETWORK = "local", "trial"
 _ACTOR = "system:radius"
@@ -49,6 +60,28 @@ def certificate_duty(
     return ServerCertificates(
         database, mint.own_gate, mint.signer, mint.catalogue, context.clock, name=name, subject=identity.subject
     ).ensure
+
+
+async def fetch_lists(context: RoleContext, database: Database) -> None:
+    """Look for others' revocation lists from now on, until told to stop.
+
+    They are signed, and RFC 5280 has them lie under http:// addresses, so those are allowed here whatever
+    ``egress.plain_http`` says of what is not signed. Only hosts on the allow-list are asked, as ever.
+    """
+    largest = max(context.config.egress.max_body_kib, MAX_CRL // 1024)
+    http = HttpClient(replace(context.config.egress, plain_http=True, max_body_kib=largest))
+    fetcher = ListFetcher(database, context.clock, http)
+    try:
+        while not context.stop.is_set():
+            try:
+                await fetcher.run_once()
+            except TrothError as error:
+                log.warning("duty.postponed", duty="revocation lists", code=error.code, detail=error.detail)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LISTS.pause()):
+                    await context.stop.wait()
+    finally:
+        await http.close()
 
 
 async def ensure_trial(context: RoleContext, database: Database) -> None:

@@ -71,7 +71,7 @@ def breaker(
 
 @app.command
 def crls(*, data: Data = None, output: Output = "text") -> int:
-    """List the revocation lists of foreign issuers that were handed over."""
+    """List the revocation lists of foreign issuers, handed over or fetched."""
     found = Api.at(data).get("/network/crls")
     rows = [
         (one["issuer"], one["anchor"], one["number"], "in force" if one["in_force"] else "ENDED",
@@ -79,8 +79,33 @@ def crls(*, data: Data = None, output: Output = "text") -> int:
         for one in found
     ]  # fmt: skip
     return listed(
-        found, output, ("issuer", "below", "number", "state", "ends", "entries"), rows, empty="None was handed over."
+        found, output, ("issuer", "below", "number", "state", "ends", "entries"), rows, empty="There is none."
     )
+
+
+@app.command(name="crl-sources")
+def crl_sources(
+    *,
+    now: Annotated[
+        bool, Parameter(help="Have all of them fetched now, in place of listing them.", negative="")
+    ] = False,
+    data: Data = None,
+    output: Output = "text",
+) -> int:
+    """List where foreign revocation lists are fetched from, and how that goes."""
+    api = Api.at(data)
+    if now:
+        api.post("/network/crl-sources/fetch", {})
+        print("The worker looks at all of them within seconds.")
+        return 0
+    found = api.get("/network/crl-sources")
+    rows = [
+        (one["url"], one["anchor"], one["origin"], one["state"], when(one["checked_at"]) if one["checked_at"] else "–",
+         when(one["due"]), one["error"][:80])
+        for one in found
+    ]  # fmt: skip
+    head = ("from", "below", "named by a", "state", "in order", "next", "why not")
+    return listed(found, output, head, rows, empty="None: no network names one (foreign: crls, distribution_points).")
 
 
 @app.command

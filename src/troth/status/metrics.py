@@ -14,6 +14,7 @@ from troth.pki.keys.keyring import CustodianState
 from troth.pki.model import Crl
 from troth.status.effect_metrics import effect_metrics
 from troth.status.feed_metrics import feed_metrics
+from troth.status.foreign_metrics import foreign_metrics
 from troth.status.nas_metrics import nas_metrics
 from troth.status.operations import FoundOnHosts, Operations
 from troth.status.radius_metrics import radius_metrics
@@ -177,6 +178,7 @@ def _operations_metrics(seen: Operations | None, now: datetime) -> list[Metric]:
     families += effect_metrics(seen.effects, seen.effect_latencies, now)
     families += session_metrics(seen.sessions, now)
     families += nas_metrics(seen.access_servers)
+    families += foreign_metrics(seen.foreign_lists, now)
     vantages = GaugeMetricFamily(
         "troth_acme_vantage_age_seconds", "Seconds since a vantage point elsewhere last answered", labels=["vantage"]
     )

@@ -10,6 +10,8 @@ from datetime import datetime, timedelta
 from troth.kit.clock import Clock
 from troth.pki.finding_store import FindingStore
 from troth.status.feed_metrics import Feeds
+from troth.status.foreign_metrics import ForeignFigures
+from troth.status.foreign_store import foreign_figures
 from troth.status.model import OutFigures
 from troth.status.nas_metrics import AccessServers
 from troth.status.nas_store import access_servers
@@ -111,6 +113,7 @@ class Operations:
     told: Told = field(default_factory=Told)
     sessions: Sessions = field(default_factory=Sessions)
     access_servers: AccessServers = field(default_factory=AccessServers)
+    foreign_lists: ForeignFigures = field(default_factory=ForeignFigures)
 
 
 class OperationsWatch:
@@ -150,6 +153,7 @@ class OperationsWatch:
                 Told(*await self._doors.told()),
                 await sessions(self._database),
                 await access_servers(self._database, self._clock.now()),
+                await foreign_figures(self._database),
             )
         except StoreError:
             self.last = None

@@ -46,6 +46,19 @@ class StepView(Struct, frozen=True, kw_only=True):
     said: str
 
 
+class CrlSourceView(Struct, frozen=True, kw_only=True):
+    """Where a foreign revocation list is fetched from. ``origin``: ``document`` or ``certificate``."""
+
+    anchor: str
+    url: str
+    origin: str
+    state: str
+    error: str
+    failures: int
+    checked_at: datetime | None
+    due: datetime
+
+
 class ConversationView(Struct, frozen=True, kw_only=True):
     """One attempt to join a network.
 

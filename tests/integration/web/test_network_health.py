@@ -12,9 +12,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from tests.integration.web.test_networks import NETWORKS, PLACES
 from tests.support.dashboard import House
-from tests.unit.radius.admission.test_foreign import ANCHOR, crl
+from tests.unit.radius.admission.partner import ANCHOR, crl
 from troth.access.roles import Role
 from troth.pki.anchors import add_anchor
+from troth.radius.admission import source_store
 from troth.radius.identity.store import ADD
 from troth.radius.server.steering import Way
 from troth.store.unit import Unit
@@ -70,6 +71,19 @@ async def test_a_foreign_list_that_is_missing_or_ends_is_told(house: House) -> N
     handed = {"anchor": "Partner Root", "crl": base64.b64encode(der).decode()}
     assert (await browser.post("/api/v1/network/crls", json=handed)).status_code == 200
     assert (await _words(house))["Networks"] == ("ok", "1 networks, no breaker open")
+    unit = Unit()
+    source_store.declare(unit, "Partner Root", "http://x/y.crl", (), every=timedelta(hours=1), at=now)
+    await house.trust.database.commit(unit)
+    source = await source_store.claim(house.trust.database, now=now, until=now)
+    assert source is not None
+    for _ in range(3):
+        unit = Unit()
+        source_store.failed(unit, source, "answered 404", due=now)
+        await house.trust.database.commit(unit)
+    assert "cannot be fetched, see `troth network crl-sources`" in (await _words(house))["Networks"][1]
+    unit = Unit()
+    source_store.forget(unit, [("Partner Root", "http://x/y.crl")])
+    await house.trust.database.commit(unit)
     house.trust.clock.advance(timedelta(days=6, hours=13))
     assert (await _words(house))["Networks"] == (
         "warn", "Partner Root: a revocation list has ended or ends within hours, see `troth network crls`",

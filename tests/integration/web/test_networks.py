@@ -9,14 +9,15 @@ from datetime import timedelta
 from msgspec import structs
 
 from tests.support.dashboard import House
-from tests.unit.radius.admission.test_foreign import ANCHOR, crl
+from tests.unit.radius.admission.partner import ANCHOR, crl
 from tests.unit.radius.admission.world import World
 from troth.access.roles import Role
 from troth.kit.ids import new_id
 from troth.pki.anchors import add_anchor
-from troth.radius.admission import conversation_store
+from troth.radius.admission import conversation_store, source_store
 from troth.radius.admission.conversations import conversation, encode
 from troth.radius.admission.keeping import ConversationPartitions, take
+from troth.status.operations import OperationsWatch
 from troth.store.unit import Unit
 
 PLACES = "places: [{name: staff, vlan: 20}, {name: healing, vlan: 900}]"
@@ -154,6 +155,27 @@ async def test_revocation_lists_of_others_are_taken_once_and_only_if_newer(house
     [one] = (await browser.get("/api/v1/network/crls")).json()
     assert (one["number"], one["in_force"], one["entries"]) == ("3", True, 1)
     assert "Partner Root" in (await browser.get("/network/networks")).text
+
+
+async def test_where_lists_of_others_are_fetched_from_is_shown_and_hurried(house: House) -> None:
+    browser = await house.logged_in(Role.ADMINISTRATOR)
+    database, clock, unit = house.trust.database, house.trust.clock, Unit()
+    source_store.declare(unit, "Partner Root", "http://x/y.crl", (), every=timedelta(hours=1), at=clock.now())
+    await database.commit(unit)
+    source = await source_store.claim(database, now=clock.now(), until=clock.now() + timedelta(hours=1))
+    assert source is not None
+    unit = Unit()
+    source_store.failed(unit, source, "answered 404", due=clock.now() + timedelta(hours=1))
+    await database.commit(unit)
+    [one] = (await browser.get("/api/v1/network/crl-sources")).json()
+    assert (one["url"], one["state"], one["failures"]) == ("http://x/y.crl", "failing", 1)
+    assert "answered 404" in (await browser.get("/network/networks")).text
+    assert (await browser.post("/api/v1/network/crl-sources/fetch")).status_code == 202
+    assert await source_store.claim(database, now=clock.now(), until=clock.now()) is not None
+    watch = OperationsWatch(database, clock)
+    await watch.look()
+    assert watch.last is not None
+    assert watch.last.foreign_lists.failures == [("Partner Root", "http://x/y.crl", 1)]
 
 
 async def test_a_certificate_and_its_subject_show_where_they_wanted_to_join(house: House) -> None:

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from tests.support.accounting_month import Plan, month, packet
 from tests.unit.fuzz.test_parsers import EXAMPLES, mutated
-from tests.unit.radius.admission.test_foreign import ANCHOR, crl, guest
+from tests.unit.radius.admission.partner import ANCHOR, crl
+from tests.unit.radius.admission.test_foreign import guest
 from tests.unit.radius.admission.world import AT
 from troth.kit.errors import TrothError
 from troth.radius.admission.chains import read_shown

@@ -23,7 +23,7 @@ from troth.assembly.listeners import open_unix
 from troth.assembly.mint import Mint, mint_of
 from troth.assembly.notary import notary_of
 from troth.assembly.people import access_of
-from troth.assembly.radius_duties import certificate_duty, ensure_trial
+from troth.assembly.radius_duties import certificate_duty, ensure_trial, fetch_lists
 from troth.assembly.roles.common import database_of
 from troth.assembly.shared_signals import shared_signal_duties
 from troth.assembly.transmitting import transmitter_duties
@@ -176,6 +176,7 @@ async def _duties(context: RoleContext, database: Database, instance: Instance, 
         *(_every(pause, work, stop, name) for pause, work, name in (*due, *sent, *dynamic.due)),
         *dynamic.duties,
         drain_of(context, database).run(stop),
+        fetch_lists(context, database),
         *effect_duties(context, database, connecting.desk, dynamic.ports),
         StatusFollower(database, clock, policy_status).run(stop),
         _every(60.0, policy_status.run_once, stop, "policies of status"),

@@ -110,6 +110,7 @@ LEDGER: tuple[str, ...] = ("ledger_event", "ledger_subject", "ledger_head", "led
 NOT_REBUILT: Mapping[str, str] = {
     "connector_read": "what was read since the archive is read again, and what was taken is not taken twice",
     "feed_health": "feeds are heard from again, or found silent",
+    "foreign_crl_source": "documents and certificates name the places again; the lists themselves are in `foreign_crl`",
     "nas_seen": "access servers are seen again, within minutes",
     "signal_inbox": "what lies there is acted on; what came later is read again by its connector, or sent again",
     "signal_unresolved": "the ledger tells of each; what is said of them again is kept again",

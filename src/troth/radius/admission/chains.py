@@ -24,6 +24,7 @@ from troth.pki.other_names import read_other_name
 from troth.pki.path import validate_path
 from troth.pki.usages import EXTENDED_KEY_USAGES, usage_oid
 from troth.radius.admission.model import EkuRule, Network
+from troth.radius.admission.points import Learned
 
 _CLIENT_AUTH = usage_oid("clientAuth")
 _ANY = "2.5.29.37.0"
@@ -102,6 +103,8 @@ class Paths:
     def __init__(self, *, kept: int = _KEPT) -> None:
         self._kept = kept
         self._found: OrderedDict[tuple[bytes, str, int, int], Vouched] = OrderedDict()
+        #: Where strangers' certificates say that their revocation lists lie, for whoever writes it down.
+        self.learned = Learned()
 
     def vouched(
         self, chain: Sequence[bytes], sha256: bytes, network: Network, anchors: Anchors, at: datetime
@@ -118,6 +121,8 @@ class Paths:
             self._found.move_to_end(key)
             return known
         found = _vouched(chain, sha256, network, anchors, at)
+        if not found.own and network.foreign is not None and network.foreign.points:
+            self.learned.see(network.version, found.anchor, found.links)
         self._found[key] = found
         if len(self._found) > self._kept:
             self._found.popitem(last=False)

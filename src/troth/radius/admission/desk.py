@@ -1,4 +1,4 @@
-"""Keeping networks: applying definitions, removing them, and taking others' revocation lists.
+"""Keeping networks: applying definitions and removing them.
 
 A file is applied in one unit, so that a mistake in its last line leaves the first line unapplied too.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from decimal import Decimal
 from typing import Final
 
 import msgspec
@@ -19,10 +18,10 @@ from troth.kit.clock import Clock
 from troth.pki.anchor_store import AnchorStore, TrustAnchor
 from troth.pki.authority_store import AuthorityStore
 from troth.radius.admission import network_store
-from troth.radius.admission.crls import read_crl
 from troth.radius.admission.document import NetworkDefinition, invalid, is_network_name, network_of
-from troth.radius.admission.errors import CRL_REFUSED, NETWORK_UNKNOWN, NetworkError, NetworkUnknown
-from troth.radius.admission.network_store import LOCK_NETWORK, PUT_CRL, Stored, StoredCrl
+from troth.radius.admission.errors import NETWORK_UNKNOWN, NetworkUnknown
+from troth.radius.admission.lists import ForeignLists
+from troth.radius.admission.network_store import LOCK_NETWORK, Stored
 from troth.radius.nas import store as nas_store
 from troth.radius.places import store as place_store
 from troth.radius.proxy import store as pool_store
@@ -52,6 +51,7 @@ class NetworkDesk:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
+        self.foreign_lists = ForeignLists(database, clock)
 
     async def list(self) -> Sequence[Stored]:
         """All, by name."""
@@ -147,48 +147,6 @@ class NetworkDesk:
             {"network": name, "note": note[:500], "seconds": int(CLOSED_FOR.total_seconds())},
         )  # fmt: skip
         await self._database.commit(Unit().record(event))
-
-    # --- others' revocation lists ------------------------------------------------------------------------------
-
-    async def crls(self) -> Sequence[StoredCrl]:
-        """Every list that was handed over."""
-        return await network_store.crls(self._database)
-
-    async def take_crl(self, anchor: str, der: bytes, issuers: Sequence[bytes] = (), *, actor: str) -> StoredCrl:
-        """Take a complete revocation list (DER) of ``anchor``, or of an authority below it.
-
-        ``issuers``: DER of the authority that signed it and of those between it and the anchor, in that order; empty:
-        the anchor signed it itself. Raises NetworkError.
-        """
-        known = [one for one in await AnchorStore(self._database).all() if one.name == anchor]
-        now = self._clock.now()
-        last = NetworkError(CRL_REFUSED, f"there is no trust anchor {anchor[:80]!r}")
-        for top in known:
-            try:
-                made = read_crl(top, der, issuers, now)
-                if made.next_update <= now:
-                    raise NetworkError(CRL_REFUSED, f"it has ended at {made.next_update.isoformat()}")
-            except NetworkError as error:
-                last = error
-                continue
-            stored = StoredCrl(
-                made.issuer, made.name, anchor, made.number, made.this_update, made.next_update, made.entries, now,
-                actor,
-            )  # fmt: skip
-            unit = Unit().claim(
-                PUT_CRL, made.issuer, made.name, anchor, Decimal(made.number), made.this_update, made.next_update,
-                made.entries, der, now, actor, refuse=NetworkError(CRL_REFUSED, "a list as new as this is here"),
-            )  # fmt: skip
-            unit.record(
-                Event(
-                    "network.crl_taken", actor, (),
-                    {"anchor": anchor, "issuer": made.name, "number": str(made.number), "entries": made.entries,
-                     "this_update": made.this_update.isoformat(), "next_update": made.next_update.isoformat()},
-                )
-            )  # fmt: skip
-            await self._database.commit(unit)
-            return stored
-        raise last
 
 
 @dataclass(frozen=True, slots=True)

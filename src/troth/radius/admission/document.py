@@ -17,6 +17,7 @@ from datetime import timedelta
 from typing import Annotated, Final, Literal
 
 import msgspec
+from cryptography import x509
 from msgspec import Meta
 
 from troth.kit.canonical import Json
@@ -34,6 +35,7 @@ from troth.radius.admission.model import (
     StalePolicy,
     TlsVersion,
 )
+from troth.radius.admission.points import LONGEST_URL, is_list_url
 from troth.trust.documents import DocumentError, Field, parse_document
 from troth.trust.literals import parse_duration
 from troth.trust.model import Outcome
@@ -44,6 +46,7 @@ _MAX_BYTES: Final = 262_144
 _RESUMPTION: Final = timedelta(days=7)
 _STALE: Final = timedelta(days=1)
 _SESSION: Final = timedelta(days=7)
+_CRL_EVERY: Final = timedelta(minutes=5)
 
 _Word = Annotated[str, Meta(min_length=1, max_length=253, pattern=r"\A[^\x00-\x1f\x7f]*\Z")]
 _Words = Annotated[tuple[_Word, ...], Meta(max_length=200)]
@@ -59,6 +62,19 @@ class MatchDefinition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, o
     realms: _Words = ()
 
 
+class CrlDefinition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Where a revocation list is fetched from.
+
+    Attributes:
+        anchor: below which it is; needed only where the network names several.
+        issuers: PEM of who signs it, then of those between that one and the anchor; none: the anchor signs it.
+    """
+
+    url: Annotated[str, Meta(min_length=1, max_length=LONGEST_URL)]
+    anchor: _Word | None = None
+    issuers: Annotated[tuple[Annotated[str, Meta(max_length=16_384)], ...], Meta(max_length=6)] = ()
+
+
 class ForeignDefinition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """How certificates of foreign anchors are met."""
 
@@ -67,6 +83,9 @@ class ForeignDefinition(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     kind: Literal["device", "user"]
     meet_as: Literal["guest", "subject"] = msgspec.field(name="as", default="guest")
     revocation: Literal["closed", "open"] = "closed"
+    crls: Annotated[tuple[CrlDefinition, ...], Meta(max_length=20)] = ()
+    distribution_points: bool = False
+    crl_every: str = "1h"
 
 
 class PlainDefinition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -155,7 +174,8 @@ def network_of(definition: NetworkDefinition, version: int = 1) -> Network:
         if foreign is None
         else ForeignRule(
             foreign.policy, tuple(Identity(one) for one in foreign.identity), foreign.kind,
-            foreign.meet_as == "guest", foreign.revocation == "closed",
+            foreign.meet_as == "guest", foreign.revocation == "closed", foreign.distribution_points,
+            crl_every(definition),
         ),
         mab=_plain(definition.mab),
         pap=_plain(definition.pap),
@@ -176,6 +196,15 @@ def network_of(definition: NetworkDefinition, version: int = 1) -> Network:
         proxy=definition.proxy,
         version=version,
     )  # fmt: skip
+
+
+def crl_every(definition: NetworkDefinition) -> timedelta:
+    """How often others' lists are looked for. Raises NetworkInvalid."""
+    text = definition.foreign.crl_every if definition.foreign is not None else "1h"
+    found = _span(definition, "foreign.crl_every", text, timedelta(days=1))
+    if found < _CRL_EVERY:
+        raise invalid(definition, "foreign.crl_every", "at least 5m")
+    return found
 
 
 def invalid(definition: NetworkDefinition, field: str, what: str) -> NetworkInvalid:
@@ -217,6 +246,7 @@ def _consistent(one: NetworkDefinition) -> None:
     for method, rule in (("mab", one.mab), ("pap", one.pap)):
         if (method in one.methods) != (rule is not None):
             raise invalid(one, method, "the method and its rule go together")
+    _fetches(one)
     if rule_without_place(one):
         raise invalid(one, "places", "devices without certificates are restricted: name a place for restrict")
     if not one.tls:
@@ -227,6 +257,31 @@ def _consistent(one: NetworkDefinition) -> None:
         raise invalid(one, "places", "name a place for restrict, which stale: restrict needs")
     if _time(one, "shortest", _SESSION) > _time(one, "longest", _SESSION):
         raise invalid(one, "shortest", "longer than longest")
+
+
+def _fetches(one: NetworkDefinition) -> None:
+    """Raise NetworkInvalid unless what it says of fetching revocation lists can be done."""
+    if one.foreign is None:
+        return
+    crl_every(one)
+    seen: set[tuple[str, str]] = set()
+    for place, named in enumerate(one.foreign.crls):
+        field = f"foreign.crls[{place}]"
+        if not is_list_url(named.url):
+            raise invalid(one, f"{field}.url", "an http:// or https:// address without a user name")
+        if named.anchor is None and len(one.anchors) != 1:
+            raise invalid(one, f"{field}.anchor", "name the anchor that it is below")
+        if named.anchor is not None and named.anchor not in one.anchors:
+            raise invalid(one, f"{field}.anchor", f"{named.anchor!r} is not among anchors")
+        key = (named.anchor or one.anchors[0], named.url)
+        if key in seen:
+            raise invalid(one, f"{field}.url", "named twice")
+        seen.add(key)
+        for text in named.issuers:
+            try:
+                x509.load_pem_x509_certificates(text.encode())
+            except ValueError as error:
+                raise invalid(one, f"{field}.issuers", "each is a certificate in PEM") from error
 
 
 def rule_without_place(one: NetworkDefinition) -> bool:

@@ -119,6 +119,12 @@ CRL_REFUSED = reason(
     fix="Hand over the complete CRL of an issuer below an anchor that the network names, signed by it and in force.",
     status=422,
 )
+CRL_UNFETCHED = reason(
+    "network.crl_unfetched",
+    "a revocation list of others could not be fetched; the one that is here stays in force until it ends",
+    fix="See `troth network crl-sources`: its host must be under egress.hosts, and give the complete list in DER.",
+    status=502,
+)
 
 
 class NetworkError(TrothError):

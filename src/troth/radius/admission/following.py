@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
+from datetime import timedelta
 from typing import TypeAlias
 from uuid import UUID
 
@@ -24,7 +25,7 @@ from troth.kit.log import get_logger
 from troth.pki.anchor_store import AnchorStore
 from troth.pki.authority_store import AuthorityStore
 from troth.pki.fence_store import read_fence
-from troth.radius.admission import network_store
+from troth.radius.admission import network_store, source_store
 from troth.radius.admission.breaker import Opened
 from troth.radius.admission.calling import call
 from troth.radius.admission.chains import Anchors
@@ -37,6 +38,7 @@ from troth.radius.admission.service import Decider, Lease
 from troth.radius.admission.table import ROOMS, TrustTable
 from troth.store.errors import StoreError
 from troth.store.pool import Database
+from troth.store.unit import Unit
 from troth.trust.decision.decide import Judge
 from troth.trust.places import Places
 from troth.trust.vocabulary import GATHERED_ROOTS
@@ -50,6 +52,7 @@ _RETRY, _FEEDS, _AGING = 1.0, 2.0, 5.0
 #: Rows of one read of what is unsettled, and of one page that is read again for age.
 _SETTLED, _AGED = 500, 500
 _SWEEP = 3_600.0
+_RELOOK = timedelta(hours=1)
 Listener: TypeAlias = "Callable[[], Awaitable[None]]"
 
 
@@ -114,6 +117,7 @@ class Follower:
             asyncio.create_task(self._watch_feeds()),
             asyncio.create_task(self._renew()),
             asyncio.create_task(self._call()),
+            asyncio.create_task(self._write_down()),
             asyncio.create_task(stop.wait()),
         }
         try:
@@ -283,6 +287,23 @@ class Follower:
             except TrothError as error:
                 log.warning("admission.renewal_failed", error=str(error))
             yield
+
+    async def _write_down(self) -> None:
+        """Where strangers' certificates say that their revocation lists lie: the worker fetches them."""
+        while True:
+            await asyncio.sleep(_FEEDS)
+            learned = self.decider.paths.learned.take()
+            if not learned:
+                continue
+            unit, now, networks = Unit(), self._clock.now(), self.decider.ground.networks.all
+            every = {name: one.foreign.every for one in networks if one.foreign is not None for name in one.anchors}
+            for (anchor, url), issuers in learned.items():
+                source_store.learn(unit, anchor, url, issuers, every=every.get(anchor, _RELOOK), at=now)
+            try:
+                await self._database.commit(unit)
+            except StoreError as error:
+                log.warning("admission.sources_unwritten", error=str(error))
+                self.decider.paths.learned.put_back(learned)
 
     # --- people ------------------------------------------------------------------------------------------------
 

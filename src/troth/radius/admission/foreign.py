@@ -1,8 +1,8 @@
 """Certificates of others: whose name they bear, and whether their issuer has revoked them.
 
-Revocation lists are pushed to Troth beforehand and lie in memory: nobody asks a stranger's server while somebody waits
-to be let in. Where no list of an issuer is in force, the network's rule says what that means (``revocation: closed`` or
-``open``), and an admission in spite of it is marked.
+Revocation lists are handed to Troth, or fetched by its worker, beforehand and lie in memory: nobody asks a stranger's
+server while somebody waits to be let in. Where no list of an issuer is in force, the network's rule says what that
+means (``revocation: closed`` or ``open``), and an admission in spite of it is marked.
 """
 
 from __future__ import annotations

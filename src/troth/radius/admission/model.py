@@ -92,6 +92,8 @@ class ForeignRule:
         guest: they are guests of this kind, known here by nothing but the certificate; None: a subject of ours that
             bears the name (``kind``).
         closed: without a revocation list of the issuer in force nobody is let in; else it is noted, and let in.
+        points: lists are also fetched from where their certificates say.
+        every: how often.
     """
 
     policy: str
@@ -99,6 +101,8 @@ class ForeignRule:
     kind: Literal["device", "user"]
     guest: bool = True
     closed: bool = True
+    points: bool = False
+    every: timedelta = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)

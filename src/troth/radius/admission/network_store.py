@@ -66,8 +66,9 @@ PUT_CRL = Claim(
 _COLUMNS = "name, definition, version, applied_at, actor"
 _ALL = f"SELECT {_COLUMNS} FROM network ORDER BY name"
 _ONE = f"SELECT {_COLUMNS} FROM network WHERE name = $1"
-_CRLS = """SELECT issuer, issuer_name, anchor, number, this_update, next_update, entries, taken_at, actor
-FROM foreign_crl ORDER BY anchor, issuer_name, issuer"""
+_CRL_COLUMNS = "issuer, issuer_name, anchor, number, this_update, next_update, entries, taken_at, actor"
+_CRLS = f"SELECT {_CRL_COLUMNS} FROM foreign_crl ORDER BY anchor, issuer_name, issuer"
+_CRL = f"SELECT {_CRL_COLUMNS} FROM foreign_crl WHERE issuer = $1"
 _CRL_HEADS = "SELECT issuer, this_update FROM foreign_crl"
 _CRL_DER = "SELECT der FROM foreign_crl WHERE issuer = $1"
 
@@ -129,8 +130,14 @@ async def find(reader: Reader, name: str) -> Stored | None:
 
 
 async def crls(reader: Reader) -> list[StoredCrl]:
-    """Every list that was handed over."""
+    """Every list that was taken."""
     return [StoredCrl(**{**dict(row), "number": int(row["number"])}) for row in await reader.fetch(_CRLS)]
+
+
+async def crl_head(reader: Reader, issuer: bytes) -> StoredCrl | None:
+    """The list of that issuer, without what it lists."""
+    row = await reader.fetchrow(_CRL, issuer)
+    return None if row is None else StoredCrl(**{**dict(row), "number": int(row["number"])})
 
 
 async def crl_heads(reader: Reader) -> list[tuple[bytes, datetime]]:

@@ -122,7 +122,7 @@ class Decider:
         self._policies = policies
         self.lease = lease
         self._clock = clock
-        self._paths = Paths()
+        self.paths = Paths()
         #: SHA-256 of a policy → what it reads of certificates.
         self._read: dict[str, frozenset[str]] = {}
 
@@ -194,7 +194,7 @@ class Decider:
             if fault is not None:  # certain, whatever else is not settled
                 return replace(fault, certificate_id=row.id, serial=row.serial.hex(), user_name=user_name(row.names))
         try:
-            vouched = self._paths.vouched(facts.chain, sha256, network, self.ground.anchors, attempt.at)
+            vouched = self.paths.vouched(facts.chain, sha256, network, self.ground.anchors, attempt.at)
         except PathRefused as error:
             return refused(CHAIN_REFUSED, error.detail)
         if row is not None:

@@ -17,7 +17,7 @@ from troth.web.api.certificates import Limit, Note
 from troth.web.books.networks import sought
 from troth.web.errors import MALFORMED, WebError
 from troth.web.guard import asker, needs
-from troth.web.network_views import ConversationView, ForeignCrlView, NetworkView
+from troth.web.network_views import ConversationView, CrlSourceView, ForeignCrlView, NetworkView
 from troth.web.render import Req, services_of
 
 _TAGS = ["Network"]
@@ -63,7 +63,7 @@ async def close_breaker(request: Req, name: FromPath[str], data: JSONBody[Note])
 
 @get("/network/crls", opt=needs(Permission.NETWORK_READ), operation_id="listForeignCrls", tags=_TAGS)
 async def list_crls(request: Req) -> Sequence[ForeignCrlView]:
-    """Revocation lists of foreign issuers that were handed over."""
+    """Revocation lists of foreign issuers, handed over or fetched."""
     return await services_of(request).networks.crls()
 
 
@@ -76,6 +76,19 @@ async def take_crl(request: Req, data: JSONBody[CrlHandedOver]) -> ForeignCrlVie
     except binascii.Error as error:
         raise WebError(MALFORMED, "crl and issuers are Base64") from error
     return await services_of(request).networks.take_crl(data.anchor, der, issuers, asker(request))
+
+
+@get("/network/crl-sources", opt=needs(Permission.NETWORK_READ), operation_id="listCrlSources", tags=_TAGS)
+async def list_crl_sources(request: Req) -> Sequence[CrlSourceView]:
+    """Where foreign revocation lists are fetched from, and how that goes."""
+    return await services_of(request).networks.crl_sources()
+
+
+@post("/network/crl-sources/fetch", opt=needs(Permission.NETWORK_WRITE), operation_id="fetchForeignCrls", tags=_TAGS,
+      status_code=202)  # fmt: skip
+async def fetch_crls(request: Req) -> None:
+    """Have the worker look at all of them now, rather than when each is due."""
+    await services_of(request).networks.fetch_crls()
 
 
 @get("/network/conversations", opt=needs(Permission.NETWORK_READ), operation_id="listConversations", tags=_TAGS)
@@ -108,6 +121,6 @@ async def get_conversation(request: Req, conversation_id: FromPath[UUID]) -> Con
 
 
 HANDLERS = (
-    list_networks, get_network, remove_network, close_breaker, list_crls, take_crl, list_conversations,
-    get_conversation,
+    list_networks, get_network, remove_network, close_breaker, list_crls, take_crl, list_crl_sources,
+    fetch_crls, list_conversations, get_conversation,
 )  # fmt: skip

@@ -11,7 +11,7 @@ from troth.audit.store import LedgerStore
 from troth.kit.clock import Clock
 from troth.kit.errors import TrothError
 from troth.pki.anchor_store import AnchorStore
-from troth.radius.admission import network_store
+from troth.radius.admission import network_store, source_store
 from troth.radius.nas import seen_store
 from troth.radius.nas import store as nas_store
 from troth.radius.nas.desk import LATELY
@@ -32,6 +32,8 @@ _RENEWAL_LATE: Final = timedelta(days=1)
 _END_NEAR: Final = timedelta(days=21)
 #: A foreign list that ends sooner than this and was not followed by another is told.
 _LIST_ENDS: Final = timedelta(hours=12)
+#: Tries in a row that have fetched no list in force.
+_FAILING: Final = 3
 
 
 class NetworkHealth:
@@ -112,7 +114,11 @@ class NetworkHealth:
         ended = sorted({one.anchor for one in held if one.anchor in anchors and one.next_update <= now + _LIST_ENDS})
         there = {one.anchor for one in held}
         none = sorted(one.name for one in await AnchorStore(self._database).all() if one.name in anchors - there)
-        return [
+        unfetched = sorted(
+            {one.anchor for one in await source_store.sources(self._database) if one.failures >= _FAILING}
+        )
+        fetching = [f"{_some(unfetched)}: a revocation list cannot be fetched, see `troth network crl-sources`"]
+        return (fetching if unfetched else []) + [
             f"{_some(names)}: {what}, see `troth network crls`"
             for names, what in ((ended, "a revocation list has ended or ends within hours"),
                                 (none, "no revocation list"))

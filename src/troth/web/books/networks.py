@@ -18,11 +18,12 @@ from troth.radius.admission.desk import AppliedNetwork, NetworkDesk
 from troth.radius.admission.document import NetworkDefinition, parse_networks
 from troth.radius.admission.errors import CONVERSATION_UNKNOWN, NetworkError
 from troth.radius.admission.network_store import Stored, StoredCrl
+from troth.radius.admission.source_store import Source
 from troth.radius.wire.addresses import mac
 from troth.store.pool import Database
 from troth.store.unit import Unit
 from troth.web.network import Planned
-from troth.web.network_views import ConversationView, ForeignCrlView, NetworkView, StepView
+from troth.web.network_views import ConversationView, CrlSourceView, ForeignCrlView, NetworkView, StepView
 from troth.web.views import Change
 
 
@@ -72,11 +73,28 @@ class NetworkBook:
     async def crls(self) -> Sequence[ForeignCrlView]:
         """Others' revocation lists."""
         now = self._clock.now()
-        return [_crl(one, in_force=one.this_update <= now < one.next_update) for one in await self._desk.crls()]
+        lists = await self._desk.foreign_lists.all()
+        return [_crl(one, in_force=one.this_update <= now < one.next_update) for one in lists]
 
     async def take_crl(self, anchor: str, der: bytes, issuers: Sequence[bytes], by: Principal) -> ForeignCrlView:
         """Take one. Raises NetworkError."""
-        return _crl(await self._desk.take_crl(anchor, der, issuers, actor=by.actor), in_force=True)
+        return _crl(await self._desk.foreign_lists.take(anchor, der, issuers, actor=by.actor), in_force=True)
+
+    async def crl_sources(self) -> Sequence[CrlSourceView]:
+        """Where they are fetched from, and how that goes."""
+        return [_crl_source(one) for one in await self._desk.foreign_lists.sources()]
+
+    async def fetch_crls(self) -> None:
+        """Have the worker look at all of them now, rather than when each is due."""
+        await self._desk.foreign_lists.hurry()
+
+
+def _crl_source(one: Source) -> CrlSourceView:
+    state = "failing" if one.failures else "well" if one.checked_at is not None else "new"
+    return CrlSourceView(
+        anchor=one.anchor, url=one.url, origin=one.origin, state=state, error=one.error, failures=one.failures,
+        checked_at=one.checked_at, due=one.due,
+    )  # fmt: skip
 
 
 class ConversationBook:

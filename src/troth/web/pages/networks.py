@@ -29,7 +29,7 @@ async def networks(request: Req) -> Response[str]:
     book = services.networks
     return await page(
         request, "networks.html", area="network", networks=await book.list(), crls=await book.crls(),
-        identity=await services.radius.present(),
+        sources=await book.crl_sources(), identity=await services.radius.present(),
     )  # fmt: skip
 
 

@@ -5,10 +5,14 @@ import random
 from unittest.mock import AsyncMock
 
 import pytest
+from cryptography import x509
 
 from tests.integration.radius.admission.conftest import NETWORKS, POLICY, Campus
+from tests.unit.radius.admission.partner import KEY, PARTNER
+from tests.unit.radius.admission.world import issue
 from troth.audit.store import LedgerStore
 from troth.pki.revocation import OfCertificate, hold, release, revoke
+from troth.radius.admission import source_store
 from troth.radius.admission.breaker import Opened
 from troth.radius.admission.document import parse_networks
 from troth.store.errors import UNAVAILABLE, Unavailable
@@ -106,6 +110,18 @@ async def test_a_person_closes_the_breaker_of_every_worker(campus: Campus) -> No
     assert (told[0]["refused"], told[0]["asked"]) == (40, 50)
     [call] = await store.listed(campus.trust.database)
     assert (call.port, call.target, call.notice.name) == ("notify", "noc", "corp")
+
+
+async def test_where_strangers_certificates_point_is_written_down_for_the_worker(campus: Campus) -> None:
+    point = x509.DistributionPoint([x509.UniformResourceIdentifier("http://p.example/x")], None, None, None)
+    leaf = issue("Bob", PARTNER, signer=KEY, lists=(point,))
+    campus.follower.decider.paths.learned.see(1, "Partner Root", [leaf])
+    async with asyncio.timeout(120):
+        while not (found := await source_store.sources(campus.trust.database)):
+            await asyncio.sleep(0.05)
+    assert [(one.anchor, one.url, one.origin) for one in found] == [
+        ("Partner Root", "http://p.example/x", "certificate")
+    ]
 
 
 async def test_a_network_that_is_removed_lets_nobody_in(campus: Campus) -> None:

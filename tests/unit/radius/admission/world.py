@@ -120,6 +120,7 @@ def issue(
     begins: datetime = AT - timedelta(days=30),
     ends: datetime = AT + timedelta(days=30),
     names: tuple[x509.GeneralName, ...] = (),
+    lists: tuple[x509.DistributionPoint, ...] = (),
 ) -> x509.Certificate:
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     builder = (
@@ -134,6 +135,8 @@ def issue(
     )
     if names:
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+    if lists:
+        builder = builder.add_extension(x509.CRLDistributionPoints(lists), critical=False)
     if usages is not None and not ca:
         builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
     return builder.sign(signer, hashes.SHA256())
