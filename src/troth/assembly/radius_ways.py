@@ -32,6 +32,7 @@ from troth.radius.admission.model import Network, PlaceChoice, Verdict
 from troth.radius.admission.service import Ground
 from troth.radius.eap.identity import ServerIdentity
 from troth.radius.methods.desk import Certified, ListDesk
+from troth.radius.methods.owners import Owners
 from troth.radius.methods.service import Granted, Opened, WithoutOurs
 from troth.radius.nas.model import Nas, NasTable
 from troth.radius.proxy.definition import ServerDefinition
@@ -100,8 +101,9 @@ class Ways:
             f_ticks_key=hmac.digest(key, b"f-ticks", "sha256"),
         )  # fmt: skip
 
+        owners = Owners(database.lookups, clock, lambda: ground().networks.profiles)
         self.others = WithoutOurs(
-            admissions, granted, opened, self.proxies, self._certified, clock, telling=telling,
+            admissions, granted, opened, self.proxies, self._certified, owners.owns, clock, telling=telling,
             reject_delay=context.config.radius.reject_delay_milliseconds / 1000,
         )  # fmt: skip
         self.radsec: RadsecServer | None = None

@@ -111,6 +111,7 @@ class WithoutOurs:
 
     Args:
         certified: whether a device with that canonical address has ever shown a certificate, in memory.
+        owns: whether the device of that address owns one; None: that cannot be said in time.
         reject_delay: seconds before a Reject leaves.
     """
 
@@ -121,6 +122,7 @@ class WithoutOurs:
         opened: Opened,
         proxies: Proxies,
         certified: Callable[[str], bool],
+        owns: Callable[[str], Awaitable[bool | None]],
         clock: Clock,
         *,
         telling: Telling | None = None,
@@ -133,6 +135,7 @@ class WithoutOurs:
         self._opened = opened
         self._proxies = proxies
         self._certified = certified
+        self._owns = owns
         self._clock = clock
         self._passwords = passwords or Passwords()
         self._reject_delay = reject_delay
@@ -185,6 +188,14 @@ class WithoutOurs:
         attempt = self._attempt(asked, "mab", address)
         if self._certified(address):
             log.warning("mab.certified", station=address, nas=asked.source.nas.name, network=network.name)
+            return await self._refused(asked, attempt, CERTIFIED, said)
+        owns = await self._owns(address)
+        if owns is None:
+            self.counted[network.name, "mab", "dropped"] += 1
+            return None
+        if owns:
+            log.warning("mab.owns_certificate", station=address, nas=asked.source.nas.name, network=network.name)
+            said.append("its device owns a certificate, and has not joined with it yet")
             return await self._refused(asked, attempt, CERTIFIED, said)
         verdict = await self._judge.admit(attempt)
         if verdict is None:

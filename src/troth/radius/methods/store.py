@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
 from troth.radius.methods.lists import Account, Address
@@ -60,6 +61,18 @@ _ACCOUNTS = "SELECT name, hash, udp, note, until, added_at, actor FROM radius_ac
 #: Newest first by id, which is made of time: what came after ``$1``.
 _CERTIFIED = """SELECT id, mac FROM radius_session
                 WHERE id > $1 AND method = 'eap-tls' AND admitted_at IS NOT NULL AND mac <> '' ORDER BY id LIMIT $2"""
+#: Of these addresses, those whose device owns a certificate that has not ended and is not revoked. A hold counts as one
+#: that it owns: who is kept out with it does not come in without.
+_OWNERS = """
+WITH i AS (SELECT DISTINCT mac, replace(mac, '-', '') AS bare FROM unnest($1::text[]) AS t(mac)),
+     d AS (SELECT i.mac, s.id FROM i JOIN subject s ON s.kind = 'device' AND s.name = i.mac AND s.removed_at IS NULL
+           UNION
+           SELECT i.mac, a.subject_id FROM i
+           JOIN subject_alias a ON a.system = 'mac' AND translate(lower(a.value), ':-. ', '') = i.bare)
+SELECT DISTINCT d.mac FROM d
+JOIN certificate_subject h ON h.subject_id = d.id AND h.role = 'subject'
+JOIN certificate c ON c.id = h.certificate_id
+WHERE c.state = 'issued' AND c.status <> 'revoked' AND c.not_after > $3 AND c.profile = ANY($2::text[])"""
 
 
 def put_address(unit: Unit, one: Address) -> None:
@@ -90,6 +103,11 @@ async def addresses(reader: Reader) -> Sequence[Address]:
 async def accounts(reader: Reader) -> Sequence[Account]:
     """All of them, by name."""
     return [Account(**dict(row)) for row in await reader.fetch(_ACCOUNTS)]
+
+
+async def owners(reader: Reader, addresses: Sequence[str], profiles: Sequence[str], at: datetime) -> frozenset[str]:
+    """Of these canonical addresses, those whose device owns a certificate of one of ``profiles``."""
+    return frozenset(row["mac"] for row in await reader.fetch(_OWNERS, addresses, profiles, at))
 
 
 async def certified(reader: Reader, after: UUID, *, limit: int) -> tuple[list[str], UUID]:

@@ -95,14 +95,24 @@ class From:
 class Way:
     """Everything at once."""
 
-    def __init__(self, *, judge: Judge | None = None, certified: bool = False, lists: Lists | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        judge: Judge | None = None,
+        certified: bool = False,
+        owns: bool | None = False,
+        lists: Lists | None = None,
+    ) -> None:
+        async def owner(_: str) -> bool | None:
+            return owns
+
         self.judge = judge or Judge()
         self.clock = FakeClock(NOW)
         self.opened: list[Attempt] = []
         proxies = Proxies(_never, _never, self.clock, tag=b"t" * 8)
         self.ways = WithoutOurs(
             self.judge, lambda verdict, *_: [(25, verdict.class_)], lambda attempt, *_: self.opened.append(attempt),
-            proxies, lambda _: certified, self.clock, passwords=Passwords(HASHER), reject_delay=0,
+            proxies, lambda _: certified, owner, self.clock, passwords=Passwords(HASHER), reject_delay=0,
         )  # fmt: skip
         self.ways.lists = lists or Lists()
 
@@ -168,6 +178,22 @@ async def test_who_has_a_certificate_does_not_get_in_without_it_though_it_is_lis
     way = Way(certified=True, lists=listed())
     assert await way.answer(by_address()) == Code.ACCESS_REJECT
     assert way.judge.recorded[0][1].reason == "radius.mab.certified"
+    assert way.judge.asked == []
+
+
+async def test_whose_device_owns_a_certificate_does_not_get_in_without_it_though_it_has_not_joined_yet() -> None:
+    way = Way(owns=True, lists=listed())
+    assert await way.answer(by_address()) == Code.ACCESS_REJECT
+    _, verdict, said = way.judge.recorded[0]
+    assert verdict.reason == "radius.mab.certified"
+    assert any("has not joined with it yet" in one for one in said)
+    assert way.judge.asked == []
+
+
+async def test_where_it_cannot_be_said_whether_a_device_owns_one_nothing_is_answered() -> None:
+    way = Way(owns=None, lists=listed())
+    assert await way.answer(by_address()) is None
+    assert way.ways.counted["wired", "mab", "dropped"] == 1
     assert way.judge.asked == []
 
 
