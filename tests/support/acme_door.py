@@ -73,11 +73,16 @@ JOSE = "application/jose+json"
 
 
 class LaneTransport(Transport):
-    """The client's transport with the lane in the place of a network. ``answers`` keeps all that was said."""
+    """The client's transport with the lane in the place of a network. ``answers`` keeps all that was said.
 
-    def __init__(self, lane: Lane) -> None:
+    Attributes:
+        origin: the page whose script asks; empty: a program does, as most clients are.
+    """
+
+    def __init__(self, lane: Lane, origin: str = "") -> None:
         super().__init__()
         self.lane = lane
+        self.origin = origin
         self.answers: list[HttpAnswer] = []
 
     async def request(
@@ -85,6 +90,7 @@ class LaneTransport(Transport):
     ) -> HttpAnswer:
         parts = urlsplit(url)
         assert url.startswith(BASE), url
+        headers = {**(headers or {}), **({"origin": self.origin} if self.origin else {})}
         sent: list[Any] = []
         scope = {
             "type": "http",
@@ -92,7 +98,7 @@ class LaneTransport(Transport):
             "path": parts.path,
             "raw_path": parts.path.encode(),
             "query_string": parts.query.encode(),
-            "headers": [(name.lower().encode(), value.encode()) for name, value in (headers or {}).items()],
+            "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
             "client": ("192.0.2.7", 40000),
         }
 

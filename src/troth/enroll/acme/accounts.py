@@ -33,6 +33,7 @@ from troth.store.pool import Database
 from troth.store.unit import Unit
 
 _MAILTO = re.compile(r"mailto:[^\s@,?;<>\"]{1,64}@[a-z0-9.-]{1,253}\Z", re.IGNORECASE | re.ASCII)
+_MAILTO_BLANKS = re.compile(r"\A(mailto:) *(.*?) *\Z", re.IGNORECASE | re.ASCII)
 _MAX_CONTACTS = 10
 _BLOCKED = "this key was reported as compromised and is blocked; make a new one"
 
@@ -258,11 +259,16 @@ def _in_use(holder: Account, urls: Urls, root: UUID | None) -> AcmeProblem:
 
 
 def read_contacts(value: object, rules: AccountRules) -> tuple[str, ...]:
-    """Contacts from a payload: mailto URLs with one address and no header fields. Raises AcmeProblem."""
+    """Contacts from a payload: mailto URLs with one address and no header fields. Raises AcmeProblem.
+
+    getssl writes ``mailto: ops@example.org``, and the step CLI the address as it was given to it: blanks around an
+    address are taken away, and an address without a scheme is one for mail.
+    """
     value = [] if value is None else value
     if not isinstance(value, list) or len(value) > _MAX_CONTACTS or not all(isinstance(item, str) for item in value):
         raise AcmeProblem(errors.MALFORMED, f"contact is not a list of at most {_MAX_CONTACTS} strings")
-    for item in value:
+    contacts = [_MAILTO_BLANKS.sub(r"\1\2", item if ":" in item else f"mailto:{item}") for item in value]
+    for item in contacts:
         if not item.lower().startswith("mailto:"):
             raise AcmeProblem(errors.CONTACT_UNSUPPORTED, f"contact {item[:80]!r} is not a mailto URL")
         if not _MAILTO.match(item) or not item.isprintable():
@@ -271,7 +277,7 @@ def read_contacts(value: object, rules: AccountRules) -> tuple[str, ...]:
             raise AcmeProblem(errors.CONTACT_INVALID, f"contact {item[:80]!r} is in none of the accepted domains")
     if rules.contact_required and not value:
         raise AcmeProblem(errors.CONTACT_INVALID, "a contact is required here")
-    return tuple(value)
+    return tuple(contacts)
 
 
 def _event(what: str, account: Account, data: dict[str, str]) -> Event:

@@ -265,21 +265,26 @@ class Envelope:
     # --- what every answer has in common -----------------------------------------------------------------------
 
     def common(self, request: Request) -> tuple[tuple[bytes, bytes], ...]:
-        """Headers of every answer to ``request``: a nonce, the index, and leave to read them in a browser."""
-        return self._common(self._named(request.path))
+        """Headers of every answer to ``request``: a nonce, the index, and for scripts leave to read them.
 
-    def _common(self, urls: Urls | None) -> tuple[tuple[bytes, bytes], ...]:
+        Leave is given to who asks from a page (Fetch, 3.2: such a request has Origin) and to nobody else: getssl takes
+        for an order's URL whatever follows the word *location* in any header, and the list of readable headers has it.
+        """
+        return self._common(self._named(request.path), request)
+
+    def _common(self, urls: Urls | None, request: Request) -> tuple[tuple[bytes, bytes], ...]:
         nonce = (b"replay-nonce", self._nonces.issue().encode())
+        leave = CORS if "origin" in request.headers else ()
         if urls is None:
-            return (nonce, *CORS)
-        return (nonce, self._indexes.get(urls.root) or _index(urls), *CORS)
+            return (nonce, *leave)
+        return (nonce, self._indexes.get(urls.root) or _index(urls), *leave)
 
     def answer(
         self, case: Case, status: int, value: Any, *headers: tuple[bytes, bytes], location: str | None = None
     ) -> Response:
         """``value`` as JSON: compact and on one line, since acme.sh reads it with regular expressions."""
         where = ((b"location", location.encode()),) if location is not None else ()
-        common = self._common(case.urls)
+        common = self._common(case.urls, case.request)
         return Response(status, msgspec.json.encode(value), (JSON, NO_STORE, *where, *headers, *common))
 
     def refusal(self, request: Request, status: int, detail: str) -> Response:

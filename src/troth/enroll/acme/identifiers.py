@@ -26,6 +26,8 @@ from troth.kit.errors import TrothError
 from troth.pki.names import canonical_dns, canonical_ip
 
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)\Z", re.IGNORECASE | re.ASCII)
+#: Go's zero time, which programs of smallstep's make (the step CLI) send for a time that nobody has chosen.
+NO_TIME = "0001-01-01T00:00:00Z"
 _SHORTEST = timedelta(minutes=2)
 
 _BY_DNS = frozenset({DNS_01, DNS_ACCOUNT_01, DNS_PERSIST_01})
@@ -78,12 +80,18 @@ def read_identifiers(value: object, most: int = 100, kinds: Sequence[str] = ("dn
     return tuple(sorted(found, key=lambda name: (name.type, name.value)))
 
 
+def read_not_before(value: object) -> None:
+    """``notBefore`` of newOrder, which is for nobody to choose. Raises AcmeProblem for one that is chosen."""
+    if value is not None and value != NO_TIME:
+        raise AcmeProblem(errors.MALFORMED, "notBefore cannot be chosen here")
+
+
 def read_not_after(value: object, now: datetime, latest: datetime) -> datetime | None:
     """``notAfter`` of newOrder, in UTC and whole seconds. Raises AcmeProblem for an unreadable or unfit one.
 
     What the profile cannot give is refused here, and not quietly shortened in the certificate.
     """
-    if value is None:
+    if value is None or value == NO_TIME:
         return None
     try:
         if not isinstance(value, str) or not _RFC3339.match(value):

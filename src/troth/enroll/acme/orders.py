@@ -27,7 +27,7 @@ from troth.enroll.acme.chaos import Chaos
 from troth.enroll.acme.device_admission import DeviceAdmission
 from troth.enroll.acme.devices import DEVICE_TYPES
 from troth.enroll.acme.directories import Directory
-from troth.enroll.acme.identifiers import read_ancestors, read_identifiers, read_not_after
+from troth.enroll.acme.identifiers import read_ancestors, read_identifiers, read_not_after, read_not_before
 from troth.enroll.acme.model import DNS_ACCOUNT_01, DNS_PERSIST_01, Account, Authorization, Challenge, Order
 from troth.enroll.acme.problems import AcmeProblem, Identifier
 from troth.enroll.acme.renewal import Renewals, Replaced
@@ -110,8 +110,7 @@ class OrderDesk:
         """
         identifiers = read_identifiers(payload.get("identifiers"), self.rules.max_names, directory.identifiers)
         profile = directory.profile(payload.get("profile"), catalogue)
-        if payload.get("notBefore") is not None:
-            raise AcmeProblem(errors.MALFORMED, "notBefore cannot be chosen here")
+        read_not_before(payload.get("notBefore"))
         now = self._clock.now()
         order = Order(
             id=new_id(),

@@ -110,6 +110,17 @@ async def test_every_reading_of_an_order_is_the_whole_order_with_its_location(do
             assert member in answer.body
 
 
+async def test_the_word_location_stands_in_one_header_alone(door: Door) -> None:
+    # getssl 2.51: `grep -i location` over all headers is its order's URL, whichever header that is.
+    client = await door.client()
+    order = await client.new_order([("dns", "a.test")])
+    transport = client._transport
+    assert isinstance(transport, LaneTransport)
+    told = [name for name, value in transport.answers[-1].headers.items() if "location" in f"{name}{value}".lower()]
+    assert told == ["location"]
+    assert headers_of(transport.answers[-1], "location") == (order.url,)
+
+
 async def test_two_identical_orders_at_once_are_both_had_and_finalized(door: Door) -> None:
     # cert-manager and Traefik place the same order twice where two of them run.
     client = await door.client()
