@@ -9,6 +9,7 @@ import pytest
 from tests.support.radius_harness import EapolTest, Harness
 from tests.support.supplicants import CLIENT, SERVER_USE, certify, eap_server, lab, status_of
 from troth.radius.eap.contexts import Contexts
+from troth.radius.eap.identity import with_second
 from troth.radius.eap.model import Fail, Succeed
 
 VERSIONS = ("1.2", "1.3")
@@ -47,6 +48,31 @@ def test_it_insists_on_the_status_of_the_server(version: str, device: EapolTest)
         joined, told = device.join(harness.port, lab().client, version, settings="ocsp=2")
         assert joined, told
     assert contexts.staples_given == 1
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_without_ecdsa_it_is_shown_the_second_certificate_with_a_status_of_its_own(
+    version: str, device: EapolTest
+) -> None:
+    ours, theirs = lab(), lab("rsa")
+    only_rsa, only_ecdsa = "RSA-PSS+SHA256:RSA+SHA256", "ECDSA+SHA256"
+    network = ours.network(anchors=(ours.issuing.der, theirs.issuing.der))
+    contexts = Contexts()
+    contexts.install(ours.identity, [network])
+    with Harness(eap_server(contexts=contexts)) as harness:
+        joined, told = device.join(
+            harness.port, theirs.client, version, root=theirs.root, signatures=only_rsa, arguments=("-t", "3")
+        )
+        assert not joined, told
+        contexts.install(with_second(ours.identity, theirs.identity), [network])
+        contexts.staple(status_of(ours.server), 600.0, 0.0)
+        contexts.staple(status_of(theirs.server), 600.0, 0.0, of=theirs.identity)
+        for who, signatures in ((theirs, only_rsa), (ours, only_ecdsa)):
+            joined, told = device.join(
+                harness.port, who.client, version, root=who.root, signatures=signatures, settings="ocsp=2"
+            )
+            assert joined, told
+    assert contexts.staples_given == 2
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -14,7 +14,7 @@ from uuid import UUID
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.x509.oid import NameOID
 
 from tests.support.postgres import PostgresServer, run_apart
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 
 
 def ca_certificate(
-    key: ec.EllipticCurvePrivateKey,
+    key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey,
     name: str,
     now: datetime,
-    issuer: tuple[x509.Certificate, ec.EllipticCurvePrivateKey] | None = None,
+    issuer: tuple[x509.Certificate, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey] | None = None,
 ) -> x509.Certificate:
     """A self-signed root, or an issuing authority under ``issuer``; ten years."""
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
@@ -86,6 +86,8 @@ class MemorySigner:
 
     def __init__(self) -> None:
         self.keys: dict[str, ec.EllipticCurvePrivateKey] = {}
+        #: Of authorities with an RSA key, and of what they certify.
+        self.rsa_keys: dict[str, rsa.RSAPrivateKey] = {}
         self.certified: list[tuple[UUID, bytes]] = []
         self.fail: Exception | None = None
         self.spoil = False
@@ -95,6 +97,8 @@ class MemorySigner:
             failure, self.fail = self.fail, None
             raise failure
         self.certified.append((reservation_id, tbs))
+        if key_id in self.rsa_keys:
+            return self.rsa_keys[key_id].sign(tbs, padding.PKCS1v15(), hashes.SHA256())
         return self.keys[key_id].sign(b"other" if self.spoil else tbs, ec.ECDSA(hashes.SHA256()))
 
     async def sign_crl_stream(
@@ -111,8 +115,14 @@ class MemorySigner:
         from troth.pki.keys.algorithm import KeyAlgorithm
         from troth.pki.keys.model import KeyMetadata
 
-        key = ec.generate_private_key(ec.SECP256R1())
         key_id = f"{purpose}-{new_id()}"
+        if algorithm is KeyAlgorithm.RSA3072:
+            made = self.rsa_keys[key_id] = rsa.generate_private_key(65537, 3072)
+            public = made.public_key().public_bytes(
+                serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+            )
+            return KeyMetadata(key_id, purpose, algorithm, public, datetime.fromtimestamp(0).astimezone())
+        key = ec.generate_private_key(ec.SECP256R1())
         self.keys[key_id] = key
         spki = key.public_key().public_bytes(
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import subprocess
@@ -107,15 +108,28 @@ class EapolTest:
     def __init__(self, home: Path) -> None:
         self._home = home
         self._program = find_program("eapol_test")
-        (home / "root.pem").write_bytes(lab().root.certificate.public_bytes(Encoding.PEM))
 
     def join(
-        self, port: int, holder: Holder, version: str, *, settings: str = "", arguments: tuple[str, ...] = ()
+        self,
+        port: int,
+        holder: Holder,
+        version: str,
+        *,
+        settings: str = "",
+        arguments: tuple[str, ...] = (),
+        root: Holder | None = None,
+        signatures: str = "",
     ) -> tuple[bool, str]:
         """Whether it was let in with the keys that it has itself, and all it said.
 
-        ``settings``: further lines of its network block; ``arguments``: of the command, such as ``-r 1``.
+        ``settings``: further lines of its network block; ``arguments``: of the command, such as ``-r 1``; ``root``:
+        that it trusts; ``signatures``: algorithms that its OpenSSL takes and makes, and no others.
         """
+        (self._home / "root.pem").write_bytes((root or lab().root).certificate.public_bytes(Encoding.PEM))
+        limits = f"[d]\nSignatureAlgorithms = {signatures}\n" if signatures else "[d]\n"
+        (self._home / "openssl.cnf").write_text(
+            f"openssl_conf = c\n[c]\nssl_conf = s\n[s]\nsystem_default = d\n{limits}"
+        )
         chain = [holder, *holder.above()[:-1]]
         (self._home / "chain.pem").write_bytes(b"".join(one.certificate.public_bytes(Encoding.PEM) for one in chain))
         (self._home / "key.pem").write_bytes(
@@ -139,7 +153,7 @@ class EapolTest:
             [str(self._program), "-c", str(self._home / "network.conf"), "-a", "127.0.0.1", "-p", str(port),
              "-s", SECRET.decode(), "-t", "10", *arguments],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300,
-            check=False,
+            check=False, env={**os.environ, "OPENSSL_CONF": str(self._home / "openssl.cnf")} if signatures else None,
         )  # fmt: skip
         assert (done.returncode == 0) == done.stdout.rstrip().endswith("SUCCESS"), done.stdout
         keys = re.search(r"MPPE keys OK: (\d+)  mismatch: (\d+)", done.stdout)

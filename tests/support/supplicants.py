@@ -201,6 +201,7 @@ class Supplicant:
         holder: its certificate; None: it shows none.
         version: ``1.2`` or ``1.3``.
         groups: of its key exchange, OpenSSL's names; empty: the library's own.
+        signatures: that it takes and makes, OpenSSL's names in its order; empty: the library's own.
         chain: what it sends above its leaf; None: everything but the root.
         anchor, anchor_certificate: whom it trusts.
         at: what its clock shows; None: the present.
@@ -212,6 +213,7 @@ class Supplicant:
         version: str = "1.3",
         *,
         groups: str = "X25519:P-256",
+        signatures: str = "",
         fragment: int = 1398,
         staple: bool = False,
         chain: Sequence[Holder] | None = None,
@@ -240,6 +242,8 @@ class Supplicant:
             context.set_options(SSL.OP_NO_TICKET)
         if groups:
             SSL._lib.SSL_CTX_set1_curves_list(context._context, groups.encode())  # type: ignore[attr-defined]
+        if signatures:
+            SSL._lib.SSL_CTX_set1_sigalgs_list(context._context, signatures.encode())  # type: ignore[attr-defined]
         self.staples: list[bytes] = []
         self._staple = staple
         if staple:

@@ -78,6 +78,8 @@ async def admin_app(
         est_default=context.config.est.default,
         public_url=context.state.public_url,
         radius_certificate=context.config.radius.certificate,
+        radius_rsa_certificate=context.config.radius.rsa_certificate,
+        radius_rsa_authority=context.config.radius.rsa_authority,
         radius_steering=context.layout.radius_steering,
         applications=authz.applications,
         policy_guard=Guard(context.config.policy.guard_percent, context.config.policy.guard_subjects),

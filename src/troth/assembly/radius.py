@@ -120,7 +120,7 @@ class Worker:
         tags = made_once(context.layout.secrets / "radius-tags.secret", lambda: secrets.token_bytes(32))
         self._placing = Placing(database, hmac.digest(tags, b"chargeable", "sha256"))
         self._nas = AccessServers(database, context)
-        self._identity = source_of(self._settings.certificate, self._settings.key, database, signer, clock)
+        self._identity = source_of(self._settings, database, signer, clock)
         self._stapler = Stapler(shared.contexts, stapled_by(), clock)
         self._follower = Follower(
             database,

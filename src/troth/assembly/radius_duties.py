@@ -52,14 +52,27 @@ def is_on(config: Config) -> bool:
 def certificate_duty(
     context: RoleContext, database: Database, mint: Mint, identity: ServiceIdentity
 ) -> Callable[[], Awaitable[object]] | None:
-    """Keeps the server's certificate in force; None where RADIUS is off, or people keep it in a file."""
-    config = context.config
-    if not is_on(config) or config.radius.certificate:
+    """Keeps the server's certificates in force; None where RADIUS is off, or people keep all of them in files."""
+    config, settings = context.config, context.config.radius
+    second = settings.rsa_authority if not settings.rsa_certificate else ""
+    if not is_on(config) or (settings.certificate and not second):
         return None
     name = server_name(config.radius.server_name, config.pki.radius_names, context.state.public_url)
-    return ServerCertificates(
-        database, mint.own_gate, mint.signer, mint.catalogue, context.clock, name=name, subject=identity.subject
-    ).ensure
+    made = ServerCertificates(
+        database, mint.own_gate, mint.signer, mint.catalogue, context.clock, name=name, subject=identity.subject,
+        rsa_authority=second,
+    )  # fmt: skip
+
+    async def ensure() -> None:
+        if not settings.certificate:
+            await made.ensure()
+        if second:
+            try:
+                await made.ensure_second()
+            except TrothError as error:  # it keeps nobody from the first, nor the worker from its other duties
+                log.warning("radius.second_identity_postponed", code=error.code, detail=error.detail)
+
+    return ensure
 
 
 async def fetch_lists(context: RoleContext, database: Database) -> None:

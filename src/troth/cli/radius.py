@@ -67,14 +67,24 @@ def identity(
     if output == "json":
         return as_json(one)
     renewed = when(one["renewed_at"]) if one["renewed_at"] else "by whoever keeps its file"
-    anchor = one["anchor"] or {"subject": "", "sha256": "", "pem": ""}
+    second = one["second"]
+    nothing = {"subject": "", "sha256": "", "pem": ""}
+    anchor, other = one["anchor"] or nothing, (second or {}).get("anchor") or nothing
     if pem:
         print(anchor["pem"], end="")
+        if other["pem"] != anchor["pem"]:
+            print(other["pem"], end="")
         return 0 if anchor["pem"] else 1
     facts(
         [("Name", one["name"]), ("SHA-256", one["sha256"]), ("Serial number", one["serial"]), ("Issuer", one["issuer"]),
          ("From", when(one["not_before"])), ("Until", when(one["not_after"])), ("Renewed", renewed)]
     )  # fmt: skip
+    if second:
+        print("\nShown to devices that do not do ECDSA:\n")
+        facts(
+            [("SHA-256", second["sha256"]), ("Serial number", second["serial"]), ("Issuer", second["issuer"]),
+             ("Until", when(second["not_after"])), ("Root", other["subject"]), ("Root's SHA-256", other["sha256"])]
+        )  # fmt: skip
     print("\nWhat devices must be told (root.pem: `troth radius identity --pem`):\n")
     facts([("Root", anchor["subject"]), ("SHA-256", anchor["sha256"]), ("Server name", one["name"])])
     print("\nwpa_supplicant:\n")

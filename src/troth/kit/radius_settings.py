@@ -57,6 +57,17 @@ class RadiusSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     key: Annotated[
         str, Meta(description="Path of its private key in PEM, without a passphrase; for the RADIUS role alone.")
     ] = ""
+    rsa_authority: Annotated[
+        str,
+        Meta(
+            description="Slug of an authority with an RSA key that certifies RADIUS servers: Troth then makes and "
+            "renews a second certificate, RSA, for devices that do not do ECDSA. Empty: there is none."
+        ),
+    ] = ""
+    rsa_certificate: Annotated[
+        str, Meta(description="Path of an RSA certificate of your own in its place, as `certificate`.")
+    ] = ""
+    rsa_key: Annotated[str, Meta(description="Path of its private key in PEM, as `key`.")] = ""
     fragment_octets: Annotated[
         int,
         Meta(

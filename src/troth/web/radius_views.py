@@ -22,7 +22,7 @@ class RadiusIdentityView(Struct, frozen=True, kw_only=True):
     ``name``: what they are told to expect. ``chain``: PEM, leaf first, as it is sent. ``authority``, ``renewed_at``:
     who issued it, and when there will be a new one; empty and null for a certificate that people keep in a file.
     ``anchor``: null where the file has no root. ``supplicant``: lines of wpa_supplicant's network block that say all
-    that matters of it.
+    that matters of it. ``second``: shown to devices that do not do ECDSA, where there is one.
     """
 
     name: str
@@ -36,3 +36,4 @@ class RadiusIdentityView(Struct, frozen=True, kw_only=True):
     chain: str
     anchor: AnchorView | None
     supplicant: str
+    second: RadiusIdentityView | None = None

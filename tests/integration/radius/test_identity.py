@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from tests.support.mint import Mint
+from tests.support.mint import Mint, ca_certificate
 from tests.support.supplicants import OPENING, Supplicant, eap_server, lab
 from troth.assembly.identity import ServiceIdentity
 from troth.assembly.state import State
+from troth.kit.radius_settings import RadiusSettings
+from troth.pki.catalogue import add_authority
 from troth.pki.profile import shipped_profiles
 from troth.pki.revocation import OfCertificate, revoke
 from troth.radius.eap.contexts import Contexts
@@ -20,8 +25,9 @@ from troth.radius.eap.errors import IdentityUnusable
 from troth.radius.eap.model import Succeed
 from troth.radius.identity.issuing import PROFILE, ServerCertificates
 from troth.radius.identity.naming import server_name
-from troth.radius.identity.source import IdentityInFiles, IssuedIdentity, source_of
+from troth.radius.identity.source import Both, IdentityInFiles, IdentitySource, IssuedIdentity, source_of
 from troth.store.unit import Unit
+from troth.web.books.radius import RadiusBook
 
 NAME = "radius.corp.test"
 STATE = State(listeners={}, public_url="https://pki.test", public_http_url="", admin_url="https://pki.test:8444")
@@ -31,12 +37,13 @@ class Released:
     """The signer's one answer to a RADIUS worker."""
 
     def __init__(self, mint: Mint) -> None:
-        self._keys = mint.signer.keys
+        self._keys, self._rsa_keys = mint.signer.keys, mint.signer.rsa_keys
         self.asked: list[str] = []
 
     async def release_key(self, key_id: str) -> bytes:
         self.asked.append(key_id)
-        return self._keys[key_id].private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+        key = self._rsa_keys.get(key_id) or self._keys[key_id]
+        return key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
 
 
 @pytest.fixture
@@ -46,10 +53,11 @@ async def certificates(mint: Mint, tmp_path: Path) -> ServerCertificates:
     return _for(mint, NAME, service)
 
 
-def _for(mint: Mint, name: str, service: ServiceIdentity) -> ServerCertificates:
+def _for(mint: Mint, name: str, service: ServiceIdentity, *, rsa_authority: str = "") -> ServerCertificates:
     return ServerCertificates(
-        mint.database, mint.gate, mint.signer, mint.catalogue, mint.clock, name=name, subject=service.subject
-    )
+        mint.database, mint.gate, mint.signer, mint.catalogue, mint.clock, name=name, subject=service.subject,
+        rsa_authority=rsa_authority,
+    )  # fmt: skip
 
 
 async def test_it_is_made_once_found_by_a_worker_and_devices_accept_it(
@@ -165,8 +173,72 @@ def test_the_name_is_the_configured_one_or_a_reserved_one_or_made_from_the_publi
 
 def test_files_are_taken_where_both_are_named_and_one_alone_is_refused(mint: Mint) -> None:
     released = Released(mint)
-    assert isinstance(source_of("", "", mint.database, released, mint.clock), IssuedIdentity)
-    assert isinstance(source_of("a.pem", "a.key", mint.database, released, mint.clock), IdentityInFiles)
-    for certificate, key in (("a.pem", ""), ("", "a.key")):
+
+    def source(**settings: str) -> IdentitySource:
+        return source_of(RadiusSettings(**settings), mint.database, released, mint.clock)  # type: ignore[arg-type]
+
+    assert isinstance(source(), IssuedIdentity)
+    assert isinstance(source(certificate="a.pem", key="a.key"), IdentityInFiles)
+    assert isinstance(source(rsa_authority="rsa"), Both)
+    assert isinstance(source(rsa_certificate="a.pem", rsa_key="a.key"), Both)
+    for half in ({"certificate": "a.pem"}, {"key": "a.key"}, {"rsa_certificate": "a.pem"}, {"rsa_key": "a.key"}):
         with pytest.raises(IdentityUnusable, match="one is missing"):
-            source_of(certificate, key, mint.database, released, mint.clock)
+            source(**half)
+
+
+async def test_a_second_one_is_made_by_an_authority_with_an_rsa_key_and_renewed_beside_the_first(
+    mint: Mint, certificates: ServerCertificates, tmp_path: Path
+) -> None:
+    root_key, key = (rsa.generate_private_key(65537, 2048) for _ in range(2))
+    root = ca_certificate(root_key, "RSA Root", mint.clock.now())
+    below = ca_certificate(key, "RSA Issuing", mint.clock.now(), (root, root_key))
+    mint.signer.rsa_keys["rsa-key"] = key
+    present = mint.catalogue.authorities
+    unit = Unit()
+    for slug, like, certificate, key_id in (("rsa-root", "root", root, None), ("rsa", "issuing", below, "rsa-key")):
+        made = replace(
+            present[like], slug=slug, name=slug, certificate=certificate.public_bytes(Encoding.DER), key_id=key_id,
+            parent="rsa-root" if key_id else None,
+        )  # fmt: skip
+        add_authority(unit, made, actor="test:mint")
+    await mint.database.commit(unit)
+    await mint.catalogue.refresh()
+    service = ServiceIdentity(mint.database, mint.gate, mint.catalogue, tmp_path / "s.pem", STATE, mint.clock)
+    first = await certificates.ensure()
+    both = _for(mint, NAME, service, rsa_authority="rsa")
+    second = await both.ensure_second()
+    assert (second.authority, second.rsa, first.rsa) == ("rsa", True, False)
+    assert await both.ensure_second() == second
+    assert await both.ensure() == first, "the second is not taken for the first, though it is younger"
+    with pytest.raises(IdentityUnusable, match="has no RSA key itself"):
+        await _for(mint, NAME, service, rsa_authority="issuing").ensure_second()
+
+    source = source_of(RadiusSettings(rsa_authority="rsa"), mint.database, Released(mint), mint.clock)
+    shown = await source.refresh()
+    assert shown is not None
+    assert shown.second is not None
+    assert (shown.names, shown.second.names) == ((NAME,), (NAME,))
+    assert await source.refresh() is shown
+    contexts = Contexts()
+    contexts.install(shown, [lab("rsa").network()])
+    server = eap_server(contexts=contexts, clock=mint.clock)
+    for offered, served in (("RSA-PSS+SHA256:RSA+SHA256", True), ("RSA-PSS+SHA256:ECDSA+SHA256", False)):
+        device = Supplicant(
+            lab("rsa").client, anchor_certificate=root, at=mint.clock.now(), signatures=offered
+        )  # fmt: skip
+        joined = isinstance(device.join(server, OPENING).step, Succeed)
+        assert joined is served, "whoever takes ECDSA is shown it, and this one trusts the RSA root alone"
+    target = OfCertificate(second.certificate_id)
+    await mint.database.commit(revoke(Unit(), target, reason=1, actor="admin:a", at=mint.clock.now()))
+    alone = await source.refresh()
+    assert alone is not None
+    assert (alone.fingerprint, alone.second) == (shown.fingerprint, None)
+    book = RadiusBook(mint.database, mint.catalogue, mint.clock, rsa_authority="rsa")
+    view = await book.identity()
+    assert (view.second, book.wants_second) == (None, True)
+    await both.ensure_second()
+    view = await book.identity()
+    assert view.second is not None
+    assert (view.authority, view.second.authority) == ("issuing", "rsa")
+    assert view.second.anchor is not None
+    assert view.second.anchor.sha256 == root.fingerprint(hashes.SHA256()).hex()

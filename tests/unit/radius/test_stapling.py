@@ -11,6 +11,7 @@ from tests.support.supplicants import lab, status_of
 from troth.kit.clock import FakeClock
 from troth.kit.errors import INTERNAL, TrothError
 from troth.radius.eap.contexts import Contexts
+from troth.radius.eap.identity import with_second
 from troth.radius.identity.stapling import Stapler
 
 
@@ -110,6 +111,23 @@ async def test_another_certificate_has_another_staple(
     assert not stapled(contexts, clock)
     assert await stapler.run_once()
     assert responder.asked[-1][0] == lab("mldsa65").server.der
+
+
+async def test_each_of_two_certificates_has_its_own(contexts: Contexts, responder: Responder, clock: FakeClock) -> None:
+    first, second = lab().server.der, lab("rsa").server.der
+    contexts.install(with_second(lab().identity, lab("rsa").identity), [lab().network()])
+    stapler = Stapler(contexts, responder.fetch, clock)
+    assert await stapler.run_once()
+    assert [leaf for leaf, _ in responder.asked] == [first, second]
+    # The second is renewed alone: the first's goes on.
+    contexts.install(with_second(lab().identity, lab("mldsa65").identity), [lab().network()])
+    assert not stapled(contexts, clock)
+    assert await stapler.run_once()
+    assert [leaf for leaf, _ in responder.asked[2:]] == [lab("mldsa65").server.der]
+    responder.down = True
+    clock.advance(timedelta(hours=2, minutes=1))
+    assert await stapler.run_once()
+    assert len(responder.asked) == 5, "both are due at half of their time"
 
 
 async def test_without_a_certificate_nobody_is_asked(responder: Responder, clock: FakeClock) -> None:

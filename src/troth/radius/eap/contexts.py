@@ -84,7 +84,8 @@ class Contexts:
         self._cached_begun = 0
         self._identity: ServerIdentity | None = None
         self._networks: dict[str, NetworkContext] = {}
-        self._staple: tuple[bytes, float] = (b"", 0.0)
+        #: Fingerprint of a certificate of ours → its status, and until when that is given.
+        self._staples: dict[str, tuple[bytes, float]] = {}
         self._staples_given = 0
 
     @property
@@ -125,22 +126,32 @@ class Contexts:
                 if built is not None:
                     made[one.name] = built
         if not same:
-            self._staple = (b"", 0.0)  # it is another certificate's
+            shown = {one.fingerprint for one in identity.each} if identity is not None else set()
+            self._staples = {of: staple for of, staple in self._staples.items() if of in shown}
         self._identity, self._networks = identity, made
 
-    def staple(self, response: bytes, good_for: float, now: float) -> None:
-        """Give devices that ask this OCSP response, DER, for ``good_for`` seconds from ``now`` (monotonic)."""
-        self._staple = (response, now + good_for)
+    def staple(self, response: bytes, good_for: float, now: float, *, of: ServerIdentity | None = None) -> None:
+        """Give devices that ask this OCSP response, DER, for ``good_for`` seconds from ``now`` (monotonic).
+
+        ``of``: the certificate that it is about; None: the first.
+        """
+        about = of or self._identity
+        if about is not None:
+            self._staples[about.fingerprint] = (response, now + good_for)
 
     def expire_staple(self, now: float) -> bool:
-        """Forget a response whose time is over; whether one is left."""
-        if self._staple[0] and now >= self._staple[1]:
-            self._staple = (b"", 0.0)
-        return bool(self._staple[0])
+        """Forget responses whose time is over; whether each certificate has one left."""
+        self._staples = {of: staple for of, staple in self._staples.items() if now < staple[1]}
+        return self._identity is not None and all(one.fingerprint in self._staples for one in self._identity.each)
 
     def _stapled(self, connection: SSL.Connection, data: object) -> bytes:
         """Called by OpenSSL when a device has asked (RFC 6066, 8); empty: no staple."""
-        response = self._staple[0]
+        identity = self._identity
+        if identity is None:
+            return b""
+        if identity.second is not None:
+            identity = openssl.shown_of(connection, identity.each)
+        response, _ = self._staples.get(identity.fingerprint, (b"", 0.0))
         self._staples_given += bool(response)
         return response
 
@@ -190,6 +201,21 @@ def _base(*, cached: bool) -> SSL.Context:
 
 
 def _use(context: SSL.Context, identity: ServerIdentity) -> None:
+    """Show ``identity``, and its second to those who offer no signature that the first could make.
+
+    Of two, OpenSSL takes the first in its own order (that is what OP_CIPHER_SERVER_PREFERENCE says of signatures, too)
+    that the ClientHello's signature algorithms, and under TLS 1.2 its suites, allow: ECDSA before RSA. Each has a chain
+    of its own then; what is added as an extra chain would be sent with both.
+    """
+    if identity.second is not None:
+        try:
+            for each in identity.each:
+                openssl.use_chain(context, each.chain)
+                openssl.use_key(context, each.key)
+                context.check_privatekey()
+        except (ValueError, TypeError, OSError, SSL.Error) as error:
+            raise IdentityUnusable(UNUSABLE_IDENTITY, "OpenSSL does not take both certificates together") from error
+        return
     try:
         leaf, *above = (x509.load_der_x509_certificate(one) for one in identity.chain)
         context.use_certificate(leaf)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
@@ -27,6 +27,7 @@ class ServerIdentity:
         key: PKCS#8, DER.
         not_before, not_after: of the leaf, UTC.
         names: the leaf's DNS names: what `domain_suffix_match` on a device is held against.
+        second: for devices that do not take the leaf's kind of key; of another kind, with a chain of its own.
     """
 
     chain: tuple[bytes, ...]
@@ -34,6 +35,12 @@ class ServerIdentity:
     not_before: datetime
     not_after: datetime
     names: tuple[str, ...]
+    second: ServerIdentity | None = None
+
+    @property
+    def each(self) -> tuple[ServerIdentity, ...]:
+        """This one and the second."""
+        return (self,) if self.second is None else (self, self.second)
 
     @property
     def fingerprint(self) -> str:
@@ -81,6 +88,21 @@ def identity_of(chain: tuple[bytes, ...], key: bytes) -> ServerIdentity:
         leaf.not_valid_after_utc,
         tuple(names.get_values_for_type(x509.DNSName)),
     )
+
+
+def with_second(first: ServerIdentity, second: ServerIdentity | None) -> ServerIdentity:
+    """``first``, and ``second`` for those who do not take its kind of key.
+
+    OpenSSL keeps one certificate of each kind of key: a second of the same kind would take the first one's place.
+    Raises IdentityUnusable.
+    """
+    if second is not None and _kind(second) == _kind(first):
+        raise IdentityUnusable(UNUSABLE_IDENTITY, "both certificates have the same kind of key")
+    return first if second is None else replace(first, second=second)
+
+
+def _kind(identity: ServerIdentity) -> str:
+    return x509.load_der_x509_certificate(identity.chain[0]).public_key_algorithm_oid.dotted_string
 
 
 def identity_from_files(certificate: Path, key: Path) -> ServerIdentity:

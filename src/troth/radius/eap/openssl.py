@@ -11,11 +11,14 @@ the trust table knows is refused after them, by the decision, without a speaking
 
 from __future__ import annotations
 
+import os
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import Any, Protocol, TypeAlias
 
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL, crypto
 
 from troth.kit.errors import Reason
@@ -28,6 +31,7 @@ from troth.radius.eap.errors import (
     UNKNOWN_CA,
     WRONG_PURPOSE,
 )
+from troth.radius.eap.identity import ServerIdentity
 
 _lib: Any = SSL._lib  # type: ignore[attr-defined]  # not published, hence this module
 _ffi: Any = SSL._ffi  # type: ignore[attr-defined]  # likewise
@@ -142,6 +146,24 @@ def use_key(context: SSL.Context, pkcs8: bytes) -> None:
         raise SSL.Error(*error.args) from error
     if not _lib.SSL_CTX_use_PrivateKey(context._context, key._pkey):
         raise SSL.Error([("", "", "the key was not taken")])
+
+
+def use_chain(context: SSL.Context, chain: Sequence[bytes]) -> None:
+    """Take a certificate and what stands above it (DER), beside those of other kinds of key. Raises SSL.Error, OSError.
+
+    The binding has no function that gives a chain to one certificate of several, but for the one that reads a file: so
+    a file it is, in memory.
+    """
+    with os.fdopen(os.memfd_create("chain", os.MFD_CLOEXEC), "wb", buffering=0) as made:
+        made.write(b"".join(x509.load_der_x509_certificate(one).public_bytes(Encoding.PEM) for one in chain))
+        context.use_certificate_chain_file(f"/proc/self/fd/{made.fileno()}")
+
+
+def shown_of(connection: SSL.Connection, of: Sequence[ServerIdentity]) -> ServerIdentity:
+    """Which of our certificates this handshake shows, once its ClientHello was read."""
+    found = connection.get_certificate()
+    shown = b"" if found is None else crypto.dump_certificate(crypto.FILETYPE_ASN1, found)
+    return next((one for one in of if one.chain[0] == shown), of[0])
 
 
 def watch(connection: SSL.Connection, handshake: Watched) -> None:

@@ -12,9 +12,12 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from uuid import UUID
 
+from cryptography.hazmat.primitives.asymmetric import rsa
+
 from troth.audit.event import Event
 from troth.kit.clock import Clock
 from troth.kit.log import get_logger
+from troth.pki.authorities import Authority, find
 from troth.pki.catalogue import Catalogue
 from troth.pki.events import iso
 from troth.pki.gate import Gate
@@ -23,6 +26,7 @@ from troth.pki.keys.model import KeyPurpose
 from troth.pki.model import Binding, IssuanceRequest, IssuedCertificate
 from troth.pki.pem import pem_chain
 from troth.pki.ports import ResponderKeys
+from troth.radius.eap.errors import UNUSABLE_IDENTITY, IdentityUnusable
 from troth.radius.identity.store import ADD, IdentityReader, IdentityRecord
 from troth.store.pool import Database
 from troth.store.unit import Unit
@@ -51,9 +55,11 @@ class ServerCertificates:
         *,
         name: str,
         subject: Callable[[], Awaitable[UUID]],
+        rsa_authority: str = "",
     ) -> None:
         """``name``: DNS name of the server. ``subject``: the protected workload that the certificate is bound to, so
-        that no signal can put the network's own door on hold."""
+        that no signal can put the network's own door on hold. ``rsa_authority``: slug of the authority that issues the
+        second certificate, with an RSA key; empty: there is none."""
         self._database = database
         self._gate = gate
         self._keys = keys
@@ -61,17 +67,34 @@ class ServerCertificates:
         self._clock = clock
         self._name = name
         self._subject = subject
+        self._rsa_authority = rsa_authority
 
     async def ensure(self) -> IdentityRecord:
         """The certificate now, made anew if that is due. Raises what the gate or the signer raises."""
+        # ECDSA: an RSA signature costs fifteen times as much, and its chain a round trip more.
+        return await self._ensured(self._catalogue.issuer_for(PROFILE), KeyAlgorithm.P256)
+
+    async def ensure_second(self) -> IdentityRecord:
+        """The same for devices that do not do ECDSA. Raises IdentityUnusable, too.
+
+        They verify no ECDSA signature of an authority either, so it is one with an RSA key that issues it.
+        """
+        await self._catalogue.refresh()
+        issuer = find(self._rsa_authority, self._catalogue.authorities)
+        if not isinstance(issuer.public_key, rsa.RSAPublicKey):
+            raise IdentityUnusable(
+                UNUSABLE_IDENTITY, f"radius.rsa_authority: the authority {issuer.slug} has no RSA key itself"
+            )
+        return await self._ensured(issuer, KeyAlgorithm.RSA3072)
+
+    async def _ensured(self, issuer: Authority, algorithm: KeyAlgorithm) -> IdentityRecord:
         now = self._clock.now()
-        present = await IdentityReader(self._database).current(now)
-        issuer = self._catalogue.issuer_for(PROFILE)
+        second = algorithm is KeyAlgorithm.RSA3072
+        present = await IdentityReader(self._database).current(now, rsa=second)
         wanted = (self._name, issuer.slug)
         if present is not None and (present.name, present.authority) == wanted and now < renewal_of(present):
             return present
-        # ECDSA: an RSA signature costs fifteen times as much, and its chain a round trip more.
-        key = await self._keys.generate_key(KeyPurpose.RADIUS, KeyAlgorithm.P256)
+        key = await self._keys.generate_key(KeyPurpose.RADIUS, algorithm)
         made: list[IdentityRecord] = []
 
         def with_store(issued: IssuedCertificate) -> Unit:
@@ -102,7 +125,12 @@ class ServerCertificates:
                         "radius.identity_renewed",
                         _ACTOR,
                         (f"authority:{issuer.slug}", f"certificate:{issued.id}"),
-                        {"name": self._name, "key_id": key.key_id, "not_after": iso(issued.not_after)},
+                        {
+                            "name": self._name,
+                            "key_id": key.key_id,
+                            "key": algorithm.value,
+                            "not_after": iso(issued.not_after),
+                        },
                     )
                 )
             )
@@ -119,5 +147,5 @@ class ServerCertificates:
             ),
             with_store=with_store,
         )
-        log.info("radius.identity_renewed", name=self._name, not_after=iso(made[-1].not_after))
+        log.info("radius.identity_renewed", name=self._name, key=algorithm.value, not_after=iso(made[-1].not_after))
         return made[-1]

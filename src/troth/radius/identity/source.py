@@ -11,8 +11,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from troth.kit.clock import Clock
 from troth.kit.errors import TrothError
 from troth.kit.log import get_logger
+from troth.kit.radius_settings import RadiusSettings
 from troth.radius.eap.errors import UNUSABLE_IDENTITY, IdentityUnusable
-from troth.radius.eap.identity import ServerIdentity, identity_from_files, identity_of
+from troth.radius.eap.identity import ServerIdentity, identity_from_files, identity_of, with_second
 from troth.radius.identity.store import IdentityReader
 from troth.store.unit import Reader
 
@@ -28,26 +29,60 @@ class KeyRelease(Protocol):
 
 
 class IdentitySource(Protocol):
-    """Either of the two below."""
+    """One of those below."""
 
     async def refresh(self) -> ServerIdentity | None:
         """What to show devices now; None while there is nothing in force. Costs little where nothing has changed."""
         ...
 
 
-def source_of(certificate: str, key: str, reader: Reader, keys: KeyRelease, clock: Clock) -> IdentitySource:
-    """By the settings: the two files, or what was issued. Raises IdentityUnusable where one of the two is missing."""
+def source_of(settings: RadiusSettings, reader: Reader, keys: KeyRelease, clock: Clock) -> IdentitySource:
+    """By the settings: files, or what was issued. Raises IdentityUnusable where a file or its key is missing."""
+    first = _files(settings.certificate, settings.key, "radius.certificate and radius.key")
+    second = _files(settings.rsa_certificate, settings.rsa_key, "radius.rsa_certificate and radius.rsa_key")
+    if second is None and settings.rsa_authority:
+        second = IssuedIdentity(reader, keys, clock, rsa=True)
+    if first is None:
+        first = IssuedIdentity(reader, keys, clock)
+    return first if second is None else Both(first, second)
+
+
+def _files(certificate: str, key: str, named: str) -> IdentitySource | None:
     if not certificate and not key:
-        return IssuedIdentity(reader, keys, clock)
+        return None
     if not certificate or not key:
-        raise IdentityUnusable(UNUSABLE_IDENTITY, "radius.certificate and radius.key belong together; one is missing")
+        raise IdentityUnusable(UNUSABLE_IDENTITY, f"{named} belong together; one is missing")
     return IdentityInFiles(Path(certificate), Path(key))
+
+
+class Both:
+    """One for all devices, and a second for those that do not take its kind of key. Without the second, the first."""
+
+    def __init__(self, first: IdentitySource, second: IdentitySource) -> None:
+        self._sources = first, second
+        self._of: tuple[ServerIdentity | None, ServerIdentity | None] = (None, None)
+        self._present: ServerIdentity | None = None
+
+    async def refresh(self) -> ServerIdentity | None:
+        """See :class:`IdentitySource`. Raises StoreError."""
+        first, second = self._sources
+        of = await first.refresh(), await second.refresh()
+        if of[0] is not self._of[0] or of[1] is not self._of[1]:
+            self._of = of
+            try:
+                self._present = None if of[0] is None else with_second(of[0], of[1])
+            except TrothError as error:
+                log.warning("radius.second_identity_unusable", code=error.code, detail=error.detail)
+                self._present = of[0]
+        return self._present
 
 
 class IssuedIdentity:
     """What the worker role has had issued. One that cannot be had leaves the present one in use."""
 
-    def __init__(self, reader: Reader, keys: KeyRelease, clock: Clock) -> None:
+    def __init__(self, reader: Reader, keys: KeyRelease, clock: Clock, *, rsa: bool = False) -> None:
+        """``rsa``: the second one."""
+        self._rsa = rsa
         self._reader = IdentityReader(reader)
         self._keys = keys
         self._clock = clock
@@ -55,7 +90,7 @@ class IssuedIdentity:
 
     async def refresh(self) -> ServerIdentity | None:
         """See :class:`IdentitySource`. Raises StoreError."""
-        record = await self._reader.current(self._clock.now())
+        record = await self._reader.current(self._clock.now(), rsa=self._rsa)
         if record is None:
             self._present = None  # revoked, or expired: showing it helps nobody
             return None

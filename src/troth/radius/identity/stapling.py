@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol, TypeAlias
 
@@ -44,16 +45,23 @@ Fetch: TypeAlias = Callable[[bytes, bytes], Awaitable[tuple[bytes, Answer]]]
 """(leaf, its issuer; DER) → the response (DER) and what it says; raises TrothError unless it is signed for the leaf."""
 
 
+@dataclass
+class _Turn:
+    """When the status of one certificate is asked for. ``failures``: in a row."""
+
+    due: float
+    failures: int = 0
+
+
 class Stapler:
-    """Keeps a staple in ``contexts`` for whatever certificate is shown. One for each worker."""
+    """Keeps a staple in ``contexts`` for whatever certificates are shown. One for each worker."""
 
     def __init__(self, contexts: Contexts, fetch: Fetch, clock: Clock) -> None:
         self._contexts = contexts
         self._fetch = fetch
         self._clock = clock
-        self._of = ""
-        self._due = clock.monotonic()
-        self._failures = 0
+        #: By fingerprint, of those that are shown.
+        self._turns: dict[str, _Turn] = {}
 
     async def run(self, stop: asyncio.Event, *, every: float = 2.0) -> None:
         """Until told to stop."""
@@ -64,35 +72,40 @@ class Stapler:
                     await stop.wait()
 
     async def run_once(self) -> bool:
-        """Fetch one if it is due; whether one is stapled now. Failures are told in the log, and tried again soon."""
+        """Fetch what is due; whether each certificate has one now. Failures are logged, and tried again soon."""
         identity, now = self._contexts.identity, self._clock.monotonic()
-        left = self._contexts.expire_staple(now)
-        if identity is None or len(identity.chain) < 2:  # without its issuer nobody can be asked
-            return left
-        if self._of == identity.fingerprint and now < self._due:
-            return left
+        self._contexts.expire_staple(now)
+        each = identity.each if identity is not None else ()
+        self._turns = {one.fingerprint: self._turns.get(one.fingerprint, _Turn(now)) for one in each}
+        for one in each:
+            turn = self._turns[one.fingerprint]
+            if len(one.chain) >= 2 and now >= turn.due:  # without its issuer nobody can be asked
+                await self._ask(one, turn)
+        return self._contexts.expire_staple(self._clock.monotonic())
+
+    async def _ask(self, identity: ServerIdentity, turn: _Turn) -> None:
         try:
             der, answer = await self._fetch(identity.chain[0], identity.chain[1])
         except TrothError as error:
             log.warning("radius.staple_missing", code=error.code, detail=error.detail)
-            return self._later(identity, left)
+            self._later(turn)
+            return
         good_for = (answer.next_update - self._clock.now()) if answer.next_update is not None else _WITHOUT_END
-        if answer.status == "unknown" or good_for <= timedelta(0) or self._contexts.identity is not identity:
-            return self._later(identity, left)
+        present = self._contexts.identity
+        shown = present is not None and any(one.fingerprint == identity.fingerprint for one in present.each)
+        if answer.status == "unknown" or good_for <= timedelta(0) or not shown:
+            self._later(turn)
+            return
         if answer.status != "good":
             log.error("radius.identity_not_good", status=answer.status, names=identity.names)
         now = self._clock.monotonic()
-        self._contexts.staple(der, good_for.total_seconds(), now)
-        self._of = identity.fingerprint
-        self._due = now + min(good_for / 2, _LONGEST_PAUSE).total_seconds()
-        self._failures = 0
+        self._contexts.staple(der, good_for.total_seconds(), now, of=identity)
+        turn.due = now + min(good_for / 2, _LONGEST_PAUSE).total_seconds()
+        turn.failures = 0
         log.info("radius.stapled", status=answer.status, seconds=round(good_for.total_seconds()))
-        return True
 
-    def _later(self, identity: ServerIdentity, left: bool) -> bool:
+    def _later(self, turn: _Turn) -> None:
         """Ask again: soon at first, as when everything has just started, and then less and less often."""
-        pause = min(_SOON * 2 ** min(self._failures, 10), _LATEST)
-        self._failures += 1
-        self._due = self._clock.monotonic() + pause.total_seconds()
-        self._of = identity.fingerprint
-        return left
+        pause = min(_SOON * 2 ** min(turn.failures, 10), _LATEST)
+        turn.failures += 1
+        turn.due = self._clock.monotonic() + pause.total_seconds()

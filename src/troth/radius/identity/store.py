@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+
 from troth.store.statement import Write
 from troth.store.unit import Reader
 
@@ -18,11 +21,11 @@ ADD = Write(
     rank=72,
 )
 
-# One that was revoked (its key is in other hands, say) is as if there were none. Of several the youngest: it is the one
-# for the name that is configured now.
+# One that was revoked (its key is in other hands, say) is as if there were none. Of several the youngest of its kind of
+# key: it is the one for the name that is configured now. There are two or three.
 _CURRENT = """SELECT i.certificate_id, i.name, i.authority, i.key_id, i.chain, i.not_before, i.not_after
     FROM radius_identity i JOIN certificate c ON c.id = i.certificate_id AND c.status = 'good'
-    WHERE i.not_after > $1 ORDER BY i.not_before DESC, i.certificate_id DESC LIMIT 1"""
+    WHERE i.not_after > $1 ORDER BY i.not_before DESC, i.certificate_id DESC LIMIT 100"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,11 @@ class IdentityRecord:
     not_before: datetime
     not_after: datetime
 
+    @property
+    def rsa(self) -> bool:
+        """Whether its key is an RSA key."""
+        return isinstance(x509.load_pem_x509_certificate(self.chain.encode()).public_key(), rsa.RSAPublicKey)
+
 
 class IdentityReader:
     """Reads of the server's certificates."""
@@ -51,7 +59,7 @@ class IdentityReader:
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
 
-    async def current(self, now: datetime) -> IdentityRecord | None:
-        """The youngest that is not revoked, held or expired."""
-        row = await self._reader.fetchrow(_CURRENT, now)
-        return None if row is None else IdentityRecord(**dict(row))
+    async def current(self, now: datetime, *, rsa: bool = False) -> IdentityRecord | None:
+        """The youngest that is not revoked, held or expired; ``rsa``: of those with an RSA key, not of the others."""
+        found = (IdentityRecord(**dict(row)) for row in await self._reader.fetch(_CURRENT, now))
+        return next((one for one in found if one.rsa is rsa), None)

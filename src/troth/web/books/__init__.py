@@ -133,6 +133,8 @@ class Rooms:
     est_default: str = ""
     public_url: str = ""
     radius_certificate: str = ""
+    radius_rsa_certificate: str = ""
+    radius_rsa_authority: str = ""
     radius_steering: Path | None = None
     policy_guard: Guard | None = None
     applications: Applications | None = None
@@ -148,7 +150,10 @@ def build(rooms: Rooms) -> AdminServices:
         "proxies": ProxyDocument(rooms.pools),
         "nas": NasDocument(rooms.access_servers),
     }
-    radius = RadiusBook(database, rooms.catalogue, clock, rooms.radius_certificate)
+    radius = RadiusBook(
+        database, rooms.catalogue, clock, rooms.radius_certificate, rsa_certificate=rooms.radius_rsa_certificate,
+        rsa_authority=rooms.radius_rsa_authority,
+    )  # fmt: skip
     est = EstBook(database, rooms.est, rooms.est_default, rooms.public_url)
     finder = Subjects(SubjectStore(database))
     authorities = Authorities(database, clock, rooms.keys)

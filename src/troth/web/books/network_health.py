@@ -22,6 +22,7 @@ from troth.store.pool import Database
 from troth.trust.outbox import alarms
 from troth.web.books.radius import RadiusBook
 from troth.web.health import CheckView
+from troth.web.radius_views import RadiusIdentityView
 
 #: Events of a network among which its breaker's last one is looked for.
 _NEWEST: Final = 20
@@ -150,22 +151,30 @@ class NetworkHealth:
         return (CheckView("Access servers", "warn" if wrong else "ok", words),)
 
     async def _certificate(self) -> tuple[CheckView, ...]:
-        """The certificate that devices verify the network by: when it ends, every one of them refuses to join."""
-        now = self._clock.now()
+        """The certificates that devices verify the network by: when one ends, those who are shown it refuse to join."""
         try:
             shown = await self._identity.present()
         except TrothError as error:
             return (CheckView("RADIUS certificate", "fail", f"{error.detail} [{error.code}]"),)
         if shown is None:
             return ()
-        until = f"{shown.name} until {shown.not_after:%Y-%m-%d %H:%M} UTC"
+        first = self._shown("RADIUS certificate", shown)
+        if shown.second is not None:
+            return (first, self._shown("RADIUS certificate (RSA)", shown.second))
+        if self._identity.wants_second:
+            words = "there is none: see the worker's log ([radius] rsa_authority)"
+            return (first, CheckView("RADIUS certificate (RSA)", "warn", words))
+        return (first,)
+
+    def _shown(self, what: str, shown: RadiusIdentityView) -> CheckView:
+        now, until = self._clock.now(), f"{shown.name} until {shown.not_after:%Y-%m-%d %H:%M} UTC"
         if shown.not_after <= now:
-            return (CheckView("RADIUS certificate", "fail", f"{until}: it has ended, no device joins"),)
+            return CheckView(what, "fail", f"{until}: it has ended, no device joins")
         if shown.renewed_at is not None and now > shown.renewed_at + _RENEWAL_LATE:
-            return (CheckView("RADIUS certificate", "warn", f"{until}: its renewal is late, see the worker's log"),)
+            return CheckView(what, "warn", f"{until}: its renewal is late, see the worker's log")
         if shown.renewed_at is None and shown.not_after - now < _END_NEAR:
-            return (CheckView("RADIUS certificate", "warn", f"{until}: replace the file ([radius] certificate)"),)
-        return (CheckView("RADIUS certificate", "ok", until),)
+            return CheckView(what, "warn", f"{until}: replace the file ([radius] certificate)")
+        return CheckView(what, "ok", until)
 
     def _workers(self) -> tuple[CheckView, ...]:
         """How packets find their worker on this machine: both ways are right, and one takes more CPU."""

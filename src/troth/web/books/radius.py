@@ -7,6 +7,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
+from msgspec.structs import replace
 
 from troth.kit.clock import Clock
 from troth.pki.authorities import Authority, find
@@ -24,12 +25,24 @@ _MAX_FILE = 256 * 1024
 class RadiusBook:
     """Looking at the server's identity."""
 
-    def __init__(self, database: Database, catalogue: Catalogue, clock: Clock, certificate: str = "") -> None:
-        """``certificate``: path of the one that people keep; empty: Troth makes it."""
+    def __init__(
+        self,
+        database: Database,
+        catalogue: Catalogue,
+        clock: Clock,
+        certificate: str = "",
+        *,
+        rsa_certificate: str = "",
+        rsa_authority: str = "",
+    ) -> None:
+        """``certificate``: path of the one that people keep; empty: Troth makes it. The second: either its path, or the
+        authority that Troth has it made by; both empty: there is none."""
         self._database = database
         self._catalogue = catalogue
         self._clock = clock
         self._file = Path(certificate) if certificate else None
+        self._second_file = Path(rsa_certificate) if rsa_certificate else None
+        self._second_issued = bool(rsa_authority) and not rsa_certificate
 
     async def identity(self) -> RadiusIdentityView:
         """What is shown to devices. Raises WebError when there is nothing."""
@@ -40,9 +53,23 @@ class RadiusBook:
 
     async def present(self) -> RadiusIdentityView | None:
         """As :meth:`identity`, or None."""
-        if self._file is not None:
-            return self._kept(self._file)
-        record = await IdentityReader(self._database).current(self._clock.now())
+        first = self._kept(self._file) if self._file is not None else await self._issued(rsa=False)
+        if first is None:
+            return None
+        return replace(first, second=await self._second())
+
+    @property
+    def wants_second(self) -> bool:
+        """Whether there is to be a second one."""
+        return self._second_issued or self._second_file is not None
+
+    async def _second(self) -> RadiusIdentityView | None:
+        if self._second_file is not None:
+            return self._kept(self._second_file)
+        return await self._issued(rsa=True) if self._second_issued else None
+
+    async def _issued(self, *, rsa: bool) -> RadiusIdentityView | None:
+        record = await IdentityReader(self._database).current(self._clock.now(), rsa=rsa)
         if record is None:
             return None
         await self._catalogue.refresh()
