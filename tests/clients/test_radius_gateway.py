@@ -123,9 +123,9 @@ def vpn(radius: RadiusTroth, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     """Configured by the snippet that Troth prints for strongSwan."""
     need_file("/usr/lib/ipsec/plugins/libstrongswan-eap-radius.so", "libcharon-extra-plugins")
     home, das = tmp_path_factory.mktemp("vpn"), free_udp_port()
-    way = f"vendor: strongswan\n    coa: {{address: 127.0.0.1, port: {das}}}"
+    way = f"coa: {{address: 127.0.0.1, port: {das}, "
     documents = "---\n".join(_documented("yaml"))
-    radius.apply(_with(documents, {"192.0.2.9": _SOURCE, "vendor: strongswan": way}))
+    radius.apply(_with(documents, {"192.0.2.9": _SOURCE, "coa: {": way}))
     secret_file = home / "secret"
     radius.troth.run("nas", "secret", "vpn-gateway", "--out", str(secret_file))
     radius.apply(f"source: vpn-web\nworkloads: [{{name: vpn-web, names: [{_NAME}]}}]")

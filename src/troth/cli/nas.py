@@ -50,7 +50,7 @@ def show(name: Name, *, data: Data = None, output: Output = "text") -> int:
     facts(
         [("Name", one["name"]), ("Description", one["description"]), ("Equipment", one["vendor"]),
          ("Site", one["site"]), ("Addresses", one["addresses"]), ("State", one["state"]), ("Why", one["reason"]),
-         ("Message-Authenticator", _required(one)), ("CoA", "taken" if one["coa"] else "not taken"),
+         ("Message-Authenticator", _required(one)), ("CoA", _coa(one)),
          ("Over TLS", one["radsec"]), ("Secrets", sorted(one["secrets"])), ("New secret", _rotation(one))]
     )  # fmt: skip
     for line in one["warnings"]:
@@ -219,3 +219,9 @@ def _required(one: Any) -> str:
     if rule == "auto":
         return "required, since it was seen to sign" if one["signs_since"] else "required once it is seen to sign"
     return {"yes": "required", "no": "not required"}[rule]
+
+
+def _coa(one: Any) -> str:
+    if not one["coa"]:
+        return "not taken"
+    return "taken, answers believed without Message-Authenticator" if one["coa_unsigned"] else "taken"

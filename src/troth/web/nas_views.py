@@ -26,6 +26,7 @@ class NasView(Struct, frozen=True, kw_only=True):
     signs_since: datetime | None
     limit_proxy_state: bool
     coa: bool
+    coa_unsigned: bool
     radsec: tuple[str, ...]
     secrets: dict[str, datetime]
     rotating_since: datetime | None

@@ -17,6 +17,7 @@ nas:
     addresses: [10.1.0.0/24]
     vendor: cisco-ios-xe
     site: berlin
+    coa: {unsigned_answers: true}
   - name: old-aps
     addresses: [10.2.0.0/24]
     require_message_authenticator: no
@@ -46,11 +47,17 @@ async def test_access_servers_are_applied_and_given_a_secret_that_is_shown_once(
     applied = (await browser.post("/api/v1/apply", content=NAS)).json()
     assert "troth nas secret switches" in applied["changes"][0]["detail"]
     assert (await browser.get("/api/v1/network/nas/switches")).json()["state"] == "incomplete"
+    one = (await browser.get("/api/v1/network/nas/switches")).json()
+    assert one["coa_unsigned"]
+    assert "believed without Message-Authenticator" in one["warnings"][0]
     assert await health(browser) == ("warn", "old-aps, switches without a secret: see `troth nas list`")
 
     made = (await browser.post("/api/v1/network/nas/switches/secret", json={})).json()
     assert len(made["secret"]) == 32
-    assert (await loaded(house, "switches")).secrets == (made["secret"].encode(), None)
+    switches = await loaded(house, "switches")
+    assert switches.secrets == (made["secret"].encode(), None)
+    assert switches.coa is not None
+    assert (switches.coa.unsigned, switches.require_message_authenticator) == (True, "yes")
     shown = (await browser.get("/api/v1/network/nas/switches")).text
     assert made["secret"] not in shown
     assert (await browser.get("/api/v1/network/nas/switches")).json()["state"] == "silent"

@@ -49,6 +49,8 @@ class Roster:
         return Either(self._radsec, self._udp) if equipment.secrets else self._radsec
 
     def _of(self, one: Nas) -> Equipment:
+        # Its own requests and its answers are signed by different parts of it, so one may sign what the other does not.
+        unsigned = one.coa is not None and one.coa.unsigned
         connected = one.radsec is not None and self._radsec is not None
         secrets = () if one.protected else one.coa_secrets
         return Equipment(
@@ -56,7 +58,7 @@ class Roster:
             address=one.coa.address if one.coa is not None else None,
             port=one.coa.port if one.coa is not None else None,
             enabled=one.coa is not None and (bool(secrets) or connected), connected=connected,
-            require_message_authenticator=one.require_message_authenticator == "yes" or one.signs,
+            require_message_authenticator=not unsigned and (one.require_message_authenticator == "yes" or one.signs),
             identifier=one.identifier or "",
             at_once=min(self._at_once, one.max_in_flight or self._at_once), per_second=float(self._per_second),
         )  # fmt: skip

@@ -19,7 +19,7 @@ from troth.kit.clock import Clock
 from troth.kit.log import get_logger
 from troth.radius.dynamic.errors import SILENT, UNREACHABLE, DynamicError
 from troth.radius.dynamic.model import Equipment, Request
-from troth.radius.wire.errors import PacketRefused
+from troth.radius.wire.errors import MESSAGE_AUTHENTICATOR_MISSING, PacketRefused
 from troth.radius.wire.packet import Attribute, Packet, decode
 from troth.radius.wire.signing import encode_request, verify_reply
 
@@ -39,6 +39,8 @@ class _Waiting:
     authenticator: bytes
     secret: bytes
     signed: bool
+    #: It was answered without Message-Authenticator, by whoever: the answer was left aside.
+    unsigned: bool = False
     answered: asyncio.Future[Packet] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
@@ -105,6 +107,8 @@ class UdpTransport:
         if channel.error:
             raise DynamicError(UNREACHABLE, channel.error)
         refused = f"; {channel.refused} answers were not believed: {channel.why}" if channel.refused else ""
+        if waiting.unsigned:
+            refused += " (coa: {unsigned_answers: true} is for one that cannot sign them)"
         raise DynamicError(SILENT, f"{tries} packets to {channel.name}{refused}")
 
     async def _channel(self, address: str, port: int) -> _Channel:
@@ -183,6 +187,7 @@ class _Channel(asyncio.DatagramProtocol):
         self.error = f"{self.name}: {getattr(exc, 'strerror', None) or exc}"
 
     def datagram_received(self, data: bytes, addr: Any) -> None:
+        waiting: _Waiting | None = None
         try:
             reply = decode(data)
             waiting = self.waiting.get(reply.identifier)
@@ -193,6 +198,8 @@ class _Channel(asyncio.DatagramProtocol):
             # Anybody can send one: the true answer may still come.
             self.refused += 1
             self.why = refused.code
+            if waiting is not None and refused.reason is MESSAGE_AUTHENTICATOR_MISSING:
+                waiting.unsigned = True
             if self.refused in (1, 10, 100, 1000):
                 log.warning("dynamic.answer_refused", access_server=self.name, code=refused.code, times=self.refused)
             return

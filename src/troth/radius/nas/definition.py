@@ -6,7 +6,7 @@
         vendor: cisco-ios-xe
         site: berlin
         require_message_authenticator: yes   # or auto, no
-        coa: {port: 1700}                    # or false
+        coa: {port: 1700}                    # or false; unsigned_answers: true where it cannot sign them
         networks: [wired]
         radsec: {names: ["dns:*.sw.example.org"], sources: [10.1.0.0/24], only: false}
 
@@ -47,11 +47,13 @@ class CoaDefinition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
     Attributes:
         enabled: ``coa: false`` in short.
         address: empty: where its packets come from. port: 0: its vendor's usual one.
+        unsigned_answers: its answers are believed without Message-Authenticator; its own requests need theirs.
     """
 
     enabled: bool = True
     address: _Word = ""
     port: Annotated[int, Meta(ge=0, le=65_535)] = 0
+    unsigned_answers: bool = False
 
 
 class RadsecDefinition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

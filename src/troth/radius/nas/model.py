@@ -23,11 +23,13 @@ class CoaTarget:
         address: None: where its packets come from.
         port: None: its vendor's usual one (3799; RFC 5176).
         secret: one of its own; None: that of its requests.
+        unsigned: its answers are believed without Message-Authenticator.
     """
 
     address: str | None = None
     port: int | None = None
     secret: bytes | None = field(default=None, repr=False)
+    unsigned: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,9 @@ def opened(box: SecretBox, stored: Stored, sealed: Mapping[str, bytes]) -> Nas |
         require_message_authenticator=definition.require_message_authenticator,
         limit_proxy_state=definition.limit_proxy_state,
         signs=stored.signs_since is not None,
-        coa=CoaTarget(coa.address or None, coa.port or None, kinds.get("coa")) if coa.enabled else None,
+        coa=CoaTarget(coa.address or None, coa.port or None, kinds.get("coa"), coa.unsigned_answers)
+        if coa.enabled
+        else None,
         max_in_flight=definition.max_in_flight,
         networks=definition.networks,
         site=definition.site or None,

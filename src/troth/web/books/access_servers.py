@@ -93,6 +93,8 @@ def _line(one: AppliedNas) -> str:
         loose.append(f"Message-Authenticator required: {definition.require_message_authenticator}")
     if not definition.limit_proxy_state:
         loose.append("Proxy-State without Message-Authenticator is let pass")
+    if definition.coa.unsigned_answers:
+        loose.append("answers to CoA and Disconnect are believed without Message-Authenticator")
     where = ", ".join(definition.addresses) or "TLS alone"
     return f"access server {definition.name}: {one.change.value}; {definition.vendor} at {where}" + "".join(
         f"; {line}" for line in loose
@@ -106,6 +108,7 @@ def _view(one: Entry) -> NasView:
         addresses=definition.addresses, state=_state(one),
         require_message_authenticator=definition.require_message_authenticator, signs_since=stored.signs_since,
         limit_proxy_state=definition.limit_proxy_state, coa=definition.coa.enabled,
+        coa_unsigned=definition.coa.enabled and definition.coa.unsigned_answers,
         radsec=definition.radsec.names if definition.radsec is not None else (), secrets=dict(one.secrets),
         rotating_since=stored.rotating_since, seen=seen.addresses, proved=seen.proved, moved=seen.moved,
         last_at=seen.last_at, unsigned=seen.unsigned, unsigned_at=seen.unsigned_at, wrong=seen.wrong,
@@ -135,6 +138,11 @@ def _warnings(one: Entry) -> list[str]:
         )
     elif definition.require_message_authenticator == "no":
         found.append("Message-Authenticator is not required of it, and nothing of it was seen to lack one: require it")
+    if definition.coa.enabled and definition.coa.unsigned_answers:
+        found.append(
+            "its answers to CoA and Disconnect are believed without Message-Authenticator: who forges one has Troth "
+            "think that a session has ended (CVE-2024-3596)"
+        )
     if seen.wrong:
         found.append(
             f"{_number(seen.wrong)} sent requests that its secret does not prove: it has another secret, or somebody "

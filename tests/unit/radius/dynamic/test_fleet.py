@@ -48,6 +48,9 @@ async def test_an_access_server_is_known_with_all_that_may_prove_a_request_to_it
     few = replace(_NAS, max_in_flight=4, coa=CoaTarget(secret=b"own"), require_message_authenticator="no")
     found = (await _roster(few, udp=Way()).equipment())["wlc"]
     assert (found.at_once, found.secrets, found.require_message_authenticator) == (4, (b"own",), False)
+    narrow = replace(_NAS, coa=CoaTarget(unsigned=True), signs=True)
+    assert not (await _roster(narrow, udp=Way()).equipment())["wlc"].require_message_authenticator
+    assert narrow.require_message_authenticator == "yes", "of its own requests it goes on being required"
     off = (await _roster(replace(_NAS, coa=None), udp=Way()).equipment())["wlc"]
     bare = (await _roster(replace(_NAS, secrets=(None, None)), udp=Way()).equipment())["wlc"]
     assert (off.enabled, bare.enabled) == (False, False)

@@ -16,7 +16,7 @@ nas:
     site: berlin
     require_message_authenticator: auto
     limit_proxy_state: false
-    coa: {port: 1700, address: 10.1.0.9}
+    coa: {port: 1700, address: 10.1.0.9, unsigned_answers: true}
     max_in_flight: 500
     networks: [wired]
     radsec: {names: ["DNS:*.SW.example.org", "ip:2001:DB8::1", "uri:urn:X", "policy:1.2.3"], only: true}
@@ -34,6 +34,7 @@ def test_a_definition_is_read_and_brought_into_one_spelling() -> None:
     assert full.radsec.names == ("dns:*.sw.example.org", "ip:2001:db8::1", "uri:urn:X", "policy:1.2.3")
     assert full.radsec.sources == full.addresses
     assert (full.coa.port, full.require_message_authenticator) == (1700, "auto")
+    assert (full.coa.unsigned_answers, least.coa.unsigned_answers) == (True, False)
     assert least == NasDefinition("ap", ("192.0.2.9/32",))
     assert (least.require_message_authenticator, least.limit_proxy_state, least.coa.enabled) == ("yes", True, True)
 
