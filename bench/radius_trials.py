@@ -156,7 +156,7 @@ class _Authority:
         try:
             await database.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query ILIKE '%ledger_event%' "
-                "AND pid <> pg_backend_pid() AND datname = current_database()"
+                "AND pid <> pg_backend_pid() AND datname = current_database() AND backend_type = 'client backend'"
             )
         finally:
             await database.close()
