@@ -180,6 +180,7 @@ async def pages_of(site: Site) -> dict[str, str]:
         approved_by=["admin:ben"],
     )  # fmt: skip
     await house.services.applications.add(Wanted("vpn", profile="client-device"), house.admin)
+    await house.sign_checkpoint()  # its note is one long line
     return {
         "overview": "/",
         "applications": "/applications",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 from collections.abc import Callable
@@ -262,3 +263,8 @@ def test_what_joined_is_found_by_its_address_with_the_reasons(radius: RadiusTrot
     _until(
         lambda: "02-00-00-00-99-01" in radius.troth.run("radius", "conversations", "--mac", "02:00:00:00:99:01").stdout
     )
+    why = radius.troth.run("why", "02:00:00:00:99:01").stdout
+    assert "offered TLS 1.3" in why
+    assert "compliant: true (posture.compliant=true from" in why
+    assert "accepted: allow" in why
+    assert json.loads(radius.troth.run("why", "02:00:00:00:99:01", "-o", "json").stdout)["mac"] == "02-00-00-00-99-01"

@@ -25,6 +25,9 @@ app = App(
 
 Pem = Annotated[bool, Parameter(help="Print the root that devices are to trust, and no more.", negative="")]
 
+#: The journal carries an attempt over within about a second of its answer, on a busy machine a few.
+_NONE = "No conversation is found. One that has just ended is here within a few seconds."
+
 Kind = Literal["wpa_supplicant", "networkmanager", "mobileconfig", "windows"]
 
 
@@ -52,7 +55,7 @@ def conversations(
         for one in found
     ]  # fmt: skip
     head = ("when", "network", "who", "mac", "outcome", "reason", "id")
-    return listed(found, output, head, rows, empty="No conversation is found.")
+    return listed(found, output, head, rows, empty=_NONE)
 
 
 @app.command

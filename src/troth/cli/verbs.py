@@ -106,11 +106,14 @@ def why(
     except TrothError as error:
         undecided = _undecided(api, what) if error.reason.status == _NOT_FOUND else None
         if undecided is None:
-            lately = list(_lately(api, mac=what)) if error.reason.status == _NOT_FOUND else []
-            if not lately or output == "json":
+            latest = _latest(api, mac=what) if error.reason.status == _NOT_FOUND else None
+            if latest is None:
                 raise
-            for line in lately:
-                print(plain(line))
+            if output == "json":
+                return as_json(latest)
+            lines = (*_lately(api, mac=what), "", "The last attempt:", *_steps(latest))
+            for line in lines:
+                print(plain(line) if line else "")
             return 0
         found = undecided
     if output == "json":
@@ -150,6 +153,24 @@ def _since_then(api: Api, subject_id: str) -> Iterator[str]:
     for cause in subject["causes"]:
         source = cause["source"].replace(":", " ")
         yield f"  ✗ {source} raised {cause['cause']} on {when(cause['raised_at'])}; what clears it: {cause['clears']}"
+
+
+def _latest(api: Api, **sought: str) -> dict[str, Any] | None:
+    """The last attempt to join a network, whole: None if there is none, or none that the caller may see."""
+    try:
+        found = api.get("/network/conversations", **sought, limit="1")
+        return api.get(f"/network/conversations/{segment(found[0]['id'])}") if found else None
+    except TrothError as error:
+        if error.reason.status not in (_DENIED, _BAD_REQUEST, _NOT_FOUND):
+            raise
+        return None
+
+
+def _steps(conversation: dict[str, Any]) -> Iterator[str]:
+    for step in conversation["steps"]:
+        yield f"{step['at']:>7} ms  {step['said']}"
+    if conversation["fix"]:
+        yield f"  → {conversation['fix']}"
 
 
 def _lately(api: Api, **sought: str) -> Iterator[str]:

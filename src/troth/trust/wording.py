@@ -29,6 +29,8 @@ def span(length: timedelta) -> str:
 
 def show(value: Any) -> str:
     """A value as a sentence has it."""
+    if value is None:
+        return "nothing"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):

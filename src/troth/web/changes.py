@@ -9,6 +9,7 @@ from troth.connect.ssf.transmitter.definitions import ReceiverDefinition
 from troth.trust.applied import Applied
 from troth.trust.outbox.desk import ReactionPlan
 from troth.trust.subjects.directory_plan import DirectoryPlan
+from troth.trust.wording import show
 from troth.web.views import Change
 
 
@@ -20,7 +21,9 @@ def directory_changes(plan: DirectoryPlan) -> list[Change]:
         for one in plan.changed
     ]
     changes += [
-        Change("fact", f"{one.subject.name} {one.path}", "changed", f"{one.source}: {one.before} → {one.after}")
+        Change(
+            "fact", f"{one.subject.name} {one.path}", "changed", f"{one.source}: {show(one.before)} → {show(one.after)}"
+        )
         for one in plan.facts
     ]
     if plan.prune:

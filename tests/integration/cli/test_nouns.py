@@ -104,9 +104,13 @@ async def test_hold_release_and_a_revocation_that_first_shows_what_it_would_hit(
 
 async def test_a_refusal_leaves_no_key_behind_and_names_code_fix_and_decision(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "people.yaml"
-    file.write_text("users: [{name: carol, enabled: false}]\ndevices: [{name: tablet-1, owner: carol}]\n")
+    file.write_text(
+        "users: [{name: carol, enabled: false}]\n"
+        "devices: [{name: tablet-1, owner: carol, posture: [{source: mdm, values: {posture.compliant: true}}]}]\n"
+    )
     applied = await run("apply", "-f", str(file))
     assert "+ device tablet-1: created" in applied.out
+    assert "(mdm: nothing → true)" in applied.out
     out = tmp_path / "mine"
     said = await run("cert", "issue", "client-device", "tablet-1", "--name", "tablet-1.example", "--out", str(out))
     assert said.code == DENIED

@@ -14,6 +14,7 @@ import msgspec
 
 from troth.kit.ids import new_id
 from troth.radius.admission.model import Attempt, PlaceChoice, Verdict
+from troth.trust.wording import show
 
 #: How the journal calls it.
 NOTE = "radius.conversation"
@@ -179,5 +180,5 @@ def safe(text: str | None, longest: int = _LONGEST) -> str | None:
 
 
 def _short(value: object) -> str:
-    text = str(value)
+    text = show(value)
     return text if len(text) <= 80 else text[:79] + "…"
