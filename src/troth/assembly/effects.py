@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import timedelta
 from typing import Any
 
 from troth.assembly.context import RoleContext
 from troth.assembly.transmitting import transmitting_of
+from troth.audit.lull import Lull
 from troth.connect.desk import ConnectorDesk
 from troth.connect.effects.acting import ConnectorPort
 from troth.connect.effects.chat import ChatPort
@@ -41,7 +41,7 @@ def effect_desk(context: RoleContext, database: Database) -> EffectDesk:
 
 
 def effect_duties(
-    context: RoleContext, database: Database, connectors: ConnectorDesk, network: Mapping[str, EffectPort]
+    context: RoleContext, database: Database, connectors: ConnectorDesk, network: Mapping[str, EffectPort], lull: Lull
 ) -> list[Coroutine[Any, Any, None]]:
     """The runner of effects, and the forgetting of what ended long ago. ``connectors``: those of this process, so that
     acting and reading share one pace; ``network``: what ends and moves sessions."""
@@ -72,7 +72,7 @@ def effect_duties(
     async def forget() -> None:
         await store.prune(database, before=context.clock.now() - keep)
 
-    return [run(), _every(_RATES, rates, context.stop), _every(_HOUR, forget, context.stop)]
+    return [run(), _every(_RATES, rates, context.stop, lull), _every(_HOUR, forget, context.stop, lull)]
 
 
 def effect_ports(
@@ -97,13 +97,11 @@ def connector_ports(desk: ConnectorDesk, clock: Clock) -> Mapping[str, Connector
     return {vendor: ConnectorPort(vendor, does, desk, desk.opener, clock) for vendor, does in actions.items()}
 
 
-async def _every(seconds: float, work: Callable[[], Awaitable[None]], stop: asyncio.Event) -> None:
+async def _every(seconds: float, work: Callable[[], Awaitable[None]], stop: asyncio.Event, lull: Lull) -> None:
     """Do ``work`` at once and then now and again; what it raises is told, and tried again next time."""
     while not stop.is_set():
         try:
             await work()
         except TrothError as error:
             log.warning("duty.postponed", duty="effects", code=error.code, detail=error.detail)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await stop.wait()
+        await lull.rest(seconds, stop)

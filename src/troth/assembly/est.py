@@ -11,6 +11,7 @@ from troth.assembly.context import RoleContext
 from troth.assembly.enrolling import Enrolling
 from troth.assembly.errors import EST_DEFAULT, AssemblyError
 from troth.assembly.mint import Mint
+from troth.audit.lull import Lull
 from troth.enroll.est.callers import Callers
 from troth.enroll.est.desk import EstDesk
 from troth.enroll.est.model import Label
@@ -19,6 +20,7 @@ from troth.enroll.est.tally import Tally
 from troth.enroll.issuance import Issuance
 from troth.kit.est_settings import EstSettings
 from troth.kit.log import get_logger
+from troth.kit.rhythm import Rhythm
 from troth.pki.anchor_store import AnchorStore
 from troth.pki.catalogue import Catalogue
 from troth.store.errors import StoreError
@@ -28,6 +30,8 @@ from troth.web.tls import ServerTls
 log = get_logger("assembly")
 
 _LOOK_SECONDS = 5.0
+#: While nothing happens by which there could be more.
+_QUIET = Rhythm("est.quiet", 60.0, "web")
 
 
 def labels_of(settings: EstSettings) -> Mapping[str, Label]:
@@ -84,6 +88,7 @@ class Admitting:
     def __init__(self, tls: ServerTls, catalogue: Catalogue, database: Database) -> None:
         self._tls = tls
         self._catalogue = catalogue
+        self._database = database
         self._anchors = AnchorStore(database)
 
     async def look(self) -> None:
@@ -93,9 +98,11 @@ class Admitting:
 
     async def run(self) -> None:
         """Look until cancelled."""
-        while True:
-            await asyncio.sleep(_LOOK_SECONDS)
-            try:
-                await self.look()
-            except (StoreError, ssl.SSLError) as error:
-                log.warning("est.authorities_postponed", error=str(error))
+        never = asyncio.Event()
+        async with Lull(_QUIET, self._database).noticed(never) as lull:
+            while True:
+                await lull.rest(_LOOK_SECONDS, never)
+                try:
+                    await self.look()
+                except (StoreError, ssl.SSLError) as error:
+                    log.warning("est.authorities_postponed", error=str(error))

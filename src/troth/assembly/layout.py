@@ -131,6 +131,11 @@ class Layout:
         return self.run / "validate.sock"
 
     @property
+    def pulse(self) -> Path:
+        """What the processes of this machine tell one another of the end of the log (``audit/pulse_memory.py``)."""
+        return self.run / "pulse"
+
+    @property
     def radius_mailboxes(self) -> Path:
         """Where RADIUS workers reach one another: a datagram socket each, under its number."""
         return self.run / "radius"

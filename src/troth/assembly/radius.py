@@ -17,7 +17,7 @@ from troth.assembly.journals import PATIENCE, drain_of
 from troth.assembly.mint import judge_of, places_of
 from troth.assembly.radius_ground import AccessServers, Placing, Telling, leaf_judge, networks_tls, stapled_by
 from troth.assembly.radius_ways import Ways
-from troth.assembly.roles.common import database_of
+from troth.assembly.roles.common import Member, database_of
 from troth.assembly.serve import Opening
 from troth.assembly.worker_process import Seat
 from troth.kit.clock import Clock
@@ -49,7 +49,6 @@ from troth.radius.sessions.desk import SessionDesk
 from troth.radius.wire.duplicates import Duplicates
 from troth.radius.wire.packet import Packet
 from troth.radius.wire.signing import Protection
-from troth.store.lease import Instance
 from troth.store.pool import Database
 from troth.trust.connecting.journal import Journal
 from troth.trust.policy.cache import PolicyCache
@@ -107,7 +106,7 @@ class Worker:
         shared: Shared,
         seat: Seat,
         database: Database,
-        instance: Instance,
+        instance: Member,
         signer: SignerClient,
     ) -> None:
         settings, clock = context.config.radius, context.clock
@@ -127,6 +126,7 @@ class Worker:
             judge_of(context, database, policies),
             clock,
             instance.id,
+            pulse=instance.pulse,
             places=places_of(context.config.places),
             listeners={
                 "place": self._placing.refresh,

@@ -7,19 +7,25 @@ computed, not what it is told. If its root differs from ours, the database was c
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from troth.audit.errors import TAMPERED, LedgerTampered
 from troth.audit.note import NoteKey, open_checkpoint
+from troth.audit.sequencer import STREAM_CHANNEL
 from troth.audit.store import Checkpoint, LedgerStore
 from troth.kit.clock import Clock
 from troth.kit.errors import TrothError
 from troth.kit.log import get_logger
+from troth.kit.rhythm import Rhythm
+from troth.store.bell import Bell
 
 log = get_logger("audit")
 
 _LEAVES_PER_CALL = 20_000
+#: That the log has grown is told; this is for what was not.
+_LOOK = Rhythm("checkpoints.look", 30.0, "worker")
 
 
 class Notary(Protocol):
@@ -55,23 +61,28 @@ class Checkpointer:
         self._clock = clock
         #: Size of the last checkpoint that is known to be in the database.
         self._kept = -1
+        self._complete = False
 
     async def run(self, stop: asyncio.Event, *, every: float = 1.0) -> None:
         """Sign whenever the log has grown, at most once in ``every`` seconds, until ``stop`` is set."""
-        while not stop.is_set():
-            await self._try_to_catch_up()
-            try:
-                async with asyncio.timeout(every):
-                    await stop.wait()
-            except TimeoutError:
-                pass
+        async with Bell(_LOOK, self._store.database, STREAM_CHANNEL).heeding(stop) as bell:
+            while not stop.is_set():
+                bell.hush()
+                if await self._try_to_catch_up():
+                    await bell.wait()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(every):
+                        await stop.wait()
         await self._try_to_catch_up()
 
-    async def _try_to_catch_up(self) -> None:
+    async def _try_to_catch_up(self) -> bool:
+        """Whether all there was is signed."""
         try:
             await self.catch_up()
         except (TrothError, OSError) as error:
             log.warning("checkpoint.delayed", error=str(error))
+            return False
+        return self._complete
 
     async def catch_up(self) -> Checkpoint | None:
         """Have everything that is in the log now signed. Raises LedgerTampered when the notary's root is another."""
@@ -86,6 +97,7 @@ class Checkpointer:
             # It was signed, but the answer or our note of it was lost: without leaves the notary signs the same again.
             signed = await self._extend(size, [])
         most = head.size if self._ceiling is None else min(head.size, await self._ceiling())
+        self._complete = most == head.size
         while size < most:
             rows = await self._store.leaves(size, min(_LEAVES_PER_CALL, most - size))
             if [index for index, _ in rows] != list(range(size, size + len(rows))) or not rows:

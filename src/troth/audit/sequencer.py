@@ -36,8 +36,8 @@ STREAM_CHANNEL = "troth_stream"
 LEASE_NAME = "sequencer"
 
 _BATCH = 2000
-#: Who commits events wakes us; this is for one whose process died before it could.
-_LOOK = Rhythm("sequencer.look", 1.0, "worker")
+#: Who commits events wakes us; and the pulse does (``pulse.py``), where one died before it could.
+_LOOK = Rhythm("sequencer.look", 30.0, "worker")
 #: Seconds between the beginnings of two moves: a busy log grows in larger steps, and a lone event waits for nothing.
 #: Nor does an urgent one, however busy the log is: of it the followers hear at once, too.
 _PACE_SECONDS = 0.2

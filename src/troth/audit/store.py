@@ -60,6 +60,24 @@ INSERT INTO stream_point (id, name, idx, lease_until) VALUES ($1, $2, $3, now() 
 ON CONFLICT (id) DO UPDATE SET idx = excluded.idx, lease_until = excluded.lease_until"""
 _LEAVE = "DELETE FROM stream_point WHERE id = $1"
 _FORGET = "DELETE FROM stream_point WHERE lease_until < now() - interval '1 hour'"
+#: How far the log is and what waits for an index; with it the rows of processes that live, and of the points that have
+#: applied all of it, are renewed. In the order of their ids, so that two of these never wait for each other in a ring.
+PULSE = """
+WITH head AS (SELECT size FROM ledger_head),
+alive AS (
+    UPDATE instance i SET lease_until = now() + $1::float8 * interval '1 second'
+    FROM (SELECT id FROM instance WHERE id = ANY($2::uuid[]) ORDER BY id FOR UPDATE) AS mine WHERE i.id = mine.id
+    RETURNING i.id),
+point AS (
+    INSERT INTO stream_point (id, name, idx, lease_until)
+    SELECT p.id, p.name, p.idx, now() + $3::float8 * interval '1 second'
+    FROM unnest($4::uuid[], $5::text[], $6::bigint[]) AS p(id, name, idx), head WHERE p.idx >= head.size ORDER BY p.id
+    ON CONFLICT (id) DO UPDATE SET idx = greatest(stream_point.idx, excluded.idx),
+        lease_until = greatest(stream_point.lease_until, excluded.lease_until)
+    RETURNING id)
+SELECT (SELECT size FROM head) AS head, (SELECT id FROM ledger_inbox ORDER BY id LIMIT 1) AS oldest,
+       (SELECT id FROM ledger_inbox ORDER BY id DESC LIMIT 1) AS newest,
+       (SELECT array_agg(id) FROM alive) AS alive, (SELECT array_agg(id) FROM point) AS points"""
 _EFFECTIVE = "SELECT count(*) FROM stream_point WHERE idx <= $1 AND lease_until >= now()"
 _POINTS = "SELECT name, idx, lease_until >= now() AS live FROM stream_point ORDER BY name, id"
 
@@ -125,7 +143,7 @@ class LedgerStore:
     """Reads of the ledger."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self.database = self._database = database
 
     async def head(self) -> Head:
         """The present head."""

@@ -7,8 +7,10 @@ whoever vouches for being up to date counts its lease from there (see :class:`St
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from typing import Protocol
 from uuid import UUID
 
 from troth.audit.event import StreamEvent
@@ -24,10 +26,14 @@ from troth.store.pool import Database
 log = get_logger("audit")
 
 _LIMIT = 1000
-#: The sequencer wakes who follows; this is for one that died before it could. Each of the followers of a process.
-LOOK = Rhythm("stream.look", 15.0, "web", "worker", statements=4)
+#: The sequencer wakes who follows, and the pulse does (``pulse.py``); this is for neither. About four follow in each.
+LOOK = Rhythm("stream.look", 60.0, "web", "worker", "status", "radius", statements=4)
 #: How often who vouches for being up to date asks whether it still is.
 LEASE_POLL = 0.2
+#: For how long a point vouches (DESIGN, rule 5).
+LEASE_SECONDS = 1.0
+#: How often is looked whether others have had it renewed, while somebody waits for it.
+_GLANCE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +98,18 @@ class Stream:
                     await bell.wait(self._poll())
 
 
+class Vouching(Protocol):
+    """``troth.audit.pulse.Pulse``."""
+
+    def reached(self, index: int) -> None:
+        """This process has applied everything below ``index``; -1: it vouches for nothing."""
+        ...
+
+    def vouched_at(self) -> float:
+        """From when on the lease of a point that had applied everything runs."""
+        ...
+
+
 class StreamPoint:
     """A decision point's promise: "I have applied everything below this index", good for ``lease_seconds``.
 
@@ -102,7 +120,18 @@ class StreamPoint:
     its inbox, a hold among them perhaps. Once one has waited there for a lease's length, nobody vouches any more.
     """
 
-    def __init__(self, store: LedgerStore, clock: Clock, point: UUID, name: str, *, lease_seconds: float = 1.0) -> None:
+    def __init__(
+        self,
+        store: LedgerStore,
+        clock: Clock,
+        point: UUID,
+        name: str,
+        *,
+        lease_seconds: float = LEASE_SECONDS,
+        pulse: Vouching | None = None,
+    ) -> None:
+        """``pulse``: what this process shares with others of its machine; it renews the lease while nothing comes."""
+        self._pulse = pulse
         self._store = store
         self._clock = clock
         self._point = point
@@ -112,16 +141,27 @@ class StreamPoint:
         self._renewed = asyncio.Event()
         self._acknowledged = -1
         self._written_at = -1.0
-        self._arrears = _Arrears(lease_seconds)
+        self._arrears = Arrears(lease_seconds)
 
     @property
     def live(self) -> bool:
         """Whether this point may vouch for what it holds, by its own clock."""
+        self._look()
         return self._clock.monotonic() < self._until
+
+    def _look(self) -> None:
+        """See whether others of this machine have had the lease renewed."""
+        if self._pulse is not None and self._clock.monotonic() >= self._until:
+            self._until = max(self._until, self._pulse.vouched_at() + self._seconds)
+
+    def poll(self) -> float:
+        """For how many seconds to wait for the next batch at most: short, unless the pulse says that nothing comes."""
+        return LOOK.pause() if self._pulse is not None and self.live else LEASE_POLL
 
     @property
     def until(self) -> float:
         """Monotonic time at which the lease ends or has ended; minus infinity: there was none yet, or it was left."""
+        self._look()
         return self._until
 
     async def current(self, seconds: float) -> bool:
@@ -129,15 +169,26 @@ class StreamPoint:
         try:
             async with asyncio.timeout(seconds):
                 while not self.live:
-                    await self._renewed.wait()
+                    await self._renewal()
         except TimeoutError:
             return self.live
         return True
+
+    async def _renewal(self) -> None:
+        """Until the lease was renewed, or could have been by others of this machine, who do not tell."""
+        if self._pulse is None:
+            await self._renewed.wait()
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_GLANCE):
+                await self._renewed.wait()
 
     async def applied(self, batch: Batch) -> None:
         """The batch has been applied: renew the lease, and tell the others when there is something to tell."""
         if not batch.complete:
             return
+        if self._pulse is not None:
+            self._pulse.reached(batch.next)
         if batch.next == self._acknowledged and batch.asked_at - self._written_at < self._seconds / 3:
             return
         asked = self._clock.monotonic()
@@ -156,27 +207,30 @@ class StreamPoint:
 
     async def leave(self) -> None:
         """This point has stopped answering."""
+        if self._pulse is not None:
+            self._pulse.reached(-1)
+            self._pulse = None
         self._until = float("-inf")
         await self._store.leave(self._point)
 
 
-class _Arrears:
+class Arrears:
     """Notices that events have waited for their index for longer than ``seconds``: by their order and the monotonic
     clock alone, since the clocks of those who recorded them may differ from ours."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._mark: UUID | None = None
-        self._since = 0.0
+        self.mark: UUID | None = None
+        self.since = 0.0
 
     def too_long(self, waiting: tuple[UUID, UUID] | None, at: float) -> bool:
         """Judge what ``LedgerStore.waiting`` said at monotonic time ``at``."""
         if waiting is None:
-            self._mark = None
+            self.mark = None
             return False
         oldest, newest = waiting
-        if self._mark is None or oldest > self._mark:
+        if self.mark is None or oldest > self.mark:
             # All that waited when the mark was set has moved on; whatever waits now is watched from now.
-            self._mark, self._since = newest, at
+            self.mark, self.since = newest, at
             return False
-        return at - self._since > self._seconds
+        return at - self.since > self._seconds

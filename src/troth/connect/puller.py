@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+from troth.audit.lull import Lull
 from troth.connect import connector_store
 from troth.connect.connector import Pulled, Read
 from troth.connect.connector_store import ReadState, Stored
@@ -26,6 +27,7 @@ from troth.connect.vendors import Made
 from troth.kit.clock import Clock
 from troth.kit.errors import INTERNAL, TrothError
 from troth.kit.log import get_logger
+from troth.kit.rhythm import Rhythm
 from troth.store.errors import LeaseLost, StoreError
 from troth.store.lease import Held, Leases, fence
 from troth.store.pool import Database
@@ -35,6 +37,8 @@ from troth.trust.intake.inbox import Inbox
 log = get_logger("connect")
 
 _LOOK_SECONDS: Final = 1.0
+#: Where there are no connectors, and nothing happens by which there might be some.
+_QUIET: Final = Rhythm("connectors.quiet", 30.0, "worker")
 _LEASE_SECONDS: Final = 10.0
 _FIRST_PAUSE: Final = 2.0
 _LONGEST_PAUSE: Final = 300.0
@@ -65,14 +69,18 @@ class Puller:
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until ``stop`` is set. A database that is away is waited for."""
         try:
-            while not stop.is_set():
-                try:
-                    await self.look()
-                except StoreError as error:
-                    log.warning("puller.interrupted", error=str(error))
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_LOOK_SECONDS):
-                        await stop.wait()
+            async with Lull(_QUIET, self._database).noticed(stop) as lull:
+                while not stop.is_set():
+                    try:
+                        await self.look()
+                    except StoreError as error:
+                        log.warning("puller.interrupted", error=str(error))
+                    if self._running:
+                        with contextlib.suppress(TimeoutError):
+                            async with asyncio.timeout(_LOOK_SECONDS):
+                                await stop.wait()
+                    else:
+                        await lull.rest(_LOOK_SECONDS, stop)
         finally:
             await self._end(list(self._running))
             with contextlib.suppress(StoreError):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from troth.kit.clock import Clock
+from troth.kit.rhythm import Rhythm
 from troth.pki.finding_store import FindingStore
 from troth.status.feed_metrics import Feeds
 from troth.status.foreign_metrics import ForeignFigures
@@ -28,6 +30,8 @@ from troth.trust.intake import inbox_store, unresolved_store
 from troth.trust.outbox.document_store import Bucket, DocumentStore, Queue
 
 _EVERY_SECONDS = 10.0
+#: And this rarely while nobody asks for it.
+_QUIET = Rhythm("operations.look", 120.0, "status", statements=35)
 _AN_HOUR = timedelta(hours=1)
 _SOON = timedelta(days=30)
 _FOUND_EVERY_SECONDS = 300.0
@@ -129,9 +133,12 @@ class OperationsWatch:
         self.last: Operations | None = None
         self._found = FoundOnHosts()
         self._found_at = float("-inf")
+        self._looked_at = float("-inf")
+        self._asked = asyncio.Event()
 
     async def look(self) -> None:
         """Look once."""
+        self._looked_at = self._clock.monotonic()
         try:
             self.last = Operations(
                 await self._findings.severities(),
@@ -177,5 +184,14 @@ class OperationsWatch:
     async def run(self) -> None:
         """Look until cancelled."""
         while True:
+            self._asked.clear()
             await self.look()
-            await asyncio.sleep(_EVERY_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_QUIET.pause()):
+                    await self._asked.wait()
+                    await asyncio.sleep(max(0.0, self._looked_at + _EVERY_SECONDS - self._clock.monotonic()))
+
+    def read(self) -> Operations | None:
+        """What was read last; somebody wants to know, and it is kept fresh for him."""
+        self._asked.set()
+        return self.last

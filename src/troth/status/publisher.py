@@ -210,14 +210,15 @@ class CrlDuty:
                     self._want(shard, now, scheduled=True)
             for shard in self._duties.keys() - self._shards():
                 del self._duties[shard]
+            # What changes is told; this is for what was not.
+            self._look_at = self._look_at or now + self._settings.gather_seconds
+            self._wake.set()
         if self._known:
-            held = await self._leases.acquire([lease_name(shard) for shard in self._shards()])
+            held = await self._leases.keep([lease_name(shard) for shard in self._shards()])
             if held.keys() - self._held.keys():
                 self._look_at = now  # taken over: the one before may have left something undone
+                self._wake.set()
             self._held = held
-        if self._look_at is None:
-            self._look_at = now + self._settings.gather_seconds
-        self._wake.set()
 
     async def _learn(self) -> None:
         found = await self._authorities.authorities()

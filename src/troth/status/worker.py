@@ -9,7 +9,7 @@ from uuid import UUID
 
 from troth.audit.event import StreamEvent
 from troth.audit.store import LedgerStore
-from troth.audit.stream import LEASE_POLL, Stream, StreamPoint
+from troth.audit.stream import LEASE_POLL, Stream, StreamPoint, Vouching
 from troth.kit.clock import Clock
 from troth.kit.errors import TrothError
 from troth.kit.log import get_logger
@@ -48,6 +48,7 @@ class StatusWorker:
     Args:
         keys: the signer, under the role ``status``.
         point: this process's id (``troth.store.lease.Instance.id``).
+        pulse: what says that nothing has come (``troth.audit.pulse``); without it the stream is polled.
         custody: the signer, asked for metrics how its custodians are.
     """
 
@@ -60,6 +61,7 @@ class StatusWorker:
         settings: OcspSettings,
         *,
         custody: CustodySource | None = None,
+        pulse: Vouching | None = None,
         poll_seconds: float = LEASE_POLL,
     ) -> None:
         reader = StatusReader(database)
@@ -67,8 +69,8 @@ class StatusWorker:
         self._reader_of_fence = database
         self._clock = clock
         self._ledger = LedgerStore(database)
-        self._stream = Stream(database, clock, poll=lambda: poll_seconds)
-        self._point = StreamPoint(self._ledger, clock, point, "status")
+        self._stream = Stream(database, clock, poll=lambda: poll_seconds if pulse is None else self._point.poll())
+        self._point = StreamPoint(self._ledger, clock, point, "status", pulse=pulse)
         self._table = StatusTable(clock)
         self._lookups = Lookups(reader)
         self._responders = ActiveResponders(reader, keys, clock)
@@ -217,7 +219,7 @@ class StatusWorker:
 
     def operations(self) -> Operations | None:
         """See ``troth.status.metrics.Gauges``."""
-        return self._operations.last
+        return self._operations.read()
 
     def now(self) -> datetime:
         """See ``troth.status.metrics.Gauges``."""

@@ -72,20 +72,24 @@ EPOCH_IN_FORCE = Guard(
 )
 
 
+#: For how long a process counts as alive that was not heard of.
+INSTANCE_SECONDS = 3.0
+
+
 class Instance:
     """This process, as the others see it. ``beat`` at least three times in each ``lease_seconds``."""
 
-    def __init__(self, database: Database, clock: Clock, role: str, *, lease_seconds: float = 3.0) -> None:
+    def __init__(self, database: Database, clock: Clock, role: str, *, lease_seconds: float = INSTANCE_SECONDS) -> None:
         self.id = new_id()
         self._database = database
-        self._role = role
+        self.role = role
         self._started_at = clock.now()
         self._seconds = lease_seconds
 
     async def beat(self) -> None:
         """Renew the row that says this process lives."""
         await self._database.fetchval(
-            _HEARTBEAT, self.id, self._role, socket.gethostname(), os.getpid(), self._started_at, self._seconds
+            _HEARTBEAT, self.id, self.role, socket.gethostname(), os.getpid(), self._started_at, self._seconds
         )
 
     async def leave(self) -> None:

@@ -31,6 +31,10 @@ INBOX_CHANNEL = "troth_inbox"
 #: The same for a commit that may have changed a status or a standing: the sequencer moves without pace.
 URGENT_CHANNEL = "troth_urgent"
 
+#: Wakes everybody, whatever he listens to: said by a process that begins, since one before it may have died when it had
+#: committed something and not yet woken those who wait for it.
+ANY_CHANNEL = "troth_any"
+
 _NOTIFY = "SELECT pg_notify($1, '')"
 #: Seconds between two wake-ups of the sequencer by this process, and of whoever waits for what a commit wrote.
 INBOX_PACE = 0.2
@@ -228,6 +232,8 @@ class Database:
         PostgreSQL a signal to every connection that listens, to whatever it listens.
         """
         first = not self._callbacks
+        if first:
+            self._callbacks[ANY_CHANNEL] = [self._ring_all]
         self._callbacks.setdefault(channel, []).append(callback)
         callback()  # what was said before is made up for by one look
         self._listen_again.set()
@@ -240,6 +246,10 @@ class Database:
         """Call ``callback`` no more."""
         with contextlib.suppress(KeyError, ValueError):
             self._callbacks[channel].remove(callback)
+
+    def _ring_all(self) -> None:
+        for channel in tuple(self._callbacks.keys() - {ANY_CHANNEL}):
+            self.heard(channel)
 
     def heard(self, channel: str) -> None:
         """Call those of this process who listen to ``channel``: what would wake them has been learnt in another way."""

@@ -26,7 +26,7 @@ log = get_logger("jobs")
 Handler: TypeAlias = Callable[[LeasedJob], Awaitable[None]]
 
 #: Who enqueues a job wakes us; this is for one whose process died before it could.
-_LOOK = Rhythm("jobs.look", 15.0, "worker", statements=2)
+_LOOK = Rhythm("jobs.look", 30.0, "worker", statements=2)
 
 
 class JobRunner:

@@ -6,12 +6,16 @@ import asyncio
 from contextlib import suppress
 
 from troth.access.approvals.service import Approvals
+from troth.audit.lull import Lull
 from troth.kit.errors import TrothError
 from troth.kit.log import get_logger
+from troth.kit.rhythm import Rhythm
 
 log = get_logger("web")
 
 _PAUSE_SECONDS = 5.0
+#: While nothing happens that could have been approved.
+_QUIET = Rhythm("approvals.quiet", 60.0, "web", statements=2)
 
 
 class Resuming:
@@ -19,6 +23,7 @@ class Resuming:
 
     def __init__(self, approvals: Approvals) -> None:
         self._approvals = approvals
+        self._lull = Lull(_QUIET, approvals.database)
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -34,11 +39,13 @@ class Resuming:
                 await task
 
     async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(_PAUSE_SECONDS)
-            try:
-                await self._approvals.resume()
-            except TrothError as error:
-                log.warning("approvals.postponed", code=error.code, detail=error.detail)
-            except Exception:
-                log.exception("approvals.failed")
+        never = asyncio.Event()
+        async with self._lull.noticed(never):
+            while True:
+                await self._lull.rest(_PAUSE_SECONDS, never)
+                try:
+                    await self._approvals.resume()
+                except TrothError as error:
+                    log.warning("approvals.postponed", code=error.code, detail=error.detail)
+                except Exception:
+                    log.exception("approvals.failed")

@@ -67,7 +67,7 @@ class Approvals:
         executors: Mapping[str, Executor],
         judging: Judging | None = None,
     ) -> None:
-        self._database = database
+        self.database = self._database = database
         self._clock = clock
         self._executors = executors
         self._store = ApprovalStore(database)

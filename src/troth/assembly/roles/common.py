@@ -7,48 +7,57 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from troth.assembly.context import RoleContext
+from troth.audit.pulse import Pulse
 from troth.kit.ids import new_id
 from troth.kit.lane import Request, Response, Route
 from troth.kit.log import get_logger
 from troth.store.errors import StoreError
 from troth.store.lease import Instance
-from troth.store.pool import Database
+from troth.store.pool import ANY_CHANNEL, Database
 
 log = get_logger("assembly")
 
-_BEAT_SECONDS = 1.0
+_AGAIN_SECONDS = 0.5
 _TEXT = ((b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store"))
 
 
+class Member(Instance):
+    """This process, among the others of the installation and of this machine."""
+
+    pulse: Pulse
+
+
 @contextlib.asynccontextmanager
-async def database_of(context: RoleContext) -> AsyncIterator[tuple[Database, Instance]]:
+async def database_of(context: RoleContext) -> AsyncIterator[tuple[Database, Member]]:
     """The store, and this process's heartbeat in it, for as long as the block runs."""
     database = await Database.open(
         context.database_url, clock=context.clock, max_connections=context.config.database.pool_size
     )
-    instance = Instance(database, context.clock, context.role)
+    instance = Member(database, context.clock, context.role)
     try:
         await instance.beat()
-        beating = asyncio.create_task(_beat(instance))
+        database.wake(ANY_CHANNEL)
+        instance.pulse = Pulse(database, context.clock, instance, context.layout.pulse)
+        beating = asyncio.create_task(_beat(instance.pulse))
         try:
             yield database, instance
         finally:
             beating.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await beating
+            await asyncio.gather(beating, return_exceptions=True)
+            instance.pulse.close()
             with contextlib.suppress(StoreError):  # its lease then lapses by itself
                 await instance.leave()
     finally:
         await database.close()
 
 
-async def _beat(instance: Instance) -> None:
+async def _beat(pulse: Pulse) -> None:
     while True:
-        await asyncio.sleep(_BEAT_SECONDS)
         try:
-            await instance.beat()
-        except StoreError as error:
-            log.warning("heartbeat.missed", error=str(error))
+            await pulse.run()
+        except Exception:
+            log.exception("pulse.failed")
+        await asyncio.sleep(_AGAIN_SECONDS)
 
 
 async def livez(_request: Request) -> Response:

@@ -17,7 +17,9 @@ async def run(context: RoleContext) -> None:
         database_of(context) as (database, instance),
         SignerClient(context.signer_socket, "status", context.layout.secrets) as signer,
     ):
-        worker = StatusWorker(database, signer, context.clock, instance.id, context.config.ocsp, custody=signer)
+        worker = StatusWorker(
+            database, signer, context.clock, instance.id, context.config.ocsp, custody=signer, pulse=instance.pulse
+        )
         started = asyncio.Event()
         working = asyncio.create_task(worker.run(context.stop, started.set))
         await asyncio.wait((working, asyncio.create_task(started.wait())), return_when=asyncio.FIRST_COMPLETED)

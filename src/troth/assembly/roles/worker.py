@@ -29,6 +29,7 @@ from troth.assembly.shared_signals import shared_signal_duties
 from troth.assembly.transmitting import transmitter_duties
 from troth.assembly.vantages import vantage_duties
 from troth.audit.checkpoints import Checkpointer
+from troth.audit.lull import Lull
 from troth.audit.sequencer import Sequencer
 from troth.audit.store import LedgerStore
 from troth.enroll.acme.blocked import BlockedAccounts
@@ -46,6 +47,7 @@ from troth.enroll.workload.jwt_keys import JwtRotation
 from troth.kit.clock import Clock
 from troth.kit.errors import TrothError
 from troth.kit.log import get_logger
+from troth.kit.rhythm import Rhythm
 from troth.pki.auditor import Auditor
 from troth.pki.blocked import HOLDERS_JOB, REVOKE_JOB, KeyRevoker
 from troth.pki.bulk import REVOKE_MANY_JOB, BulkRevocations
@@ -74,6 +76,11 @@ from troth.trust.standings.assessor import SETTLE_JOB
 
 log = get_logger("assembly")
 
+#: Duties that only what happens brings about are looked after this rarely while nothing does; about so many statements.
+_QUIET = Rhythm("duties.quiet", 60.0, "worker", statements=30)
+#: Where a feed has a cadence its silence is noticed within so much; where none has, there is nothing to notice.
+_FEEDS = Rhythm("feeds.watch", 1.0, "worker", statements=0)
+
 Duty: TypeAlias = Coroutine[Any, Any, None]
 
 
@@ -81,15 +88,15 @@ async def run(context: RoleContext) -> None:
     """Serve until told to stop."""
     async with database_of(context) as (database, instance), mint_of(context, database, instance) as mint:
         sequencer = asyncio.create_task(Sequencer(database, context.clock, instance.id).run(context.stop))
-        duties = await _duties(context, database, instance, mint)
-        async with asyncio.TaskGroup() as tasks:
+        async with Lull(_QUIET, database).noticed(context.stop) as lull, asyncio.TaskGroup() as tasks:
+            duties = await _duties(context, database, instance, mint, lull)
             tasks.create_task(_ended_early(sequencer, context.stop))
             for duty in duties:
                 tasks.create_task(duty)
             context.ready()
 
 
-async def _duties(context: RoleContext, database: Database, instance: Instance, mint: Mint) -> list[Duty]:
+async def _duties(context: RoleContext, database: Database, instance: Instance, mint: Mint, lull: Lull) -> list[Duty]:
     clock, stop = context.clock, context.stop
     responders = Responders(database, mint.own_gate, mint.signer, mint.catalogue, clock)
     identity = ServiceIdentity(
@@ -147,17 +154,17 @@ async def _duties(context: RoleContext, database: Database, instance: Instance, 
         _beside(context, validator),
         crl_duty.run(stop),
         # An authority that was let issue a moment ago wants a responder soon; what is not due costs one query.
-        _every(10.0, own_certificates, stop, "own certificates"),
-        _every(10.0, Pruner(database, clock, keep=keep_orders).run_once, stop, "pruning of orders"),
-        _every(10.0, TokenPruner(database, clock, keep=keep_tokens).run_once, stop, "pruning of tokens"),
-        _every(30.0, EstPruner(database, clock, repeat=keep_repeats).run_once, stop, "pruning of EST requests"),
-        _every(5.0, rotation.run_once, stop, "keys of tokens"),
-        _every(2.0, burner.burn_abandoned, stop, "burning"),
-        _every(60.0, LintSampler(database, clock).run_once, stop, "lint of samples"),
-        _every(10.0, auditor.run_once, stop, "audit of certificates"),
-        _every(60.0, _swept(database, clock), stop, "meters"),
+        _every(10.0, own_certificates, stop, "own certificates", lull),
+        _every(10.0, Pruner(database, clock, keep=keep_orders).run_once, stop, "pruning of orders", lull),
+        _every(10.0, TokenPruner(database, clock, keep=keep_tokens).run_once, stop, "pruning of tokens", lull),
+        _every(30.0, EstPruner(database, clock, repeat=keep_repeats).run_once, stop, "pruning of EST requests", lull),
+        _every(5.0, rotation.run_once, stop, "keys of tokens", lull),
+        _every(2.0, burner.burn_abandoned, stop, "burning", lull),
+        _every(60.0, LintSampler(database, clock).run_once, stop, "lint of samples", lull),
+        _every(10.0, auditor.run_once, stop, "audit of certificates", lull),
+        _every(60.0, _swept(database, clock), stop, "meters", lull),
         *(
-            _every(pause, work, stop, name)
+            _every(pause, work, stop, name, lull)
             for pause, work, name in (
                 *attestation_duties(context, database, mint.catalogue),
                 *vantage_duties(context, database),
@@ -165,23 +172,23 @@ async def _duties(context: RoleContext, database: Database, instance: Instance, 
         ),
         InboxWorker(database, clock, instance.id, SignalDesk(database, clock, enforcer)).run(stop),
         connecting.puller(database, context, instance.id).run(stop),
-        _every(1.0, FeedWatch(database, clock).run_once, stop, "watch over feeds"),
-        _every(3600.0, Inbox(database, clock).forget, stop, "forgetting of refused signals"),
-        _every(5.0, unresolved.look_again, stop, "another look at who is meant"),
-        _every(3600.0, unresolved.forget, stop, "forgetting of strangers"),
-        _every(3600.0, _conversations(context, database).run_once, stop, "days of conversations"),
-        _every(3600.0, _retention(context, database).run_once, stop, "forgetting of assessments"),
+        _watch_feeds(FeedWatch(database, clock), stop, lull),
+        _every(3600.0, Inbox(database, clock).forget, stop, "forgetting of refused signals", lull),
+        _every(5.0, unresolved.look_again, stop, "another look at who is meant", lull),
+        _every(3600.0, unresolved.forget, stop, "forgetting of strangers", lull),
+        _every(3600.0, _conversations(context, database).run_once, stop, "days of conversations", lull),
+        _every(3600.0, _retention(context, database).run_once, stop, "forgetting of assessments", lull),
         polling,
         *pushing,
-        *(_every(pause, work, stop, name) for pause, work, name in (*due, *sent, *dynamic.due)),
+        *(_every(pause, work, stop, name, lull) for pause, work, name in (*due, *sent, *dynamic.due)),
         *dynamic.duties,
         drain_of(context, database).run(stop),
         fetch_lists(context, database),
-        *effect_duties(context, database, connecting.desk, dynamic.ports),
+        *effect_duties(context, database, connecting.desk, dynamic.ports, lull),
         StatusFollower(database, clock, policy_status).run(stop),
-        _every(60.0, policy_status.run_once, stop, "policies of status"),
-        _every(60.0, Mender(database, clock, enforcer).run_once, stop, "mending"),
-        _every(60.0, Settler(database, clock, enforcer).sweep, stop, "looking after standings"),
+        _every(60.0, policy_status.run_once, stop, "policies of status", lull),
+        _every(60.0, Mender(database, clock, enforcer).run_once, stop, "mending", lull),
+        _every(60.0, Settler(database, clock, enforcer).sweep, stop, "looking after standings", lull),
     ]
 
 
@@ -235,19 +242,36 @@ def _jobs(context: RoleContext, database: Database, validator: Validating) -> di
     }
 
 
-async def _every(seconds: float, work: Callable[[], Awaitable[object]], stop: asyncio.Event, name: str) -> None:
-    """Do ``work`` now and then; what it raises is told, and tried again next time."""
+async def _watch_feeds(watch: FeedWatch, stop: asyncio.Event, lull: Lull) -> None:
+    """Silence comes about by the clock alone, where a feed is to be heard from at all."""
     while not stop.is_set():
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await stop.wait()
+        await _once(watch.run_once, "watch over feeds")
+        if watch.watching:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_FEEDS.pause()):
+                    await stop.wait()
+        else:
+            await lull.rest(_FEEDS.seconds, stop)
+
+
+async def _every(
+    seconds: float, work: Callable[[], Awaitable[object]], stop: asyncio.Event, name: str, lull: Lull
+) -> None:
+    """Do ``work`` now and then, while nothing happens rarely; what it raises is told, and tried again next time."""
+    while not stop.is_set():
+        await lull.rest(seconds, stop)
+        if stop.is_set():
             return
-        try:
-            await work()
-        except TrothError as error:
-            log.warning("duty.postponed", duty=name, code=error.code, detail=error.detail)
-        except Exception:
-            log.exception("duty.failed", duty=name)
+        await _once(work, name)
+
+
+async def _once(work: Callable[[], Awaitable[object]], name: str) -> None:
+    try:
+        await work()
+    except TrothError as error:
+        log.warning("duty.postponed", duty=name, code=error.code, detail=error.detail)
+    except Exception:
+        log.exception("duty.failed", duty=name)
 
 
 async def _ended_early(task: asyncio.Task[None], stop: asyncio.Event) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 from uuid import UUID
 
+from troth.audit.lull import Lull
 from troth.connect.ssf import store
 from troth.connect.ssf.errors import SET_MALFORMED, WIRE_CODES, SetRefused, refused
 from troth.connect.ssf.model import Stream
@@ -24,6 +25,7 @@ from troth.kit.clock import Clock
 from troth.kit.errors import TrothError
 from troth.kit.http import TIMEOUT, HttpFailed
 from troth.kit.log import get_logger
+from troth.kit.rhythm import Rhythm
 from troth.store.errors import StoreError
 from troth.store.lease import Leases
 from troth.store.pool import Database
@@ -35,6 +37,8 @@ MOST: Final = 100
 #: Tokens of one answer whose acknowledgements are kept for the next request at most.
 _MAX_PENDING: Final = 2_000
 _LOOK_SECONDS: Final = 2.0
+#: Where no stream is polled, and nothing happens by which one might be.
+_QUIET: Final = Rhythm("ssf.quiet", 30.0, "worker")
 _LONGEST_PAUSE: Final = 300.0
 #: An empty answer within so many seconds came at once; how long to wait then, and while the stream is silent anyway.
 _AT_ONCE, _EMPTY_PAUSE, _SILENT_PAUSE = 1.0, 2.0, 15.0
@@ -82,16 +86,15 @@ class Poller:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until ``stop`` is set; then acknowledge what was taken. A database that is away is waited for."""
-        while not stop.is_set():
-            try:
-                wanted = {_lease(one.name): one for one in await store.all_streams(self._database) if _polled(one)}
-                held = await self._leases.acquire(wanted.keys()) if wanted else {}
-                self._match({wanted[name].name: wanted[name] for name in held}, stop)
-            except StoreError as error:
-                log.warning("ssf.polling_interrupted", error=str(error))
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_LOOK_SECONDS):
-                    await stop.wait()
+        async with Lull(_QUIET, self._database).noticed(stop) as lull:
+            while not stop.is_set():
+                await self._look(stop)
+                if self._tasks:
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(_LOOK_SECONDS):
+                            await stop.wait()
+                else:
+                    await lull.rest(_LOOK_SECONDS, stop)
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
@@ -99,6 +102,15 @@ class Poller:
         with contextlib.suppress(StoreError, TimeoutError):
             async with asyncio.timeout(5):
                 await self._say_goodbye()
+
+    async def _look(self, stop: asyncio.Event) -> None:
+        """See which streams are to be polled, and by whom."""
+        try:
+            wanted = {_lease(one.name): one for one in await store.all_streams(self._database) if _polled(one)}
+            held = await self._leases.acquire(wanted.keys()) if wanted else {}
+            self._match({wanted[name].name: wanted[name] for name in held}, stop)
+        except StoreError as error:
+            log.warning("ssf.polling_interrupted", error=str(error))
 
     def _match(self, wanted: Mapping[str, Stream], stop: asyncio.Event) -> None:
         """One task for each stream that is ours to poll."""

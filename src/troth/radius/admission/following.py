@@ -17,11 +17,13 @@ from datetime import timedelta
 from typing import TypeAlias
 from uuid import UUID
 
+from troth.audit.lull import Lull
 from troth.audit.store import LedgerStore
-from troth.audit.stream import LEASE_POLL, Batch, Stream, StreamPoint
+from troth.audit.stream import LEASE_POLL, Batch, Stream, StreamPoint, Vouching
 from troth.kit.clock import Clock
 from troth.kit.errors import TrothError
 from troth.kit.log import get_logger
+from troth.kit.rhythm import Rhythm
 from troth.pki.anchor_store import AnchorStore
 from troth.pki.authority_store import AuthorityStore
 from troth.pki.fence_store import read_fence
@@ -53,6 +55,8 @@ _RETRY, _FEEDS, _AGING = 1.0, 2.0, 5.0
 _SETTLED, _AGED = 500, 500
 _SWEEP = 3_600.0
 _RELOOK = timedelta(hours=1)
+#: While nothing happens.
+_QUIET = Rhythm("admission.feeds_quiet", 60.0, "radius")
 Listener: TypeAlias = "Callable[[], Awaitable[None]]"
 
 
@@ -61,6 +65,7 @@ class Follower:
 
     Args:
         point: this process's id (``troth.store.lease.Instance.id``).
+        pulse: what says that nothing has come (``troth.audit.pulse``); without it the stream is polled.
         listeners: others of this process, by the first word of the events: called when there was one, before it is
             acknowledged. One that raises a TrothError keeps it from being so, and is called again.
     """
@@ -74,19 +79,21 @@ class Follower:
         *,
         places: Places | None = None,
         listeners: Mapping[str, Listener] | None = None,
+        pulse: Vouching | None = None,
         poll_seconds: float = LEASE_POLL,
     ) -> None:
         self._database = database
         self._judge = judge
         self._clock = clock
         self._ledger = LedgerStore(database)
-        self._stream = Stream(database, clock, poll=lambda: poll_seconds)
-        self._point = StreamPoint(self._ledger, clock, point, "radius")
+        self._stream = Stream(database, clock, poll=lambda: self._poll(poll_seconds))
+        self._point = StreamPoint(self._ledger, clock, point, "radius", pulse=pulse)
         self._listeners = dict(listeners or {})
         self.table = TrustTable(clock)
         self.decider = Decider(self.table, judge.policies, self._point, clock)
         self.decider.ground = replace(self.decider.ground, places=places or Places())
         self._reader = TableReader(database, judge, self.table, clock)
+        self._pulsed = pulse is not None
         self._index = 0
         self._epoch = 0
         #: What was told of and is not taken up yet: the ground, and first words of the events of others.
@@ -174,6 +181,11 @@ class Follower:
                 said = True
                 ready()
 
+    def _poll(self, seconds: float) -> float:
+        """What could not be read just now is tried again soon."""
+        behind = self._ground_due or bool(self._due)
+        return min(seconds, LEASE_POLL) if behind else max(seconds, self._point.poll()) if self._pulsed else seconds
+
     async def _taken_up(self, batch: Batch) -> bool:
         """Take up what the batch says of the ground and of others' things; False: that could not be read just now."""
         rooms = {event.kind.partition(".")[0] for event in batch.events}
@@ -258,7 +270,12 @@ class Follower:
                     await asyncio.sleep(_RETRY / 4)
 
     async def _watch_feeds(self) -> None:
-        """Which feeds are late: of their silence no event tells in time."""
+        """Which feeds are late: the worker says so in the ledger, and what it says of is looked at in a moment."""
+        never = asyncio.Event()
+        async with Lull(_QUIET, self._database).noticed(never) as lull:
+            await self._look_at_feeds(lull, never)
+
+    async def _look_at_feeds(self, lull: Lull, never: asyncio.Event) -> None:
         while True:
             try:
                 feeds = await self._judge.feeds_down()
@@ -266,7 +283,7 @@ class Follower:
                     self.decider.ground = replace(self.decider.ground, feeds=feeds)
             except TrothError as error:
                 log.warning("admission.feeds_unknown", error=str(error))
-            await asyncio.sleep(_FEEDS)
+            await lull.rest(_FEEDS, never)
 
     async def _renew(self) -> None:
         """Read everything again, little by little, and forget what has ended."""

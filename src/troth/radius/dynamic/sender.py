@@ -43,7 +43,7 @@ log = get_logger("radius")
 LEASE: Final = "radius:sender"
 _LEASE_SECONDS: Final = 5.0
 #: Who plans an order wakes us; this is for one whose process died before it could.
-_LOOK: Final = Rhythm("orders.look", 15.0, "worker", statements=3)
+_LOOK: Final = Rhythm("orders.look", 30.0, "worker", statements=3)
 _AT_ONCE: Final = 512
 _FLEET_SECONDS: Final = 2.0
 #: How often it is looked for what has slipped through: while there is something to do or was lately, and else.

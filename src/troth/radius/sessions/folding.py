@@ -40,7 +40,7 @@ LEASE: Final = "radius:sessions"
 BATCH: Final = 500
 _LEASE_SECONDS: Final = 6.0
 #: Who writes down what was heard wakes us; this is for one whose process died before it could.
-_LOOK: Final = Rhythm("sessions.look", 10.0, "worker")
+_LOOK: Final = Rhythm("sessions.look", 30.0, "worker")
 _ACTOR: Final = "system:sessions"
 _LATELY: Final = timedelta(minutes=5)
 

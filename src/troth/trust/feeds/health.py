@@ -138,11 +138,15 @@ class FeedWatch:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
+        #: Whether there is a feed whose silence would say something.
+        self.watching = True
 
     async def run_once(self) -> int:
         """Look at every feed; returns how many have changed."""
         now, changed = self._clock.now(), 0
-        for one in await health_store.heard(self._database):
+        found = await health_store.heard(self._database)
+        self.watching = any(one.cadence is not None for one in found)
+        for one in found:
             state, since = health(one.cadence, one.heard_at, now)
             state = Health.FRESH if state is Health.UNWATCHED else state
             if state.value == one.said:

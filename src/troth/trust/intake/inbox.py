@@ -50,7 +50,7 @@ MAX_AT_ONCE: Final = 5_000
 KEEP_REFUSED: Final = timedelta(days=30)
 
 #: Who accepts a signal wakes us; this is for one whose process died before it could.
-_LOOK: Final = Rhythm("signals.look", 15.0, "worker", statements=2)
+_LOOK: Final = Rhythm("signals.look", 30.0, "worker", statements=2)
 _LOOK_AT: Final = 64
 _LONGEST_PAUSE: Final = 300
 _RETAKEN: Final = 1_000

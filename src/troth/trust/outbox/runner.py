@@ -36,7 +36,7 @@ log = get_logger("effects")
 BOUNDS: Final = (50, 100, 250, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 60_000, 300_000, 3_600_000)
 
 #: Who plans an effect wakes us; this is for one whose process died before it could.
-_LOOK: Final = Rhythm("effects.look", 15.0, "worker", statements=2)
+_LOOK: Final = Rhythm("effects.look", 30.0, "worker", statements=2)
 _LEASE: Final = timedelta(seconds=60)
 _ACTOR: Final = "system:effects"
 #: A dead letter has had at least this many tries, however old it is: a freeze or an outage here is not its fault.

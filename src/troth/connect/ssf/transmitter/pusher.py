@@ -8,7 +8,6 @@ which its receiver is told, and an alarm raised. One process pushes a stream, by
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from datetime import timedelta
 from typing import Final
 from uuid import UUID
@@ -26,7 +25,9 @@ from troth.connect.ssf.transmitter.sending import Sender
 from troth.kit.clock import Clock
 from troth.kit.errors import TrothError
 from troth.kit.log import get_logger
+from troth.kit.rhythm import Rhythm
 from troth.kit.sealing import SecretBox
+from troth.store.bell import Bell
 from troth.store.errors import StoreError
 from troth.store.lease import Leases
 from troth.store.pool import Database
@@ -36,6 +37,8 @@ log = get_logger("connect")
 
 _AT_ONCE: Final = 50
 _LOOK_SECONDS: Final = 1.0
+#: Where there is no stream to push to.
+_QUIET: Final = Rhythm("ssf.push_quiet", 30.0, "worker")
 _LONGEST: Final = timedelta(minutes=15)
 #: Failures in a row after which a stream is paused: about a day.
 MOST_FAILURES: Final = 100
@@ -60,26 +63,26 @@ class Pusher:
         self._sender = sender
         self._box = box
         self._leases = Leases(database, clock, holder)
-        self._wake = asyncio.Event()
+        self._bell = Bell(_QUIET, database, TOKENS_CHANNEL)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until ``stop`` is set. A database that is away is waited for."""
-        await self._database.listen(TOKENS_CHANNEL, self._wake.set)
-        while not stop.is_set():
-            self._wake.clear()
-            done = 0
-            try:
-                wanted = {f"ssf-push:{one.id}": one for one in await store.streams(self._database) if _pushed(one)}
-                held = await self._leases.acquire(wanted.keys()) if wanted else {}
-                done = sum(await asyncio.gather(*(self._tried(wanted[name]) for name in held)))
-            except StoreError as error:
-                log.warning("ssf.pushing_interrupted", error=str(error))
-            except Exception:
-                log.exception("ssf.pushing_broken")
-            if not done:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_LOOK_SECONDS):
-                        await self._wake.wait()
+        async with self._bell.heeding(stop):
+            while not stop.is_set():
+                self._bell.hush()
+                done, wanted = 0, True
+                try:
+                    streams = {f"ssf-push:{one.id}": one for one in await store.streams(self._database) if _pushed(one)}
+                    wanted = bool(streams)
+                    held = await self._leases.acquire(streams.keys()) if streams else {}
+                    done = sum(await asyncio.gather(*(self._tried(streams[name]) for name in held)))
+                except StoreError as error:
+                    log.warning("ssf.pushing_interrupted", error=str(error))
+                except Exception:
+                    log.exception("ssf.pushing_broken")
+                if not done:
+                    # While there are streams, one may be due again.
+                    await self._bell.wait(_LOOK_SECONDS if wanted else None)
 
     async def _tried(self, stream: OutStream) -> int:
         """:meth:`push`; what goes wrong with one stream holds up no other."""

@@ -1,0 +1,220 @@
+"""Knowing that nothing has come: asked once for all processes of a machine, and shared by them in memory.
+
+A decision point vouches for what it holds for a second at a time (:class:`~troth.audit.stream.StreamPoint`), and every
+process says that it lives. Each of them asking the database would keep an idle machine busy. So whoever finds the
+answer in the common page older than :data:`BEAT` asks, in one statement for all:
+
+* which processes live: the rows of all that were seen in the page of late are renewed;
+* how far the log is, and what waits for its index;
+* which points have applied all of it: their rows are renewed, and they may vouch for another second from before the
+  statement. A point that is behind is not renewed, and stops vouching.
+
+There is no leader that could fail: processes look in turn, and the first that finds the answer old asks. A point that
+was suspended finds by the clock that its second is over. Beside this a point renews its lease by itself whenever it has
+applied something, so on a busy machine little hangs on the pulse.
+
+What is learnt here makes up for wake-ups that were lost, too: followers are rung for when the log has moved and nobody
+said so, the sequencer when something goes on waiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Final
+from uuid import UUID
+
+from troth.audit.pulse_memory import Answer, Memory, Slot
+from troth.audit.sequencer import STREAM_CHANNEL
+from troth.audit.store import PULSE
+from troth.audit.stream import LEASE_SECONDS, Arrears
+from troth.kit.clock import Clock
+from troth.kit.log import get_logger
+from troth.kit.rhythm import Rhythm
+from troth.store.errors import StoreError
+from troth.store.failures import BROKEN
+from troth.store.lease import INSTANCE_SECONDS, Instance
+from troth.store.pool import INBOX_CHANNEL, Database
+from troth.store.wire import Ask, Wire
+
+log = get_logger("audit")
+
+#: How old an answer may become while there are points: less than half of their lease, so that one that is late or lost
+#: does no harm. The statement is counted once for the machine, at the role that always is there.
+BEAT = Rhythm("pulse.ask", 0.45, "status")
+#: How often who vouches for nothing looks; it asks where nobody else has.
+LOOK = Rhythm("pulse.look", 1.0, "web", "worker", statements=0)
+#: How often a point that need not ask looks.
+POINT_LOOK = Rhythm("pulse.point", 0.5, "radius", statements=0)
+#: Slots come to look one after the other, so that the second finds what the first has asked.
+_TURN: Final = 0.05
+_TURNS: Final = 5
+#: Rows of processes are renewed this often; of those seen within so many seconds.
+_LIVES: Final = 0.9
+_SEEN: Final = 2.5
+
+
+class Pulse:
+    """This process's part. Run it beside all else; belongs to one event loop."""
+
+    def __init__(self, database: Database, clock: Clock, instance: Instance, path: Path) -> None:
+        self._database = database
+        self._clock = clock
+        self._instance = instance
+        self._memory = _memory(path)
+        self._joined_at = clock.monotonic()
+        self._number = self._memory.join(instance.id, instance.role, self._joined_at)
+        self._index = -1
+        self._wire: Wire | None = None
+        self._last: Answer | None = None
+        self._vouched = (float("-inf"), float("-inf"))
+        self._beaten_at = float("-inf")
+        self._told = False
+
+    # --- for points --------------------------------------------------------------------------------------------------
+
+    def reached(self, index: int) -> None:
+        """This process has applied everything below ``index``."""
+        self._index = index
+        self._seen()
+
+    def vouched_at(self) -> float:
+        """From when on this point's lease runs, by the present answer: before it was asked for. Minus infinity where it
+        was not among those that had applied everything, or events wait for too long."""
+        of, at = self._vouched
+        if self._memory.asked_at() != of:
+            answer = self._answer()
+            if answer is not None:
+                # Whoever had the slot before may be meant by what was asked before we had it.
+                mine = self._number in answer.points and answer.asked_at > self._joined_at
+                at = answer.asked_at if mine and not answer.stalled else float("-inf")
+                self._vouched = answer.asked_at, at
+            else:
+                at = float("-inf")
+        return at
+
+    # --- its life ----------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Look, and ask where it is time, until cancelled."""
+        await self._database.listen(STREAM_CHANNEL, self._hear)
+        try:
+            while True:
+                await self.look()
+                await asyncio.sleep(self._pause())
+        finally:
+            self._database.forget(STREAM_CHANNEL, self._hear)
+
+    def close(self) -> None:
+        """This process ends."""
+        if self._number is not None:
+            self._memory.leave(self._number)
+        if self._wire is not None:
+            self._wire.close()
+        self._memory.close()
+
+    def _hear(self) -> None:
+        self._told = True
+
+    def _pause(self) -> float:
+        """Until this slot's turn."""
+        every = BEAT.seconds if self._index >= 0 else LOOK.seconds
+        turn = _TURN * min(self._number or 0, _TURNS)
+        answer, now = self._last, self._clock.monotonic()
+        if answer is None or answer.asked_at > now:
+            return every / 4
+        return max(_TURN, answer.asked_at + every + turn - now) if self._index >= 0 else every + turn
+
+    async def look(self) -> None:
+        """See whether the answer is old; ask, if it is; make up for what was not said."""
+        now = self._clock.monotonic()
+        self._seen()
+        answer = self._answer()
+        every = BEAT.seconds if self._index >= 0 else LOOK.seconds
+        if (answer is None or now - answer.asked_at >= every) and self._memory.claim(now):
+            try:
+                answer = await self._ask(answer)
+            except BROKEN as error:
+                log.warning("pulse.missed", error=str(error))
+            finally:
+                self._memory.settle()
+        if answer is not None:
+            self._make_up(answer)
+        await self._say_alive(answer)
+
+    def _seen(self) -> None:
+        if self._number is not None:
+            now = self._clock.monotonic()
+            self._memory.see(Slot(self._number, self._instance.id, self._instance.role, self._index, now))
+
+    def _answer(self) -> Answer | None:
+        answer = self._memory.answer()
+        return answer if answer is not None and answer.asked_at <= self._clock.monotonic() else None
+
+    async def _ask(self, before: Answer | None) -> Answer:
+        asked = self._clock.monotonic()
+        living = [one for one in self._memory.slots() if 0 <= asked - one.seen_at < _SEEN]
+        points = [one for one in living if one.index >= 0 and asked - one.seen_at < LEASE_SECONDS]
+        if before is not None and before.stalled:
+            points = []
+        beaten = float("-inf") if before is None else before.beaten_at
+        beating = living if asked - beaten >= _LIVES else []
+        if self._wire is None or self._wire.closed:
+            self._wire = await self._database.open_wire("troth-pulse")
+        outcome = await self._wire.exchange([Ask(PULSE, (
+            INSTANCE_SECONDS, [one.id for one in beating], LEASE_SECONDS, [one.id for one in points],
+            [one.name for one in points], [one.index for one in points],
+        ))])  # fmt: skip
+        if outcome.error is not None:
+            raise outcome.error
+        ((head, oldest, newest, lives, renewed),) = outcome.rows[0]
+        arrears = Arrears(LEASE_SECONDS)
+        if before is not None:
+            arrears.mark, arrears.since = before.watched, before.since
+        stalled = arrears.too_long(None if oldest is None else (oldest, newest), asked)
+        answer = Answer(
+            asked, asked if beating else beaten, head, oldest, newest, arrears.mark, arrears.since, stalled,
+            _numbers(points, renewed), _numbers(beating, lives) if beating or before is None else before.instances,
+        )  # fmt: skip
+        if stalled and not (before is not None and before.stalled):
+            log.warning("stream.stalled", index=head)
+        self._memory.tell(answer)
+        return answer
+
+    def _make_up(self, answer: Answer) -> None:
+        """Ring for what nobody has rung for."""
+        last, self._last = self._last, answer
+        told, self._told = self._told, False
+        if last is None:
+            return
+        moved = answer.head > last.head or 0 <= self._index < answer.head
+        if moved and not told:
+            self._database.heard(STREAM_CHANNEL)
+        if answer.oldest is not None and answer.oldest == last.oldest and answer.asked_at > last.asked_at:
+            self._database.heard(INBOX_CHANNEL)
+
+    async def _say_alive(self, answer: Answer | None) -> None:
+        """Renew this process's own row where nobody else has: it is new, or there is no slot for it."""
+        now = self._clock.monotonic()
+        if answer is not None and self._number in answer.instances and answer.beaten_at > self._joined_at:
+            self._beaten_at = max(self._beaten_at, answer.beaten_at)
+        if now - self._beaten_at < _LIVES * 2:
+            return
+        try:
+            await self._instance.beat()
+            self._beaten_at = now
+        except StoreError as error:
+            log.warning("heartbeat.missed", error=str(error))
+
+
+def _memory(path: Path) -> Memory:
+    try:
+        return Memory(path)
+    except OSError as error:
+        log.warning("pulse.alone", path=str(path), error=str(error))  # it asks by itself then
+        return Memory(None)
+
+
+def _numbers(slots: list[Slot], ids: list[UUID] | None) -> frozenset[int]:
+    found = frozenset(ids or ())
+    return frozenset(one.number for one in slots if one.id in found)
