@@ -61,7 +61,7 @@ fuzz: setup-dev ## every parser that takes outside bytes, longer than in the tes
 	TROTH_FUZZ_EXAMPLES=$(EXAMPLES) $(PYTHON_BIN) -m pytest -n $(JOBS) --timeout 0 tests/unit/fuzz $(ARGS)
 
 .PHONY: bench
-bench: bench-gate bench-issue bench-acme bench-ocsp bench-crl bench-signal bench-enforce bench-policy bench-reevaluate bench-radius bench-accounting ## every benchmark, one after the other
+bench: bench-gate bench-issue bench-acme bench-ocsp bench-crl bench-signal bench-enforce bench-policy bench-reevaluate bench-radius bench-accounting bench-idle ## every benchmark, one after the other
 
 .PHONY: bench-gate
 bench-gate: setup-dev ## issuances per second through the gate, durable
@@ -108,6 +108,10 @@ bench-accounting: setup-dev ## a month of a campus's accounting replayed: two mi
 .PHONY: bench-signal
 bench-signal: setup-dev ## from an accepted signal to OCSP answering revoked, under load
 	$(PYTHON_BIN) -m bench.signal $(ARGS)
+
+.PHONY: bench-idle
+bench-idle: setup-dev ## CPU and statements a second of a Troth that nobody asks anything, without and with RADIUS
+	$(PYTHON_BIN) -m bench.idle $(ARGS)
 
 .PHONY: bench-enforce
 bench-enforce: setup-dev ## enforcement with 10,000 subjects: latency, a batch of 1,000, a silent and a broken feed

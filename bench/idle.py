@@ -1,6 +1,6 @@
 """What a Troth costs that nobody asks anything.
 
-    python -m bench.idle [--seconds 60] [--settle 20] [--quick] [--statements]
+    python -m bench.idle [--seconds 60] [--settle 60] [--quick] [--statements]
 
 A ``troth up`` of its own, and another with RADIUS (two workers), each on a clean directory. After it has settled, for
 so many seconds: CPU of every process (user and system, from ``/proc``), its context switches (each wake-up is one), and
@@ -154,13 +154,13 @@ def main() -> int:
     """Run it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--settle", type=float, default=20.0, help="seconds between ready and the measurement")
-    parser.add_argument("--quick", action="store_true", help="15 seconds, after 10")
+    parser.add_argument("--settle", type=float, default=60.0, help="seconds between ready and the measurement")
+    parser.add_argument("--quick", action="store_true", help="15 seconds, after 40")
     parser.add_argument("--statements", action="store_true", help="and say which statements they are")
     parser.add_argument("--only", choices=("plain", "radius"))
     options = parser.parse_args()
     if options.quick:
-        options.seconds, options.settle = 15.0, 10.0
+        options.seconds, options.settle = 15.0, 40.0
     figures = {}
     for name, title, configuration in (
         ("plain", "idle", ""),

@@ -52,6 +52,7 @@ _TURNS: Final = 5
 #: Rows of processes are renewed this often; of those seen within so many seconds.
 _LIVES: Final = 0.9
 _SEEN: Final = 2.5
+_SEEN_POINT: Final = BEAT.seconds * 2
 
 
 class Pulse:
@@ -154,17 +155,23 @@ class Pulse:
     async def _ask(self, before: Answer | None) -> Answer:
         asked = self._clock.monotonic()
         living = [one for one in self._memory.slots() if 0 <= asked - one.seen_at < _SEEN]
-        points = [one for one in living if one.index >= 0 and asked - one.seen_at < LEASE_SECONDS]
+        points = [one for one in living if one.index >= 0 and asked - one.seen_at < _SEEN_POINT]
         if before is not None and before.stalled:
             points = []
         beaten = float("-inf") if before is None else before.beaten_at
         beating = living if asked - beaten >= _LIVES else []
         if self._wire is None or self._wire.closed:
             self._wire = await self._database.open_wire("troth-pulse")
-        outcome = await self._wire.exchange([Ask(PULSE, (
-            INSTANCE_SECONDS, [one.id for one in beating], LEASE_SECONDS, [one.id for one in points],
-            [one.name for one in points], [one.index for one in points],
-        ))])  # fmt: skip
+        values = (
+            [one.id for one in beating],
+            # From when it was seen: whoever has died since counts as dead no later for being asked for.
+            [INSTANCE_SECONDS - (asked - one.seen_at) for one in beating],
+            LEASE_SECONDS,
+            [one.id for one in points],
+            [one.name for one in points],
+            [one.index for one in points],
+        )
+        outcome = await self._wire.exchange([Ask(PULSE, values)])
         if outcome.error is not None:
             raise outcome.error
         ((head, oldest, newest, lives, renewed),) = outcome.rows[0]

@@ -65,9 +65,10 @@ _FORGET = "DELETE FROM stream_point WHERE lease_until < now() - interval '1 hour
 PULSE = """
 WITH head AS (SELECT size FROM ledger_head),
 alive AS (
-    UPDATE instance i SET lease_until = now() + $1::float8 * interval '1 second'
-    FROM (SELECT id FROM instance WHERE id = ANY($2::uuid[]) ORDER BY id FOR UPDATE) AS mine WHERE i.id = mine.id
-    RETURNING i.id),
+    UPDATE instance i SET lease_until = greatest(i.lease_until, now() + mine.seconds * interval '1 second')
+    FROM (SELECT n.id, p.seconds FROM unnest($1::uuid[], $2::float8[]) AS p(id, seconds)
+          JOIN instance n ON n.id = p.id ORDER BY n.id FOR UPDATE OF n) AS mine
+    WHERE i.id = mine.id RETURNING i.id),
 point AS (
     INSERT INTO stream_point (id, name, idx, lease_until)
     SELECT p.id, p.name, p.idx, now() + $3::float8 * interval '1 second'
