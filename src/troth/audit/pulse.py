@@ -9,9 +9,13 @@ answer in the common page older than :data:`BEAT` asks, in one statement for all
 * which points have applied all of it: their rows are renewed, and they may vouch for another second from before the
   statement. A point that is behind is not renewed, and stops vouching.
 
-There is no leader that could fail: processes look in turn, and the first that finds the answer old asks. A point that
-was suspended finds by the clock that its second is over. Beside this a point renews its lease by itself whenever it has
-applied something, so on a busy machine little hangs on the pulse.
+There is no leader that could fail: processes look in turn, and the first that finds the answer old asks; whoever has
+begun and does not come to an end (it died, or its connection leads nowhere) is not waited for. A point that was
+suspended finds by the clock that its second is over. What one point is granted names it and nobody else, is counted
+from before the database was asked, and was written only after the database had said that this point, by the index that
+it has itself told, had applied all there was. So whatever goes wrong here, no point vouches for longer than one that
+asks for itself; and it does ask for itself, as if there were no pulse, from when the last grant has lapsed. Whenever it
+has applied something it does so anyway: on a busy machine little hangs on the pulse.
 
 What is learnt here makes up for wake-ups that were lost, too: followers are rung for when the log has moved and nobody
 said so, the sequencer when something goes on waiting.
@@ -20,11 +24,11 @@ said so, the sequencer when something goes on waiting.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
-from uuid import UUID
 
-from troth.audit.pulse_memory import Answer, Memory, Slot
+from troth.audit.pulse_memory import ALIVE, VOUCHED, Answer, Memory, Slot
 from troth.audit.sequencer import STREAM_CHANNEL
 from troth.audit.store import PULSE
 from troth.audit.stream import LEASE_SECONDS, Arrears
@@ -53,6 +57,9 @@ _TURNS: Final = 5
 _LIVES: Final = 0.9
 _SEEN: Final = 2.5
 _SEEN_POINT: Final = BEAT.seconds * 2
+#: What has not come to an end after so many seconds is given up: its connection leads nowhere.
+_PATIENCE: Final = 3.0
+_NEVER: Final = float("-inf")
 
 
 class Pulse:
@@ -62,37 +69,38 @@ class Pulse:
         self._database = database
         self._clock = clock
         self._instance = instance
-        self._memory = _memory(path)
-        self._joined_at = clock.monotonic()
-        self._number = self._memory.join(instance.id, instance.role, self._joined_at)
+        self._memory = _memory(path, database.url)
+        self._number = self._memory.join(instance.id, instance.role, clock.monotonic())
         self._index = -1
         self._wire: Wire | None = None
         self._last: Answer | None = None
-        self._vouched = (float("-inf"), float("-inf"))
-        self._beaten_at = float("-inf")
-        self._told = False
+        self._beaten_at = _NEVER
+        self._tried_at = _NEVER
+        self._told_at = _NEVER
+        self._ringing = False
+        self._look_over: Callable[[], None] = lambda: None
+        #: Whether the log has moved and nobody said so: then it is better to look often, until one is told again.
+        self.deaf = False
 
     # --- for points --------------------------------------------------------------------------------------------------
 
+    def attend(self, looked: Callable[[], None]) -> None:
+        """Call ``looked`` after each look: a lease may have been granted."""
+        self._look_over = looked
+
     def reached(self, index: int) -> None:
-        """This process has applied everything below ``index``."""
+        """This process has applied everything below ``index``; -1: it vouches for nothing."""
         self._index = index
         self._seen()
 
     def vouched_at(self) -> float:
-        """From when on this point's lease runs, by the present answer: before it was asked for. Minus infinity where it
-        was not among those that had applied everything, or events wait for too long."""
-        of, at = self._vouched
-        if self._memory.asked_at() != of:
-            answer = self._answer()
-            if answer is not None:
-                # Whoever had the slot before may be meant by what was asked before we had it.
-                mine = self._number in answer.points and answer.asked_at > self._joined_at
-                at = answer.asked_at if mine and not answer.stalled else float("-inf")
-                self._vouched = answer.asked_at, at
-            else:
-                at = float("-inf")
-        return at
+        """From when on this point's lease runs: from before it was last said that it had applied everything, and that
+        nothing waited for too long. Minus infinity: it was not said."""
+        answer = self._answer()
+        if self._number is None or self._index < 0 or answer is None or answer.stalled:
+            return _NEVER
+        at = self._memory.granted(VOUCHED, self._number, self._instance.id)
+        return at if at <= self._clock.monotonic() else _NEVER
 
     # --- its life ----------------------------------------------------------------------------------------------------
 
@@ -115,7 +123,9 @@ class Pulse:
         self._memory.close()
 
     def _hear(self) -> None:
-        self._told = True
+        if not self._ringing:
+            self._told_at = self._clock.monotonic()
+            self.deaf = False
 
     def _pause(self) -> float:
         """Until this slot's turn."""
@@ -134,19 +144,23 @@ class Pulse:
         every = BEAT.seconds if self._index >= 0 else LOOK.seconds
         if (answer is None or now - answer.asked_at >= every) and self._memory.claim(now):
             try:
-                answer = await self._ask(answer)
-            except BROKEN as error:
-                log.warning("pulse.missed", error=str(error))
-            finally:
+                async with asyncio.timeout(_PATIENCE):
+                    answer = await self._ask(answer)
                 self._memory.settle()
+            except (*BROKEN, StoreError) as error:
+                log.warning("pulse.missed", error=str(error))  # the next asks in a moment, not at once
         if answer is not None:
             self._make_up(answer)
-        await self._say_alive(answer)
+        self._look_over()
+        await self._say_alive()
 
     def _seen(self) -> None:
+        now, id = self._clock.monotonic(), self._instance.id
+        # A slot that nobody was seen in for long is another's now; so is one that two have taken at once.
+        if self._number is None or self._memory.holder(self._number) not in {id, None}:
+            self._number = self._memory.join(id, self._instance.role, now)
         if self._number is not None:
-            now = self._clock.monotonic()
-            self._memory.see(Slot(self._number, self._instance.id, self._instance.role, self._index, now))
+            self._memory.see(Slot(self._number, id, self._instance.role, self._index, now))
 
     def _answer(self) -> Answer | None:
         answer = self._memory.answer()
@@ -158,7 +172,7 @@ class Pulse:
         points = [one for one in living if one.index >= 0 and asked - one.seen_at < _SEEN_POINT]
         if before is not None and before.stalled:
             points = []
-        beaten = float("-inf") if before is None else before.beaten_at
+        beaten = _NEVER if before is None else before.beaten_at
         beating = living if asked - beaten >= _LIVES else []
         if self._wire is None or self._wire.closed:
             self._wire = await self._database.open_wire("troth-pulse")
@@ -180,48 +194,52 @@ class Pulse:
             arrears.mark, arrears.since = before.watched, before.since
         stalled = arrears.too_long(None if oldest is None else (oldest, newest), asked)
         answer = Answer(
-            asked, asked if beating else beaten, head, oldest, newest, arrears.mark, arrears.since, stalled,
-            _numbers(points, renewed), _numbers(beating, lives) if beating or before is None else before.instances,
+            asked, asked if beating else beaten, head, oldest, newest, arrears.mark, arrears.since, stalled
         )  # fmt: skip
         if stalled and not (before is not None and before.stalled):
             log.warning("stream.stalled", index=head)
         self._memory.tell(answer)
+        for one in beating:
+            if one.id in (lives or ()):
+                self._memory.grant(ALIVE, one, asked)
+        for one in points:
+            if one.id in (renewed or ()) and not stalled:
+                self._memory.grant(VOUCHED, one, asked)
         return answer
 
     def _make_up(self, answer: Answer) -> None:
         """Ring for what nobody has rung for."""
         last, self._last = self._last, answer
-        told, self._told = self._told, False
         if last is None:
             return
         moved = answer.head > last.head or 0 <= self._index < answer.head
-        if moved and not told:
+        if moved and self._told_at < last.asked_at:
+            self.deaf = self._ringing = True
             self._database.heard(STREAM_CHANNEL)
+            self._ringing = False
         if answer.oldest is not None and answer.oldest == last.oldest and answer.asked_at > last.asked_at:
             self._database.heard(INBOX_CHANNEL)
 
-    async def _say_alive(self, answer: Answer | None) -> None:
+    async def _say_alive(self) -> None:
         """Renew this process's own row where nobody else has: it is new, or there is no slot for it."""
         now = self._clock.monotonic()
-        if answer is not None and self._number in answer.instances and answer.beaten_at > self._joined_at:
-            self._beaten_at = max(self._beaten_at, answer.beaten_at)
-        if now - self._beaten_at < _LIVES * 2:
+        if self._number is not None:
+            at = self._memory.granted(ALIVE, self._number, self._instance.id)
+            self._beaten_at = max(self._beaten_at, at if at <= now else _NEVER)
+        if now - self._beaten_at < _LIVES * 2 or now - self._tried_at < _LIVES:
             return
+        self._tried_at = now
         try:
-            await self._instance.beat()
+            async with asyncio.timeout(_PATIENCE):
+                await self._instance.beat()
             self._beaten_at = now
-        except StoreError as error:
+        except (StoreError, TimeoutError) as error:
             log.warning("heartbeat.missed", error=str(error))
 
 
-def _memory(path: Path) -> Memory:
+def _memory(path: Path, of: str) -> Memory:
     try:
-        return Memory(path)
+        return Memory(path, of)
     except OSError as error:
         log.warning("pulse.alone", path=str(path), error=str(error))  # it asks by itself then
         return Memory(None)
-
-
-def _numbers(slots: list[Slot], ids: list[UUID] | None) -> frozenset[int]:
-    found = frozenset(ids or ())
-    return frozenset(one.number for one in slots if one.id in found)

@@ -2,23 +2,29 @@
 
 One *answer* stands in it: how far the log had come, and what waited in its inbox, when one of them last asked the
 database. Beside it each process has a *slot*: who it is, up to where it has applied the log, and when it was last seen
-alive. A slot is written by its process alone, the answer by whoever has asked; what two of them write at once, or what
-a process left half-written, has a wrong checksum and counts as nothing.
+alive; and two *grants*: from when on its lease runs, and that of its life. A slot is written by its process alone,
+answer and grants by whoever has asked; what two of them write at once, or what a process left half-written, has a wrong
+checksum and counts as nothing. A grant names whom it is for: it is nothing to a process that has lost its slot to
+another while it was suspended.
 
-All times are of the machine's monotonic clock. What was written before the machine began anew does not count either.
+All times are of the machine's monotonic clock. What was written before the machine began anew does not count, nor what
+a process says whose monotonic clock is another, that speaks with another database, or that writes other records.
+
+It is a file in the installation's private directory that its owner alone may open, and one that another made, or may
+write, is not used. Processes of one owner trust one another here as they do in the journal and on their sockets.
 """
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
+import errno
 import mmap
 import os
-from collections.abc import Iterable, Iterator
+import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from struct import Struct
-from typing import Final
+from typing import Final, Literal, TypeAlias
 from uuid import UUID
 from zlib import crc32
 
@@ -28,16 +34,24 @@ _GONE_SECONDS: Final = 10.0
 #: Whoever has begun to ask is left in peace for so long.
 _ASKING_SECONDS: Final = 0.3
 
-#: asked at, beaten at, head, stalled, watched since, watched, oldest, newest; and whose rows were renewed: of points,
-#: of processes.
-_ANSWER: Final = Struct("<ddQ?d16s16s16s30s30s")
+#: asked at, beaten at, head, stalled, watched since, watched, oldest, newest.
+_ANSWER: Final = Struct("<ddQ?d16s16s16s")
 #: id, name, index, seen at.
 _SLOT: Final = Struct("<16s8sqd")
+#: id, from when on.
+_GRANT: Final = Struct("<16sd")
 _SUM: Final = Struct("<I")
 _CLAIM: Final = Struct("<d")
-_CLAIM_AT, _SLOTS_AT, _SLOT_SIZE = 256, 512, 64
-_SIZE: Final = _SLOTS_AT + SLOTS * _SLOT_SIZE
+_CLAIM_AT, _SLOTS_AT, _SLOT_SIZE, _GRANT_SIZE = 256, 512, 64, 32
+_GRANTS_AT: Final = _SLOTS_AT + SLOTS * _SLOT_SIZE
+_SIZE: Final = _GRANTS_AT + 2 * SLOTS * _GRANT_SIZE
+#: To be another whenever what is written here, or what it means, is.
+_FORM: Final = b"1"
 _NOBODY: Final = bytes(16)
+#: What is granted: that a point may vouch, that a process counts as alive.
+Grant: TypeAlias = Literal[0, 1]
+VOUCHED: Final = 0
+ALIVE: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +65,6 @@ class Answer:
         oldest, newest: of the events without an index; None: there were none.
         watched, since: up to which of them was noticed when, so that it is known how long they wait.
         stalled: they have waited for too long: nobody vouches for anything.
-        points, instances: numbers of the slots whose rows were renewed.
     """
 
     asked_at: float
@@ -62,8 +75,6 @@ class Answer:
     watched: UUID | None = None
     since: float = 0.0
     stalled: bool = False
-    points: frozenset[int] = frozenset()
-    instances: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,40 +91,35 @@ class Slot:
 class Memory:
     """One process's view of the page at ``path``, which is made where it is missing. None: a page of its own.
 
-    Raises OSError where it cannot be had.
+    Raises OSError where it cannot be had. ``of``: what this is about; those who name another database have nothing to
+    do with one another, though they share a page.
     """
 
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
-        self._salt = crc32(_boot())
+    def __init__(self, path: Path | None, of: str = "") -> None:
+        self._salt = crc32(_FORM + of.encode(), crc32(_machine()))
         if path is None:
             self._page = mmap.mmap(-1, _SIZE)
             return
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
-            if os.fstat(descriptor).st_size < _SIZE:
-                os.ftruncate(descriptor, _SIZE)
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+                raise PermissionError(errno.EPERM, "others than its owner may write it", str(path))
+            # Has its room on the disk or in memory now: to write to a page without any would end the process.
+            os.posix_fallocate(descriptor, 0, _SIZE)
             self._page = mmap.mmap(descriptor, _SIZE)
         finally:
             os.close(descriptor)
 
     # --- the answer --------------------------------------------------------------------------------------------------
 
-    def asked_at(self) -> float:
-        """When the present answer was asked for, unchecked: whether there is another than before."""
-        at: float = _CLAIM.unpack_from(self._page, 0)[0]
-        return at
-
     def answer(self) -> Answer | None:
         """The present answer; None: there is none."""
         raw = self._checked(0, _ANSWER.size)
         if raw is None:
             return None
-        asked, beaten, head, stalled, since, watched, oldest, newest, points, instances = _ANSWER.unpack(raw)
-        return Answer(
-            asked, beaten, head, _uuid(oldest), _uuid(newest), _uuid(watched), since, stalled,
-            frozenset(_numbers(points)), frozenset(_numbers(instances)),
-        )  # fmt: skip
+        asked, beaten, head, stalled, since, watched, oldest, newest = _ANSWER.unpack(raw)
+        return Answer(asked, beaten, head, _uuid(oldest), _uuid(newest), _uuid(watched), since, stalled)
 
     def tell(self, one: Answer) -> None:
         """Put an answer in the place of the present one, unless that was asked for later."""
@@ -122,7 +128,7 @@ class Memory:
             return
         raw = _ANSWER.pack(
             one.asked_at, one.beaten_at, one.head, one.stalled, one.since, _octets(one.watched), _octets(one.oldest),
-            _octets(one.newest), _bits(one.points), _bits(one.instances),
+            _octets(one.newest),
         )  # fmt: skip
         self._put(0, raw)
 
@@ -141,26 +147,20 @@ class Memory:
     # --- the processes -----------------------------------------------------------------------------------------------
 
     def join(self, id: UUID, name: str, now: float) -> int | None:
-        """A slot of one's own; None: there is none left."""
-        with self._alone():
-            taken = {one.number for one in self.slots() if 0 <= now - one.seen_at < _GONE_SECONDS}
-            number = next((one for one in range(SLOTS) if one not in taken), None)
-            if number is not None:
-                self.see(Slot(number, id, name, -1, now))
-            return number
+        """A slot of one's own; None: there is none left.
 
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Nobody else joins meanwhile."""
-        if self._path is None:
-            yield
-            return
-        descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
+        Two may take the same at once. The later has it, and the other sees that when it next looks (:meth:`holder`).
+        """
+        taken = {one.number for one in self.slots() if 0 <= now - one.seen_at < _GONE_SECONDS}
+        number = next((one for one in range(SLOTS) if one not in taken), None)
+        if number is not None:
+            self.see(Slot(number, id, name, -1, now))
+        return number
+
+    def holder(self, number: int) -> UUID | None:
+        """Whose slot it is; None: nobody's, or it is being written."""
+        raw = self._checked(_SLOTS_AT + number * _SLOT_SIZE, _SLOT.size)
+        return None if raw is None else UUID(bytes=_SLOT.unpack(raw)[0])
 
     def see(self, one: Slot) -> None:
         """Write one's own slot."""
@@ -180,6 +180,21 @@ class Memory:
                 id, name, index, seen_at = _SLOT.unpack(raw)
                 yield Slot(number, UUID(bytes=id), name.rstrip(b"\0").decode(), index, seen_at)
 
+    # --- what is granted -------------------------------------------------------------------------------------------
+
+    def grant(self, what: Grant, to: Slot, at: float) -> None:
+        """Say that the lease of ``to`` runs from ``at`` on."""
+        if self.granted(what, to.number, to.id) < at:
+            self._put(_grant_at(what, to.number), _GRANT.pack(to.id.bytes, at))
+
+    def granted(self, what: Grant, number: int, id: UUID) -> float:
+        """From when on the lease of the process ``id`` in the slot ``number`` runs; minus infinity: it has none."""
+        raw = self._checked(_grant_at(what, number), _GRANT.size)
+        if raw is None:
+            return float("-inf")
+        to, at = _GRANT.unpack(raw)
+        return at if to == id.bytes else float("-inf")
+
     def close(self) -> None:
         """Look no more."""
         self._page.close()
@@ -196,12 +211,19 @@ class Memory:
         return raw if any(raw) and _SUM.unpack(whole[size:])[0] == crc32(raw, self._salt) else None
 
 
-def _boot() -> bytes:
-    """Something that is another whenever this machine has begun anew."""
+def _grant_at(what: Grant, number: int) -> int:
+    return _GRANTS_AT + (what * SLOTS + number) * _GRANT_SIZE
+
+
+def _machine() -> bytes:
+    """Another whenever the machine has begun anew, and for those whose monotonic clock counts from elsewhere."""
+    found = b""
     try:
-        return Path("/proc/sys/kernel/random/boot_id").read_bytes()
-    except OSError:
-        return b""
+        found += Path("/proc/sys/kernel/random/boot_id").read_bytes()
+        found += os.fsencode(os.readlink("/proc/self/ns/time"))
+    except OSError:  # a kernel without either, or a container that hides it
+        pass
+    return found
 
 
 def _uuid(raw: bytes) -> UUID | None:
@@ -210,15 +232,3 @@ def _uuid(raw: bytes) -> UUID | None:
 
 def _octets(id: UUID | None) -> bytes:
     return _NOBODY if id is None else id.bytes
-
-
-def _bits(numbers: Iterable[int]) -> bytes:
-    return sum(1 << number for number in numbers).to_bytes(SLOTS // 8, "little")
-
-
-def _numbers(bits: bytes) -> Iterator[int]:
-    left = int.from_bytes(bits, "little")
-    while left:
-        low = left & -left
-        yield low.bit_length() - 1
-        left ^= low

@@ -7,7 +7,6 @@ whoever vouches for being up to date counts its lease from there (see :class:`St
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -32,8 +31,8 @@ LOOK = Rhythm("stream.look", 60.0, "web", "worker", "status", "radius", statemen
 LEASE_POLL = 0.2
 #: For how long a point vouches (DESIGN, rule 5).
 LEASE_SECONDS = 1.0
-#: How often is looked whether others have had it renewed, while somebody waits for it.
-_GLANCE = 0.05
+#: At the end of a lease that others renew it is looked again so soon at the earliest.
+_GLANCE = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +60,22 @@ class Stream:
     Args:
         poll: asked after each batch for how many seconds to wait for the next at most: for who vouches for being up to
             date, and so has to know that nothing has come. None: for who only wants to hear of what has.
+        spared: asked when that time is over and nobody has rung: whether it is known otherwise that nothing has come.
     """
 
-    def __init__(self, database: Database, clock: Clock, *, poll: Callable[[], float] | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        *,
+        poll: Callable[[], float] | None = None,
+        spared: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._database = database
         self._store = LedgerStore(database)
         self._clock = clock
         self._poll = poll or LOOK.pause
+        self._spared = spared
 
     async def follow(
         self, start: int, stop: asyncio.Event, rooms: Callable[[], frozenset[str] | None] = lambda: None
@@ -94,12 +102,18 @@ class Stream:
                 complete = following - index < _LIMIT
                 index = following
                 yield Batch(tuple(events), index, asked, complete, wanted)
-                if complete:
-                    await bell.wait(self._poll())
+                while complete and not await bell.wait(self._poll()) and self._spared():
+                    pass
 
 
 class Vouching(Protocol):
     """``troth.audit.pulse.Pulse``."""
+
+    deaf: bool
+
+    def attend(self, looked: Callable[[], None]) -> None:
+        """Call ``looked`` when there may be another grant."""
+        ...
 
     def reached(self, index: int) -> None:
         """This process has applied everything below ``index``; -1: it vouches for nothing."""
@@ -142,6 +156,8 @@ class StreamPoint:
         self._acknowledged = -1
         self._written_at = -1.0
         self._arrears = Arrears(lease_seconds)
+        if pulse is not None:
+            pulse.attend(self._attended)
 
     @property
     def live(self) -> bool:
@@ -154,9 +170,26 @@ class StreamPoint:
         if self._pulse is not None and self._clock.monotonic() >= self._until:
             self._until = max(self._until, self._pulse.vouched_at() + self._seconds)
 
-    def poll(self) -> float:
-        """For how many seconds to wait for the next batch at most: short, unless the pulse says that nothing comes."""
-        return LOOK.pause() if self._pulse is not None and self.live else LEASE_POLL
+    def _attended(self) -> None:
+        if self.live:
+            self._tell()
+
+    def _tell(self) -> None:
+        self._renewed.set()  # for those who wait just now, and not for those who come
+        self._renewed.clear()
+
+    @property
+    def spared(self) -> bool:
+        """Whether others of this machine have asked of late, and nothing has come; one is told of what comes."""
+        pulse = self._pulse
+        if pulse is None or pulse.deaf:
+            return False
+        return self._clock.monotonic() < pulse.vouched_at() + self._seconds
+
+    def poll(self, often: float = LEASE_POLL) -> float:
+        """For how many seconds to wait for the next batch at most: ``often``; while others ask, as long as their last
+        answer holds, so that it is noticed when they have ceased to."""
+        return max(_GLANCE, self.until - self._clock.monotonic()) if self.spared else often
 
     @property
     def until(self) -> float:
@@ -169,19 +202,10 @@ class StreamPoint:
         try:
             async with asyncio.timeout(seconds):
                 while not self.live:
-                    await self._renewal()
+                    await self._renewed.wait()
         except TimeoutError:
             return self.live
         return True
-
-    async def _renewal(self) -> None:
-        """Until the lease was renewed, or could have been by others of this machine, who do not tell."""
-        if self._pulse is None:
-            await self._renewed.wait()
-            return
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_GLANCE):
-                await self._renewed.wait()
 
     async def applied(self, batch: Batch) -> None:
         """The batch has been applied: renew the lease, and tell the others when there is something to tell."""
@@ -202,8 +226,7 @@ class StreamPoint:
         # Counted from before the poll and renewed only together with the row that others read, so that the row
         # never says "lapsed" while this point still vouches.
         self._until = batch.asked_at + self._seconds
-        self._renewed.set()  # for those who wait just now, and not for those who come
-        self._renewed.clear()
+        self._tell()
 
     async def leave(self) -> None:
         """This point has stopped answering."""

@@ -69,8 +69,10 @@ class StatusWorker:
         self._reader_of_fence = database
         self._clock = clock
         self._ledger = LedgerStore(database)
-        self._stream = Stream(database, clock, poll=lambda: poll_seconds if pulse is None else self._point.poll())
         self._point = StreamPoint(self._ledger, clock, point, "status", pulse=pulse)
+        self._stream = Stream(
+            database, clock, poll=lambda: self._point.poll(poll_seconds), spared=lambda: self._point.spared
+        )
         self._table = StatusTable(clock)
         self._lookups = Lookups(reader)
         self._responders = ActiveResponders(reader, keys, clock)

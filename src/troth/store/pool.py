@@ -106,6 +106,11 @@ class Database:
         except TimeoutError:
             self._pool.terminate()
 
+    @property
+    def url(self) -> str:
+        """Where it is; secrets may be in it."""
+        return self._url
+
     # --- reads -------------------------------------------------------------------------------------------------
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -11,14 +12,22 @@ import pytest
 
 from troth.audit.event import Event
 from troth.audit.pulse import BEAT, Pulse
+from troth.audit.pulse_memory import ALIVE, VOUCHED
 from troth.audit.sequencer import LEASE_NAME, STREAM_CHANNEL, Sequencer
 from troth.audit.store import LedgerStore
 from troth.audit.stream import LEASE_POLL, LEASE_SECONDS, Batch, StreamPoint
 from troth.kit.clock import FakeClock
 from troth.kit.ids import new_id
+from troth.store.errors import UNAVAILABLE, Unavailable
 from troth.store.lease import Held, Instance, Lease, Leases
 from troth.store.pool import INBOX_CHANNEL, Database
 from troth.store.unit import Unit
+
+
+def asked_at(pulse: Pulse) -> float:
+    answer = pulse._memory.answer()
+    assert answer is not None
+    return answer.asked_at
 
 
 class Machine:
@@ -75,10 +84,14 @@ async def test_who_asks_renews_the_lease_of_all_who_have_applied_everything(mach
         await asking.look()
     assert (one.live, other.live) == (True, True)
     assert not behind.live
-    assert other.poll() > LEASE_SECONDS  # what comes is told of
-    assert behind.poll() == LEASE_POLL
+    assert (other.spared, other.poll() > LEASE_POLL) == (True, True)  # what comes is told of
+    assert (behind.spared, behind.poll()) == (False, LEASE_POLL)
     await machine.pass_(LEASE_SECONDS)
     assert not other.live, "nobody has asked for a second"
+    assert (other.spared, other.poll()) == (False, LEASE_POLL), "so it asks for itself"
+    await machine.applied(other, 2)
+    assert other.live
+    assert (other.spared, other.poll()) == (False, LEASE_POLL), "and goes on, until others do"
 
 
 async def test_when_the_one_that_asked_is_gone_the_next_asks(machine: Machine) -> None:
@@ -87,12 +100,12 @@ async def test_when_the_one_that_asked_is_gone_the_next_asks(machine: Machine) -
     await machine.applied(point, 0)
     await machine.pass_(BEAT.seconds)
     await asking.look()
-    asked = next_._memory.asked_at()
+    asked = asked_at(next_)
     await next_.look()
-    assert next_._memory.asked_at() == asked, "what was asked a moment ago is not asked again"
+    assert asked_at(next_) == asked, "what was asked a moment ago is not asked again"
     await machine.pass_(BEAT.seconds)
     await next_.look()
-    assert next_._memory.asked_at() > asked
+    assert asked_at(next_) > asked
     assert point.live
 
 
@@ -103,9 +116,124 @@ async def test_a_process_that_was_not_seen_is_neither_vouched_for_nor_alive(mach
     machine.clock.advance(timedelta(seconds=LEASE_SECONDS + 2))
     await asking.look()
     assert not point.live
-    answer = asking._memory.answer()
-    assert answer is not None
-    assert silent._number not in answer.instances | answer.points
+    assert silent._number is not None
+    assert [silent._memory.granted(what, silent._number, silent._instance.id) for what in (VOUCHED, ALIVE)] == [
+        float("-inf"), float("-inf"),
+    ]  # fmt: skip
+
+
+async def test_one_that_was_suspended_until_its_slot_was_anothers_is_vouched_for_by_nothing_of_that_ones(
+    machine: Machine,
+) -> None:
+    asking, status = machine.process("status")
+    suspended, old = machine.process("radius")
+    for point in (status, old):
+        await machine.applied(point, 0)
+    machine.pulses.remove(suspended)
+    for _ in range(25):
+        await machine.pass_(BEAT.seconds)
+        await asking.look()
+    await machine.grow()
+    heir, new = machine.process("radius")
+    assert heir._number == suspended._number
+    await machine.applied(new, 1)
+    await machine.pass_(BEAT.seconds)
+    await asking.look()
+    assert new.spared
+    # It wakes up, and does not know yet what has happened.
+    assert (old.live, old.spared) == (False, False)
+    suspended._seen()
+    assert suspended._number != heir._number
+    heir._seen()
+    await machine.pass_(BEAT.seconds)
+    await asking.look()
+    assert (old.live, old.spared, new.live, new.spared) == (False, False, True, True)
+    await machine.applied(old, 1)
+    assert old.live
+
+
+async def test_two_that_take_one_slot_at_once_have_one_each_after_a_look(machine: Machine) -> None:
+    one, _ = machine.process("radius")
+    other, _ = machine.process("radius")
+    other._number = one._number
+    for pulse in (other, one, other):
+        pulse._seen()
+    assert one._number != other._number
+
+
+async def test_while_the_database_is_away_no_lease_outlasts_its_second_and_few_ask(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asking, point = machine.process("status")
+    other, _ = machine.process("radius")
+    await machine.applied(point, 0)
+    await machine.pass_(BEAT.seconds)
+    await asking.look()
+    tried: list[Pulse] = []
+
+    async def away(pulse: Pulse) -> None:
+        tried.append(pulse)
+        raise Unavailable(UNAVAILABLE, "away")
+
+    for pulse in machine.pulses:
+        monkeypatch.setattr(pulse, "_ask", lambda _before, pulse=pulse: away(pulse))
+    for _ in range(22):
+        await machine.pass_(0.05)
+        await asking.look()
+        await other.look()
+    assert not point.live
+    assert 0 < len(tried) <= 4
+
+
+async def test_one_whose_page_cannot_be_had_asks_for_itself(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no room")
+
+    monkeypatch.setattr("os.posix_fallocate", full)
+    alone, point = machine.process("radius")
+    monkeypatch.undo()
+    other, _ = machine.process("status")
+    await machine.applied(point, 0)
+    await machine.pass_(LEASE_SECONDS)
+    await other.look()
+    assert not point.live
+    await alone.look()
+    assert point.live
+
+
+async def test_where_nobody_tells_of_what_comes_a_point_looks_often_until_it_is_told_again(machine: Machine) -> None:
+    asking, point = machine.process("status")
+    rung: list[None] = []
+    await machine.applied(point, 0)
+    await machine.database.listen(STREAM_CHANNEL, lambda: rung.append(None))
+    for _ in range(2):
+        await machine.pass_(BEAT.seconds)
+        await asking.look()
+    assert point.spared
+    rung.clear()
+    machine.database.wake = lambda _channel, **_more: None  # type: ignore[method-assign]
+    await machine.grow()
+    await machine.pass_(BEAT.seconds)
+    await asking.look()
+    assert rung
+    await machine.applied(point, 1)
+    await machine.pass_(BEAT.seconds)
+    await asking.look()
+    assert (point.live, point.spared) == (True, False)
+    asking._hear()
+    assert point.spared
+
+
+async def test_who_waits_for_the_lease_hears_of_it_when_others_have_asked(machine: Machine) -> None:
+    asking, _ = machine.process("status")
+    own, point = machine.process("radius")
+    await machine.applied(point, 0)
+    await machine.pass_(LEASE_SECONDS)
+    waiting = asyncio.create_task(point.current(60))
+    await asyncio.sleep(0)
+    await asking.look()
+    await own.look()
+    assert await waiting
 
 
 async def test_nobody_vouches_while_events_wait_for_their_index(machine: Machine) -> None:
@@ -113,6 +241,10 @@ async def test_nobody_vouches_while_events_wait_for_their_index(machine: Machine
     await machine.applied(point, 0)
     await machine.database.commit(Unit().record(Event("test.done", "test", ())))
     for _ in range(4):
+        await machine.pass_(BEAT.seconds)
+        await asking.look()
+    assert (point.spared, point.poll()) == (False, LEASE_POLL)
+    for _ in range(2):
         await machine.pass_(BEAT.seconds)
         await asking.look()
     assert not point.live

@@ -86,14 +86,13 @@ class Follower:
         self._judge = judge
         self._clock = clock
         self._ledger = LedgerStore(database)
-        self._stream = Stream(database, clock, poll=lambda: self._poll(poll_seconds))
         self._point = StreamPoint(self._ledger, clock, point, "radius", pulse=pulse)
+        self._stream = Stream(database, clock, poll=lambda: self._poll(poll_seconds), spared=lambda: self._spared)
         self._listeners = dict(listeners or {})
         self.table = TrustTable(clock)
         self.decider = Decider(self.table, judge.policies, self._point, clock)
         self.decider.ground = replace(self.decider.ground, places=places or Places())
         self._reader = TableReader(database, judge, self.table, clock)
-        self._pulsed = pulse is not None
         self._index = 0
         self._epoch = 0
         #: What was told of and is not taken up yet: the ground, and first words of the events of others.
@@ -183,8 +182,15 @@ class Follower:
 
     def _poll(self, seconds: float) -> float:
         """What could not be read just now is tried again soon."""
-        behind = self._ground_due or bool(self._due)
-        return min(seconds, LEASE_POLL) if behind else max(seconds, self._point.poll()) if self._pulsed else seconds
+        return min(seconds, LEASE_POLL) if self._behind else self._point.poll(seconds)
+
+    @property
+    def _behind(self) -> bool:
+        return self._ground_due or bool(self._due)
+
+    @property
+    def _spared(self) -> bool:
+        return not self._behind and self._point.spared
 
     async def _taken_up(self, batch: Batch) -> bool:
         """Take up what the batch says of the ground and of others' things; False: that could not be read just now."""
