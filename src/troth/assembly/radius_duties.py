@@ -8,8 +8,6 @@ documents like any other; once there is an access server or a network, or the fi
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 
 from msgspec.structs import replace
@@ -17,10 +15,10 @@ from msgspec.structs import replace
 from troth.assembly.context import RoleContext
 from troth.assembly.identity import ServiceIdentity
 from troth.assembly.mint import Mint
+from troth.audit.lull import Lull
 from troth.kit.errors import TrothError
 from troth.kit.http import HttpClient
 from troth.kit.log import get_logger
-from troth.kit.rhythm import Rhythm
 from troth.kit.sealing import SecretBox
 from troth.kit.settings import Config
 from troth.pki.keys.files import write_private
@@ -36,7 +34,7 @@ from troth.store.pool import Database
 
 log = get_logger("assembly")
 
-_LISTS = Rhythm("radius.foreign_lists", 15.0, "worker", statements=3)
+_LISTS_SECONDS = 15.0
 
 LOCAL, NETWORK = "local", "trial"
 _ACTOR = "system:radius"
@@ -75,7 +73,7 @@ def certificate_duty(
     return ensure
 
 
-async def fetch_lists(context: RoleContext, database: Database) -> None:
+async def fetch_lists(context: RoleContext, database: Database, lull: Lull) -> None:
     """Look for others' revocation lists from now on, until told to stop.
 
     They are signed, and RFC 5280 has them lie under http:// addresses, so those are allowed here whatever
@@ -90,9 +88,7 @@ async def fetch_lists(context: RoleContext, database: Database) -> None:
                 await fetcher.run_once()
             except TrothError as error:
                 log.warning("duty.postponed", duty="revocation lists", code=error.code, detail=error.detail)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_LISTS.pause()):
-                    await context.stop.wait()
+            await lull.rest(_LISTS_SECONDS, context.stop)
     finally:
         await http.close()
 
