@@ -32,6 +32,7 @@ from troth.radius.nas.sightings import Sightings
 from troth.radius.places.book import PlaceBook, load_book
 from troth.radius.places.downloads import is_download
 from troth.radius.places.rendering import render
+from troth.radius.places.vendors import vendors
 from troth.radius.proxy.border import CHAP_CHALLENGE, CHAP_PASSWORD
 from troth.radius.proxy.eduroam import chargeable_identity
 from troth.radius.server.desk import Source
@@ -174,6 +175,9 @@ class Placing:
 
     async def refresh(self) -> None:
         """Take the places in force. Raises StoreError."""
+        # Read here, before the first device is let in: to read them all takes as long as fifty authentications, and
+        # meanwhile nobody would renew the lease.
+        vendors()
         self._book = await load_book(self._database, self._book)
         self._rendered.clear()
 

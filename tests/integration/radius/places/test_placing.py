@@ -13,6 +13,7 @@ from troth.radius.nas.model import Nas
 from troth.radius.places.errors import NotExpressible, PlaceUnknown
 from troth.radius.places.model import parse_places
 from troth.radius.places.service import PlaceDesk
+from troth.radius.places.vendors import _all
 from troth.radius.proxy.eduroam import ASK, operator_name
 from troth.radius.wire.dictionary import DICTIONARY
 from troth.radius.wire.packet import USER_NAME, Attribute, Code, Packet
@@ -78,3 +79,9 @@ async def test_a_federation_that_asks_is_told_who_may_be_charged(placing: Placin
     assert len(told[89]) == 64
     assert (81 in told) is (place is not None)
     assert 89 not in dict(placing.attributes(verdict(place), nas("generic"), request()))
+
+
+async def test_nobody_waits_for_the_vendors_files_when_the_first_device_is_let_in(database: Database) -> None:
+    _all.cache_clear()
+    await Placing(database, b"k" * 32).refresh()
+    assert _all.cache_info().currsize == 1
