@@ -103,6 +103,8 @@ def parse_address(text: str) -> tuple[str, int | None]:
         host = host[1:-1]
     elif ":" in host:
         raise AssemblyError(ADDRESS, f"{text!r}: an IPv6 address stands in brackets")
+    if not colon and host.isdecimal():  # the resolver would make an address of it, 0.0.7.20 of 1812
+        raise AssemblyError(ADDRESS, f"{text!r} is a port without its host; *:{text} is that port on every address")
     valid = port.isascii() and port.isdecimal() and int(port) <= 65535
     if not host or (colon and not valid):
         raise AssemblyError(ADDRESS, f"{text!r} is not HOST:PORT")

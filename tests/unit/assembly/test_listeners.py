@@ -105,7 +105,7 @@ def test_addresses_are_read(text: str, parts: tuple[str, int | None]) -> None:
     assert parse_address(text) == parts
 
 
-@pytest.mark.parametrize("text", ["", ":443", "::1", "host:", "host:x", "host:65536", "host:-1", "host:٣"])
+@pytest.mark.parametrize("text", ["", ":443", "1812", "::1", "host:", "host:x", "host:65536", "host:-1", "host:٣"])
 def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(AssemblyError) as error:
         parse_address(text)
