@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncpg
+
 from troth.kit.errors import TrothError, reason
 
 UNAVAILABLE = reason(
@@ -62,3 +64,8 @@ class CommitUnknown(StoreError):
 
 class LeaseLost(StoreError):
     """A fenced write found another epoch in force; nothing was written."""
+
+
+def unfit(error: BaseException) -> bool:
+    """Whether PostgreSQL has no place for a value that it was given: a NUL in a text, a number outside its type."""
+    return isinstance(error, asyncpg.DataError)

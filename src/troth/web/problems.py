@@ -17,6 +17,7 @@ from troth.access.errors import FORBIDDEN, NOT_LOGGED_IN
 from troth.kit.errors import INTERNAL, Reason, TrothError
 from troth.kit.ids import new_id
 from troth.kit.log import get_logger
+from troth.store.errors import unfit
 from troth.web import errors
 from troth.web.asking import Proposed
 from troth.web.door import problem as problem_document
@@ -93,6 +94,10 @@ def _known(request: Req, error: Exception) -> TrothError:
     if _not_text(error):
         return TrothError(errors.MALFORMED, "the body is not JSON in UTF-8")
     correlation = str(new_id())
+    if unfit(error):
+        # It came with the request: what is bounded by its declaration has been refused before.
+        log.warning("web.unfit_value", path=request.url.path, correlation=correlation, error=str(error)[:300])
+        return TrothError(errors.MALFORMED, "a text holds a NUL character, or a number is larger than any here")
     log.error("web.failed", path=request.url.path, correlation=correlation, exc_info=error)
     if isinstance(error, TrothError):
         return TrothError(error.reason, error.reason.summary, correlation=correlation)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from litestar.routes import HTTPRoute
 
 from tests.support.dashboard import Browser, House
 from troth.access.roles import ROLES, Permission, Role
+from troth.kit.ids import new_id
 
 #: The only doors before the log-in.
 PUBLIC = {
@@ -133,3 +135,26 @@ async def test_openapi_is_served_to_those_who_are_logged_in(house: House) -> Non
     operations = {op["operationId"] for path in schema["paths"].values() for op in path.values()}
     assert {"listCertificates", "issueCertificate", "why", "apply", "freeze", "exportLedger"} <= operations
     assert not [path for path in schema["paths"] if not path.startswith("/api/v1/")]
+
+
+async def test_no_value_in_an_address_is_a_failure_of_ours(house: House) -> None:
+    browser = await house.logged_in(Role.ADMINISTRATOR)
+    paths = (await browser.get("/api/openapi.json")).json()["paths"]
+    given, numbers = str(new_id()), 0
+    for path, operations in paths.items():
+        if "get" not in operations or path.endswith("/export"):
+            continue
+        asked = operations["get"].get("parameters", [])
+        there = re.sub(r"\{\w+\}", given, path)
+        tries = [(re.sub(r"\{\w+\}", "a%00b", path), None)] if there != path else []
+        for one in asked:
+            if one["in"] == "query":
+                number = '"integer"' in json.dumps(one["schema"])
+                wrong = ("-1", "9" * 20) if number else ("a%00b",)
+                tries += [(f"{there}?{one['name']}={value}", 400 if number else None) for value in wrong]
+        for address, status in tries:
+            said = await browser.get(address)
+            assert said.status_code < 500, (address, said.text)
+            numbers += status is not None
+            assert status in (None, said.status_code), (address, said.text[:300])
+    assert numbers > 40

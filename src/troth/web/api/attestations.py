@@ -18,6 +18,7 @@ from troth.web.asking import ask
 from troth.web.books.attestations import AttestationView, RootView, StatusView, known_format
 from troth.web.errors import MALFORMED, NotFound, WebError
 from troth.web.guard import asker, needs
+from troth.web.parameters import Limit
 from troth.web.render import Req, services_of
 from troth.web.views import Page
 
@@ -64,7 +65,7 @@ async def list_attestations(
     device: FromQuery[str] = "",
     attested: FromQuery[bool | None] = None,
     cursor: FromQuery[str] = "",
-    limit: FromQuery[int] = 50,
+    limit: Limit = 50,
 ) -> Page[AttestationView]:
     """Statements that were judged, the latest first; of one ``device`` (id or name); ``attested`` or not."""
     services, found = services_of(request), None

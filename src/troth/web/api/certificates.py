@@ -18,10 +18,10 @@ from troth.kit.ids import parse_id
 from troth.web.asking import Proposed, ask
 from troth.web.errors import NotFound
 from troth.web.guard import asker, needs
+from troth.web.parameters import Limit
 from troth.web.render import Req, services_of
 from troth.web.views import Certificate, CertificateFilter, CertificateRow, DecisionView, IssueCommand, Issued, Page
 
-Limit = Annotated[int, Meta(ge=1, le=200)]
 Status = Literal["", "good", "held", "revoked", "expired", "expiring", "reserved", "burnt"]
 _TAGS = ["Certificates"]
 
@@ -94,7 +94,7 @@ async def list_certificates(
     profile: FromQuery[str] = "",
     subject: FromQuery[UUID | None] = None,
     cursor: FromQuery[str | None] = None,
-    limit: FromQuery[Limit] = 50,
+    limit: Limit = 50,
 ) -> Page[CertificateRow]:
     """Certificates, latest first."""
     wanted = CertificateFilter(

@@ -12,7 +12,7 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from msgspec import Meta, Struct
 
 from troth.access.roles import Permission
-from troth.web.api.certificates import Limit, Note
+from troth.web.api.certificates import Note
 from troth.web.connector_views import (
     BoundView,
     ConnectorView,
@@ -23,6 +23,7 @@ from troth.web.connector_views import (
     WouldBeView,
 )
 from troth.web.guard import asker, needs
+from troth.web.parameters import Limit
 from troth.web.render import Req, services_of
 
 _TAG = ["Connectors"]
@@ -126,7 +127,7 @@ async def remove(request: Req, name: FromPath[str]) -> None:
 
 @get("/signals/unresolved", opt=needs(Permission.FEED_READ), operation_id="listUnresolved", tags=_TAG)
 async def list_unresolved(
-    request: Req, before: FromQuery[UUID | None] = None, limit: FromQuery[Limit] = 50
+    request: Req, before: FromQuery[UUID | None] = None, limit: Limit = 50
 ) -> Sequence[UnresolvedView]:
     """Signals about nobody we know, or about several, the newest first."""
     return await services_of(request).unresolved.signals(before, limit=limit)
@@ -134,16 +135,14 @@ async def list_unresolved(
 
 @get("/signals/strangers", opt=needs(Permission.FEED_READ), operation_id="listStrangers", tags=_TAG)
 async def list_strangers(
-    request: Req, before: FromQuery[datetime | None] = None, limit: FromQuery[Limit] = 50
+    request: Req, before: FromQuery[datetime | None] = None, limit: Limit = 50
 ) -> Sequence[StrangerView]:
     """Of whom connectors report and whom nobody knows, the latest first."""
     return await services_of(request).unresolved.strangers(before, limit=limit)
 
 
 @get("/signals/refused", opt=needs(Permission.FEED_READ), operation_id="listRefused", tags=_TAG)
-async def list_refused(
-    request: Req, before: FromQuery[UUID | None] = None, limit: FromQuery[Limit] = 50
-) -> Sequence[RefusedView]:
+async def list_refused(request: Req, before: FromQuery[UUID | None] = None, limit: Limit = 50) -> Sequence[RefusedView]:
     """Signals that were accepted and then refused, the newest first."""
     return await services_of(request).unresolved.refused(before, limit=limit)
 

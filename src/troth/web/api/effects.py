@@ -11,9 +11,9 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from msgspec import Meta, Struct
 
 from troth.access.roles import Permission
-from troth.web.api.certificates import Limit
 from troth.web.books.effects import EffectFilter, EffectView, LatencyView, ReactionsView, TargetView
 from troth.web.guard import asker, needs
+from troth.web.parameters import Limit
 from troth.web.render import Req, services_of
 from troth.web.views import Page
 
@@ -46,7 +46,7 @@ async def list_effects(
     target: FromQuery[str] = "",
     subject: FromQuery[UUID | None] = None,
     cursor: FromQuery[str] = "",
-    limit: FromQuery[Limit] = 50,
+    limit: Limit = 50,
 ) -> Page[EffectView]:
     """What changes of standing have set going elsewhere, the newest first."""
     wanted = EffectFilter(state=status, target=target[:63], subject=subject, cursor=cursor, limit=limit)

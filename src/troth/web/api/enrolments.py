@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
 from uuid import UUID
 
 from litestar import get, post
 from litestar.params import FromPath, FromQuery, JSONBody
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from troth.access.roles import Permission
 from troth.enroll.credentials.model import KINDS
@@ -25,11 +24,11 @@ from troth.web.enrolment_views import (
 )
 from troth.web.errors import MALFORMED, WebError
 from troth.web.guard import asker, needs
+from troth.web.parameters import Limit
 from troth.web.render import Req, services_of
 from troth.web.views import Page
 
 _TAGS = ["Enrolment"]
-Limit = Annotated[int, Meta(ge=1, le=200)]
 
 
 class DirectoryView(Struct, frozen=True):
@@ -47,7 +46,7 @@ class RevokeCommand(Struct, frozen=True, forbid_unknown_fields=True):
 
 @get("/enrolments", opt=needs(Permission.ENROLMENT_READ), operation_id="listEnrolments", tags=_TAGS)
 async def list_enrolments(
-    request: Req, kind: FromQuery[str] = "", cursor: FromQuery[str] = "", limit: FromQuery[Limit] = 50
+    request: Req, kind: FromQuery[str] = "", cursor: FromQuery[str] = "", limit: Limit = 50
 ) -> Page[EnrolmentView]:
     """What lets clients open accounts, the newest first. No secret is shown."""
     if kind and kind not in KINDS:
@@ -64,7 +63,7 @@ async def get_enrolment(request: Req, enrolment_id: FromPath[UUID]) -> Enrolment
 @get("/enrolments/{enrolment_id:uuid}/accounts", opt=needs(Permission.ENROLMENT_READ),
      operation_id="listEnrolmentAccounts", tags=_TAGS)  # fmt: skip
 async def enrolment_accounts(
-    request: Req, enrolment_id: FromPath[UUID], cursor: FromQuery[str] = "", limit: FromQuery[Limit] = 50
+    request: Req, enrolment_id: FromPath[UUID], cursor: FromQuery[str] = "", limit: Limit = 50
 ) -> Page[AccountRow]:
     """The accounts that it has opened."""
     return await services_of(request).acme_accounts.page(enrolment=enrolment_id, cursor=cursor, limit=limit)
@@ -73,7 +72,7 @@ async def enrolment_accounts(
 @get("/enrolments/{enrolment_id:uuid}/certificates", opt=needs(Permission.ENROLMENT_READ),
      operation_id="listEnrolmentCertificates", tags=_TAGS)  # fmt: skip
 async def enrolment_certificates(
-    request: Req, enrolment_id: FromPath[UUID], cursor: FromQuery[str] = "", limit: FromQuery[Limit] = 50
+    request: Req, enrolment_id: FromPath[UUID], cursor: FromQuery[str] = "", limit: Limit = 50
 ) -> Page[EstCertificateRow]:
     """What it has brought by EST, the newest first. Certificates of its ACME accounts are with those."""
     return await services_of(request).est.certificates(enrolment_id, cursor=cursor, limit=limit)
@@ -112,7 +111,7 @@ async def list_accounts(
     directory: FromQuery[str] = "",
     status: FromQuery[str] = "",
     cursor: FromQuery[str] = "",
-    limit: FromQuery[Limit] = 50,
+    limit: Limit = 50,
 ) -> Page[AccountRow]:
     """ACME accounts, the newest first."""
     return await services_of(request).acme_accounts.page(
@@ -143,7 +142,7 @@ async def unpause_account(request: Req, account_id: FromPath[UUID]) -> Unpaused:
 
 
 @get("/acme/paused", opt=needs(Permission.ENROLMENT_READ), operation_id="listPaused", tags=_TAGS)
-async def list_paused(request: Req, cursor: FromQuery[str] = "", limit: FromQuery[Limit] = 50) -> Page[PausedView]:
+async def list_paused(request: Req, cursor: FromQuery[str] = "", limit: Limit = 50) -> Page[PausedView]:
     """Names whose validation never succeeds, and is paused; the latest first."""
     return await services_of(request).acme_accounts.paused(cursor=cursor[:400], limit=limit)
 

@@ -3,34 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
 from uuid import UUID
 
 from litestar import get
 from litestar.params import FromQuery
-from msgspec import Meta
 
 from troth.access.roles import Permission
 from troth.web.books.found import FoundCounts, FoundFilter, FoundView, HostView
 from troth.web.guard import needs
+from troth.web.parameters import Days, LongLimit
 from troth.web.render import Req, services_of
 from troth.web.views import Page
-
-_Days = Annotated[int, Meta(ge=0, le=36_500)]
-_Limit = Annotated[int, Meta(ge=1, le=500)]
 
 
 @get("/inventory/certificates", opt=needs(Permission.CERTIFICATE_READ), operation_id="listFoundCertificates",
      tags=["Inventory"])  # fmt: skip
 async def list_found(
     request: Req,
-    days: FromQuery[_Days | None] = None,
+    days: Days = None,
     elsewhere: FromQuery[bool] = False,
     unknown_key: FromQuery[bool] = False,
     host: FromQuery[UUID | None] = None,
     gone: FromQuery[bool] = False,
     cursor: FromQuery[str] = "",
-    limit: FromQuery[_Limit] = 50,
+    limit: LongLimit = 50,
 ) -> Page[FoundView]:
     """Certificates that agents found on hosts, each place apart, in the order of expiry."""
     wanted = FoundFilter(

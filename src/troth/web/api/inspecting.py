@@ -10,11 +10,11 @@ from litestar.params import FromPath, FromQuery, JSONBody
 
 from troth.access.roles import Permission
 from troth.kit.canonical import Json
-from troth.web.api.certificates import Limit
 from troth.web.asking import ask
 from troth.web.errors import MALFORMED, NotFound, WebError
 from troth.web.guard import asker, needs
 from troth.web.inspecting import Audited, BlockCommand, BlockedKeyView, FindingView, KeyView, WalkView
+from troth.web.parameters import Limit
 from troth.web.render import Req, services_of
 
 _KEYS, _FINDINGS = ["Blocked keys"], ["Findings"]
@@ -32,7 +32,7 @@ def key_hash(text: str) -> bytes:
 
 
 @get("/blocked-keys", opt=needs(Permission.CERTIFICATE_READ), operation_id="listBlockedKeys", tags=_KEYS)
-async def list_blocked(request: Req, limit: FromQuery[Limit] = 50) -> Sequence[BlockedKeyView]:
+async def list_blocked(request: Req, limit: Limit = 50) -> Sequence[BlockedKeyView]:
     """Keys that are never certified again, latest first."""
     return await services_of(request).inspections.blocked(limit)
 
@@ -68,7 +68,7 @@ async def list_findings(
     request: Req,
     source: FromQuery[Literal["", "lint", "audit"]] = "",
     cleared: FromQuery[bool] = False,
-    limit: FromQuery[Limit] = 100,
+    limit: Limit = 100,
 ) -> Sequence[FindingView]:
     """What lint and audit have found in issued certificates, latest first."""
     return await services_of(request).inspections.findings(source=source, cleared=cleared, limit=limit)

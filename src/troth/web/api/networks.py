@@ -13,11 +13,12 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from msgspec import Meta, Struct
 
 from troth.access.roles import Permission
-from troth.web.api.certificates import Limit, Note
+from troth.web.api.certificates import Note
 from troth.web.books.networks import sought
 from troth.web.errors import MALFORMED, WebError
 from troth.web.guard import asker, needs
 from troth.web.network_views import ConversationView, CrlSourceView, ForeignCrlView, NetworkView
+from troth.web.parameters import Limit
 from troth.web.render import Req, services_of
 
 _TAGS = ["Network"]
@@ -103,7 +104,7 @@ async def list_conversations(
     subject: FromQuery[UUID | None] = None,
     certificate: FromQuery[UUID | None] = None,
     before: FromQuery[UUID | None] = None,
-    limit: FromQuery[Limit] = 50,
+    limit: Limit = 50,
 ) -> Sequence[ConversationView]:
     """Attempts to join a network, the newest first, without their timelines."""
     wanted = sought(

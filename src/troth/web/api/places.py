@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from litestar import delete, get
-from litestar.params import FromPath, FromQuery
-from msgspec import Meta
+from litestar.params import FromPath, FromQuery, QueryParameter
 
 from troth.access.roles import Permission
 from troth.web.guard import asker, needs
@@ -33,7 +32,7 @@ async def get_place(request: Req, name: FromPath[str]) -> PlaceView:
 async def render_place(
     request: Req,
     name: FromPath[str],
-    vendor: FromQuery[Annotated[str, Meta(max_length=64)]],
+    vendor: Annotated[str, QueryParameter(max_length=64)],
     medium: FromQuery[Literal["wired", "wireless"] | None] = None,
 ) -> RenderView:
     """The attributes of the Access-Accept that puts a client there. `medium`: where equipment has ports and radios."""

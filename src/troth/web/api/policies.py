@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from litestar import get, post
-from litestar.params import FromPath, FromQuery, JSONBody
+from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import Meta, Struct
 
 from troth.access.roles import Permission
@@ -13,14 +13,15 @@ from troth.trust.authoring.replay_service import Bounds
 from troth.web.asking import apply
 from troth.web.errors import MALFORMED, WebError
 from troth.web.guard import needs
+from troth.web.parameters import GivenVersion, Version
 from troth.web.policy_views import PolicyDifference, TestsView, TrialView
 from troth.web.render import Req, services_of
 from troth.web.views import Applied
 
 _TAGS = ["Configuration"]
 
-Decisions = Annotated[int, Meta(ge=0, le=200_000)]
-Certificates = Annotated[int, Meta(ge=0, le=1_000_000)]
+Decisions = Annotated[int, QueryParameter(ge=0, le=200_000)]
+Certificates = Annotated[int, QueryParameter(ge=0, le=1_000_000)]
 
 
 class BackCommand(Struct, frozen=True, forbid_unknown_fields=True):
@@ -44,9 +45,7 @@ async def run_examples(request: Req) -> TestsView:
 
 
 @post("/policies/replay", opt=needs(Permission.POLICY_WRITE), operation_id="replayPolicy", tags=_TAGS, status_code=200)
-async def replay_policy(
-    request: Req, decisions: FromQuery[Decisions] = 20_000, certificates: FromQuery[Certificates] = 100_000
-) -> TrialView:
+async def replay_policy(request: Req, decisions: Decisions = 20_000, certificates: Certificates = 100_000) -> TrialView:
     """Whom a policy would change, from what to what and why: over recorded decisions and the present fleet."""
     return await services_of(request).policies.replay(await body_text(request), Bounds(decisions, certificates))
 
@@ -60,7 +59,7 @@ async def diff_document(request: Req) -> PolicyDifference:
 
 @get("/policies/{name:str}/diff", opt=needs(Permission.POLICY_READ), operation_id="diffPolicy", tags=_TAGS)
 async def diff_policy(
-    request: Req, name: FromPath[str], before: FromQuery[int], after: FromQuery[int | None] = None
+    request: Req, name: FromPath[str], before: GivenVersion, after: Version = None
 ) -> PolicyDifference:
     """What changed between two versions; ``after`` is by default the newest."""
     return PolicyDifference(await services_of(request).policies.diff(name[:80], before, after))

@@ -13,6 +13,7 @@ from troth.web.asking import apply
 from troth.web.books.profiles import proved_names
 from troth.web.errors import MALFORMED, NotFound, WebError
 from troth.web.guard import asker, needs
+from troth.web.parameters import Version
 from troth.web.profile_views import PreviewView, ProfileView
 from troth.web.render import Req, services_of
 from troth.web.views import Applied
@@ -71,9 +72,7 @@ async def get_profile(request: Req, name: FromPath[str]) -> Sequence[ProfileView
 
 
 @get("/profiles/{name:str}/diff", opt=needs(Permission.PROFILE_READ), operation_id="diffProfile", tags=_TAGS)
-async def diff_profile(
-    request: Req, name: FromPath[str], before: FromQuery[int | None] = None, after: FromQuery[int | None] = None
-) -> Difference:
+async def diff_profile(request: Req, name: FromPath[str], before: Version = None, after: Version = None) -> Difference:
     """What changed between two versions; by default between the latest and the one before it."""
     await versions_of(request, name)
     return Difference(await services_of(request).profiles.diff(name, before, after))

@@ -10,9 +10,9 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from msgspec import Meta, Struct
 
 from troth.access.roles import Permission
-from troth.web.api.certificates import Limit
 from troth.web.books.sessions import Ordered, OrderView, SessionDetail, SessionFilter, SessionView
 from troth.web.guard import asker, needs
+from troth.web.parameters import Limit
 from troth.web.render import Req, services_of
 from troth.web.views import Page
 
@@ -62,7 +62,7 @@ async def list_sessions(
     place: FromQuery[_Word] = "",
     all: FromQuery[bool] = False,
     cursor: FromQuery[str] = "",
-    limit: FromQuery[Limit] = 50,
+    limit: Limit = 50,
 ) -> Page[SessionView]:
     """Sessions that go on (``all``: ended ones too), the newest first."""
     wanted = SessionFilter(
@@ -107,7 +107,7 @@ async def order_sessions(request: Req, data: JSONBody[SessionOrder]) -> Ordered:
 
 @get("/network/session-orders", opt=needs(Permission.NETWORK_READ), operation_id="listSessionOrders", tags=_TAGS)
 async def list_orders(
-    request: Req, status: FromQuery[_State] = "", cursor: FromQuery[str] = "", limit: FromQuery[Limit] = 50
+    request: Req, status: FromQuery[_State] = "", cursor: FromQuery[str] = "", limit: Limit = 50
 ) -> Page[OrderView]:
     """What was to be done to sessions, the newest first."""
     return await services_of(request).sessions.orders(status, cursor=cursor, limit=limit)

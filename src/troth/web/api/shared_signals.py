@@ -15,10 +15,10 @@ from troth.connect.ssf.subjects import parse_subject
 from troth.web.asking import ask
 from troth.web.books.shared_signals import StreamView, TokenView, WideView
 from troth.web.guard import asker, needs
+from troth.web.parameters import LongLimit
 from troth.web.render import Req, services_of
 from troth.web.views import Page
 
-_Limit = Annotated[int, Meta(ge=1, le=500)]
 _TAGS = ["Shared signals"]
 
 
@@ -74,7 +74,7 @@ async def get_stream(request: Req, name: FromPath[str]) -> StreamView:
 
 @get("/ssf/streams/{name:str}/tokens", opt=needs(Permission.FEED_READ), operation_id="listSsfTokens", tags=_TAGS)
 async def list_tokens(
-    request: Req, name: FromPath[str], cursor: FromQuery[str] = "", limit: FromQuery[_Limit] = 50
+    request: Req, name: FromPath[str], cursor: FromQuery[str] = "", limit: LongLimit = 50
 ) -> Page[TokenView]:
     """Tokens that came over a stream and what became of each, the newest first."""
     return await services_of(request).streams.tokens(name, cursor, limit)

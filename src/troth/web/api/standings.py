@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from litestar import delete, get, post
-from litestar.params import FromPath, FromQuery, JSONBody
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from msgspec import Meta, Struct
 
 from troth.access.roles import Permission
@@ -109,7 +109,7 @@ async def end_exemption(request: Req, exemption: FromPath[UUID]) -> None:
 
 @get("/feeds/{name:str}/shadow", opt=needs(Permission.FEED_READ), operation_id="getFeedShadow", tags=_TAGS)
 async def shadow(
-    request: Req, name: FromPath[str], days: FromQuery[Annotated[int, Meta(ge=1, le=90)]] = 7
+    request: Req, name: FromPath[str], days: Annotated[int, QueryParameter(ge=1, le=90)] = 7
 ) -> ShadowView:
     """What a feed would have done where it is only watched."""
     return await services_of(request).standings.shadow(name[:80], days=days)

@@ -14,10 +14,10 @@ from msgspec import Meta, Struct
 
 from troth.access.model import Account, ApiToken
 from troth.access.roles import Permission, Role
-from troth.web.api.certificates import Limit
 from troth.web.asking import ask
 from troth.web.guard import asker, needs
 from troth.web.health import Health
+from troth.web.parameters import Index, Limit
 from troth.web.render import Req, services_of
 from troth.web.views import CheckpointView, EventFilter, EventView, Page
 
@@ -186,8 +186,8 @@ async def list_events(
     request: Req,
     kind: FromQuery[str] = "",
     ref: FromQuery[str] = "",
-    before: FromQuery[int | None] = None,
-    limit: FromQuery[Limit] = 50,
+    before: Index = None,
+    limit: Limit = 50,
 ) -> Page[EventView]:
     """Ledger events, latest first. ``kind``: a prefix; ``ref``: ``certificate:<id>`` or ``subject:<id>``."""
     return await services_of(request).events.list(EventFilter(kind=kind, ref=ref, before=before, limit=limit))

@@ -15,6 +15,7 @@ from troth.web.asking import ask
 from troth.web.books.tpms import TpmView
 from troth.web.errors import NotFound
 from troth.web.guard import needs
+from troth.web.parameters import Limit
 from troth.web.render import Req, services_of
 from troth.web.views import Page
 
@@ -51,7 +52,7 @@ class Removed(Struct, frozen=True):
 
 @get("/tpms", opt=needs(Permission.SUBJECT_READ), operation_id="listTpms", tags=["Trust"])
 async def list_tpms(
-    request: Req, device: FromQuery[str] = "", cursor: FromQuery[str] = "", limit: FromQuery[int] = 50
+    request: Req, device: FromQuery[str] = "", cursor: FromQuery[str] = "", limit: Limit = 50
 ) -> Page[TpmView]:
     """Registered TPMs by endorsement key; those of one ``device`` (id or name)."""
     services = services_of(request)

@@ -11,11 +11,12 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from msgspec import Meta, Struct
 
 from troth.access.roles import Permission
-from troth.web.api.certificates import Limit, Note
+from troth.web.api.certificates import Note
 from troth.web.asking import apply as asked_apply
 from troth.web.asking import ask
 from troth.web.errors import MALFORMED, NotFound, WebError
 from troth.web.guard import asker, needs
+from troth.web.parameters import Limit
 from troth.web.render import Req, services_of
 from troth.web.views import (
     Applied,
@@ -55,7 +56,7 @@ async def list_subjects(
     standing: FromQuery[Literal["", "trusted", "restricted", "quarantined", "distrusted"]] = "",
     kind: FromQuery[Literal["", "user", "device", "workload"]] = "",
     cursor: FromQuery[str | None] = None,
-    limit: FromQuery[Limit] = 50,
+    limit: Limit = 50,
 ) -> Page[SubjectRow]:
     """Subjects by name."""
     wanted = SubjectFilter(text=q[:200], standing=standing, kind=kind, cursor=cursor, limit=limit)

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
 from uuid import UUID
 
 from litestar import get
 from litestar.params import FromQuery
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from troth.access.roles import Permission
 from troth.enroll.acme.attempt_store import StoredAttempt
 from troth.web.guard import needs
+from troth.web.parameters import Limit
 from troth.web.render import Req, services_of
-
-Limit = Annotated[int, Meta(ge=1, le=200)]
 
 
 class StepView(Struct, frozen=True):
@@ -53,7 +51,7 @@ def validation_view(one: StoredAttempt) -> ValidationView:
 
 @get("/acme/validations", opt=needs(Permission.ENROLMENT_READ), operation_id="listValidations", tags=["Enrolment"])
 async def list_validations(
-    request: Req, name: FromQuery[str] = "", account: FromQuery[UUID | None] = None, limit: FromQuery[Limit] = 50
+    request: Req, name: FromQuery[str] = "", account: FromQuery[UUID | None] = None, limit: Limit = 50
 ) -> list[ValidationView]:
     """Failed validations, the latest first: of a name, of an account, or of all."""
     found = await services_of(request).attempts.latest(

@@ -17,6 +17,7 @@ from troth.web.books.networks import sought
 from troth.web.errors import NotFound
 from troth.web.guard import asker, needs
 from troth.web.looks import LOOKS
+from troth.web.parameters import Index
 from troth.web.render import Req, page, services_of
 from troth.web.views import CertificateFilter, EventFilter, SubjectFilter
 
@@ -185,7 +186,7 @@ async def decision(request: Req, decision_id: FromPath[UUID]) -> Response[str]:
 
 
 @get("/events", opt=needs(Permission.EVENT_READ), include_in_schema=False)
-async def events(request: Req, kind: FromQuery[str] = "", before: FromQuery[int | None] = None) -> Response[str]:
+async def events(request: Req, kind: FromQuery[str] = "", before: Index = None) -> Response[str]:
     """The ledger as it grows."""
     wanted = EventFilter(kind=one_of(kind, _EVENT_KINDS), before=before, limit=_LIMIT)
     found = await services_of(request).events.list(wanted)

@@ -16,6 +16,7 @@ from troth.web.asking import apply
 from troth.web.errors import NotFound
 from troth.web.forms import fields
 from troth.web.guard import needs
+from troth.web.parameters import Version, VersionOfPath
 from troth.web.policy_views import TrialView
 from troth.web.problems import shown
 from troth.web.render import Req, page, services_of
@@ -25,7 +26,7 @@ _BOUNDS = Bounds(decisions=5_000, certificates=20_000)
 
 
 @get("/policies/{name:str}", opt=needs(Permission.POLICY_READ), include_in_schema=False)
-async def policy(request: Req, name: FromPath[str], version: FromQuery[int | None] = None) -> Response[str]:
+async def policy(request: Req, name: FromPath[str], version: Version = None) -> Response[str]:
     """One policy, in one of its versions, with what that one changed."""
     versions = await services_of(request).configuration.policy(name)
     found = next((one for one in versions if version in (None, one.version)), None)
@@ -84,13 +85,13 @@ async def _back(
 
 
 @get("/policies/{name:str}/back/{version:int}", opt=needs(Permission.POLICY_WRITE), include_in_schema=False)
-async def back_preview(request: Req, name: FromPath[str], version: FromPath[int]) -> Response[str]:
+async def back_preview(request: Req, name: FromPath[str], version: VersionOfPath) -> Response[str]:
     """What going back would change."""
     return await _back(request, name, version)
 
 
 @post("/policies/{name:str}/back/{version:int}", opt=needs(Permission.POLICY_WRITE), include_in_schema=False)
-async def back(request: Req, name: FromPath[str], version: FromPath[int]) -> Response[Any]:
+async def back(request: Req, name: FromPath[str], version: VersionOfPath) -> Response[Any]:
     """Go back."""
     try:
         await apply(request, await services_of(request).policies.text_of(name, version), prune=False)

@@ -11,6 +11,7 @@ from troth.web.api.profiles import versions_of
 from troth.web.books.profiles import proved_names
 from troth.web.errors import NotFound
 from troth.web.guard import asker, needs
+from troth.web.parameters import Version
 from troth.web.render import Req, page, services_of
 
 
@@ -25,7 +26,7 @@ async def profiles(request: Req) -> Response[str]:
 async def profile(
     request: Req,
     name: FromPath[str],
-    version: FromQuery[int | None] = None,
+    version: Version = None,
     subject: FromQuery[str] = "",
     names: FromQuery[str] = "",
 ) -> Response[str]:

@@ -6,13 +6,13 @@ from collections.abc import AsyncGenerator
 
 import msgspec
 from litestar import get
-from litestar.params import FromQuery
 from litestar.response import Stream
 
 from troth.access.model import Principal
 from troth.access.roles import Permission
 from troth.web.door import session_secret
 from troth.web.guard import asker, needs
+from troth.web.parameters import Index
 from troth.web.render import Renderer, Req, renderer_of, services_of
 from troth.web.services import AdminServices
 from troth.web.views import EventView
@@ -56,7 +56,7 @@ async def _frames(
 
 
 @get("/events/stream", opt=needs(Permission.EVENT_READ), include_in_schema=False)
-async def events_stream(request: Req, since: FromQuery[int | None] = None) -> Stream:
+async def events_stream(request: Req, since: Index = None) -> Stream:
     """Follow the ledger for as long as the session stands, from ``since`` on, or from where this browser left off."""
     last = request.headers.get("last-event-id", "")
     after = int(last) if last.isdigit() and len(last) < 18 else None if since is None else since - 1
