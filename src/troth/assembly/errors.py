@@ -36,8 +36,8 @@ ADDRESS = reason(
 PORT_TAKEN = reason(
     "assembly.listen.port_taken",
     "another program listens on a port that Troth needs",
-    fix="Stop that program (`ss -lntup` names it), or name another port (--https, --http, --admin, --radius). Certificates "
-    "that were issued point to the old http port, so keep that one if you can.",
+    fix="Stop that program (`ss -lntup` names it), or name another port (--https, --http, --admin, --radius). "
+    "Certificates that were issued point to the old http port, so keep that one if you can.",
     status=409,
 )
 CANNOT_LISTEN = reason(
