@@ -24,6 +24,7 @@ from tests.support.access_servers import Watcher, access_server
 from tests.support.radius_devices import Credential
 from troth.kit.clock import SystemClock
 from troth.radius.admission.model import Attempt, Network, Verdict
+from troth.radius.admission.ports import Telling
 from troth.radius.eap.contexts import Contexts, NetworkTls
 from troth.radius.eap.identity import identity_of
 from troth.radius.eap.model import Timeline
@@ -36,7 +37,6 @@ from troth.radius.server.asked import Asking
 from troth.radius.server.board import Board
 from troth.radius.server.desk import Desk, Source
 from troth.radius.server.handover import Handover
-from troth.radius.server.parts import Telling
 from troth.radius.server.pressure import Room
 from troth.radius.server.steering import Steering
 from troth.radius.server.traffic import Traffic

@@ -222,7 +222,7 @@ class Placing:
 
 
 class Telling:
-    """See :class:`troth.radius.server.parts.Telling`: the sessions hear of every Accept."""
+    """See :class:`troth.radius.admission.ports.Telling`: the sessions hear of every Accept."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

@@ -1,11 +1,13 @@
-"""Who decides, for whoever answers access servers: EAP-TLS (``server.access``), MAB and PAP (``methods``)."""
+"""Who decides and who hears of it, for whoever answers access servers: EAP-TLS (``server.access``), MAB and PAP
+(``methods``)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from troth.radius.admission.model import Attempt, Verdict
+from troth.radius.wire.packet import Packet
 from troth.trust.connecting.journal import Note
 
 
@@ -33,3 +35,31 @@ class Judge(Protocol):
     def note(self, attempt: Attempt, notes: Sequence[Note]) -> None:
         """Write down ``notes`` alone, behind what waits for the disk."""
         ...
+
+
+class Telling(Protocol):
+    """What the sessions are to hear (``troth.radius.sessions.inbox``), written down with the decision.
+
+    So who dies after its Accept has lost no session. An Accept that then does not leave is withdrawn. ``source``: where
+    the request came from (:class:`troth.radius.server.desk.Source`, which this room does not know).
+    """
+
+    def admitted(self, attempt: Attempt, verdict: Verdict, source: Any, request: Packet) -> Sequence[Note]:
+        """That somebody is let in; nothing where nobody is."""
+        ...
+
+    def withdrawn(self, verdict: Verdict) -> Sequence[Note]:
+        """That it came to nothing; nothing where nobody was let in."""
+        ...
+
+
+class Untold:
+    """Tells nothing: where there are no sessions."""
+
+    def admitted(self, attempt: Attempt, verdict: Verdict, source: Any, request: Packet) -> Sequence[Note]:
+        """See :class:`Telling`."""
+        return ()
+
+    def withdrawn(self, verdict: Verdict) -> Sequence[Note]:
+        """See :class:`Telling`."""
+        return ()

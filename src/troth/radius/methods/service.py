@@ -23,7 +23,7 @@ from troth.kit.ids import new_id
 from troth.kit.log import get_logger
 from troth.radius.admission.model import Attempt, Method, Network, Verdict
 from troth.radius.admission.outcome import refused
-from troth.radius.admission.ports import Judge
+from troth.radius.admission.ports import Judge, Telling, Untold
 from troth.radius.methods import mab, pap
 from troth.radius.methods.errors import (
     CERTIFIED,
@@ -41,7 +41,6 @@ from troth.radius.proxy.service import Outcome, Proxies
 from troth.radius.wire.duplicates import Conditional
 from troth.radius.wire.packet import EAP_MESSAGE, USER_NAME, Attribute, Code, Packet
 from troth.radius.wire.signing import Protection, encode_reply
-from troth.trust.connecting.journal import Note
 from troth.trust.model import Outcome as Allowance
 
 log = get_logger("radius")
@@ -84,13 +83,6 @@ class From(Protocol):
     def nas(self) -> Any: ...
 
 
-class Telling(Protocol):
-    """See ``troth.radius.server.parts.Telling``."""
-
-    def admitted(self, attempt: Attempt, verdict: Verdict, source: Any, request: Packet) -> Sequence[Note]: ...
-    def withdrawn(self, verdict: Verdict) -> Sequence[Note]: ...
-
-
 #: What every Accept says, whatever the method (:meth:`troth.radius.server.access.Access.granted`).
 Granted = Callable[[Verdict, Any, Packet], Sequence[Attribute]]
 #: Told of an Accept; returns at once.
@@ -130,7 +122,7 @@ class WithoutOurs:
         reject_delay: float = 0.5,
     ) -> None:
         self._judge = judge
-        self._telling = telling
+        self._telling = telling or Untold()
         self._granted = granted
         self._opened = opened
         self._proxies = proxies
@@ -257,13 +249,12 @@ class WithoutOurs:
             except TrothError as error:
                 # The access server cannot be told where this device belongs, so it belongs nowhere.
                 verdict = refused(error.reason, error.detail)
-        telling = self._telling
-        notes = telling.admitted(attempt, verdict, asked.source, asked.packet) if telling is not None else ()
+        notes = self._telling.admitted(attempt, verdict, asked.source, asked.packet)
         await self._judge.record(attempt, verdict, self._timeline(asked, said), notes=notes)
         if not verdict.admitted or not await self._judge.vouched(attempt, verdict):
             # What has changed since is told to the next attempt; this one gets the stricter answer.
-            if telling is not None and verdict.admitted:
-                self._judge.note(attempt, telling.withdrawn(verdict))
+            if notes := self._telling.withdrawn(verdict):
+                self._judge.note(attempt, notes)
             self.counted[network, attempt.method, "deny"] += 1
             return await self._reject(asked)
         answer = encode_reply(asked.packet, Code.ACCESS_ACCEPT, granted, asked.protection)

@@ -28,7 +28,7 @@ from troth.kit.log import get_logger
 from troth.radius.admission.errors import NETWORK_NONE
 from troth.radius.admission.model import Attempt, Method, Network, Verdict
 from troth.radius.admission.outcome import refused
-from troth.radius.admission.ports import Judge
+from troth.radius.admission.ports import Judge, Telling, Untold
 from troth.radius.eap.errors import UNKNOWN_STATE
 from troth.radius.eap.model import Challenge, Facts, Fail, Foreign, Ignore, Proved, Step, Succeed, Timeline
 from troth.radius.eap.server import EapServer
@@ -36,7 +36,7 @@ from troth.radius.nas.model import Nas
 from troth.radius.server.asked import Asked, Asking
 from troth.radius.server.desk import Answer, Source
 from troth.radius.server.errors import NO_METHOD, NOT_SETTLED
-from troth.radius.server.parts import Opened, Others, Placing, Telling, Untold
+from troth.radius.server.parts import Opened, Others, Placing
 from troth.radius.wire.duplicates import Conditional
 from troth.radius.wire.hiding import mppe_keys
 from troth.radius.wire.packet import CLASS, EAP_MESSAGE, STATE, USER_NAME, Attribute, Code, Packet

@@ -1,4 +1,4 @@
-"""What the access half asks of the rooms around it: who places, who hears of it (who decides: ``admission.ports``)."""
+"""What the access half asks of the rooms around it; who decides and who hears of it stands in ``admission.ports``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from troth.radius.server.asked import Asked
 from troth.radius.server.desk import Answer, Source
 from troth.radius.wire.packet import Attribute, Packet
 from troth.radius.wire.signing import Protection
-from troth.trust.connecting.journal import Note
 
 
 class Placing(Protocol):
@@ -32,33 +31,6 @@ class Opened(Protocol):
     def __call__(self, attempt: Attempt, verdict: Verdict, source: Source, request: Packet) -> None:
         """Returns at once."""
         ...
-
-
-class Telling(Protocol):
-    """What the sessions are to hear (``troth.radius.sessions.inbox``), written down with the decision.
-
-    So who dies after its Accept has lost no session. An Accept that then does not leave is withdrawn.
-    """
-
-    def admitted(self, attempt: Attempt, verdict: Verdict, source: Source, request: Packet) -> Sequence[Note]:
-        """That somebody is let in; nothing where nobody is."""
-        ...
-
-    def withdrawn(self, verdict: Verdict) -> Sequence[Note]:
-        """That it came to nothing; nothing where nobody was let in."""
-        ...
-
-
-class Untold:
-    """Tells nothing: where there are no sessions."""
-
-    def admitted(self, attempt: Attempt, verdict: Verdict, source: Source, request: Packet) -> Sequence[Note]:
-        """See :class:`Telling`."""
-        return ()
-
-    def withdrawn(self, verdict: Verdict) -> Sequence[Note]:
-        """See :class:`Telling`."""
-        return ()
 
 
 class Others(Protocol):
