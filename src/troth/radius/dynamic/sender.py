@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from typing import Final
 from uuid import UUID
@@ -34,7 +34,7 @@ from troth.radius.sessions.orders import EFFECT, ORDERS_CHANNEL, Order
 from troth.radius.wire.errors import PacketRefused
 from troth.store.bell import BUSY_SECONDS, Bell
 from troth.store.errors import StoreError
-from troth.store.lease import Held, Lease, Tenure
+from troth.store.lease import Held, Lease
 from troth.store.pool import Database
 from troth.trust.feeds.feed_store import SWITCH_CHANNEL
 
@@ -94,8 +94,8 @@ class Sender:
         self._fleet = fleet
         self.endings = endings or Endings()
         self._lease = Lease(database, clock, LEASE, holder, seconds=_LEASE_SECONDS)
-        self._held: Held | None = None
-        self._tenure: Tenure | None = None
+        #: The lease as it is now; None while it is another's.
+        self._holding: Callable[[], Held | None] = lambda: None
         self._known: Mapping[str, Equipment] = {}
         self._known_at = float("-inf")
         self._gates: dict[str, Gate] = {}
@@ -109,19 +109,20 @@ class Sender:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Do orders until ``stop`` is set. A database that is away is waited for."""
-        async with self._bell.heeding(stop), self._lease.kept(self._bell.ring, self._lost) as self._tenure:
+        async with self._bell.heeding(stop), self._lease.kept(self._bell.ring, self._lost) as tenure:
+            self._holding = lambda: tenure.held
             try:
                 while not stop.is_set():
                     self._bell.hush()
-                    await self._turn(self._tenure)
+                    await self._turn()
             finally:
                 self._lost()
                 await asyncio.gather(*self._running, return_exceptions=True)
 
-    async def _turn(self, tenure: Tenure) -> None:
+    async def _turn(self) -> None:
         """Begin what is due, or wait for something."""
         try:
-            self._held = held = tenure.held
+            held = self._holding()
             if held is None:
                 await self._bell.wait()
                 return
@@ -145,20 +146,22 @@ class Sender:
         for task in self._running:
             task.cancel()  # whoever has the lease now may be speaking to the same devices
 
-    def _active(self) -> bool:
-        held = self._held if self._tenure is None else self._tenure.held
-        return held is not None and self._clock.monotonic() < held.until
+    def _ours(self, held: Held) -> bool:
+        """Whether the lease under which something was begun is in force, and has not been another's meanwhile."""
+        now = self._holding()
+        return now is not None and now.epoch == held.epoch and self._clock.monotonic() < now.until
 
     async def drain(self) -> None:
         """Do what is due now, and what becomes due by its end: for tests and benchmarks."""
-        self._held = await self._lease.acquire()
+        held = await self._lease.acquire()
+        self._holding = lambda: held
         while await self.claim_due() or self._running:
             if self._running:
                 await asyncio.wait(set(self._running), return_when=asyncio.FIRST_COMPLETED)
 
     async def claim_due(self) -> int:
         """Begin what may be begun now; returns how much that is. Raises StoreError."""
-        held = self._held
+        held = self._holding()
         if held is None:
             return 0
         await self._learn()
@@ -190,8 +193,9 @@ class Sender:
     async def sweep(self) -> None:
         """Take up what has slipped through: orders whose end could not be written down, and effects that were just
         being looked at when the last of their orders ended. Raises StoreError."""
-        if self._held is not None:
-            await order_store.unclaim(self._database, self._held.epoch, but=list(self._under_way))
+        held = self._holding()
+        if held is not None:
+            await order_store.unclaim(self._database, held.epoch, but=list(self._under_way))
             await effect_store.hurry_ended(self._database, self._clock.now())
 
     def _finished(self, task: asyncio.Task[None]) -> None:
@@ -255,7 +259,7 @@ class Sender:
         transport, heard = self._fleet.transport(equipment), list[str]()
         wrong = False
         for attempt in tried:
-            if not self._active() or self._held is None or self._held.epoch != held.epoch:
+            if not self._ours(held):
                 raise Stopped
             try:
                 async with asyncio.timeout(60):
