@@ -35,6 +35,7 @@ from bench.enforce import House
 from bench.signal import Wire, _percentile, started
 from bench.support import cpu_seconds
 from tests.support.accounting_month import Plan, month, packet
+from tests.support.admissions import heard
 from tests.support.das import Das, listening
 from troth.assembly.layout import Layout
 from troth.assembly.postgres.server import url
@@ -106,7 +107,7 @@ class Campus(House):
                          until=now + timedelta(hours=8))
             )  # fmt: skip
         begun = time.perf_counter()
-        await SessionDesk(database, clock).remember(accepts)
+        await heard(database, clock, accepts)
         await self.until(lambda: store.open_count(database), len(accepts))
         print(f"{len(accepts)} sessions on {_SERVERS} access servers, told and folded in "
               f"{time.perf_counter() - begun:.1f} s")  # fmt: skip

@@ -14,6 +14,7 @@ from tests.browser.looking import Looker
 from tests.integration.web.test_attestations import judged
 from tests.integration.web.test_enrolments import an_account
 from tests.integration.web.test_found import reported
+from tests.support.admissions import heard
 from tests.support.dashboard import PASSWORD, House
 from tests.unit.radius.admission.world import World
 from troth.access.roles import Role
@@ -31,7 +32,6 @@ from troth.radius.nas.loading import NasBook
 from troth.radius.nas.sightings import Sightings
 from troth.radius.sessions import order_store
 from troth.radius.sessions import store as session_store
-from troth.radius.sessions.desk import SessionDesk
 from troth.radius.sessions.folding import Folder
 from troth.radius.sessions.model import Admitted, Ages, Port, Where
 from troth.radius.sessions.orders import order_for
@@ -74,7 +74,7 @@ async def a_session(house: House) -> str:
         b"k" * 16, Where("switches", "sw-1", "192.0.2.1", "192.0.2.1", "sw-1"), port, clock.now(), "corp", "staff",
         "eap-tls", "allow", "policy.allowed", "alice@corp.example", until=clock.now() + timedelta(hours=8),
     )  # fmt: skip
-    await SessionDesk(database, clock).remember([one])
+    await heard(database, clock, [one])
     await Folder(database, clock, new_id(), Ages()).drain()
     (session,) = await session_store.meant(database, Meant())
     unit = Unit()

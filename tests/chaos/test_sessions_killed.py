@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.killable_sessions import let_in_and_die, work_and_die
+from tests.support.admissions import heard
 from tests.support.das import Das, Fleet, listening
 from tests.support.signals import Trust
 from troth.kit.ids import new_id
@@ -22,7 +23,6 @@ from troth.radius.dynamic.ports import SessionPort
 from troth.radius.dynamic.sender import Sender
 from troth.radius.dynamic.udp import UdpTransport
 from troth.radius.sessions import inbox, inbox_store, order_store, store
-from troth.radius.sessions.desk import SessionDesk
 from troth.radius.sessions.folding import Folder
 from troth.radius.sessions.model import Admitted, Ages, Port, Where
 from troth.radius.sessions.store import Meant
@@ -62,7 +62,7 @@ async def test_a_worker_killed_at_any_step_loses_nothing_and_sends_nothing_for_e
     port = Port(mac="02-00-00-00-00-01", calling_station_id="02-00-00-00-00-01", acct_session_id="A1")
     one = Admitted(b"k" * 16, Where("nas", "nas", "127.0.0.1", "192.0.2.1", "nas"), port, clock.now(), "corp", "staff",
                    "eap-tls", "allow", "policy.allowed", subject_ids=(laptop,), versions=(1,))  # fmt: skip
-    await SessionDesk(trust.database, clock).remember([one])
+    await heard(trust.database, clock, [one])
     await trust.take("edr.intrusion", laptop)
     async with listening(Das()) as das:
         await _killed(database_url, das.port, point, clock.now())

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.admissions import heard
 from tests.support.das import Fleet
 from tests.support.programs import find_program
 from troth.kit.clock import SystemClock
@@ -165,7 +166,8 @@ async def test_hostapd_accounts_for_a_station_and_disconnects_it(
     async def access(packet: Packet) -> bytes:
         eap = packet.joined(79)
         until = clock.now() + timedelta(hours=1)
-        await desk.remember(
+        await heard(
+            sessions, clock,
             [Admitted(class_, where_of(packet, "hostapd", "127.0.0.1"), port_of(packet), clock.now(), "wired", "staff",
                       "eap-tls", "allow", "policy.allowed", "alice@corp.example", until=until)]
         )  # fmt: skip

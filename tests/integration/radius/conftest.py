@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
+from tests.support.admissions import heard
 from tests.support.das import Das, Fleet, listening
 from tests.support.signals import Trust
 from troth.kit.ids import new_id
@@ -17,7 +18,6 @@ from troth.radius.dynamic.ports import SessionPort
 from troth.radius.dynamic.sender import Sender
 from troth.radius.dynamic.udp import UdpTransport
 from troth.radius.sessions import store
-from troth.radius.sessions.desk import SessionDesk
 from troth.radius.sessions.folding import Folder
 from troth.radius.sessions.model import Admitted, Ages, Port, Session, Where
 from troth.radius.sessions.store import Meant
@@ -55,7 +55,7 @@ def runner(trust: Trust, sender: Sender) -> EffectRunner:
 
 @pytest.fixture
 def joins(trust: Trust) -> Joins:
-    desk, folder = SessionDesk(trust.database, trust.clock), Folder(trust.database, trust.clock, new_id(), Ages())
+    folder = Folder(trust.database, trust.clock, new_id(), Ages())
     number = 0
 
     async def join(*subjects: UUID, nas: str = "nas", certificate: UUID | None = None, **more: Any) -> Session:
@@ -69,7 +69,7 @@ def joins(trust: Trust) -> Joins:
             subjects, tuple(0 for _ in subjects), trust.clock.now() + timedelta(hours=8),
         )  # fmt: skip
         one = replace(one, **more)
-        await desk.remember([one])
+        await heard(trust.database, trust.clock, [one])
         await folder.drain()
         (found,) = await store.meant(trust.database, Meant(mac=one.port.mac, nas=one.where.nas), limit=1)
         return found

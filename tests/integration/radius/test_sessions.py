@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.support.accounting_month import Plan, Row, arriving, expected, in_order, month, packet
+from tests.support.admissions import heard
 from tests.support.signals import Trust
 from troth.kit.ids import new_id
 from troth.radius.sessions import inbox, inbox_store, order_store, store
@@ -88,8 +89,7 @@ async def test_an_answer_is_given_only_for_what_is_durable(trust: Trust, folder:
 
 
 async def test_a_folder_that_was_overtaken_writes_nothing(trust: Trust, folder: Folder) -> None:
-    desk = SessionDesk(trust.database, trust.clock)
-    await desk.remember([_admitted(trust, b"k" * 16)])
+    await heard(trust.database, trust.clock, [_admitted(trust, b"k" * 16)])
     taken = asyncio.Event()
     async with folder._lease.kept(taken.set) as folder._tenure:
         await taken.wait()
@@ -103,13 +103,12 @@ async def test_a_folder_that_was_overtaken_writes_nothing(trust: Trust, folder: 
 
 
 async def test_an_accept_is_told_again_as_often_as_the_journal_likes(trust: Trust, folder: Folder) -> None:
-    desk = SessionDesk(trust.database, trust.clock)
     one = _admitted(trust, b"k" * 16)
     unit = Unit()
     await inbox.taker(trust.clock)(unit, [inbox.note(one)[1]] * 2)
     await trust.database.commit(unit)
     for _ in range(2):
-        await desk.remember([one, one])
+        await heard(trust.database, trust.clock, [one, one])
         await folder.drain()
     (session,) = await store.meant(trust.database, Meant(user="ALICE"))
     assert (session.network, session.where, session.until) == ("corp", _WHERE, one.until)
@@ -119,26 +118,29 @@ async def test_whoever_changed_while_the_accept_was_on_its_way_is_judged_anew(tr
     await trust.feed()
     laptop, other = await trust.subject(), await trust.subject("laptop-2")
     certificate = await trust.certificate(laptop)
-    desk = SessionDesk(trust.database, trust.clock)
-    await desk.remember([_admitted(trust, b"o" * 16, subject_ids=(other,), versions=(0,), port=Port(mac="02-02"))])
+    await heard(
+        trust.database,
+        trust.clock,
+        [_admitted(trust, b"o" * 16, subject_ids=(other,), versions=(0,), port=Port(mac="02-02"))],
+    )
     await folder.drain()
     await trust.take("edr.intrusion", laptop)
     later = _admitted(trust, b"k" * 16, subject_ids=(laptop,), versions=(0,), certificate_id=certificate)
-    await desk.remember([later])
+    await heard(trust.database, trust.clock, [later])
     await folder.drain()
     (order,) = await order_store.listed(trust.database)
     assert (order.kind, order.lane, order.automated) == ("reauthorize", "02-00-00-00-00-01", True)
     assert "while it was let in" in order.reason
     # Let in by quarantine, with the certificate on hold: that is as it should be.
     fine = replace(later, class_=b"q" * 16, versions=(1,), outcome="quarantine")
-    await desk.remember([fine])
+    await heard(trust.database, trust.clock, [fine])
     await folder.drain()
     assert len(await order_store.listed(trust.database)) == 1
 
 
 async def test_silence_ends_a_session_and_its_accounting_opens_it_again(trust: Trust, folder: Folder) -> None:
     ageing = Ageing(trust.database, trust.clock, Ages(), keep=timedelta(days=30))
-    await SessionDesk(trust.database, trust.clock).remember([_admitted(trust, b"k" * 16)])
+    await heard(trust.database, trust.clock, [_admitted(trust, b"k" * 16)])
     await folder.drain()
     trust.clock.advance(timedelta(hours=8))
     assert await ageing.run_once() == 0
@@ -150,10 +152,11 @@ async def test_silence_ends_a_session_and_its_accounting_opens_it_again(trust: T
 
 
 async def test_old_months_are_dropped_whole_unless_a_session_still_goes_on(trust: Trust, folder: Folder) -> None:
-    desk = SessionDesk(trust.database, trust.clock)
     ageing = Ageing(trust.database, trust.clock, Ages(), keep=timedelta(days=30))
-    await desk.remember([_admitted(trust, b"k" * 16)])
-    await desk.remember([_admitted(trust, b"p" * 16, until=None, port=Port(mac="02-00-00-00-00-02"))])
+    await heard(trust.database, trust.clock, [_admitted(trust, b"k" * 16)])
+    await heard(
+        trust.database, trust.clock, [_admitted(trust, b"p" * 16, until=None, port=Port(mac="02-00-00-00-00-02"))]
+    )
     await folder.drain()
     trust.clock.advance(timedelta(hours=9))
     await ageing.run_once()
@@ -176,7 +179,7 @@ async def test_sessions_are_found_by_whatever_is_known_of_them(trust: Trust, fol
     await trust.database.fetchval("UPDATE subject SET owner_id = $1 WHERE id = $2", owner, laptop)
     one = _admitted(trust, b"k" * 16, subject_ids=(laptop,), versions=(0,), certificate_id=certificate, serial="0a1b")
     two = _admitted(trust, b"m" * 16, port=Port(mac="02-00-00-00-00-02"), user_name="Alfred_1", network="guest")
-    await SessionDesk(trust.database, trust.clock).remember([one, two])
+    await heard(trust.database, trust.clock, [one, two])
     await folder.drain()
 
     async def macs(meant: Meant) -> list[str]:

@@ -18,7 +18,6 @@ from troth.radius.sessions import inbox, inbox_store
 from troth.radius.sessions.accounting import read
 from troth.radius.sessions.errors import AUTHENTICATOR, BUSY, AccountingRefused
 from troth.radius.sessions.inbox import INBOX_CHANNEL
-from troth.radius.sessions.model import Admitted
 from troth.radius.wire.packet import Code, Packet
 from troth.radius.wire.signing import (
     Protection,
@@ -35,7 +34,6 @@ log = get_logger("radius")
 
 #: Accounting-Requests that may wait for their commit.
 MAX_PENDING: Final = 5_000
-_AT_ONCE: Final = 500
 _COUNT_SECONDS: Final = 10.0
 _WAKE_PACE: Final = 0.05
 
@@ -87,14 +85,6 @@ class SessionDesk:
     def _count(self, what: str) -> None:
         self.counts[what] += 1
         self._uncounted[f"accounting.{what}"] += 1
-
-    async def remember(self, admissions: Sequence[Admitted]) -> None:
-        """Write down Accepts that come by no journal, durably. Raises StoreError."""
-        for start in range(0, len(admissions), _AT_ONCE):
-            part = admissions[start : start + _AT_ONCE]
-            await self._database.commit(inbox.write(Unit(), part, self._clock.now()))
-        if admissions:
-            self._database.wake(INBOX_CHANNEL, pace=_WAKE_PACE)
 
     # --- counters ----------------------------------------------------------------------------------------------------
 
