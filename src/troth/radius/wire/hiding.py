@@ -9,11 +9,11 @@ RADIUS/1.1 hides nothing (RFC 9765 section 5.1): the functions then leave the va
 
 from __future__ import annotations
 
-import os
+import hashlib
+import secrets
 from typing import Final
 
 from troth.radius.wire.errors import VALUE, PacketRefused
-from troth.radius.wire.md5 import md5
 from troth.radius.wire.packet import VENDOR_SPECIFIC, Attribute
 from troth.radius.wire.signing import Protection, Secret
 
@@ -81,7 +81,7 @@ def reveal_salted(value: bytes, secret: Secret, authenticator: bytes) -> bytes:
 
 def salts(count: int) -> list[bytes]:
     """``count`` salts that differ from each other, each with its top bit set (RFC 2868 section 3.5)."""
-    start = int.from_bytes(os.urandom(2), "big")
+    start = secrets.randbelow(0x8000)
     return [(0x8000 | ((start + step) & 0x7FFF)).to_bytes(2, "big") for step in range(count)]
 
 
@@ -103,7 +103,7 @@ def mppe_keys(msk: bytes, secret: Secret, request_authenticator: bytes) -> list[
 def _hide(plain: bytes, secret: bytes, start: bytes) -> bytes:
     done, chain = [], start
     for at in range(0, len(plain), 16):
-        chain = _xor(plain[at : at + 16], md5(secret + chain))
+        chain = _xor(plain[at : at + 16], _md5(secret + chain))
         done.append(chain)
     return b"".join(done)
 
@@ -112,13 +112,17 @@ def _reveal(hidden: bytes, secret: bytes, start: bytes) -> bytes:
     done, chain = [], start
     for at in range(0, len(hidden), 16):
         block = hidden[at : at + 16]
-        done.append(_xor(block, md5(secret + chain)))
+        done.append(_xor(block, _md5(secret + chain)))
         chain = block
     return b"".join(done)
 
 
 def _xor(one: bytes, other: bytes) -> bytes:
     return (int.from_bytes(one, "big") ^ int.from_bytes(other, "big")).to_bytes(16, "big")
+
+
+def _md5(data: bytes) -> bytes:
+    return hashlib.md5(data, usedforsecurity=False).digest()
 
 
 def _key(secret: Secret) -> bytes | None:

@@ -16,7 +16,6 @@ from troth.radius.wire.hiding import (
     reveal_salted,
     salts,
 )
-from troth.radius.wire.md5 import by_openssl, md5
 from troth.radius.wire.packet import decode, encode_attributes
 from troth.radius.wire.signing import Protection
 
@@ -123,17 +122,3 @@ def test_radius_1_1_hides_nothing() -> None:
 def test_an_msk_of_another_length_is_no_msk() -> None:
     with pytest.raises(ValueError, match="64"):
         mppe_keys(bytes(32), SECRET, AUTHENTICATOR)
-
-
-@pytest.mark.parametrize("octets", [0, 1, 36, 55, 56, 64, 253])
-def test_the_sum_that_hides_is_md5_whoever_computes_it(octets: int) -> None:
-    data = bytes(range(octets))
-    assert md5(data) == by_openssl(data) == hashlib.md5(data, usedforsecurity=False).digest()
-
-
-def test_salts_differ_with_their_top_bit_set_wherever_they_begin(monkeypatch: pytest.MonkeyPatch) -> None:
-    for start in (b"\x00\x00", b"\x7f\xff", b"\x80\x00", b"\xff\xff"):
-        monkeypatch.setattr("os.urandom", lambda _count, start=start: start)
-        one, other = salts(2)
-        assert one != other
-        assert one[0] & other[0] & 0x80
