@@ -21,8 +21,8 @@ _STARTING, _ACCEPTING, _DRAINING = 3, 1, 2
 _HALF_SECONDS = 0.25
 _FRACTION = 256
 #: Less by so much is clearly less: to hand over costs a little, too. Where the kernel spreads what begins already,
-#: chance makes small differences, and they even out by themselves.
-_MARGIN, _MARGIN_STEERED = 1.0, 8.0
+#: chance makes differences that even out by themselves: there it is so much, and this share of what one has to do.
+_MARGIN, _MARGIN_STEERED, _SHARE_STEERED = 1.0, 8.0, 0.25
 _MASK = 0xFFFF_FFFF
 
 
@@ -135,8 +135,8 @@ class Row:
         if not others:
             return self.number
         now = self._monotonic()
-        margin = _MARGIN_STEERED if self._board.steered else _MARGIN
-        best, load = self.number, self._board.load(self.number, now) - margin
+        best, load = self.number, self._board.load(self.number, now)
+        load -= _MARGIN_STEERED + load * _SHARE_STEERED if self._board.steered else _MARGIN
         for other in others:
             theirs = self._board.load(other, now) + self._on_the_way(other)
             if theirs <= load:

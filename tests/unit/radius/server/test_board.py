@@ -39,10 +39,10 @@ def test_where_the_kernel_spreads_what_begins_small_differences_are_left_alone(c
     board = Board()
     board.steer(True)
     one, _ = _seat(board, 1, clock.monotonic), _seat(board, 2, clock.monotonic)
-    one.live(7)
+    one.live(10)
     assert one.least() == 1
 
-    one.live(8)
+    one.live(11)
     assert one.least() == 2
 
 
