@@ -16,6 +16,7 @@ from troth.assembly.errors import CANNOT_LISTEN, PORT_TAKEN, AssemblyError
 from troth.assembly.listeners import Sockets, addresses_of, close, parse_address
 from troth.assembly.state import Address
 from troth.kit.radius_settings import RadiusSettings
+from troth.kit.settings import Config
 
 AUTHENTICATION, ACCOUNTING = "radius_auth", "radius_acct"
 NAMES = (AUTHENTICATION, ACCOUNTING)
@@ -23,6 +24,11 @@ _TRIES = 50
 _RECEIVE_OCTETS = 4 * 1024 * 1024
 _MOST_WORKERS = 8
 _PKTINFO = {socket.AF_INET: (socket.IPPROTO_IP, 8), socket.AF_INET6: (socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO)}
+
+
+def is_on(config: Config) -> bool:
+    """Whether this installation answers RADIUS at all: over UDP, over TLS, or both."""
+    return bool(config.radius.listen or config.radsec.listen)
 
 
 def places(settings: RadiusSettings) -> int:
@@ -34,8 +40,8 @@ def places(settings: RadiusSettings) -> int:
 def open_datagrams(settings: RadiusSettings, remembered: Mapping[str, Address]) -> tuple[Sockets, dict[str, Address]]:
     """The sockets by name, those of one place side by side, and what each name's address is.
 
-    Nothing where RADIUS is off. A port 0 means the one that is remembered for the same host, or a free one. Raises
-    AssemblyError; nothing stays bound then.
+    Nothing where RADIUS is not answered over UDP. A port 0 means the one that is remembered for the same host, or a
+    free one. Raises AssemblyError; nothing stays bound then.
     """
     if not settings.listen:
         return {}, {}

@@ -130,7 +130,7 @@ VANTAGE_OPEN = reason(
 RADIUS_OFF = reason(
     "assembly.radius_off",
     "RADIUS has no address to listen on",
-    fix="Set `radius.listen`, or start with `troth up --radius HOST:PORT`.",
+    fix="Set `radius.listen` or `radsec.listen`, or start with `troth up --radius HOST:PORT`.",
     status=409,
 )
 

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from msgspec.structs import replace
 
 from troth.assembly.context import RoleContext
+from troth.assembly.datagrams import is_on
 from troth.assembly.identity import ServiceIdentity
 from troth.assembly.mint import Mint
 from troth.audit.lull import Lull
@@ -20,7 +21,6 @@ from troth.kit.errors import TrothError
 from troth.kit.http import HttpClient
 from troth.kit.log import get_logger
 from troth.kit.sealing import SecretBox
-from troth.kit.settings import Config
 from troth.pki.keys.files import write_private
 from troth.radius.admission.crls import MAX_CRL
 from troth.radius.admission.desk import NetworkDesk
@@ -40,11 +40,6 @@ LOCAL, NETWORK = "local", "trial"
 _ACTOR = "system:radius"
 _AUTHORITIES = ("issuing", "people")
 _PROFILES = ("wifi-device", "wifi-user", "client-device", "quarantine")
-
-
-def is_on(config: Config) -> bool:
-    """Whether this installation answers RADIUS at all."""
-    return bool(config.radius.listen or config.radsec.listen)
 
 
 def certificate_duty(

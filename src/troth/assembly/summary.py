@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from troth.assembly.datagrams import ACCOUNTING, AUTHENTICATION
+from troth.assembly.datagrams import ACCOUNTING, AUTHENTICATION, is_on
 from troth.assembly.firststart import Start
 from troth.radius.identity.naming import server_name
 
@@ -15,14 +15,17 @@ class RadiusSummary(msgspec.Struct, frozen=True, kw_only=True):
     """Where RADIUS answers.
 
     Attributes:
+        auth_port, acct_port: UDP; None where nothing is answered over it.
         secret_file: what this machine itself asks with, made at the first start; empty where it is not there.
         server_name: what devices are to expect in the server's certificate.
+        radsec: where RadSec is answered, as configured; empty: nowhere.
     """
 
-    auth_port: int
-    acct_port: int
+    auth_port: int | None
+    acct_port: int | None
     secret_file: str
     server_name: str
+    radsec: str = ""
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,17 +66,20 @@ def summarize(start: Start) -> Summary:
         admin_token_file=str(layout.admin_token),
         data_dir=str(layout.root),
         est_url=f"{state.public_url}/.well-known/est" if start.config.est.enabled else "",
-        radius=_radius(start) if start.config.radius.listen else None,
+        radius=_radius(start) if is_on(start.config) else None,
     )
 
 
 def _radius(start: Start) -> RadiusSummary:
-    listeners, secret = start.state.listeners, start.layout.radius_secret
+    secret, config = start.layout.radius_secret, start.config
+    # What the state remembers of ports is no sign that there are any.
+    udp = start.state.listeners if config.radius.listen else {}
     return RadiusSummary(
-        auth_port=listeners[AUTHENTICATION].port,
-        acct_port=listeners[ACCOUNTING].port,
+        auth_port=udp[AUTHENTICATION].port if udp else None,
+        acct_port=udp[ACCOUNTING].port if udp else None,
         secret_file=str(secret) if secret.exists() else "",
-        server_name=server_name(start.config.radius.server_name, start.config.pki.radius_names, start.state.public_url),
+        server_name=server_name(config.radius.server_name, config.pki.radius_names, start.state.public_url),
+        radsec=config.radsec.listen,
     )
 
 
@@ -85,7 +91,9 @@ def _log_in(summary: Summary) -> str:
 def _radius_rows(radius: RadiusSummary | None) -> list[tuple[str, str]]:
     if radius is None:
         return []
-    rows = [("RADIUS", f"UDP ports {radius.auth_port} and {radius.acct_port} (accounting), as {radius.server_name}")]
+    ways = [f"UDP ports {radius.auth_port} and {radius.acct_port} (accounting)"] if radius.auth_port else []
+    ways += [f"TLS at {radius.radsec}"] if radius.radsec else []
+    rows = [("RADIUS", f"{', '.join(ways)}, as {radius.server_name}")]
     return [*rows, ("", f"this machine's secret is in {radius.secret_file}")] if radius.secret_file else rows
 
 

@@ -33,7 +33,7 @@ from troth.assembly.progress import Progress
 from troth.kit.clock import Clock
 from troth.kit.errors import TrothError
 from troth.kit.log import get_logger
-from troth.kit.settings import Config, ProcessSettings
+from troth.kit.settings import Config
 from troth.store.migrate import migrate
 
 log = get_logger("assembly")
@@ -120,7 +120,7 @@ class Supervisor:
             progress=self.progress,
         )
         # All programs are loaded while the database starts; but for the signer they wait at the gate.
-        signer, others = _children(self.config.processes, around)
+        signer, others = _children(self.config, around)
         starting = {child: asyncio.create_task(child.start()) for child in (*signer, *others)}
         running.extend(starting)
         stack.push_async_callback(self._stop, running, starting)
@@ -309,12 +309,13 @@ def web_processes(cores: int) -> int:
     return max(1, min(8, cores // 2))
 
 
-def _children(settings: ProcessSettings, around: Surroundings) -> tuple[list[Child], list[Child]]:
+def _children(config: Config, around: Surroundings) -> tuple[list[Child], list[Child]]:
     """The signer, and the others in the order of starting."""
+    settings = config.processes
     counts: dict[Role, int] = {
         "web": settings.web or web_processes(cores()),
         "status": settings.status,
-        "radius": int(datagrams.AUTHENTICATION in around.sockets),
+        "radius": int(datagrams.is_on(config)),
     }
     children: list[Child] = []
     for role in ROLES:

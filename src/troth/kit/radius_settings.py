@@ -8,13 +8,13 @@ from msgspec import Meta, Struct
 
 
 class RadiusSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The RADIUS server (RFC 2865, 2866, 3579, EAP-TLS). Off until `listen` names an address."""
+    """The RADIUS server (RFC 2865, 2866, 3579, EAP-TLS). Off until `listen`, or `radsec.listen`, names an address."""
 
     listen: Annotated[
         str,
         Meta(
             description="`HOST:PORT` for authentication over UDP, as `*:1812`; port 0 takes a free one on the first "
-            "start and keeps it. Empty: RADIUS is off."
+            "start and keeps it. Empty: nothing is answered over UDP."
         ),
     ] = ""
     accounting: Annotated[

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,21 +67,21 @@ def data() -> Iterator[Path]:
         shutil.rmtree(made)
 
 
-def launch(data: Path, log: Path, behaviour: str = "") -> subprocess.Popen[str]:
+def launch(data: Path, log: Path, behaviour: str = "", more: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
     with log.open("w") as file:
         return subprocess.Popen(
             [sys.executable, PROGRAM, data],
             stdout=subprocess.PIPE,
             stderr=file,
             text=True,
-            env={**ENVIRON, "BEHAVIOUR": behaviour},
+            env={**ENVIRON, "BEHAVIOUR": behaviour, **(more or {})},
         )
 
 
 @contextlib.contextmanager
-def up(data: Path, behaviour: str = "") -> Iterator[Up]:
+def up(data: Path, behaviour: str = "", more: Mapping[str, str] | None = None) -> Iterator[Up]:
     log = data.with_suffix(".log")
-    process = launch(data, log, behaviour)
+    process = launch(data, log, behaviour, more)
     assert process.stdout is not None
     try:
         line = process.stdout.readline()
@@ -140,6 +140,15 @@ def test_it_says_where_everything_is_in_one_json_object_and_stops_cleanly(data: 
         assert troth_up.process.stdout.read() == ""
         assert processes(data) == []
         assert survivors.postmaster(data / "pg") is None
+
+
+def test_radius_over_tls_alone_needs_no_udp(data: Path) -> None:
+    with up(data, more={"TROTH__RADSEC__LISTEN": "localhost:2083"}) as troth_up:
+        assert {key: troth_up.summary["radius"][key] for key in ("auth_port", "acct_port", "radsec")} == {
+            "auth_port": None, "acct_port": None, "radsec": "localhost:2083",
+        }  # fmt: skip
+        assert sum("--role radius" in one for one in processes(data)) == 1
+        assert "Traceback" not in troth_up.log.read_text()
 
 
 def test_several_web_processes_share_one_listener(data: Path) -> None:

@@ -48,10 +48,15 @@ def test_where_radius_answers_is_told_while_it_is_on(tmp_path: Path) -> None:
 
     assert json.loads(on.json())["radius"] == {
         "auth_port": 1812, "acct_port": 1813, "secret_file": "/s/radius-local.secret", "server_name": "r.corp",
+        "radsec": "",
     }  # fmt: skip
     assert "1812 and 1813" in render(on)
     assert "/s/radius-local.secret" in render(on)
     assert "RADIUS" not in render(summary(tmp_path))
+    over_tls = structs.replace(radius, auth_port=None, acct_port=None, secret_file="", radsec="*:2083")
+    told = render(structs.replace(on, radius=over_tls))
+    assert "TLS at *:2083, as r.corp" in told
+    assert "UDP" not in told
 
 
 def test_a_program_is_told_the_same_in_one_line_of_json(tmp_path: Path) -> None:

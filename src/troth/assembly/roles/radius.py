@@ -12,7 +12,7 @@ import secrets
 import socket
 from collections.abc import Mapping, Set
 
-from troth.assembly.datagrams import NAMES, by_address, open_datagrams, places
+from troth.assembly.datagrams import NAMES, by_address, is_on, open_datagrams, places
 from troth.assembly.errors import RADIUS_OFF, AssemblyError
 from troth.assembly.listeners import Sockets
 from troth.assembly.prefork import Master
@@ -30,14 +30,14 @@ log = get_logger("assembly")
 
 
 def serve(opening: Opening) -> int:
-    """Until told to stop; the exit code. Raises AssemblyError where RADIUS is off."""
+    """Until told to stop; the exit code. Raises AssemblyError where RADIUS is off. Without UDP there are no sockets."""
+    if not is_on(opening.config):
+        raise AssemblyError(RADIUS_OFF, f"in {opening.layout.config_file}, radius.listen and radsec.listen are empty")
     handed = opening.handed_down
     if handed is not None:
         sockets = {name: [socket.socket(fileno=fd) for fd in handed.sockets[name]] for name in handed.sockets}
     else:
         sockets, _ = open_datagrams(opening.config.radius, opening.state.listeners)
-    if not sockets:
-        raise AssemblyError(RADIUS_OFF, f"radius.listen in {opening.layout.config_file} is empty")
 
     def ready() -> None:
         log.info("role.ready", pid=os.getpid())
@@ -71,7 +71,7 @@ class Radius:
         self._board = Board()
         settings = opening.config.radius
         count = places(settings)
-        groups = [group for name in NAMES for group in by_address(sockets[name], count)]
+        groups = [group for name in NAMES for group in by_address(sockets.get(name, ()), count)]
         self._steering = Steering(groups, node=settings.node, wanted=settings.steering)
         self._state_key = secrets.token_bytes(32)
         self._since = clock.monotonic()
@@ -104,6 +104,7 @@ class Radius:
         count = places(self._opening.config.radius)
         mine: dict[str, list[socket.socket]] = {}
         for name in NAMES:
-            each = len(self._sockets[name]) // count
-            mine[name] = self._sockets[name][seat.place * each : (seat.place + 1) * each]
+            bound = self._sockets.get(name, [])
+            each = len(bound) // count
+            mine[name] = bound[seat.place * each : (seat.place + 1) * each]
         await work(self._opening, built, seat, mine, self._clock)
