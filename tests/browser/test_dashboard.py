@@ -25,6 +25,7 @@ from troth.enroll.acme.incident_store import Selector
 from troth.enroll.tpm.registry import Registration
 from troth.kit.ids import new_id
 from troth.kit.sealing import SecretBox
+from troth.radius.admission import source_store
 from troth.radius.admission.conversations import conversation, encode
 from troth.radius.admission.keeping import take
 from troth.radius.nas.desk import NasDesk
@@ -75,6 +76,10 @@ async def a_session(house: House) -> str:
         "eap-tls", "allow", "policy.allowed", "alice@corp.example", until=clock.now() + timedelta(hours=8),
     )  # fmt: skip
     await heard(database, clock, [one])
+    unit = Unit()
+    source_store.declare(unit, "Partner Root", "http://crl.partner.example/root.crl", (), every=timedelta(hours=1),
+                         at=clock.now())  # fmt: skip
+    await database.commit(unit)
     await Folder(database, clock, new_id(), Ages()).drain()
     (session,) = await session_store.meant(database, Meant())
     unit = Unit()
