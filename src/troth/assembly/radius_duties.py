@@ -34,7 +34,7 @@ from troth.store.pool import Database
 
 log = get_logger("assembly")
 
-_LISTS_SECONDS = 15.0
+_LISTS_SECONDS = 30.0
 
 LOCAL, NETWORK = "local", "trial"
 _ACTOR = "system:radius"

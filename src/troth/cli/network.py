@@ -96,7 +96,7 @@ def crl_sources(
     api = Api.at(data)
     if now:
         api.post("/network/crl-sources/fetch", {})
-        print("The worker looks at all of them within seconds.")
+        print("The worker looks at all of them within half a minute.")
         return 0
     found = api.get("/network/crl-sources")
     rows = [

@@ -71,7 +71,8 @@ class ListFetcher:
 
     async def run_once(self) -> None:
         """Look at what is due. Raises StoreError."""
-        await self._settle()
+        if not await self._settle():
+            return
         for _ in range(_MOST):
             now = self._clock.now()
             source = await source_store.claim(self._database, now=now, until=now + _LEASE)
@@ -79,8 +80,8 @@ class ListFetcher:
                 return
             await self._look(source)
 
-    async def _settle(self) -> None:
-        """Bring the sources into the form that the networks have them in."""
+    async def _settle(self) -> bool:
+        """Bring the sources into the form that the networks have them in; whether there are any."""
         definitions = [one.definition for one in await network_store.networks(self._database)]
         present = await source_store.sources(self._database)
         wanted = {key: value for one in definitions for key, value in declared(one).items()}
@@ -104,6 +105,7 @@ class ListFetcher:
         source_store.forget(unit, gone)
         if unit.writes:
             await self._database.commit(unit)
+        return bool(wanted or known)
 
     async def _look(self, source: Source) -> None:
         try:
