@@ -96,7 +96,7 @@ def crl_sources(
     api = Api.at(data)
     if now:
         api.post("/network/crl-sources/fetch", {})
-        print("The worker looks at all of them within half a minute.")
+        print("The worker looks at all of them within a minute or so.")
         return 0
     found = api.get("/network/crl-sources")
     rows = [
