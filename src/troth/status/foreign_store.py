@@ -12,6 +12,6 @@ _FAILURES = "SELECT anchor, url, failures FROM foreign_crl_source ORDER BY ancho
 async def foreign_figures(reader: Reader) -> ForeignFigures:
     """What is seen now."""
     return ForeignFigures(
-        [(row["anchor"], row["issuer_name"], row["next_update"]) for row in await reader.fetch(_ENDS)],
-        [(row["anchor"], row["url"], row["failures"]) for row in await reader.fetch(_FAILURES)],
+        tuple((row["anchor"], row["issuer_name"], row["next_update"]) for row in await reader.fetch(_ENDS)),
+        tuple((row["anchor"], row["url"], row["failures"]) for row in await reader.fetch(_FAILURES)),
     )
