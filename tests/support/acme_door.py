@@ -40,6 +40,7 @@ from troth.enroll.acme.device_admission import DeviceAdmission
 from troth.enroll.acme.directories import Directory
 from troth.enroll.acme.finalize import Finalizer
 from troth.enroll.acme.jwk import AccountKeys
+from troth.enroll.acme.lately import Lately
 from troth.enroll.acme.nonce import NonceMap
 from troth.enroll.acme.orders import VALIDATE_JOB, OrderDesk, OrderRules
 from troth.enroll.acme.preauthorization import PreAuthorizations
@@ -317,6 +318,7 @@ async def door(
     standing = StandingProofs(validator, clock, timedelta(hours=8), AccountStore(database).former_thumbprints)
     devices = Devices(subject_store, enrolling.enrolments, TpmStore(database))
     attestations = Attestations(database, clock, shipped=merged(shipped_roots(), {}, roots()))
+    lately = Lately(clock)
     orders = OrderDesk(
         database,
         clock,
@@ -325,6 +327,7 @@ async def door(
         renewals,
         DeviceAdmission(database, devices, issuance),
         standing,
+        lately=lately,
     )
     nonces = NonceMap(tmp_path / "nonces.map", clock=clock)
     desks = Desks(
@@ -337,10 +340,12 @@ async def door(
             enrolling.admission,
             AttestedOrders(attestations.store, devices),
             CaaRecheck(validator, clock),
+            lately,
         ),
         revocations=RevocationDesk(database, clock),
         results=Results(database, patience=0),
         store=AcmeStore(database),
+        lately=lately,
         catalogue=mint.catalogue,
         renewals=renewals,
         preauthorizations=PreAuthorizations(database, clock, OrderRules(), enrolling.admission),

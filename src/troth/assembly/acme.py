@@ -20,6 +20,7 @@ from troth.enroll.acme.direct import Direct
 from troth.enroll.acme.directories import Directory
 from troth.enroll.acme.finalize import Finalizer
 from troth.enroll.acme.jwk import AccountKeys
+from troth.enroll.acme.lately import Lately
 from troth.enroll.acme.nonce import NonceMap
 from troth.enroll.acme.orders import OrderDesk, OrderRules
 from troth.enroll.acme.preauthorization import PreAuthorizations
@@ -57,14 +58,23 @@ def acme_door(
     caa = CaaRecheck(looking, clock)
     beside = Beside(context.layout.validation_socket)
     renewals = Renewals(database, mint.catalogue, clock, strict=settings.strict_replaces)
+    lately = Lately(clock)
     orders = OrderDesk(
-        database, clock, order_rules(settings), enrolling.admission, renewals, admission, standing, chaos=chaos
+        database,
+        clock,
+        order_rules(settings),
+        enrolling.admission,
+        renewals,
+        admission,
+        standing,
+        chaos=chaos,
+        lately=lately,
     )
     desks = Desks(
         accounts=AccountDesk(database, clock, account_rules(settings), enrolling.enrolments, enrolling.meters),
         orders=orders,
         finalizer=Finalizer(
-            database, clock, issuance, enrolling.admission, AttestedOrders(attestations.store, devices), caa
+            database, clock, issuance, enrolling.admission, AttestedOrders(attestations.store, devices), caa, lately
         ),
         revocations=RevocationDesk(database, clock),
         results=Results(database),
@@ -75,6 +85,7 @@ def acme_door(
         preauthorizations=PreAuthorizations(database, clock, order_rules(settings), enrolling.admission),
         preferred_chain=settings.preferred_chain,
         # With further vantage points a validation takes longer than a client is kept waiting.
+        lately=lately,
         direct=None if settings.vantages else Direct(orders, beside, validation_jobs(context, database, orders)),
     )
     meta = {"termsOfService": settings.terms_url, "website": settings.website_url}

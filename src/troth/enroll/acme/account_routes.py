@@ -46,6 +46,7 @@ class AccountRoutes:
         account = _own(case)
         if not case.signed.is_post_as_get:
             account = await self._accounts.update(account, case.signed.json())
+            self._envelope.forget(account.id)
         return self._envelope.answer(case, 200, account_view(account, case.urls))
 
     async def _key_change(self, case: Case) -> Response:
@@ -53,6 +54,7 @@ class AccountRoutes:
         account_url = case.urls.account(account.id)
         key = open_key_change(case.signed, account_url=account_url, keys=self._envelope.keys)
         account = await self._accounts.change_key(account, key, case.urls)
+        self._envelope.forget(account.id)
         return self._envelope.answer(case, 200, account_view(account, case.urls))
 
     async def _orders_of(self, case: Case) -> Response:

@@ -34,6 +34,15 @@ ACCOUNT_VALID = Guard(
     ("uuid",),
     rank=20,
 )
+#: For what an account does, where it was not read for the request: still valid, and still under the key that signed.
+ACCOUNT_SIGNS = Guard(
+    "acme_account_signs",
+    """SELECT i.n FROM unnest($1::int[], $2::uuid[], $3::text[]) AS i(n, id, thumbprint)
+       JOIN acme_account a ON a.id = i.id AND a.status = 'valid' AND a.thumbprint = i.thumbprint
+       ORDER BY a.id FOR SHARE OF a""",
+    ("uuid", "text"),
+    rank=20,
+)
 #: For changes of the account itself: still valid, and still under the key that signed the request.
 ACCOUNT_KEY_IS = Guard(
     "acme_account_key_is",

@@ -32,9 +32,10 @@ class CertificateRoutes:
 
     def routes(self) -> list[Route]:
         """Their routes."""
-        post, look = self._envelope.post, self._store.account_and_ordered
+        post, look, lately = self._envelope.post, self._store.account_and_ordered, self._envelope.lately
+        loan = None if lately is None else lately.for_certificate
         return [
-            *post("cert/{}", self._certificate, look=look),
+            *post("cert/{}", self._certificate, look=look, loan=loan),
             *post("cert/{}/{}", self._certificate, look=look),
             *post("revoke-cert", self._revoke, "either"),
         ]

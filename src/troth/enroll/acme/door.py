@@ -21,6 +21,7 @@ from troth.enroll.acme.accounts import belongs
 from troth.enroll.acme.directories import Directory
 from troth.enroll.acme.jwk import AccountKeys
 from troth.enroll.acme.jws import MAX_BODY, Nonces, SignedBy, SignedRequest, open_request
+from troth.enroll.acme.lately import Lately
 from troth.enroll.acme.model import Account
 from troth.enroll.acme.problems import AcmeProblem, as_problem, render
 from troth.enroll.acme.store import AcmeStore
@@ -35,6 +36,8 @@ log = get_logger("acme")
 Signed: TypeAlias = "SignedRequest[Account]"
 #: Reads an account, and the object that the request's path names, whoever's it is.
 Look: TypeAlias = Callable[[UUID, UUID], Awaitable["tuple[Account | None, Any]"]]
+#: The same of what was read or written a moment ago (``lately``); None: it has to be looked up.
+Loan: TypeAlias = Callable[[UUID, UUID], "tuple[Account, Any] | None"]
 
 JSON = (b"content-type", b"application/json")
 NO_STORE = (b"cache-control", b"no-store")
@@ -44,6 +47,8 @@ CORS = (
 )
 A_SECOND = (b"retry-after", b"1")
 NO_ID = UUID(int=0)
+#: What is said of a signature by another key than the one that was looked at.
+_OTHER_KEY = frozenset({errors.JWS_SIGNATURE, errors.JWS_ALGORITHM})
 
 #: A secret in a path as Troth makes them; nothing else of a stranger's text may come into a header.
 _SECRET = re.compile(r"[A-Za-z0-9_-]{1,128}\Z", re.ASCII)
@@ -117,6 +122,7 @@ class Envelope:
         directories: by name; a path that names none is answered 404.
         secrets: of enrolments, each of which is one more root; None: there is the open root alone.
         random_paths: what the directory names can be had under paths that are new at each look, too (test mode).
+        lately: what need not be looked up again; None: everything is looked up.
     """
 
     def __init__(
@@ -129,8 +135,10 @@ class Envelope:
         *,
         secrets: Secrets | None = None,
         random_paths: bool = False,
+        lately: Lately | None = None,
     ) -> None:
         self.random_paths = random_paths
+        self.lately = lately
         self.base = base
         self.directories = directories
         self.keys = keys
@@ -145,13 +153,23 @@ class Envelope:
     # --- routes ------------------------------------------------------------------------------------------------
 
     def post(
-        self, path: str, work: Work, signed_by: SignedBy = "kid", *, look: Look | None = None, max_body: int = MAX_BODY
+        self,
+        path: str,
+        work: Work,
+        signed_by: SignedBy = "kid",
+        *,
+        look: Look | None = None,
+        loan: Loan | None = None,
+        max_body: int = MAX_BODY,
     ) -> list[Route]:
-        """The resource at ``path``, under every root. Public: each message carries its own authentication."""
+        """The resource at ``path``, under every root. Public: each message carries its own authentication.
+
+        ``loan`` is asked first, and then ``look``: only of a resource whose work is guarded by what it was lent.
+        """
 
         def route(mount: Mount) -> Route:
             async def handler(request: Request) -> Response:
-                return await self._signed(request, mount, work, signed_by, look, max_body)
+                return await self._signed(request, mount, work, signed_by, look, loan, max_body)
 
             return Route(f"{mount.pattern}/{path}", {"POST": handler}, permission="public", max_body=max_body)
 
@@ -179,7 +197,7 @@ class Envelope:
                 return Response(answer.status, answer.body, (*answer.headers, *self.common(case.request)), answer.more)
 
             async def post(request: Request) -> Response:
-                return await self._signed(request, mount, work, "kid", None, MAX_BODY)
+                return await self._signed(request, mount, work, "kid", None, None, MAX_BODY)
 
             methods = {"GET": get, "HEAD": get, "POST": post}
             return Route(f"{mount.pattern}/{path}", methods, permission="public", max_body=MAX_BODY)
@@ -219,38 +237,62 @@ class Envelope:
         return self._open.get(parts[2]) or Urls.of(self.base, parts[2])
 
     async def _signed(
-        self, request: Request, mount: Mount, work: Work, signed_by: SignedBy, look: Look | None, max_body: int
+        self,
+        request: Request,
+        mount: Mount,
+        work: Work,
+        signed_by: SignedBy,
+        look: Look | None,
+        loan: Loan | None,
+        max_body: int,
     ) -> Response:
         urls, params = self.urls(request), request.params[mount.own :]
         enrolment = await self._enrolment(urls)
         root = None if enrolment is None else enrolment.id
         found: Any = None
+        lent = False
 
         async def find_account(rest: str) -> Account | None:
-            nonlocal found
+            nonlocal found, lent
             identifier = parse_id(rest)
             if identifier is None:
                 return None
-            if look is None:
+            known = None if loan is None or lent else loan(identifier, _named_by(params))
+            lent = known is not None
+            begun = 0.0 if self.lately is None else self.lately.begin()
+            account: Account | None
+            if known is not None:
+                account, found = known
+            elif look is None:
                 account = await self._store.account(identifier)
             else:
-                # A segment that is no id names nothing.
-                account, found = await look(identifier, parse_id(params[0]) or NO_ID)
+                account, found = await look(identifier, _named_by(params))
+            if account is not None and not lent and self.lately is not None:
+                self.lately.saw(account, begun)
             if account is None or account.directory != urls.name or not belongs(account, root):
                 return None
             return account
 
-        signed = await open_request(
-            request.body,
-            content_type=request.headers.get("content-type"),
-            url=f"{self.base}{_as_requested(request)}",
-            signed_by=signed_by,
-            account_prefix=urls.account_prefix,
-            find_account=find_account,
-            keys=self.keys,
-            nonces=self._nonces,
-            max_body=max_body,
-        )
+        def opened() -> Awaitable[Signed]:
+            return open_request(
+                request.body,
+                content_type=request.headers.get("content-type"),
+                url=f"{self.base}{_as_requested(request)}",
+                signed_by=signed_by,
+                account_prefix=urls.account_prefix,
+                find_account=find_account,
+                keys=self.keys,
+                nonces=self._nonces,
+                max_body=max_body,
+            )
+
+        try:
+            signed = await opened()
+        except AcmeProblem as problem:
+            if not lent or problem.reason not in _OTHER_KEY:
+                raise
+            # The account may have another key by now. The nonce is not used up: the signature comes before it.
+            signed = await opened()
         return await work(Case(request, self.directories[urls.name], urls, params, signed, found, enrolment))
 
     async def _enrolment(self, urls: Urls) -> Enrolment | None:
@@ -261,6 +303,11 @@ class Envelope:
         if found is None or not found.opens(urls.name):
             raise AcmeProblem(errors.NOT_FOUND, "there is no such directory")
         return found
+
+    def forget(self, account: UUID) -> None:
+        """The account has changed: what was seen of it before is lent to nobody."""
+        if self.lately is not None:
+            self.lately.forget(account)
 
     # --- what every answer has in common -----------------------------------------------------------------------
 
@@ -317,6 +364,11 @@ def identifier_of(segment: str) -> UUID:
     if identifier is None:
         raise AcmeProblem(errors.NOT_FOUND, "there is no such resource")
     return identifier
+
+
+def _named_by(params: tuple[str, ...]) -> UUID:
+    """The id in a path. A segment that is no id names nothing, as does a path that has none."""
+    return (parse_id(params[0]) if params else None) or NO_ID
 
 
 def _as_requested(request: Request) -> str:

@@ -14,13 +14,14 @@ from msgspec.structs import replace
 
 from troth.client.jose import VerifyingKey, b64url_decode
 from troth.enroll.acme import errors, store
-from troth.enroll.acme.account_store import ACCOUNT_VALID, KEY_FREE
+from troth.enroll.acme.account_store import ACCOUNT_SIGNS, KEY_FREE
 from troth.enroll.acme.admission import Admission
 from troth.enroll.acme.attested import AttestedOrders
 from troth.enroll.acme.authorizations import covers
 from troth.enroll.acme.caa_recheck import CaaRecheck
 from troth.enroll.acme.devices import DEVICE_TYPES, certified_name
 from troth.enroll.acme.directories import Directory
+from troth.enroll.acme.lately import Lately
 from troth.enroll.acme.model import Account, Authorization, Order
 from troth.enroll.acme.problems import AcmeProblem
 from troth.enroll.acme.store import AcmeStore, proved_by
@@ -64,7 +65,9 @@ class Finalizer:
         admission: Admission,
         attested: AttestedOrders,
         caa: CaaRecheck | None = None,
+        lately: Lately | None = None,
     ) -> None:
+        self._lately = lately
         self._caa = caa
         self._admission = admission
         self._attested = attested
@@ -132,7 +135,7 @@ class Finalizer:
             unit = Unit().guard(
                 store.ORDER_IS, order.id, "ready", order.attempt, refuse=_Moved(), key=("acme_order", order.id)
             )
-            unit.guard(ACCOUNT_VALID, account.id, refuse=AcmeProblem(errors.ACCOUNT_INACTIVE))
+            unit.guard(ACCOUNT_SIGNS, account.id, account.thumbprint, refuse=AcmeProblem(errors.ACCOUNT_INACTIVE))
             # Section 11.1: a key that signs ACME requests must not be certified as well.
             unit.guard(KEY_FREE, account.directory, thumbprint, refuse=AcmeProblem(errors.BAD_CSR, _ACCOUNT_KEY))
             return unit.write(store.ORDER_PROCESSING, order.id, attempt, digest)
@@ -163,6 +166,8 @@ class Finalizer:
             raise AcmeProblem(errors.DECISION_REFUSED, refusal.detail) from refusal
         except (ProfileRefused, KeyRefused) as refusal:
             raise AcmeProblem(_problem_of(refusal), refusal.detail) from refusal
+        if self._lately is not None:
+            self._lately.issued(certificate.id, store.Ordered(account.id, certificate.authority, certificate.der))
         return replace(
             order, status="valid", certificate_id=certificate.id, csr_sha256=digest, attempt=attempt, error=None
         )

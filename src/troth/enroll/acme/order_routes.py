@@ -46,11 +46,12 @@ class OrderRoutes:
 
     def routes(self) -> list[Route]:
         """Their routes."""
-        post, store = self._envelope.post, self._store
+        post, store, lately = self._envelope.post, self._store, self._envelope.lately
+        new_order, finalize = (lately.for_new_order, lately.for_finalize) if lately is not None else (None, None)
         return [
-            *post("new-order", self._new_order),
+            *post("new-order", self._new_order, loan=new_order),
             *post("order/{}", self._order, look=store.account_and_order),
-            *post("order/{}/finalize", self._finalize, look=store.account_order_and_proofs),
+            *post("order/{}/finalize", self._finalize, look=store.account_order_and_proofs, loan=finalize),
             *post("authz/{}", self._authz, look=store.account_and_authorization),
             *post("chall/{}/{}", self._challenge, look=store.account_and_authorization, max_body=MAX_ANSWER),
         ]

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from troth.audit.event import Event
 from troth.enroll.acme import errors, store
-from troth.enroll.acme.account_store import ACCOUNT_VALID
+from troth.enroll.acme.account_store import ACCOUNT_SIGNS
 from troth.enroll.acme.admission import Admission, Admitted, Failing
 from troth.enroll.acme.authorizations import (
     Proofs,
@@ -28,6 +28,7 @@ from troth.enroll.acme.device_admission import DeviceAdmission
 from troth.enroll.acme.devices import DEVICE_TYPES
 from troth.enroll.acme.directories import Directory
 from troth.enroll.acme.identifiers import read_ancestors, read_identifiers, read_not_after, read_not_before
+from troth.enroll.acme.lately import Lately
 from troth.enroll.acme.model import DNS_ACCOUNT_01, DNS_PERSIST_01, Account, Authorization, Challenge, Order
 from troth.enroll.acme.problems import AcmeProblem, Identifier
 from troth.enroll.acme.renewal import Renewals, Replaced
@@ -78,6 +79,7 @@ class OrderDesk:
         standing: StandingProofs | None = None,
         *,
         chaos: Chaos | None = None,
+        lately: Lately | None = None,
     ) -> None:
         """Only who takes orders needs these: ``renewals`` judges what they say they replace, ``devices`` which devices
         may be asked for, ``standing`` finds proofs for which the client has nothing to do."""
@@ -86,6 +88,7 @@ class OrderDesk:
         self._renewals = renewals
         self._standing = standing
         self._chaos = chaos or Chaos()
+        self._lately = lately
         self._database = database
         self._store = AcmeStore(database.lookups)
         self._clock = clock
@@ -177,7 +180,7 @@ class OrderDesk:
         if all(authz.status == "valid" for authz in authorizations):
             # Like an order that becomes ready later, it lasts no longer than the proofs it stands on.
             order = replace(order, status="ready", expires=min(order.expires, *(a.expires for a in authorizations)))
-        unit = Unit().guard(ACCOUNT_VALID, account.id, refuse=AcmeProblem(errors.ACCOUNT_INACTIVE))
+        unit = Unit().guard(ACCOUNT_SIGNS, account.id, account.thumbprint, refuse=AcmeProblem(errors.ACCOUNT_INACTIVE))
         for proof in used.values():
             unit.guard(store.AUTHZ_IS, proof.id, "valid", refuse=_Moved())
         self._admission.guard(unit, account, placing.admitted, unproved(made))
@@ -221,8 +224,12 @@ class OrderDesk:
                 {"profile": order.profile, "names": [name.value for name in order.identifiers]},
             )
         )
+        begun = self._clock.monotonic()
         await self._database.commit(unit)
-        return replace(order, authorizations=tuple(authz.id for authz in authorizations))
+        order = replace(order, authorizations=tuple(authz.id for authz in authorizations))
+        if self._lately is not None:
+            self._lately.placed(order, authorizations, begun)
+        return order
 
     def order(self, account: Account, order: Order | None) -> Order:
         """``order``, if it is one of ``account``; one that ran out is shown as invalid. Raises AcmeProblem."""
@@ -331,7 +338,7 @@ class OrderDesk:
             unit.record(_event(f"acme.authorization.{status}", "system:validator", authz, data))
             name = Identifier(authz.identifier.type, authz.name)
             self._admission.settled(unit, authz.account_id, name, valid=status == "valid")
-        moved = False
+        moved, begun = False, self._clock.monotonic()
         try:
             await self._database.commit(with_job(unit))
         except _Moved:
@@ -340,7 +347,12 @@ class OrderDesk:
                 await self._database.commit(with_job(Unit()))
         if queued:
             self._database.wake(ANSWERED_CHANNEL)
-        return None if moved else replace(with_challenge(authz, challenge), status=status, expires=expires)
+        if moved:
+            return None
+        settled = replace(with_challenge(authz, challenge), status=status, expires=expires)
+        if self._lately is not None and status == "valid":
+            self._lately.proved(settled, begun)
+        return settled
 
     @staticmethod
     def _locked(authz: Authorization) -> Unit:

@@ -25,6 +25,7 @@ from troth.enroll.acme.directories import Directory
 from troth.enroll.acme.door import CORS, JSON, NO_STORE, Envelope, Secrets
 from troth.enroll.acme.finalize import Finalizer
 from troth.enroll.acme.jwk import AccountKeys
+from troth.enroll.acme.lately import Lately
 from troth.enroll.acme.model import DNS_PERSIST_01
 from troth.enroll.acme.nonce import NonceMap
 from troth.enroll.acme.order_routes import OrderRoutes
@@ -58,6 +59,7 @@ class Desks:
     preauthorizations: PreAuthorizations
     preferred_chain: str = ""
     direct: Direct | None = None
+    lately: Lately | None = None
 
 
 class AcmeDoor:
@@ -92,6 +94,7 @@ class AcmeDoor:
             keys,
             secrets=secrets,
             random_paths=chaos.random_paths,
+            lately=desks.lately,
         )
         self._envelope = envelope
         self._catalogue = desks.catalogue
