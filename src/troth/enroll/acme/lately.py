@@ -26,19 +26,27 @@ T = TypeVar("T")
 
 
 class _Loans(Generic[T]):
-    """By identifier, the newest last; at most :data:`_KEPT`."""
+    """By identifier, the newest last; at most :data:`_KEPT`, and little that has ended."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self._kept: OrderedDict[UUID, tuple[float, T]] = OrderedDict()
 
-    def keep(self, key: UUID, value: T, until: float) -> None:
-        self._kept[key] = (until, value)
-        self._kept.move_to_end(key)
-        if len(self._kept) > _KEPT:
-            self._kept.popitem(last=False)
+    def __len__(self) -> int:
+        return len(self._kept)
 
-    def of(self, key: UUID, now: float) -> T | None:
-        found = self._kept.get(key)
+    def keep(self, key: UUID, value: T, begun: float) -> None:
+        now = self._clock.monotonic()
+        self._kept[key] = (begun + LEASE_SECONDS, value)
+        self._kept.move_to_end(key)
+        # The oldest are in front, and end first or nearly so.
+        while len(self._kept) > _KEPT or next(iter(self._kept.values()))[0] <= now:
+            self._kept.popitem(last=False)
+            if not self._kept:
+                return
+
+    def of(self, key: UUID) -> T | None:
+        found, now = self._kept.get(key), self._clock.monotonic()
         if found is None:
             return None
         if found[0] <= now:
@@ -55,9 +63,14 @@ class Lately:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._accounts: _Loans[Account] = _Loans()
-        self._orders: _Loans[tuple[Order, tuple[Authorization, ...]]] = _Loans()
-        self._certificates: _Loans[Ordered] = _Loans()
+        self._accounts: _Loans[Account] = _Loans(clock)
+        self._orders: _Loans[tuple[Order, tuple[Authorization, ...]]] = _Loans(clock)
+        self._certificates: _Loans[Ordered] = _Loans(clock)
+
+    @property
+    def kept(self) -> int:
+        """How much is kept."""
+        return len(self._accounts) + len(self._orders) + len(self._certificates)
 
     def begin(self) -> float:
         """The moment before a look or a commit; what it comes to is kept under this moment."""
@@ -68,7 +81,7 @@ class Lately:
     def saw(self, account: Account, begun: float) -> None:
         """``account`` was read after ``begun``."""
         if account.status == "valid":
-            self._accounts.keep(account.id, account, begun + LEASE_SECONDS)
+            self._accounts.keep(account.id, account, begun)
         else:
             self._accounts.drop(account.id)
 
@@ -78,11 +91,11 @@ class Lately:
 
     def placed(self, order: Order, authorizations: Sequence[Authorization], begun: float) -> None:
         """This process has committed ``order`` after ``begun``."""
-        self._orders.keep(order.id, (order, tuple(authorizations)), begun + LEASE_SECONDS)
+        self._orders.keep(order.id, (order, tuple(authorizations)), begun)
 
     def proved(self, authz: Authorization, begun: float) -> None:
         """This process has committed after ``begun`` that ``authz`` is valid, and has settled its order by it."""
-        found = self._orders.of(authz.order_id, self._clock.monotonic())
+        found = self._orders.of(authz.order_id)
         if found is None:
             return
         order, known = found
@@ -90,23 +103,22 @@ class Lately:
         if order.status == "pending" and all(one.status == "valid" for one in authzs):
             # As SETTLE_ORDER has it: it lasts no longer than the proofs it stands on.
             order = replace(order, status="ready", expires=min(order.expires, *(one.expires for one in authzs)))
-        self._orders.keep(order.id, (order, authzs), begun + LEASE_SECONDS)
+        self._orders.keep(order.id, (order, authzs), begun)
 
     def issued(self, certificate: UUID, ordered: Ordered) -> None:
         """This process has stored a certificate; nothing of ``ordered`` ever changes."""
-        self._certificates.keep(certificate, ordered, self._clock.monotonic() + LEASE_SECONDS)
+        self._certificates.keep(certificate, ordered, self.begin())
 
     # --- loans: for the account that signed, and what the path names ------------------------------------------
 
     def for_new_order(self, account: UUID, _nothing: UUID) -> tuple[Account, Any] | None:
         """The account. Its order's commit is guarded by its status and its key."""
-        found = self._accounts.of(account, self._clock.monotonic())
+        found = self._accounts.of(account)
         return None if found is None else (found, None)
 
     def for_finalize(self, account: UUID, order: UUID) -> tuple[Account, Any] | None:
         """The account and a ready order with its proofs, once: the reservation is guarded by all of them."""
-        now = self._clock.monotonic()
-        signer, found = self._accounts.of(account, now), self._orders.of(order, now)
+        signer, found = self._accounts.of(account), self._orders.of(order)
         if signer is None or found is None:
             return None
         if found[0].status != "ready" or any(one.status != "valid" for one in found[1]):
@@ -116,6 +128,5 @@ class Lately:
 
     def for_certificate(self, account: UUID, certificate: UUID) -> tuple[Account, Any] | None:
         """The account and the certificate, which never changes."""
-        now = self._clock.monotonic()
-        signer, found = self._accounts.of(account, now), self._certificates.of(certificate, now)
+        signer, found = self._accounts.of(account), self._certificates.of(certificate)
         return None if signer is None or found is None else (signer, found)

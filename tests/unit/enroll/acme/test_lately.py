@@ -73,3 +73,15 @@ def test_a_certificate_is_lent_to_an_account_that_is_known(clock: FakeClock) -> 
     assert lately.for_certificate(ACCOUNT.id, certificate) == (ACCOUNT, ordered)
     lately.forget(ACCOUNT.id)
     assert lately.for_certificate(ACCOUNT.id, certificate) is None
+
+
+def test_what_has_ended_is_not_kept(clock: FakeClock) -> None:
+    lately = Lately(clock)
+    for _ in range(20):
+        lately.placed(replace(ORDER, id=new_id()), (FIRST, SECOND), lately.begin())
+    clock.advance(timedelta(seconds=LEASE_SECONDS))
+    lately.placed(ORDER, (FIRST, SECOND), lately.begin())
+    assert lately.kept == 1
+    late = lately.begin() - LEASE_SECONDS
+    lately.saw(ACCOUNT, late)
+    assert lately.kept == 1, "a look that took so long is not lent at all"
