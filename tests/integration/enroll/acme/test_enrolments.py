@@ -132,7 +132,7 @@ async def test_a_binding_that_is_not_believed_opens_nothing(door: Door, clock: F
 
 async def test_an_unknown_key_id_and_a_wrong_key_sound_the_same(door: Door) -> None:
     one = await made(door)
-    unknown = ExternalBinding(str(one.enrolment.id)[:-1] + "0", one.secret, "HS256")
+    unknown = ExternalBinding(str(new_id()), one.secret, "HS256")
     errors = [
         await refused((await opened(door)).register(binding=binding))
         for binding in (unknown, ExternalBinding(str(one.enrolment.id), "AAAA", "HS256"))
