@@ -175,7 +175,7 @@ async def test_where_lists_of_others_are_fetched_from_is_shown_and_hurried(house
     watch = OperationsWatch(database, clock)
     await watch.look()
     assert watch.last is not None
-    assert watch.last.foreign_lists.failures == [("Partner Root", "http://x/y.crl", 1)]
+    assert watch.last.foreign_lists.failures == (("Partner Root", "http://x/y.crl", 1),)
 
 
 async def test_a_certificate_and_its_subject_show_where_they_wanted_to_join(house: House) -> None:
