@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import hmac
 import secrets
@@ -25,6 +24,7 @@ from troth.kit.errors import TrothError
 from troth.kit.files import made_once
 from troth.kit.log import get_logger
 from troth.kit.radius_settings import RadiusSettings
+from troth.kit.waiting import until_set
 from troth.pki.signer.client import SignerClient
 from troth.radius.admission.admissions import Admissions
 from troth.radius.admission.following import Follower
@@ -343,9 +343,7 @@ class Worker:
         """Conversations that nobody goes on with; and now and then another look at the certificate and its dates."""
         since = self._context.clock.monotonic()
         while not stop.is_set():
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(1.0):
-                    await stop.wait()
+            await until_set(stop, 1.0)
             try:
                 await self._access.lapse()
                 if self._context.clock.monotonic() - since > _IDENTITY_LOOK_SECONDS and not stop.is_set():

@@ -7,7 +7,6 @@ batch of the stream is acknowledged only once all of it has been taken up.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Sequence
 from datetime import timedelta
 from hashlib import sha256
@@ -21,6 +20,7 @@ from troth.client.ocsp import Ocsp, OcspAnswer
 from troth.client.transport import Transport
 from troth.kit.clock import Clock
 from troth.kit.log import get_logger
+from troth.kit.waiting import until_set
 from troth.radius.admission.model import Attempt, PlaceChoice, Verdict
 from troth.radius.admission.service import Ground
 from troth.radius.admission.table import TrustTable
@@ -141,9 +141,7 @@ class AccessServers:
     async def run(self, stop: asyncio.Event) -> None:
         """Write down what was seen of them, every few seconds, until told to stop."""
         while not stop.is_set():
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_SEEN_SECONDS):
-                    await stop.wait()
+            await until_set(stop, _SEEN_SECONDS)
             try:
                 await self.seen.flush(self._database)
             except StoreError as error:

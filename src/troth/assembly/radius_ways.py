@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hmac
 import secrets
 import socket
@@ -27,6 +26,7 @@ from troth.assembly.ways import pool_desk
 from troth.kit.errors import TrothError
 from troth.kit.files import made_once
 from troth.kit.log import get_logger
+from troth.kit.waiting import until_set
 from troth.radius.admission.admissions import Admissions
 from troth.radius.admission.model import Network, PlaceChoice, Verdict
 from troth.radius.admission.service import Ground
@@ -223,9 +223,7 @@ class Ways:
                 listeners = _listeners(self._settings.listen)
             except OSError as error:
                 log.error("radsec.cannot_listen", address=self._settings.listen, error=error.strerror or str(error))
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_PORT_SECONDS):
-                        await stop.wait()
+                await until_set(stop, _PORT_SECONDS)
                 continue
             try:
                 await radsec.run(listeners, stop)
@@ -240,9 +238,7 @@ class Ways:
                 await self._certified.refresh()
             except TrothError as error:
                 log.warning("radius.certified_postponed", code=error.code, detail=error.detail)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_LISTS_SECONDS):
-                    await stop.wait()
+            await until_set(stop, _LISTS_SECONDS)
 
     # --- what the rooms ask ------------------------------------------------------------------------------------
 

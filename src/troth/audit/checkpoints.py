@@ -7,7 +7,6 @@ computed, not what it is told. If its root differs from ours, the database was c
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
@@ -19,6 +18,7 @@ from troth.kit.clock import Clock
 from troth.kit.errors import TrothError
 from troth.kit.log import get_logger
 from troth.kit.rhythm import Rhythm
+from troth.kit.waiting import until_set
 from troth.store.bell import Bell
 
 log = get_logger("audit")
@@ -70,9 +70,7 @@ class Checkpointer:
                 bell.hush()
                 if await self._try_to_catch_up():
                     await bell.wait()
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(every):
-                        await stop.wait()
+                await until_set(stop, every)
         await self._try_to_catch_up()
 
     async def _try_to_catch_up(self) -> bool:

@@ -14,6 +14,7 @@ from typing import Final
 
 from troth.audit.sequencer import STREAM_CHANNEL
 from troth.kit.rhythm import Rhythm
+from troth.kit.waiting import until_set
 from troth.store.pool import Database
 
 #: Seconds for which the ledger must not have grown.
@@ -52,14 +53,10 @@ class Lull:
     async def rest(self, pace: float, stop: asyncio.Event) -> None:
         """Between two looks: ``pace`` seconds, or while nothing happens as long as that is so, at most ``quiet``."""
         if pace < self._quiet.seconds and not self._busy.is_set():
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._quiet.pause()):
-                    await self._busy.wait()
+            await until_set(self._busy, self._quiet.pause())
             if not self._busy.is_set():
                 return
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(pace):
-                await stop.wait()
+        await until_set(stop, pace)
 
     async def _heed(self, stop: asyncio.Event) -> None:
         await stop.wait()

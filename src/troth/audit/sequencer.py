@@ -9,7 +9,6 @@ sooner or later whoever dies; an event that was not committed never existed.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -22,6 +21,7 @@ from troth.audit.merkle import Frontier, leaf_hash
 from troth.kit.clock import Clock
 from troth.kit.log import get_logger
 from troth.kit.rhythm import Rhythm
+from troth.kit.waiting import until_set
 from troth.store.bell import BUSY_SECONDS, Bell
 from troth.store.errors import LEASE_LOST, UNAVAILABLE, LeaseLost, StoreError, Unavailable
 from troth.store.failures import BROKEN
@@ -99,7 +99,7 @@ class Sequencer:
             return
         if moved < _BATCH:
             await self._bell.wait()
-            await _wait(self._hurry, begun + _PACE_SECONDS - self._clock.monotonic())
+            await until_set(self._hurry, begun + _PACE_SECONDS - self._clock.monotonic())
 
     async def move(self, held: Held) -> int:
         """Move one batch; returns how many events got an index. Raises LeaseLost if the duty has moved on."""
@@ -191,10 +191,3 @@ def _appended(
     subjects = [Ask(store.APPEND_SUBJECTS, (refs, ref_indexes))] if refs else []
     urgent = not URGENT_KINDS.isdisjoint(columns[3])
     return [Ask(store.APPEND, columns), *subjects, moved, Ask("COMMIT")], urgent
-
-
-async def _wait(event: asyncio.Event, seconds: float) -> None:
-    """Until ``event`` is set, or ``seconds`` have passed."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await event.wait()

@@ -28,6 +28,7 @@ from troth.kit.clock import Clock
 from troth.kit.errors import INTERNAL, TrothError
 from troth.kit.log import get_logger
 from troth.kit.rhythm import Rhythm
+from troth.kit.waiting import until_set
 from troth.store.errors import LeaseLost, StoreError
 from troth.store.lease import Held, Leases, fence
 from troth.store.pool import Database
@@ -76,9 +77,7 @@ class Puller:
                     except StoreError as error:
                         log.warning("puller.interrupted", error=str(error))
                     if self._running:
-                        with contextlib.suppress(TimeoutError):
-                            async with asyncio.timeout(_LOOK_SECONDS):
-                                await stop.wait()
+                        await until_set(stop, _LOOK_SECONDS)
                     else:
                         await lull.rest(_LOOK_SECONDS, stop)
         finally:
@@ -160,9 +159,7 @@ class Puller:
         """Wait that long, or until a pushed message says that there is something to be seen."""
         woken = self._waiting[connector, read.name] = asyncio.Event()
         try:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await woken.wait()
+            await until_set(woken, seconds)
         finally:
             self._waiting.pop((connector, read.name), None)
 

@@ -16,6 +16,7 @@ import asyncpg
 
 from troth.kit.clock import Clock
 from troth.kit.log import get_logger
+from troth.kit.waiting import until_set
 from troth.store.commits import Commits
 from troth.store.errors import TOO_OLD, UNAVAILABLE, StoreError, Unavailable
 from troth.store.failures import CONFLICTS, CONNECT_ERRORS, RETRIES, back_off
@@ -220,9 +221,7 @@ class Database:
                 self._renotify.discard(channel)
                 hurry.clear()
                 await self._lookups.fetch(_NOTIFY, channel)
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(pace):
-                        await hurry.wait()
+                await until_set(hurry, pace)
                 if channel not in self._renotify:
                     return
         except (*CONNECT_ERRORS, asyncpg.PostgresError, TimeoutError, Unavailable):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import timedelta
 from typing import Any, TypeAlias
@@ -48,6 +47,7 @@ from troth.kit.clock import Clock
 from troth.kit.errors import TrothError
 from troth.kit.log import get_logger
 from troth.kit.rhythm import Rhythm
+from troth.kit.waiting import until_set
 from troth.pki.auditor import Auditor
 from troth.pki.blocked import HOLDERS_JOB, REVOKE_JOB, KeyRevoker
 from troth.pki.bulk import REVOKE_MANY_JOB, BulkRevocations
@@ -247,9 +247,7 @@ async def _watch_feeds(watch: FeedWatch, stop: asyncio.Event, lull: Lull) -> Non
     while not stop.is_set():
         await _once(watch.run_once, "watch over feeds")
         if watch.watching:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_FEEDS.pause()):
-                    await stop.wait()
+            await until_set(stop, _FEEDS.pause())
         else:
             await lull.rest(_FEEDS.seconds, stop)
 

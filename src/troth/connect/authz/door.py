@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import hmac
 import ipaddress
@@ -29,6 +28,7 @@ from troth.kit.errors import TrothError
 from troth.kit.lane import Request, Response
 from troth.kit.log import get_logger
 from troth.kit.problems import problem
+from troth.kit.waiting import until_set
 from troth.store.errors import StoreError
 from troth.trust.connecting.connections import Admission, Asking, Connections
 from troth.trust.decision.question import Given
@@ -127,9 +127,7 @@ class Caller:
     async def run(self, stop: asyncio.Event) -> None:
         """Write the counters now and then, until told to stop."""
         while not stop.is_set():
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_COUNT_PACE):
-                    await stop.wait()
+            await until_set(stop, _COUNT_PACE)
             await self.flush()
 
 

@@ -26,6 +26,7 @@ from troth.kit.errors import TrothError
 from troth.kit.http import TIMEOUT, HttpFailed
 from troth.kit.log import get_logger
 from troth.kit.rhythm import Rhythm
+from troth.kit.waiting import until_set
 from troth.store.errors import StoreError
 from troth.store.lease import Leases
 from troth.store.pool import Database
@@ -90,9 +91,7 @@ class Poller:
             while not stop.is_set():
                 await self._look(stop)
                 if self._tasks:
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(_LOOK_SECONDS):
-                            await stop.wait()
+                    await until_set(stop, _LOOK_SECONDS)
                 else:
                     await lull.rest(_LOOK_SECONDS, stop)
         tasks = list(self._tasks.values())
@@ -141,9 +140,7 @@ class Poller:
                     await self._manager.failed(name, error)
             except Exception:
                 log.exception("ssf.poll_broken", stream=name)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause):
-                    await stop.wait()
+            await until_set(stop, pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
 
     async def poll_once(self, stream: Stream, *, wait: bool) -> int:

@@ -7,7 +7,6 @@ waits for it. One that says *revoked* is stapled, too: devices are to know. Noth
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,6 +15,7 @@ from typing import Protocol, TypeAlias
 from troth.kit.clock import Clock
 from troth.kit.errors import TrothError
 from troth.kit.log import get_logger
+from troth.kit.waiting import until_set
 from troth.radius.eap.contexts import Contexts
 from troth.radius.eap.identity import ServerIdentity
 
@@ -67,9 +67,7 @@ class Stapler:
         """Until told to stop."""
         while not stop.is_set():
             await self.run_once()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(every):
-                    await stop.wait()
+            await until_set(stop, every)
 
     async def run_once(self) -> bool:
         """Fetch what is due; whether each certificate has one now. Failures are logged, and tried again soon."""

@@ -7,13 +7,13 @@ the worker. The same admission may be taken any number of times.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
 from troth.kit.clock import Clock
 from troth.kit.log import get_logger
+from troth.kit.waiting import until_set
 from troth.radius.sessions import inbox, inbox_store
 from troth.radius.sessions.accounting import read
 from troth.radius.sessions.errors import AUTHENTICATOR, BUSY, AccountingRefused
@@ -91,9 +91,7 @@ class SessionDesk:
     async def run(self, stop: asyncio.Event) -> None:
         """Write counters down now and then until ``stop`` is set, and what is left then."""
         while not stop.is_set():
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_COUNT_SECONDS):
-                    await stop.wait()
+            await until_set(stop, _COUNT_SECONDS)
             await self._tell()
         await self._tell()
 

@@ -20,6 +20,7 @@ from typing import TypeAlias
 from troth.audit.event import Event
 from troth.kit.clock import Clock
 from troth.kit.log import get_logger
+from troth.kit.waiting import until_set
 from troth.store.errors import StoreError
 from troth.store.pool import Database
 from troth.store.unit import Unit
@@ -79,9 +80,7 @@ class Drain:
                 mine = mine or self._turn(held)
                 if mine:
                     await self._tried()
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(PACE if mine else WATCH):
-                        await stop.wait()
+                await until_set(stop, PACE if mine else WATCH)
                 if mine and self._patience:
                     held.close()  # who is meant to may have it
                     mine = False

@@ -8,7 +8,6 @@ alone brings about, the round of the next minute sees.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Iterable
 from typing import Final
 from uuid import UUID
@@ -19,6 +18,7 @@ from troth.audit.stream import Stream
 from troth.kit.clock import Clock
 from troth.kit.errors import TrothError
 from troth.kit.log import get_logger
+from troth.kit.waiting import until_set
 from troth.store.pool import Database
 from troth.trust.enforcement.status_judging import ACTOR, Round, StatusJudge
 from troth.trust.vocabulary import GATHERED_ROOTS
@@ -55,9 +55,7 @@ class StatusFollower:
                 log.warning("policy.status_interrupted", code=error.code, detail=error.detail)
             except Exception:
                 log.exception("policy.status_failed")
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_RETRY_SECONDS):
-                    await stop.wait()
+            await until_set(stop, _RETRY_SECONDS)
 
     async def taken(self, events: Iterable[StreamEvent]) -> Round:
         """Judge what ``events`` have changed."""
