@@ -137,7 +137,7 @@ class Conversation:
 
     def tell(self, words: str, now: float) -> None:
         """Add a line to the timeline."""
-        self._timeline.append((round(now - self.started, 3), words))
+        self._timeline.append((now - self.started, words))
 
     def take(self, response: EapResponse, now: float) -> Step:
         """Go on with a response of type EAP-TLS whose identifier is that of our last request.

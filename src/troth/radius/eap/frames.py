@@ -5,7 +5,7 @@ Pure. What comes from outside is bounded by RADIUS already (a packet has 4096 oc
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import msgspec
 
 from troth.radius.eap.errors import MALFORMED, EapRefused
 
@@ -21,7 +21,7 @@ METHODS = {
 }  # fmt: skip
 
 
-class EapResponse(NamedTuple):
+class EapResponse(msgspec.Struct, frozen=True, gc=False):
     """What a device answered.
 
     Attributes:
@@ -35,7 +35,7 @@ class EapResponse(NamedTuple):
     data: bytes
 
 
-class TlsFrame(NamedTuple):
+class TlsFrame(msgspec.Struct, frozen=True, gc=False):
     """One EAP-TLS response: a TLS message, a fragment of one, or (with nothing in it) an acknowledgement.
 
     Attributes:

@@ -7,12 +7,14 @@ nothing is decided on what stands here.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from functools import lru_cache
+
+import msgspec
 
 _HANDSHAKE, _CLIENT_HELLO = 22, 1
 _LONGEST = 32_768
-#: Of versions and groups so many are noted: a line of a timeline, not what somebody fills it with.
-_MOST = 16
+#: Octets of the versions and groups that are noted: a line of a timeline, not what somebody fills it with.
+_MOST = 32
 _TICKET, _GROUPS, _VERSIONS, _PSK = 35, 10, 43, 41
 
 _NAMES = {
@@ -23,7 +25,7 @@ _NAMES = {
 _TLS = {0x0301: "1.0", 0x0302: "1.1", 0x0303: "1.2", 0x0304: "1.3"}
 
 
-class Hello(NamedTuple):
+class Hello(msgspec.Struct, frozen=True):
     """An offer.
 
     Attributes:
@@ -57,13 +59,11 @@ def _read(flight: bytes) -> Hello | None:
     body = _message(flight)
     if body is None:
         return None
-    legacy = body[0] << 8 | body[1]
     at = 34  # legacy_version (2), random (32)
     session, at = body[at], at + 1 + body[at]
     at += 2 + (body[at] << 8 | body[at + 1])  # cipher suites
     at += 1 + body[at]  # compression methods
-    versions: tuple[int, ...] = (legacy,)
-    groups: tuple[int, ...] = ()
+    versions, groups = body[:2], b""
     ticket = psk = False
     ticket_length = 0
     if at < len(body):
@@ -81,15 +81,14 @@ def _read(flight: bytes) -> Hello | None:
             elif kind == _PSK:
                 psk = True
             elif kind == _GROUPS:
-                groups = _numbers(body[at + 2 : at + length])
+                groups = body[at + 2 : at + length]
             elif kind == _VERSIONS:
-                versions = _numbers(body[at + 1 : at + length])
+                versions = body[at + 1 : at + length]
             at += length
-    known = tuple(_TLS[one] for one in sorted(versions, reverse=True) if one in _TLS)
+    known = _versions(versions[:_MOST])
     modern = "1.3" in known
     returning = psk or ticket_length > 0 or (session > 0 and not modern)
-    names = tuple(_NAMES.get(one, f"{one:#06x}") for one in groups if one & 0x0F0F != 0x0A0A)
-    return Hello(known, names, ticket or modern, returning)
+    return Hello(known, _groups(groups[:_MOST]), ticket or modern, returning)
 
 
 def _message(flight: bytes) -> bytes | None:
@@ -112,5 +111,18 @@ def _message(flight: bytes) -> bytes | None:
     return None
 
 
-def _numbers(octets: bytes) -> tuple[int, ...]:
-    return tuple(octets[at] << 8 | octets[at + 1] for at in range(0, min(len(octets) - 1, 2 * _MOST), 2))
+# A device offers the same each time, and most devices what others do.
+
+
+@lru_cache(maxsize=256)
+def _versions(octets: bytes) -> tuple[str, ...]:
+    return tuple(_TLS[one] for one in sorted(_numbers(octets), reverse=True) if one in _TLS)
+
+
+@lru_cache(maxsize=256)
+def _groups(octets: bytes) -> tuple[str, ...]:
+    return tuple(_NAMES.get(one, f"{one:#06x}") for one in _numbers(octets) if one & 0x0F0F != 0x0A0A)
+
+
+def _numbers(octets: bytes) -> list[int]:
+    return [octets[at] << 8 | octets[at + 1] for at in range(0, len(octets) - 1, 2)]

@@ -112,15 +112,14 @@ def _note_leaf(handshake: Any, store_ctx: Any) -> None:
     cert = _lib.X509_STORE_CTX_get0_cert(store_ctx)
     if cert == _ffi.NULL:
         return
-    _lib.X509_up_ref(cert)
-    handshake.leaf = crypto.dump_certificate(crypto.FILETYPE_ASN1, crypto.X509._from_raw_x509_ptr(cert))
+    handshake.leaf = _der(cert)
     handshake.leaf_sha256 = sha256(handshake.leaf).digest()
 
 
 _NEEDED = (
     "SSL_get_ex_data_X509_STORE_CTX_idx", "X509_STORE_CTX_get_ex_data", "X509_STORE_CTX_get_error_depth",
-    "X509_STORE_CTX_get_error", "X509_STORE_CTX_set_error", "X509_STORE_CTX_get0_cert", "X509_up_ref",
-    "SSL_CTX_set_verify", "SSL_set_options",
+    "X509_STORE_CTX_get_error", "X509_STORE_CTX_set_error", "X509_STORE_CTX_get0_cert", "SSL_CTX_set_verify",
+    "SSL_set_options",
 )  # fmt: skip
 #: Whether refusals by the trust table are told by an alert of their own.
 hooked = all(hasattr(_lib, name) for name in _NEEDED)
@@ -187,14 +186,63 @@ def was_resumed(connection: SSL.Connection) -> bool:
 
 def leaf_of(connection: SSL.Connection) -> bytes | None:
     """The device's certificate, DER; of a resumed session the one that its ticket carried."""
-    found = connection.get_peer_certificate()
-    return None if found is None else crypto.dump_certificate(crypto.FILETYPE_ASN1, found)
+    found = _lib.SSL_get_peer_certificate(connection._ssl)
+    if found == _ffi.NULL:
+        return None
+    try:
+        return _der(found)
+    finally:
+        _lib.X509_free(found)
 
 
 def others_of(connection: SSL.Connection) -> tuple[bytes, ...]:
     """What the device sent above its leaf, DER, in its order; nothing on resumption. (A server's stack has no leaf.)"""
-    found = connection.get_peer_cert_chain()
-    return tuple(crypto.dump_certificate(crypto.FILETYPE_ASN1, one) for one in found or ())
+    found = _lib.SSL_get_peer_cert_chain(connection._ssl)
+    if found == _ffi.NULL:
+        return ()
+    return tuple([_der(_lib.sk_X509_value(found, at)) for at in range(_lib.sk_X509_num(found))])
+
+
+def _der(cert: Any) -> bytes:
+    """An ``X509 *`` as DER. pyOpenSSL makes an object of it and a buffer anew for each, which takes thrice as long."""
+    if not _lib.i2d_X509_bio(_scratch, cert):
+        raise SSL.Error([("", "", "a certificate could not be written")])
+    return _all_of(_scratch)
+
+
+def advance(connection: SSL.Connection, flight: bytes) -> bool:
+    """Take ``flight`` into a handshake over memory, and go on with it: whether it is finished. Raises SSL.Error.
+
+    By pyOpenSSL's own methods, to wait for the next flight is an exception: a fourth of what is not OpenSSL itself.
+    """
+    _lib.BIO_write(connection._into_ssl, flight, len(flight))
+    result = _lib.SSL_do_handshake(connection._ssl)
+    if result == 1:
+        return True
+    if _lib.SSL_get_error(connection._ssl, result) != _lib.SSL_ERROR_WANT_READ:
+        connection._raise_ssl_error(connection._ssl, result)
+    return False
+
+
+def said(connection: SSL.Connection) -> bytes:
+    """What it has to say to the device; empty: nothing."""
+    return _all_of(connection._from_ssl)
+
+
+_READ = 16_384
+_room: Any = _ffi.new_allocator(should_clear_after_alloc=False)
+#: Certificates are written into it and read back at once.
+_scratch: Any = _ffi.gc(_lib.BIO_new(_lib.BIO_s_mem()), _lib.BIO_free)
+
+
+def _all_of(bio: Any) -> bytes:
+    """All that a buffer of OpenSSL's holds."""
+    room, parts = _room("char[]", _READ), []
+    while (length := _lib.BIO_read(bio, room, _READ)) > 0:
+        parts.append(_ffi.buffer(room, length)[:])
+        if length < _READ:
+            break
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def release_buffers(context: SSL.Context) -> None:

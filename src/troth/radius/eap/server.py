@@ -15,6 +15,7 @@ from __future__ import annotations
 import secrets
 from collections import OrderedDict
 from collections.abc import Iterator
+from datetime import datetime
 
 from troth.kit.clock import Clock
 from troth.kit.errors import Reason
@@ -94,16 +95,17 @@ class EapServer:
 
         Nothing is kept for it.
         """
+        now = self._clock.now()
         if not eap:
             identifier = secrets.randbelow(256)
-            return self._asked(request(identifier, IDENTITY), identifier, opening)
+            return self._asked(request(identifier, IDENTITY), identifier, opening, now)
         try:
             response = read_response(eap)
         except EapRefused as refused:
             return Ignore(refused.reason, refused.detail)
         if response.type != IDENTITY:
             return self._unknown(response.identifier, opening)
-        return self._start(response, opening)
+        return self._start(response, opening, now)
 
     def respond(self, state: bytes, eap: bytes, opening: Opening) -> Step:
         """Answer a packet with State."""
@@ -144,15 +146,15 @@ class EapServer:
         for one in self._open.lapsed():
             yield one.fail(TIMED_OUT, "the device did not go on", now)
 
-    def _start(self, response: EapResponse, opening: Opening) -> Step:
-        missing = self._missing(opening)
+    def _start(self, response: EapResponse, opening: Opening, now: datetime) -> Step:
+        missing = self._missing(opening, now)
         if missing is not None:
             return self._failed(response.identifier, missing, "", opening)
         identifier = (response.identifier + 1) & 255
-        return self._asked(tls_request(identifier, b"", START), identifier, opening)
+        return self._asked(tls_request(identifier, b"", START), identifier, opening, now)
 
-    def _asked(self, eap: bytes, identifier: int, opening: Opening) -> Challenge:
-        state = self._states.make(opening.nas, identifier, self._clock.now().timestamp())
+    def _asked(self, eap: bytes, identifier: int, opening: Opening, now: datetime) -> Challenge:
+        state = self._states.make(opening.nas, identifier, now.timestamp())
         return Challenge(eap, state, int(self._limits.idle_seconds))
 
     def _first(self, token: Token, state: bytes, response: EapResponse, opening: Opening, now: float) -> Step:
@@ -164,7 +166,7 @@ class EapServer:
         if now - token.made > self._limits.idle_seconds + 1:
             return self._failed(response.identifier, TIMED_OUT, "", opening, started=token.made)
         if response.type == IDENTITY:
-            return self._start(response, opening)
+            return self._start(response, opening, self._clock.now())
         if is_nak(response):
             offered = read_nak(response)
             detail = f"the device wants: {methods_in_words(offered)}"
@@ -173,7 +175,7 @@ class EapServer:
             return Ignore(MALFORMED, f"an EAP response of type {response.type} to an EAP-TLS Start")
         network = self._contexts.current(opening.network)
         if network is None:
-            missing = self._missing(opening) or NO_NETWORK
+            missing = self._missing(opening, self._clock.now()) or NO_NETWORK
             return self._failed(response.identifier, missing, "", opening, started=token.made)
 
         def begin(flight: bytes) -> tuple[Handshake, Hello | None]:
@@ -199,8 +201,8 @@ class EapServer:
         if isinstance(step, Succeed | Fail):
             self._open.remove(conversation)
 
-    def _missing(self, opening: Opening) -> Reason | None:
-        if self._contexts.identity is None or not self._contexts.identity.in_force(self._clock.now()):
+    def _missing(self, opening: Opening, now: datetime) -> Reason | None:
+        if self._contexts.identity is None or not self._contexts.identity.in_force(now):
             return NO_IDENTITY
         return NO_NETWORK if self._contexts.current(opening.network) is None else None
 

@@ -11,14 +11,15 @@ from __future__ import annotations
 import hmac
 import secrets
 from hashlib import blake2b
-from typing import NamedTuple
+
+import msgspec
 
 VERSION = 1
 LENGTH = 24
 _BODY, _MAC = 16, 8
 
 
-class Token(NamedTuple):
+class Token(msgspec.Struct, frozen=True, gc=False):
     """A State that this installation made.
 
     Attributes:

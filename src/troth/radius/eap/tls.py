@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from hashlib import sha256
-from typing import NamedTuple
 
+import msgspec
 from OpenSSL import SSL
 
 from troth.kit.errors import Reason
@@ -19,7 +19,6 @@ from troth.radius.eap.errors import (
     PEER_ALERT,
 )
 
-_READ = 16_384
 # RFC 5216, 2.3; RFC 9190, 2.3. 128 octets must be asked for at once: an exporter's output depends on its length.
 _LABEL_12 = b"client EAP encryption"
 _LABEL_13 = b"EXPORTER_EAP_TLS_Key_Material"
@@ -38,7 +37,7 @@ _COMMON = (
 _PROOF = ("bad signature", "digest check failed", "wrong signature", "bad psk", "binder does not verify")
 
 
-class Keys(NamedTuple):
+class Keys(msgspec.Struct, frozen=True):
     """What both sides know now: 64 octets each."""
 
     msk: bytes
@@ -50,6 +49,7 @@ class Handshake:
 
     Attributes:
         finished: the device's Finished has been verified.
+        is_13: and TLS 1.3 was negotiated.
         reason, detail: why the handshake is over without that; None and "" while it is not.
         leaf, leaf_sha256: the device's certificate (DER) once OpenSSL has seen it.
         known: what the trust table had against the leaf; "" for nothing.
@@ -61,6 +61,7 @@ class Handshake:
         "_connection",
         "detail",
         "finished",
+        "is_13",
         "judge",
         "known",
         "leaf",
@@ -86,7 +87,7 @@ class Handshake:
         self.leaf_sha256 = b""
         self.known = ""
         self.verify_error = self.verify_depth = 0
-        self.finished = False
+        self.finished = self.is_13 = False
         self.reason: Reason | None = None
         self.detail = ""
         openssl.watch(connection, self)
@@ -98,15 +99,12 @@ class Handshake:
         """
         connection = self._connection
         try:
-            connection.bio_write(data)
-            if not self.finished:
-                connection.do_handshake()
+            if openssl.advance(connection, data):
                 self.finished = True
-        except SSL.WantReadError:
-            pass
+                self.is_13 = connection.get_protocol_version() == SSL.TLS1_3_VERSION
         except SSL.Error as error:
             self._failed(error)
-        return self._pending()
+        return openssl.said(connection)
 
     def after(self, data: bytes) -> None:
         """Take in what came after the handshake: a fatal alert sets ``reason``; application data is not read."""
@@ -123,7 +121,7 @@ class Handshake:
     def protect_success(self) -> bytes:
         """TLS 1.3: one octet 0x00 as application data (RFC 9190, 2.1.1): we commit ourselves to saying nothing else."""
         self._connection.send(_PROTECTED_SUCCESS)
-        return self._pending()
+        return openssl.said(self._connection)
 
     def keep_session(self) -> None:
         """Let the session be resumed although the connection ends without a close_notify.
@@ -142,11 +140,6 @@ class Handshake:
         stream that such an alert would stand in; they do not leave either.
         """
         return _ACCESS_DENIED if self.finished and not self.is_13 and not self.resumed else b""
-
-    @property
-    def is_13(self) -> bool:
-        """Whether TLS 1.3 was negotiated."""
-        return self._connection.get_protocol_version() == SSL.TLS1_3_VERSION
 
     @property
     def version(self) -> str:
@@ -177,7 +170,7 @@ class Handshake:
     def chain(self) -> tuple[bytes, ...]:
         """What the device showed, DER, leaf first; of a resumed session the leaf alone."""
         leaf = self.leaf or openssl.leaf_of(self._connection)
-        return () if leaf is None else (leaf, *(one for one in openssl.others_of(self._connection) if one != leaf))
+        return () if leaf is None else (leaf, *[one for one in openssl.others_of(self._connection) if one != leaf])
 
     def leaf_digest(self, chain: tuple[bytes, ...]) -> bytes:
         """SHA-256 of the leaf of ``chain``; empty without one."""
@@ -195,18 +188,6 @@ class Handshake:
         if self.is_13:
             return _TYPE + connection.export_keying_material(_LABEL_ID, 64, _TYPE)
         return _TYPE + (connection.client_random() or b"") + (connection.server_random() or b"")
-
-    def _pending(self) -> bytes:
-        parts = []
-        while True:
-            try:
-                part = self._connection.bio_read(_READ)
-            except SSL.WantReadError:
-                break
-            parts.append(part)
-            if len(part) < _READ:
-                break
-        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _failed(self, error: SSL.Error) -> None:
         words = " ".join(str(one[2]) for one in error.args[0]) if error.args and isinstance(error.args[0], list) else ""
