@@ -12,7 +12,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 #: RFC 5080 section 2.2.2 wants 5 to 30 seconds.
 LEAST_SECONDS: Final = 5.0
@@ -56,25 +58,27 @@ class _Client:
     ``due``: none of them expires before.
     """
 
-    kept: OrderedDict[Hashable, _Entry] = field(default_factory=OrderedDict)
+    kept: OrderedDict[Hashable, Ticket] = field(default_factory=OrderedDict)
     open: int = 0
     due: float = 0.0
 
 
-@dataclass(slots=True)
-class _Entry:
-    authenticator: bytes
-    expires: float
-    reply: bytes | None = None
+class Ticket(msgspec.Struct, eq=False):
+    """A request as it is kept: worked on until it has a reply. Only :class:`Duplicates` writes to it.
 
+    Attributes:
+        replaced: the authenticator of the one that nobody waits for any longer.
+    """
 
-class Ticket(NamedTuple):
-    """A request that is worked on. ``replaced``: the authenticator of the one that nobody waits for any longer."""
-
-    client: str
+    client: _Client
     slot: Hashable
     authenticator: bytes
+    expires: float
     replaced: bytes | None = None
+    reply: bytes | None = None
+
+    def __repr__(self) -> str:
+        return "Ticket(…)"  # its reply may hold keys
 
 
 class Duplicates:
@@ -133,27 +137,26 @@ class Duplicates:
             self._forget(client, slot)
         elif len(client.kept) >= self._most and not self._make_room(client):
             return Asked.FULL
-        client.kept[slot] = _Entry(authenticator, now + self._seconds)
+        ticket = client.kept[slot] = Ticket(client, slot, authenticator, now + self._seconds, replaced)
         client.open += 1
-        return Ticket(address, slot, authenticator, replaced)
+        return ticket
 
     def answered(self, ticket: Ticket, reply: bytes, *, now: float) -> bool:
         """Keep the reply for those who ask again. False: nobody waits for it any longer, so it must not be sent."""
-        client, entry = self._of(ticket)
-        if client is None or entry is None:
+        client, slot = ticket.client, ticket.slot
+        if client.kept.get(slot) is not ticket:
             return False
-        if entry.reply is None:
+        if ticket.reply is None:
             client.open -= 1
-        entry.reply = reply
-        entry.expires = now + self._seconds
-        client.kept.move_to_end(ticket.slot)
+        ticket.reply = reply
+        ticket.expires = now + self._seconds
+        client.kept.move_to_end(slot)
         return True
 
     def dropped(self, ticket: Ticket) -> None:
         """There is no reply: who asks again begins anew."""
-        client, entry = self._of(ticket)
-        if client is not None and entry is not None:
-            self._forget(client, ticket.slot)
+        if ticket.client.kept.get(ticket.slot) is ticket:
+            self._forget(ticket.client, ticket.slot)
 
     def open(self, address: str) -> int:
         """How many requests of a client are worked on."""
@@ -162,11 +165,6 @@ class Duplicates:
 
     def __len__(self) -> int:
         return sum(len(client.kept) for client in self._clients.values())
-
-    def _of(self, ticket: Ticket) -> tuple[_Client | None, _Entry | None]:
-        client = self._clients.get(ticket.client)
-        entry = client.kept.get(ticket.slot) if client is not None else None
-        return client, entry if entry is not None and entry.authenticator == ticket.authenticator else None
 
     def _admit(self, address: str) -> _Client:
         if len(self._clients) >= self._most_clients:
