@@ -81,7 +81,7 @@ def reveal_salted(value: bytes, secret: Secret, authenticator: bytes) -> bytes:
 
 def salts(count: int) -> list[bytes]:
     """``count`` salts that differ from each other, each with its top bit set (RFC 2868 section 3.5)."""
-    start = secrets.randbelow(0x8000)
+    start = int.from_bytes(secrets.token_bytes(2), "big")
     return [(0x8000 | ((start + step) & 0x7FFF)).to_bytes(2, "big") for step in range(count)]
 
 
@@ -101,9 +101,11 @@ def mppe_keys(msk: bytes, secret: Secret, request_authenticator: bytes) -> list[
 
 
 def _hide(plain: bytes, secret: bytes, start: bytes) -> bytes:
-    done, chain = [], start
+    # Written out: for each Accept this goes round six times.
+    done, chain, number = [], start, int.from_bytes
     for at in range(0, len(plain), 16):
-        chain = _xor(plain[at : at + 16], _md5(secret + chain))
+        stream = hashlib.md5(secret + chain, usedforsecurity=False).digest()
+        chain = (number(plain[at : at + 16], "big") ^ number(stream, "big")).to_bytes(16, "big")
         done.append(chain)
     return b"".join(done)
 

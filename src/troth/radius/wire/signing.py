@@ -185,8 +185,8 @@ def verify_reply(
 
 def eap_attributes(eap: bytes) -> list[Attribute]:
     """An EAP packet as EAP-Messages, in order (RFC 3579 section 3.1); an empty one is one of no octets (EAP-Start)."""
-    if not eap:
-        return [(EAP_MESSAGE, b"")]
+    if len(eap) <= MAX_VALUE:
+        return [(EAP_MESSAGE, eap)]
     return [(EAP_MESSAGE, eap[at : at + MAX_VALUE]) for at in range(0, len(eap), MAX_VALUE)]
 
 
