@@ -14,6 +14,8 @@ from typing import Any, Final, TypeAlias
 
 from asyncpg.pgproto import pgproto
 
+from troth.kit.ids import make_with
+
 Encode: TypeAlias = "Callable[[Any], bytes]"
 Decode: TypeAlias = "Callable[[bytes], Any]"
 
@@ -101,7 +103,7 @@ _TYPES: Final = (
     (701, 1022, _number(_FLOAT8)),
     (1043, 1015, _TEXT),
     (1184, 1185, Codec(_encode_time, _decode_time)),
-    # asyncpg's own UUID is a uuid.UUID that is made in C
+    # asyncpg's own UUID is a uuid.UUID that is made in C; see make_with below
     (2950, 2951, Codec(_encode_uuid, pgproto.UUID)),
     (3802, 3807, Codec(_encode_jsonb, _decode_jsonb)),
 )
@@ -157,3 +159,6 @@ BY_OID: Final[dict[int, Codec]] = {
     **{oid: codec for oid, _, codec in _TYPES},
     **{array: _array(oid, codec) for oid, array, codec in _TYPES},
 }
+
+# What is read and what is made here are then of one class.
+make_with(pgproto.UUID)

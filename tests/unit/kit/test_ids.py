@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import copy
 import time
 from uuid import RFC_4122, UUID
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -59,3 +61,18 @@ def test_upper_case_and_bare_hex_find_nothing() -> None:
 def test_any_text_is_an_id_or_nothing(text: str) -> None:
     found = parse_id(text)
     assert found is None or str(found) == text
+
+
+@given(st.uuids(version=4) | st.uuids())
+def test_identifiers_of_the_databases_driver_are_those_of_python(value: UUID) -> None:
+    import troth.store.codec  # noqa: F401 -- brings the driver's class with it
+
+    parsed, text = parse_id(str(value)), str(value)
+    assert parsed is not None
+    assert type(parsed) is type(new_id()) is not UUID
+    assert isinstance(parsed, UUID)
+    assert (parsed, str(parsed), parsed.int, parsed.bytes) == (value, text, value.int, value.bytes)
+    assert (hash(parsed), {value: 1}[parsed], {parsed: 1}[value]) == (hash(value), 1, 1)
+    assert (parsed < new_id()) is (value < new_id())
+    assert msgspec.json.encode(parsed) == msgspec.json.encode(value)
+    assert copy.deepcopy(parsed) == value
