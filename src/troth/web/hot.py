@@ -10,8 +10,6 @@ disagree about where a request ends, the connection ends (RFC 9112, 11.2).
 from __future__ import annotations
 
 import asyncio
-import email.utils
-import http
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,9 +18,9 @@ from urllib.parse import unquote
 
 import httptools
 
-from troth.kit.clock import Clock
 from troth.kit.lane import Lane, Request, Response, Route, with_body
 from troth.kit.log import get_logger
+from troth.web.heads import head_of
 from troth.web.tls import NOBODY, peer_of
 
 log = get_logger("web")
@@ -37,9 +35,6 @@ _MAX_WAITING: Final = 8
 #: the answer away together with what was not read.
 LINGER_SECONDS: Final = 0.3
 
-_STATUS: Final = {
-    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode("ascii") for status in http.HTTPStatus
-}
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _BAD: Final = Response(400, b"Invalid HTTP request received.", ((b"content-type", b"text/plain; charset=utf-8"),))
 _FAILED: Final = Response(500, b"Internal Server Error", ((b"content-type", b"text/plain; charset=utf-8"),))
@@ -72,7 +67,10 @@ class HotProtocol(asyncio.Protocol):
         self._tls = False
         self._parser = httptools.HttpRequestParser(self)
         self._waiting: deque[_Waiting] = deque()
+        #: Answers; one for all requests of the connection, from its first on.
         self._serving: asyncio.Task[None] | None = None
+        self._busy = False
+        self._more: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
         self._deadline: float | None = None
@@ -107,6 +105,7 @@ class HotProtocol(asyncio.Protocol):
             self._timer = None
         self._deaf = True
         self._writable.set()
+        self._wake()
         if not self.ended.done():
             self.ended.set_result(None)
 
@@ -121,7 +120,7 @@ class HotProtocol(asyncio.Protocol):
     def eof_received(self) -> bool:
         """A client that says no more may still be answered, but half a request has no answer. TLS has no half-close."""
         self._deaf = self._closing = True
-        return not self._tls and (bool(self._waiting) or self._serving is not None)
+        return not self._tls and (bool(self._waiting) or self._busy)
 
     def data_received(self, data: bytes) -> None:
         if self._deaf:
@@ -136,8 +135,11 @@ class HotProtocol(asyncio.Protocol):
         except httptools.HttpParserError:
             if not self._deaf:
                 self._refuse(_BAD)
-        if self._waiting and self._serving is None:
-            self._serving = self._loop.create_task(self._serve())
+        if self._waiting and not self._busy:
+            self._busy = True
+            if self._serving is None:
+                self._serving = self._loop.create_task(self._serve())
+            self._wake()
 
     # --- what the parser calls -----------------------------------------------------------------------------------
 
@@ -206,7 +208,7 @@ class HotProtocol(asyncio.Protocol):
         elif (
             self._headers.get("expect", "").lower() == "100-continue"
             and not bodiless
-            and self._serving is None
+            and not self._busy
             and not self._waiting
         ):
             self._transport.write(_CONTINUE)
@@ -248,16 +250,26 @@ class HotProtocol(asyncio.Protocol):
     # --- answers -------------------------------------------------------------------------------------------------
 
     async def _serve(self) -> None:
-        """Answer what waits, in order."""
+        """Answer what waits, in order, for as long as the connection lasts: a task for each request costs more."""
         try:
-            while self._waiting:
-                one = self._waiting.popleft()
-                if self._halted and len(self._waiting) < _MAX_WAITING:
-                    self._halted = False
-                    self._transport.resume_reading()
-                await self._answer(one)
+            while not self.ended.done():
+                while self._waiting:
+                    one = self._waiting.popleft()
+                    if self._halted and len(self._waiting) < _MAX_WAITING:
+                        self._halted = False
+                        self._transport.resume_reading()
+                    await self._answer(one)
+                self._busy = False
+                if not self.ended.done():
+                    self._more = self._loop.create_future()
+                    await self._more
         finally:
-            self._serving = None
+            self._serving, self._busy = None, False
+
+    def _wake(self) -> None:
+        """There is something to answer, or nothing will come any more."""
+        if self._more is not None and not self._more.done():
+            self._more.set_result(None)
 
     async def _answer(self, one: _Waiting) -> None:
         response = one.refused
@@ -268,12 +280,12 @@ class HotProtocol(asyncio.Protocol):
             if response is None:
                 raise RuntimeError("a request without a route was not refused")
             last = last or (self._closing and not self._waiting)
-            head = _head(response, self._dated(), last=last)
+            head = head_of(response, self._dated(), last=last)
         except Exception:
             # Not the path as it came: below /acme/{}/e/{} it holds an enrolment's secret.
             log.exception("http.failed", route=one.route.pattern if one.route is not None else "")
             response, last = _FAILED, True
-            head = _head(response, self._dated(), last=True)
+            head = head_of(response, self._dated(), last=True)
         bare = one.request.method == "HEAD" or response.status in (204, 304)
         if not await self._write(head if bare else head + response.body):
             return
@@ -340,7 +352,7 @@ class HotProtocol(asyncio.Protocol):
     def shutdown(self) -> None:
         """The server is stopping: what is under way is finished, what idles is closed."""
         self._closing = True
-        if self._serving is None and not self._waiting and not self._transport.is_closing():
+        if not self._busy and not self._waiting and not self._transport.is_closing():
             self._deaf = True
             self._expect_nothing()
             self._transport.close()
@@ -362,37 +374,3 @@ def _target(url: bytes) -> tuple[bytes, bytes]:
         return parsed.path or b"/", parsed.query or b""
     path, _, query = url.partition(b"?")
     return path, query
-
-
-class Dated:
-    """The Date header (RFC 9110, 6.6.1), made once a second."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._at = -1
-        self._line = b""
-
-    def __call__(self) -> bytes:
-        now = int(self._clock.monotonic())
-        if now != self._at:
-            self._at = now
-            self._line = b"date: " + email.utils.format_datetime(self._clock.now(), usegmt=True).encode() + b"\r\n"
-        return self._line
-
-
-def _head(response: Response, date: bytes, *, last: bool) -> bytes:
-    """Status line and headers. Raises ValueError for a header that would end its line."""
-    parts = [_STATUS[response.status], date]
-    for name, value in response.headers:
-        parts += (name, b": ", value, b"\r\n")
-    if response.status not in (204, 304):  # there it would have to be the length of what is not sent (RFC 9110, 8.6)
-        size = len(response.body) + sum(map(len, response.more)) if response.more else len(response.body)
-        parts.append(b"Content-Length: %d\r\n" % size)  # so written: there are clients that compare octets
-    if last:
-        parts.append(b"connection: close\r\n")
-    parts.append(b"\r\n")
-    head = b"".join(parts)
-    lines = len(response.headers) + 3 + (response.status not in (204, 304)) + last
-    if head.count(b"\n") != lines or head.count(b"\r") != lines:
-        raise ValueError("a header holds a line end")
-    return head

@@ -19,7 +19,8 @@ import uvicorn
 from troth.kit.clock import SystemClock
 from troth.kit.lane import Asgi, Lane
 from troth.web import hot
-from troth.web.hot import Dated, HotProtocol
+from troth.web.heads import Dated
+from troth.web.hot import HotProtocol
 from troth.web.peercred import PeerCredProtocol
 from troth.web.tls import ServerTls
 

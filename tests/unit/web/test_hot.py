@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from troth.kit.clock import SystemClock
 from troth.kit.lane import Lane, Request, Response, Route
 from troth.web import hot
-from troth.web.hot import Dated, HotProtocol
+from troth.web.heads import Dated
+from troth.web.hot import HotProtocol
 
 LIMIT = 64
 
@@ -107,7 +108,7 @@ async def fed(data: bytes, cut: Sequence[int] = ()) -> tuple[HotProtocol, Transp
         protocol.data_received(data[begin:end])
         await asyncio.sleep(0)
     for _ in range(200):
-        if protocol._serving is None:
+        if not protocol._busy:
             break
         await asyncio.sleep(0)
     return protocol, transport
@@ -393,6 +394,23 @@ async def test_an_idle_connection_ends_after_its_time() -> None:
     await asyncio.sleep(0.1)
     assert transport.closed
     finish(protocol)
+
+
+@pytest.mark.parametrize("while_answering", [False, True])
+async def test_requests_of_a_connection_share_a_task_that_ends_with_it(while_answering: bool) -> None:
+    before = asyncio.all_tasks()
+    protocol, transport = connected()
+    for count in range(1, 4):
+        protocol.data_received(b"GET /echo HTTP/1.1\r\nHost: a\r\n\r\n")
+        while transport.writes < count:
+            await asyncio.sleep(0)
+    (serving,) = asyncio.all_tasks() - before
+    if while_answering:
+        protocol.data_received(b"GET /echo HTTP/1.1\r\nHost: a\r\n\r\n")
+    transport.close()
+    finish(protocol)
+    await asyncio.wait_for(serving, 30)
+    assert asyncio.all_tasks() == before
 
 
 @pytest.mark.parametrize("target", [b"a:443", b"/\xff", b"http://[::1/"])
