@@ -21,7 +21,7 @@ from troth.kit.lane import Route
 from troth.store.pool import Database
 from troth.trust.connecting.connections import Connections
 from troth.trust.connecting.journal import Journal
-from troth.trust.connecting.presence import ROOMS, Presence
+from troth.trust.connecting.presence import Presence
 from troth.trust.subjects.store import SubjectStore
 
 
@@ -68,5 +68,5 @@ async def _follow(database: Database, context: RoleContext, presence: Presence, 
         return LEASE_POLL if presence.wanted else LOOK.pause()
 
     presence.on_wanted = lambda: database.heard(STREAM_CHANNEL)
-    async for batch in Stream(database, context.clock, poll=poll).follow(start, asyncio.Event(), lambda: ROOMS):
-        presence.follow(batch.events, asked_at=batch.asked_at, complete=batch.complete)
+    async for batch in Stream(database, context.clock, poll=poll).follow(start, asyncio.Event(), presence.rooms):
+        presence.follow(batch.events, asked_at=batch.asked_at, complete=batch.complete, rooms=batch.rooms)

@@ -85,6 +85,8 @@ class Presence:
         self._turn = 0
         #: ref → the turn at which it was last told of; what was read before that is not kept.
         self._told: OrderedDict[str, int] = OrderedDict()
+        #: The turn at which something may have come that nobody was told of.
+        self._missed = 0
 
     @property
     def current(self) -> bool:
@@ -99,8 +101,23 @@ class Presence:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def follow(self, events: Iterable[StreamEvent], *, asked_at: float, complete: bool) -> None:
-        """Take in one batch of the stream: forget what it tells of; ``complete``: it reached the end."""
+    def rooms(self) -> frozenset[str]:
+        """What the next look at the stream has to read: where nobody asks, nothing that is remembered is worth it."""
+        return ROOMS if self.wanted else frozenset()
+
+    def follow(
+        self, events: Iterable[StreamEvent], *, asked_at: float, complete: bool, rooms: frozenset[str] | None = ROOMS
+    ) -> None:
+        """Take in one batch of the stream: forget what it tells of; ``complete``: it reached the end.
+
+        ``rooms``: what was read. Where that was nothing, everything is forgotten, and what is being read now is not
+        kept: somebody may have asked while the stream was looked at.
+        """
+        if not rooms:
+            self._turn += 1
+            self._missed = self._turn
+            for kept in (self._entries, self._by_ref, self._told):
+                kept.clear()
         for event in events:
             for ref in event.subjects:
                 self._forget(ref)
@@ -166,7 +183,7 @@ class Presence:
         policy = self._judge.policies.governing(certificate.profile)
         said = await self.observed(subjects, policy)
         known = Known(certificate, subjects, said, policy, at)
-        if all(self._told.get(ref, 0) <= turn for ref in known.refs):
+        if self._missed <= turn and all(self._told.get(ref, 0) <= turn for ref in known.refs):
             self._drop(sha256)
             self._entries[sha256] = known
             for ref in known.refs:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from urllib.parse import quote
 
@@ -142,6 +143,28 @@ async def test_connections_are_answered_from_memory_while_the_stream_is_current_
     assert door.presence.at_hand(sha256) is known
     door.current(f"certificate:{known.certificate.id}")
     assert door.presence.at_hand(sha256) is None, "an event about it forgets it"
+
+
+async def test_while_nobody_asks_the_stream_is_not_read_and_nothing_is_remembered(door: Door) -> None:
+    digest = bytes.fromhex((await door.holder())[1])
+    now = door.trust.clock.monotonic
+    assert door.presence.rooms() == frozenset()
+    asked = asyncio.create_task(door.presence.known(digest))
+    while digest not in door.presence._loading:
+        await asyncio.sleep(0)
+    await asyncio.sleep(0)  # by now it has been sent to the database
+    assert "certificate" in door.presence.rooms(), "somebody asks"
+    # This look began before anybody did: what it has passed over may be about what is being read now.
+    door.presence.follow([], asked_at=now(), complete=True, rooms=frozenset())
+    assert await asked is not None, "the database has answered"
+    assert door.presence.at_hand(digest) is None
+    await door.presence.known(digest)
+    door.current()
+    assert door.presence.at_hand(digest) is not None
+    door.trust.clock.advance(timedelta(seconds=61))
+    assert door.presence.rooms() == frozenset()
+    door.presence.follow([], asked_at=now(), complete=True, rooms=frozenset())
+    assert len(door.presence) == 0
 
 
 async def test_a_fact_that_no_event_tells_of_is_read_again(door: Door) -> None:
