@@ -61,7 +61,7 @@ class Conversation:
     """One EAP-TLS conversation.
 
     Attributes:
-        key: names it, from its State.
+        state: its attribute State, which names it.
         opening: of the request that began it.
         touched: seconds since 1970, UTC, of the last packet that was taken.
         attachment: the caller's own, such as its verdict; not read here.
@@ -69,8 +69,8 @@ class Conversation:
 
     __slots__ = (
         "_begin", "_detail", "_facts", "_flight", "_fragments", "_handshake", "_identifier", "_incoming", "_outgoing",
-        "_phase", "_reason", "_remember", "_request", "_rounds", "_state", "_timeline", "_young", "attachment", "key",
-        "opening", "started", "touched",
+        "_phase", "_reason", "_remember", "_request", "_rounds", "_timeline", "_young", "attachment", "opening",
+        "started", "state", "touched",
     )  # fmt: skip
 
     def __init__(
@@ -83,12 +83,11 @@ class Conversation:
         remember: Remember,
         now: float,
     ) -> None:
-        self.key = token.key
+        self.state = state
         self.opening = opening
         self.started = float(token.made)
         self.touched = now
         self.attachment: object = None
-        self._state = state
         self._begin = begin
         self._handshake: Handshake | None = None
         self._incoming = Incoming()
@@ -119,11 +118,6 @@ class Conversation:
     def identifier(self) -> int:
         """Of the request that is not answered yet."""
         return self._identifier
-
-    @property
-    def state(self) -> bytes:
-        """Its attribute State."""
-        return self._state
 
     @property
     def timeline(self) -> Timeline:
@@ -306,7 +300,7 @@ class Conversation:
 
     def _challenge(self, request: bytes) -> Challenge:
         self._request = request
-        return Challenge(request, self._state)
+        return Challenge(request, self.state)
 
     def _next(self) -> int:
         self._identifier = (self._identifier + 1) & 255

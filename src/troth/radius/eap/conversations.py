@@ -8,7 +8,7 @@ it and it will end by itself within its time. Otherwise the newcomer is not answ
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterator
 
 from troth.radius.eap.conversation import Conversation
@@ -19,7 +19,7 @@ _SWEEP_SECONDS = 1.0
 
 
 class Conversations:
-    """The open conversations, by the key in their State."""
+    """The open conversations, by their State."""
 
     def __init__(self, *, most: int, most_per_nas: int, idle_seconds: float, total_seconds: float) -> None:
         """``most``, ``most_per_nas``: conversations. ``idle_seconds`` without a packet, ``total_seconds`` in all."""
@@ -28,7 +28,7 @@ class Conversations:
         self._open: dict[bytes, Conversation] = {}
         self._young: dict[bytes, Conversation] = {}
         self._stations: dict[tuple[str, str], bytes] = {}
-        self._per_nas: Counter[str] = Counter()
+        self._per_nas: dict[str, int] = {}
         self._lapsed: deque[Conversation] = deque(maxlen=_LAPSED)
         self._swept = 0.0
         self.dropped = 0
@@ -36,9 +36,9 @@ class Conversations:
     def __len__(self) -> int:
         return len(self._open)
 
-    def get(self, key: bytes, now: float) -> Conversation | None:
+    def get(self, state: bytes, now: float) -> Conversation | None:
         """The conversation, unless its time is over."""
-        found = self._open.get(key)
+        found = self._open.get(state)
         if found is not None and self._late(found, now):
             self._lapse(found)
             return None
@@ -53,28 +53,28 @@ class Conversations:
                 self._lapse(older)
         if not self._room(opening.nas, now):
             return False
-        self._open[conversation.key] = conversation
-        self._young[conversation.key] = conversation
-        self._per_nas[opening.nas] += 1
+        self._open[conversation.state] = conversation
+        self._young[conversation.state] = conversation
+        self._per_nas[opening.nas] = self._per_nas.get(opening.nas, 0) + 1
         if opening.calling_station_id:
-            self._stations[opening.nas, opening.calling_station_id] = conversation.key
+            self._stations[opening.nas, opening.calling_station_id] = conversation.state
         return True
 
     def grown(self, conversation: Conversation) -> None:
         """Its ClientHello is complete."""
-        self._young.pop(conversation.key, None)
+        self._young.pop(conversation.state, None)
 
     def remove(self, conversation: Conversation) -> None:
         """It has ended."""
-        if self._open.pop(conversation.key, None) is None:
+        if self._open.pop(conversation.state, None) is None:
             return
-        self._young.pop(conversation.key, None)
+        self._young.pop(conversation.state, None)
         opening = conversation.opening
         self._per_nas[opening.nas] -= 1
         if not self._per_nas[opening.nas]:
             del self._per_nas[opening.nas]
         station = (opening.nas, opening.calling_station_id)
-        if self._stations.get(station) == conversation.key:
+        if self._stations.get(station) == conversation.state:
             del self._stations[station]
 
     def sweep(self, now: float) -> None:
@@ -99,9 +99,9 @@ class Conversations:
         self._lapsed.append(one)
 
     def _room(self, nas: str, now: float) -> bool:
-        if len(self._open) >= self._most or self._per_nas[nas] >= self._most_per_nas:
+        if len(self._open) >= self._most or self._per_nas.get(nas, 0) >= self._most_per_nas:
             self.sweep(now)
-        if self._per_nas[nas] >= self._most_per_nas and not self._drop_young(nas):
+        if self._per_nas.get(nas, 0) >= self._most_per_nas and not self._drop_young(nas):
             return False
         return len(self._open) < self._most or self._drop_young(None)
 

@@ -58,6 +58,8 @@ from troth.radius.eap.tls import Handshake
 #: Leaves whose chain is remembered, different chains, and octets of one: what a device costs at most.
 _REMEMBERED, _ISSUERS_REMEMBERED, _LONGEST_REMEMBERED = 8_192, 256, 16_384
 
+_LAST = (Succeed, Fail)
+
 
 class EapServer:
     """One worker's EAP server. Not to be shared by threads."""
@@ -109,18 +111,19 @@ class EapServer:
 
     def respond(self, state: bytes, eap: bytes, opening: Opening) -> Step:
         """Answer a packet with State."""
-        token = self._states.read(state, opening.nas)
         try:
             response = read_response(eap)
         except EapRefused as refused:
             return Ignore(refused.reason, refused.detail)
-        if token is None:
-            return self._unknown(response.identifier, opening)
-        if token.worker != self._states.worker or token.node != self._states.node:
-            return Foreign(token.node, token.worker)
         now = self._clock.now().timestamp()
-        conversation = self._open.get(token.key, now)
-        if conversation is None:
+        # Looked for with its MAC, which covers the access server's name: what is found was made here, and for that one.
+        conversation = self._open.get(state, now)
+        if conversation is None or conversation.opening.nas != opening.nas:
+            token = self._states.read(state, opening.nas)
+            if token is None:
+                return self._unknown(response.identifier, opening)
+            if token.worker != self._states.worker or token.node != self._states.node:
+                return Foreign(token.node, token.worker)
             return self._first(token, state, response, opening, now)
         if response.identifier != conversation.identifier:
             before = (conversation.identifier - 1) & 255
@@ -198,7 +201,7 @@ class EapServer:
         return step
 
     def _settle(self, conversation: Conversation, step: Step) -> None:
-        if isinstance(step, Succeed | Fail):
+        if isinstance(step, _LAST):
             self._open.remove(conversation)
 
     def _missing(self, opening: Opening, now: datetime) -> Reason | None:

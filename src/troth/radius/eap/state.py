@@ -26,14 +26,12 @@ class Token(msgspec.Struct, frozen=True, gc=False):
         node, worker: who holds the conversation.
         made: seconds since 1970, UTC, when the Start was sent.
         start: identifier of the Start request.
-        key: names the conversation: the token without its MAC.
     """
 
     node: int
     worker: int
     made: int
     start: int
-    key: bytes
 
 
 class StateMaker:
@@ -60,7 +58,7 @@ class StateMaker:
         body = state[:_BODY]
         if not hmac.compare_digest(state[_BODY:], self._mac(body, nas)):
             return None
-        return Token(body[1], body[2], int.from_bytes(body[3:7], "big"), body[7], body)
+        return Token(body[1], body[2], int.from_bytes(body[3:7], "big"), body[7])
 
     def _mac(self, body: bytes, nas: str) -> bytes:
         made = self._keyed.copy()
