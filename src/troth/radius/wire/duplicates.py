@@ -186,11 +186,11 @@ class Duplicates:
             self._forget(client, slot)
 
     def _make_room(self, client: _Client) -> bool:
-        slot = next((slot for slot, entry in client.kept.items() if entry.reply is not None), None)
-        if slot is None:
-            return False
-        self._forget(client, slot)
-        return True
+        for slot, ticket in client.kept.items():
+            if ticket.reply is not None:
+                self._forget(client, slot)
+                return True
+        return False
 
     def _forget(self, client: _Client, slot: Hashable) -> None:
         if client.kept.pop(slot).reply is None:

@@ -124,14 +124,18 @@ def decode(data: bytes) -> Packet:
             raise PacketRefused(SHORT, f"{have} octets of {length}")
         data = data[:length]
     attributes: list[Attribute] = []
-    at = HEADER
-    while at < length:
-        # A lone octet at the end has no length: the slice below would read past the packet.
-        end = at + data[at + 1] if at + 1 < length else 0
-        if end > length or end < at + 2:
-            raise PacketRefused(ATTRIBUTE, f"type {data[at]} at octet {at}")
-        attributes.append((data[at], data[at + 2 : end]))
-        at = end
+    start = at = HEADER
+    try:
+        while at < length:
+            start, size = at, data[at + 1]
+            if size < 2:
+                break
+            at += size
+            attributes.append((data[start], data[start + 2 : at]))
+    except IndexError:  # a lone octet at the end has no length
+        at = 0
+    if at != length:
+        raise PacketRefused(ATTRIBUTE, f"type {data[start]} at octet {start}")
     if len(attributes) > MAX_ATTRIBUTES:
         raise PacketRefused(ATTRIBUTES, f"{len(attributes)} attributes")
     return Packet(code, identifier, authenticator, tuple(attributes), data)

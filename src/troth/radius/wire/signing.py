@@ -80,10 +80,13 @@ def message_authenticator_ok(packet: Packet, secret: bytes, request_authenticato
     found = packet.first(MESSAGE_AUTHENTICATOR)
     if found is None:
         return None
-    kinds = [kind for kind, _ in packet.attributes]
-    if len(found) != 16 or kinds.count(MESSAGE_AUTHENTICATOR) > 1:
-        raise PacketRefused(MESSAGE_AUTHENTICATOR_FORM)
-    at = HEADER + sum([len(value) + 2 for _, value in packet.attributes[: kinds.index(MESSAGE_AUTHENTICATOR)]])
+    at, end = 0, HEADER
+    for kind, value in packet.attributes:
+        if kind == MESSAGE_AUTHENTICATOR:
+            if at or len(value) != 16:
+                raise PacketRefused(MESSAGE_AUTHENTICATOR_FORM)
+            at = end
+        end += len(value) + 2
     raw = packet.raw
     if packet.code in _COMPUTED:
         request_authenticator = ZEROS
@@ -191,8 +194,9 @@ def eap_attributes(eap: bytes) -> list[Attribute]:
 
 
 def _body(attributes: Sequence[Attribute], *, refused: frozenset[int] = _OURS_IN_A_REQUEST) -> bytes:
-    if not refused.isdisjoint([kind for kind, _ in attributes]):
-        raise ValueError("Message-Authenticator, and Proxy-State of a reply, are put there by the encoder")
+    for kind, _ in attributes:
+        if kind in refused:
+            raise ValueError("Message-Authenticator, and Proxy-State of a reply, are put there by the encoder")
     return encode_attributes(attributes)
 
 
