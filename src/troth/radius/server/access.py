@@ -17,8 +17,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
 
+import msgspec
 from msgspec.structs import replace
 
 from troth.kit.clock import Clock
@@ -105,16 +105,17 @@ class Access:
         """See :class:`troth.radius.server.desk.Handler`."""
         asked = self._asking.read(packet, source.nas)
         request = _Request(packet, source, protection, asked)
-        rules = self._placing.asked(packet)
-        if rules is True:
-            return self._rejected(request, None)
-        if rules is not False:
-            return encode_reply(packet, Code.ACCESS_ACCEPT, rules, protection)
+        eap = packet.joined(EAP_MESSAGE) if EAP_MESSAGE in packet.firsts else None
+        if eap is None:
+            rules = self._placing.asked(packet)
+            if rules is True:
+                return self._rejected(request, None)
+            if rules is not False:
+                return encode_reply(packet, Code.ACCESS_ACCEPT, rules, protection)
         if self._others is not None:
             answer = self._others.take(packet, source, protection, asked)
             if not isinstance(answer, bool):
                 return answer
-        eap = packet.joined(EAP_MESSAGE) if EAP_MESSAGE in packet.firsts else None
         if asked.opening is None or eap is None:
             return self._turned_away(request, eap)
         state = packet.first(STATE)
@@ -324,7 +325,7 @@ class Access:
         return _after(self._reject_delay, answer) if self._reject_delay else answer
 
 
-class _Request(NamedTuple):
+class _Request(msgspec.Struct, frozen=True):
     packet: Packet
     source: Source
     protection: Protection

@@ -99,6 +99,8 @@ class Row:
         self._others: list[int] = []
         self._seen = -1
         self._look_in = 0
+        #: What has begun here, as it counted when the last one did.
+        self._recent, self._at = 0.0, monotonic()
 
     def live(self, number: int) -> None:
         """So many conversations are under way here."""
@@ -107,8 +109,9 @@ class Row:
     def begun(self) -> None:
         """One has begun here."""
         now = self._monotonic()
-        recent = self._board.load(self.number, now) - self._board.get(self.number, _LIVE)
-        self._board.put(self.number, _RECENT, int((recent + 1) * _FRACTION))
+        self._recent = 1.0 + self._recent * 0.5 ** ((now - self._at) / _HALF_SECONDS)
+        self._at = now
+        self._board.put(self.number, _RECENT, int(self._recent * _FRACTION))
         self._board.put(self.number, _AT, int(now * 1000) & _MASK)
 
     def accept(self) -> None:

@@ -12,7 +12,9 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from typing import Literal, NamedTuple, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias
+
+import msgspec
 
 from troth.kit.clock import Clock
 from troth.kit.errors import TrothError
@@ -42,7 +44,7 @@ Listener: TypeAlias = Literal["auth", "acct", "radsec"]
 Answer: TypeAlias = "bytes | Awaitable[bytes | None] | None"
 
 
-class Source(NamedTuple):
+class Source(msgspec.Struct, frozen=True):
     """Where a packet came from.
 
     Attributes:
@@ -267,9 +269,7 @@ class Desk:
             self._count(packet, OVERLOADED.code)
             reply(None)
             return
-        task = asyncio.create_task(self._later(packet, source, ticket, answer, reply))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.add(asyncio.create_task(self._later(packet, source, ticket, answer, reply)))
 
     async def _later(
         self,
@@ -289,6 +289,7 @@ class Desk:
             self._count(packet, "internal.error")
             log.exception("radius.unanswered", nas=source.nas.name, code="internal.error")
         finally:
+            self._tasks.discard(asyncio.current_task())
             self._room.leave(source.nas.name)
             self._settle(packet, ticket, answer, self._clock.monotonic(), reply)
 

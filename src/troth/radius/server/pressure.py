@@ -7,7 +7,7 @@ before any new one's. What is dropped comes again by itself: access servers ask 
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -25,17 +25,18 @@ class Room:
     def __init__(self, most: int, most_per_client: int) -> None:
         self._most = most
         self._most_per_client = most_per_client
-        self._clients: Counter[object] = Counter()
+        self._clients: dict[object, int] = {}
         self.under_way = 0
         self.refused = 0
 
     def enter(self, client: object, limit: int | None = None) -> bool:
         """Whether there is room for one more of ``client``; whoever enters also leaves."""
-        if self.under_way >= self._most or self._clients[client] >= (limit or self._most_per_client):
+        have = self._clients.get(client, 0)
+        if self.under_way >= self._most or have >= (limit or self._most_per_client):
             self.refused += 1
             return False
         self.under_way += 1
-        self._clients[client] += 1
+        self._clients[client] = have + 1
         return True
 
     def leave(self, client: object) -> None:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
+
+import msgspec
 
 #: (host, port), and for IPv6 flow and scope.
 Address: TypeAlias = "tuple[str, int] | tuple[str, int, int, int]"
@@ -22,7 +24,7 @@ _IP_PKTINFO = 8
 NO_LOCAL = bytes(20)
 
 
-class Datagram(NamedTuple):
+class Datagram(msgspec.Struct, frozen=True, gc=False):
     """One packet.
 
     Attributes:
