@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import re
 from pathlib import Path
 
 import msgspec
@@ -62,6 +63,40 @@ async def test_those_who_wait_together_share_a_sync_and_none_returns_before_it(t
     entries, rest = read(path.read_bytes())
     assert ([one.number for one in entries], rest) == (list(range(1, 51)), 0)
     assert decode_decision(bytes(entries[0].decision)) == MADE[0][0]
+    await journal.close()
+
+
+async def test_a_write_comes_back_when_the_disk_has_it(tmp_path: Path) -> None:
+    journal = Journal.open(tmp_path / "journal")
+    await journal.record(MADE, actor="a")
+    [path] = segments(journal.directory)
+    [number] = [one.name for one in Path("/proc/self/fd").iterdir() if one.exists() and one.resolve() == path]
+    flags = re.search(r"flags:\s+(\d+)", Path(f"/proc/self/fdinfo/{number}").read_text())
+    assert flags is not None
+    assert int(flags[1], 8) & os.O_DSYNC
+    await journal.close()
+
+
+async def test_whoever_comes_soon_after_a_write_waits_for_the_next_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("troth.trust.connecting.journal._PACE", 1.0)
+    write, sizes = os.write, list[int]()
+
+    def counted(file: int, data: bytes) -> int:
+        sizes.append(len(data))
+        return write(file, data)
+
+    journal = Journal.open(tmp_path / "journal")
+    with monkeypatch.context() as patch:
+        patch.setattr("troth.trust.connecting.journal.os.write", counted)
+        await journal.record(MADE, actor="a")
+        later = []
+        for _ in range(3):
+            later.append(asyncio.create_task(journal.record(MADE, actor="a")))
+            await asyncio.sleep(0.01)
+        await asyncio.gather(*later)
+    assert sizes == [sizes[0], 3 * sizes[0]]
     await journal.close()
 
 
