@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from uuid import UUID
 
 import msgspec
@@ -18,8 +19,8 @@ from troth.trust.wording import show
 
 #: How the journal calls it.
 NOTE = "radius.conversation"
-#: Characters of what a station or an access server says; steps of a timeline.
-_LONGEST, _STEPS = 253, 200
+#: Characters of what a station or an access server says, and of a line; steps of a timeline.
+_LONGEST, _LINE, _STEPS = 253, 500, 200
 
 
 class Step(msgspec.Struct, frozen=True, array_like=True):
@@ -134,35 +135,35 @@ def conversation(attempt: Attempt, verdict: Verdict, timeline: Iterable[tuple[fl
 
 def steps(attempt: Attempt, verdict: Verdict, timeline: Sequence[tuple[float, str]]) -> tuple[Step, ...]:
     """The timeline, with what was decided at its end."""
-    found = [Step(max(0, round(at * 1_000)), safe(said, 500) or "") for at, said in timeline[:_STEPS]]
-    last = found[-1].at if found else 0
-    name = attempt.network.name if attempt.network else None
-    found.append(Step(last, f"network {name}" if name else "no network is defined for this"))
+    times, said = [max(0, round(at * 1_000)) for at, _ in timeline[:_STEPS]], [one for _, one in timeline[:_STEPS]]
+    said.append(f"network {attempt.network.name}" if attempt.network else "no network is defined for this")
     for decision, _ in verdict.decisions:
-        who = f"{decision.subject.kind.value} {safe(decision.subject.name)}"
-        found.append(Step(last, f"{who} is {decision.subject.standing.value}"))
-        under = f"policy {decision.policy}, rule {decision.rule}" if decision.rule else f"policy {decision.policy}"
+        said.append(f"{decision.subject.kind.value} {decision.subject.name} is {decision.subject.standing.value}")
         for one in decision.conditions:
-            saw = ", ".join(f"{seen.path}={_short(seen.value)} from {seen.source}" for seen in one.seen)
-            why = "; ".join(f"{cause.path} {cause.detail}".strip() for cause in one.causes)
-            told = f"{one.name}: {one.result.value}" + (f" ({saw})" if saw else "") + (f": {why}" if why else "")
-            found.append(Step(last, safe(told, 500) or ""))
-        found.append(Step(last, f"{under}: {decision.outcome.value} ({decision.reason})"))
+            saw = ", ".join([f"{seen.path}={_short(seen.value)} from {seen.source}" for seen in one.seen])
+            why = "; ".join([f"{cause.path} {cause.detail}".strip() for cause in one.causes])
+            said.append(f"{one.name}: {one.result.value}" + (f" ({saw})" if saw else "") + (f": {why}" if why else ""))
+        under = f"policy {decision.policy}, rule {decision.rule}" if decision.rule else f"policy {decision.policy}"
+        said.append(f"{under}: {decision.outcome.value} ({decision.reason})")
     if verdict.excused is not None:
-        found.append(Step(last, f"refused by {verdict.excused}, and excused by the breaker for a while"))
+        said.append(f"refused by {verdict.excused}, and excused by the breaker for a while")
     if verdict.stale:
-        found.append(Step(last, "decided on old news, as the network's stale policy has it"))
+        said.append("decided on old news, as the network's stale policy has it")
     if verdict.unchecked:
-        found.append(Step(last, "revocation could not be checked, and the network takes that"))
+        said.append("revocation could not be checked, and the network takes that")
     if verdict.admitted:
         seconds = int(verdict.session_time.total_seconds()) if verdict.session_time else 0
-        found.append(Step(last, f"accepted: {verdict.outcome.value}, {placed(verdict.place) or 'no place of its own'}, "
-                                f"to be asked again in {seconds} s"))  # fmt: skip
+        where = placed(verdict.place) or "no place of its own"
+        said.append(f"accepted: {verdict.outcome.value}, {where}, to be asked again in {seconds} s")
     else:
-        found.append(Step(last, f"rejected: {verdict.reason}: {safe(verdict.detail, 500)}"))
-    return tuple(found)
+        said.append(f"rejected: {verdict.reason}: {verdict.detail}")
+    times += [times[-1] if times else 0] * (len(said) - len(times))
+    if max(map(len, said)) > _LINE or not "".join(said).isprintable():
+        said = [safe(one, _LINE) or "" for one in said]
+    return tuple(map(Step, times, said))
 
 
+@lru_cache(maxsize=1_024)
 def placed(place: PlaceChoice) -> str:
     """A place in words."""
     parts = {"place": place.name, "role": place.role, "vlan": place.vlan, "acl": place.acl}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from functools import reduce
 
 from msgspec.structs import replace
 
@@ -43,11 +44,11 @@ def outcome_of(
     decisions = [decision for decision, _ in made]
     if len(decisions) == 1:  # as nearly always: there is nothing to join
         deciding = decisions[0]
-        ruling = Ruling(deciding.outcome, deciding.obligations)
+        own, outcome = deciding.obligations, deciding.outcome
     else:
         deciding = max(decisions, key=lambda one: one.outcome)
         ruling = strictest(*(Ruling(one.outcome, one.obligations) for one in decisions))
-    own, outcome = ruling.obligations, ruling.outcome
+        own, outcome = ruling.obligations, ruling.outcome
 
     def denied(reason: str, detail: str, *, hard: bool) -> Verdict:
         return Verdict(
@@ -63,8 +64,8 @@ def outcome_of(
         # Without a place of its own it would be met like anybody else: the port's own VLAN is above its standing.
         return denied(NOWHERE.code, f"neither policy nor network names a place for {outcome.value}", hard=True)
     bound = shortest(own.session_time, own.lifetime)
-    facts = min((one for one in map(_facts_last, made) if one is not None), default=None)
-    time = max(shortest(shortest(bound, facts), network.longest) or network.longest, network.shortest)
+    bound = reduce(shortest, map(_facts_last, made), bound)
+    time = max(shortest(bound, network.longest) or network.longest, network.shortest)
     if ends is not None:
         time = min(time, ends - at)
         if time < _LEAST:
@@ -93,7 +94,7 @@ def _facts_last(made: tuple[Decision, Snapshot]) -> timedelta | None:
     decision, snapshot = made
     left: timedelta | None = None
     for condition in decision.conditions:
-        if condition.result is not Truth.TRUE:
+        if not condition.limits or condition.result is not Truth.TRUE:
             continue
         seen = {one.path: one.observed_at for one in condition.seen}
         for path, limit in condition.limits:

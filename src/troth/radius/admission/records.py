@@ -88,6 +88,8 @@ class Known:
     """One certificate with whom it speaks for. All of it is as of one state of the table.
 
     Attributes:
+        user_name: whom the certificate names, as an Accept says it.
+        ends: the certificate does.
         subjects: those that are not removed.
         said: what sources say of them and their owners.
         read_at: monotonic seconds before the oldest part was read.
@@ -95,6 +97,8 @@ class Known:
     """
 
     certificate: CertificateRow
+    user_name: str
+    ends: datetime
     subjects: tuple[Subject, ...]
     said: tuple[Observation, ...]
     read_at: float

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
+import msgspec
 from msgspec.structs import replace
 
 from troth.kit.clock import Clock
@@ -52,7 +53,7 @@ from troth.radius.admission.model import (
     Verdict,
 )
 from troth.radius.admission.outcome import capped, outcome_of, refused, user_name
-from troth.radius.admission.records import NAMED, Known, facts_of, seconds
+from troth.radius.admission.records import NAMED, Known, facts_of
 from troth.radius.admission.table import TrustTable
 from troth.trust.connecting.connections import Asking, judged
 from troth.trust.connecting.errors import (
@@ -226,13 +227,13 @@ class Decider:
             certificate["usages"] = list(vouched.shown.usages or ())
         verdict = self._judged(
             attempt, network, known.subjects, profile, known.said, certificate,
-            ends=min(seconds(row.not_after), vouched.ends), read_at=known.read_at,
+            ends=min(known.ends, vouched.ends), read_at=known.read_at,
         )  # fmt: skip
         if row.profile in QUARANTINE_PROFILES:
             # It was issued on less, so that the device could heal; healed, it asks for one of its own.
             verdict = capped(network, verdict, Outcome.QUARANTINE)
         return replace(
-            verdict, user_name=user_name(row.names) or known.subjects[0].name, certificate_id=row.id,
+            verdict, user_name=known.user_name or known.subjects[0].name, certificate_id=row.id,
             serial=row.serial.hex(), basis=_Basis(self.ground, self._policies.policies, known),
         )  # fmt: skip
 
@@ -358,8 +359,7 @@ class Decider:
         return outcome_of(network, made, tuple(subjects), attempt.at, ends=ends, class_=os.urandom(16), read_at=read_at)
 
 
-@dataclass(frozen=True, slots=True)
-class _Basis:
+class _Basis(msgspec.Struct, frozen=True):
     """What a verdict about a certificate of ours stands on."""
 
     ground: Ground

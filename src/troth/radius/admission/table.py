@@ -23,6 +23,7 @@ from msgspec import structs
 from troth.audit.event import StreamEvent
 from troth.kit.clock import Clock
 from troth.radius.admission.doubts import Doubts
+from troth.radius.admission.outcome import user_name
 from troth.radius.admission.records import (
     CertificateRow,
     Known,
@@ -33,6 +34,7 @@ from troth.radius.admission.records import (
     made,
     microseconds,
     packed,
+    seconds,
     subject_of,
 )
 from troth.radius.admission.waiting import Names
@@ -145,7 +147,8 @@ class TrustTable:
     def _unpack(self, data: bytes) -> Known:
         certificate = certificate_of(data)
         subjects, said, read_at, keys = self._people(certificate.subjects)
-        return Known(certificate, tuple(subjects), tuple(said), read_at, data, keys)
+        name, ends = user_name(certificate.names), seconds(certificate.not_after)
+        return Known(certificate, name, ends, tuple(subjects), tuple(said), read_at, data, keys)
 
     def _people(
         self, ids: Iterable[UUID]

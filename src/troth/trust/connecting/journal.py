@@ -44,8 +44,8 @@ SEGMENT = 8 * 1024 * 1024
 #: No entry is larger: a snapshot's values are bounded.
 MAX_ENTRY = 4 * 1024 * 1024
 
-#: Seconds from the beginning of one write to that of the next. Whoever comes alone is written down at once. A write takes
-#: the processor as long as the decision does, for one as for many, and of a burst each waits half of this for the others.
+#: Seconds from the beginning of one write to that of the next. Who comes alone is written down at once; of a burst each
+#: waits half of this for the others, since a write takes the processor as long as a decision, for one as for many.
 _PACE = 0.008
 
 _HEAD = struct.Struct(">4sII")

@@ -13,9 +13,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
+import msgspec
 from msgspec import structs
 
 from troth.trust.cel.condition import Condition
@@ -86,8 +86,7 @@ _Answer: TypeAlias = "tuple[ConditionResult, Truth, tuple[str, ...]]"
 _FALSE, _UNKNOWN, _ALLOW = Truth.FALSE, Truth.UNKNOWN, Outcome.ALLOW
 
 
-@dataclass(slots=True)
-class _Case:
+class _Case(msgspec.Struct):
     """One decision in the making: the contexts are built once and the lenient one only if a feed is down."""
 
     policy: Policy

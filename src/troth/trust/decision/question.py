@@ -58,8 +58,8 @@ def snapshot(
     """All that one decision is made from: the whole request and evidence, and of the rest what the policy reads."""
     values = clock_values(at, policy.time_zone if policy is not None else None)
     wanted = question.wants | (policy.paths if policy is not None else frozenset())
-    values |= {path: seen for path, seen in own_attributes(subject, at).items() if path in wanted}
-    for path, one in newest(one for one in observations if concerns(one, subject)).items():
+    values |= own_attributes(subject, at, wanted)
+    for path, one in newest([one for one in observations if concerns(one, subject)]).items():
         stated = values.get(path)
         if path in wanted and (stated is None or stated.observed_at <= one.observed_at):
             values[path] = Seen(path, one.value, one.source, one.observed_at)
@@ -72,7 +72,7 @@ def snapshot(
     for root, source, given in given_by_root:
         for name, value in given.items():
             path = f"{root}.{name}"
-            values[path] = Seen(path, _json(value), source, at)
+            values[path] = Seen(path, value if type(value) is str else _json(value), source, at)
     if places is not None:
         for path, found in places.of(question.nas, question.request.get("address")).items():
             values.setdefault(path, Seen(path, found, "places", at))
@@ -85,7 +85,7 @@ def snapshot(
         asked=question.profile,
         subject=SubjectRef.of(subject),
         keeper=SubjectRef.of(subject.keeper) if subject.keeper is not None else None,
-        values=tuple(values[path] for path in sorted(values)),
+        values=tuple([values[path] for path in sorted(values)]),
         feeds=feeds,
         failures=failures,
     )
@@ -93,13 +93,18 @@ def snapshot(
 
 def clock_values(at: datetime, time_zone: str | None) -> dict[str, Seen]:
     """``time.*`` at ``at``; the local ones where the policy has a time zone."""
-    said: dict[str, Json] = {"now": at.isoformat(), "hour": at.hour, "weekday": at.isoweekday()}
+    found = {
+        "time.now": Seen("time.now", at.isoformat(), "clock", at),
+        "time.hour": Seen("time.hour", at.hour, "clock", at),
+        "time.weekday": Seen("time.weekday", at.isoweekday(), "clock", at),
+    }
     if time_zone is not None:
         local = at.astimezone(ZoneInfo(time_zone))
-        said["local_hour"] = local.hour
-        said["local_minute"] = local.hour * 60 + local.minute
-        said["local_weekday"] = local.isoweekday()
-    return {f"time.{name}": Seen(f"time.{name}", value, "clock", at) for name, value in said.items()}
+        minute = local.hour * 60 + local.minute
+        found["time.local_hour"] = Seen("time.local_hour", local.hour, "clock", at)
+        found["time.local_minute"] = Seen("time.local_minute", minute, "clock", at)
+        found["time.local_weekday"] = Seen("time.local_weekday", local.isoweekday(), "clock", at)
+    return found
 
 
 def _risk_level(scores: Sequence[Seen]) -> dict[str, Seen]:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+import msgspec
+
 from troth.trust.cel.condition import NOW, Condition, context_of, has_variable, seen_variable, value_variable
 from troth.trust.cel.library import cel
 from troth.trust.model import SKEW, Moment, Obligations, Ruling, Seen
@@ -133,12 +135,9 @@ class Policy:
         natives: dict[str, Any] = {}
         unusable: dict[str, tuple[Seen, str]] = {}
         types, latest = self.types, at + SKEW
-        for seen in values:
+        for seen in [one for one in values if one.path in types]:
             path = seen.path
-            wanted = types.get(path)
-            if wanted is None:
-                continue
-            native, wrong = fitted(seen.value, wanted)
+            native, wrong = fitted(seen.value, types[path])
             if wrong is None and seen.observed_at > latest:
                 wrong = f"was observed in the future, at {seen.observed_at.isoformat()}"
             if wrong is None:
@@ -149,8 +148,7 @@ class Policy:
         return View(self, at, usable, natives, unusable)
 
 
-@dataclass(slots=True)
-class View:
+class View(msgspec.Struct):
     """Values sorted into those a condition may use and those it may not, with why not.
 
     Attributes:

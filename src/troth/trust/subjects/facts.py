@@ -7,7 +7,7 @@ fails or is late contributes nothing, and the snapshot says so: its attributes a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -151,28 +151,33 @@ def is_self_reported(source: str) -> bool:
     return source.startswith(SELF_REPORTED) and (source == SELF_REPORTED or source.startswith(f"{SELF_REPORTED}:"))
 
 
-def own_attributes(subject: Subject, at: datetime) -> dict[str, Seen]:
-    """What the rows of ``subject`` and its owner say, as values: ``subject.*``, ``device.*``, ``user.*`` …"""
-    said: dict[str, Json] = {
-        "subject.kind": subject.kind.value,
-        "subject.name": subject.name,
-        "subject.groups": list(subject.groups),
-        "subject.standing": subject.standing.value,
-        "subject.protected": subject.protected,
-        "subject.origin": subject.origin,
-    }
-    found = {path: Seen(path, value, "troth", at) for path, value in said.items()}
+def own_attributes(subject: Subject, at: datetime, wanted: frozenset[str]) -> dict[str, Seen]:
+    """What the rows of ``subject`` and its owner say, as values: ``subject.*``, ``device.*``, ``user.*`` …; of them
+    the ``wanted`` ones."""
+    found = {path: Seen(path, _OWN[path](subject), "troth", at) for path in _OWN.keys() & wanted}
     for one in (subject.owner, subject):
         if one is not None and (one is subject or one.kind is not subject.kind):
-            found.update(_described(one, at))
+            _describe(one, at, wanted, found)
     return found
 
 
-def _described(subject: Subject, at: datetime) -> dict[str, Seen]:
-    root = subject.kind.value
+_OWN: Mapping[str, Callable[[Subject], Json]] = {
+    "subject.kind": lambda one: one.kind.value,
+    "subject.name": lambda one: one.name,
+    "subject.groups": lambda one: list(one.groups),
+    "subject.standing": lambda one: one.standing.value,
+    "subject.protected": lambda one: one.protected,
+    "subject.origin": lambda one: one.origin,
+}
+
+
+def _describe(subject: Subject, at: datetime, wanted: frozenset[str], found: dict[str, Seen]) -> None:
+    root, since = subject.kind.value, subject.confirmed_at or at
     said: Mapping[str, Json] = {**subject.attributes, "name": subject.name, "groups": list(subject.groups)}
-    since = subject.confirmed_at or at
-    return {f"{root}.{name}": Seen(f"{root}.{name}", value, subject.origin, since) for name, value in said.items()}
+    for name, value in said.items():
+        path = f"{root}.{name}"
+        if path in wanted:
+            found[path] = Seen(path, value, subject.origin, since)
 
 
 def concerns(observation: Observation, subject: Subject) -> bool:
@@ -181,7 +186,7 @@ def concerns(observation: Observation, subject: Subject) -> bool:
     Everything said of itself; of an owner only what describes the owner (``user.*`` of a user): the posture of a
     person's other device is not this device's.
     """
-    if observation.subject_id == subject.id:
+    if observation.subject_id is subject.id or observation.subject_id == subject.id:  # UUID compares in Python
         return True
     owner = subject.owner
     if owner is None or observation.subject_id != owner.id or owner.kind is subject.kind:
