@@ -16,6 +16,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass
+from typing import Final
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
@@ -232,8 +233,16 @@ class Lease:
         self._keeper.doubt(self.name)
 
 
+#: Work that has not looked at its lease for so long hangs: every loop looks at least every half minute when it rests.
+ATTENDED_SECONDS: Final = 300.0
+
+
 class Tenure:
-    """A lease that is kept beside the work; made by :meth:`Lease.kept`."""
+    """A lease that is kept beside the work; made by :meth:`Lease.kept`.
+
+    It is kept for as long as the work looks at it. A loop that hangs in a process that lives would keep its duty from
+    all others for ever; so it is let go, and asked for again when the work looks again.
+    """
 
     def __init__(self, lease: Lease, clock: Clock, taken: Callable[[], None], lost: Callable[[], None]) -> None:
         self._lease = lease
@@ -241,10 +250,15 @@ class Tenure:
         self._taken = taken
         self._lost = lost
         self._held: Held | None = None
+        self._looked = clock.monotonic()
 
     @property
     def held(self) -> Held | None:
-        """The lease, while it is ours by our own clock."""
+        """The lease, while it is ours by our own clock. To look is to be alive."""
+        self._looked = self._clock.monotonic()
+        return self._in_force()
+
+    def _in_force(self) -> Held | None:
         held = self._held
         return held if held is not None and self._clock.monotonic() < held.until else None
 
@@ -258,14 +272,24 @@ class Tenure:
         while True:
             before = self._held
             try:
-                self._held = await self._lease.keep()
+                self._held = await self._lease.keep() if await self._attended() else None
             except StoreError as error:
                 log.warning("lease.unknown", lease=self._lease.name, error=str(error))
-            if self.held is None:
+            if self._in_force() is None:
                 self._lost()
             elif before is None or before.until <= self._clock.monotonic():
                 self._taken()  # for the first time, or again after it had lapsed
             await asyncio.sleep(self._lease.pause)
+
+    async def _attended(self) -> bool:
+        """Whether the work has looked lately; lets the lease go if it has not. Raises StoreError."""
+        silent = self._clock.monotonic() - self._looked
+        if silent < ATTENDED_SECONDS:
+            return True
+        if self._held is not None:
+            log.error("lease.unattended", lease=self._lease.name, seconds=round(silent))
+            await self._lease.release()
+        return False
 
 
 class Leases:

@@ -19,7 +19,7 @@ from troth.audit.stream import LEASE_POLL, LEASE_SECONDS, Batch, StreamPoint
 from troth.kit.clock import FakeClock
 from troth.kit.ids import new_id
 from troth.store.errors import UNAVAILABLE, Unavailable
-from troth.store.lease import Held, Instance, Lease, Leases
+from troth.store.lease import ATTENDED_SECONDS, Held, Instance, Lease, Leases
 from troth.store.pool import INBOX_CHANNEL, Database
 from troth.store.unit import Unit
 
@@ -315,6 +315,26 @@ async def test_a_lease_that_had_lapsed_and_is_had_again_is_told_of_again(
         await taken.wait()
         taken.clear()
         clock.advance(timedelta(seconds=3600))
+        assert tenure.held is None
+        await taken.wait()
+        assert tenure.held is not None
+
+
+async def test_a_lease_whose_work_does_not_look_at_it_is_let_go_until_it_does(
+    database: Database, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("troth.store.lease.KEEP.seconds", 0.01)
+    lease, taken, lost = Lease(database, clock, "one", new_id(), seconds=600), asyncio.Event(), asyncio.Event()
+    other = Lease(database, clock, "one", new_id(), seconds=600)
+    async with lease.kept(taken.set, lost.set) as tenure:
+        await taken.wait()
+        assert await other.acquire() is None
+        lost.clear()
+        clock.advance(timedelta(seconds=ATTENDED_SECONDS))
+        await lost.wait()
+        assert await other.acquire() is not None, "another process has the duty"
+        await other.release()
+        taken.clear()
         assert tenure.held is None
         await taken.wait()
         assert tenure.held is not None
