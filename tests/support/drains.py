@@ -19,5 +19,5 @@ class PromptDrain(Drain):
 
     async def once(self) -> int:
         """How many entries there were."""
-        await self._journal.finished()
+        await self._journal.end()
         return await super().once()

@@ -19,7 +19,7 @@ from tests.unit.trust.policies import HEALTHY, client_device, taken
 from troth.kit.clock import FakeClock
 from troth.kit.ids import new_id
 from troth.store.pool import Database
-from troth.trust.connecting.journal import Journal, segments
+from troth.trust.connecting.journal import Journal, ended, segments
 from troth.trust.decision.judge import judge
 from troth.trust.model import Decision, Moment, Snapshot
 from troth.trust.policy.store import PolicyStore
@@ -118,7 +118,8 @@ async def test_a_damaged_file_is_kept_aside_and_told(database: Database, clock: 
     journal = Journal.open(tmp_path / "journal")
     for _ in range(3):
         await journal.record([made()], actor="a")
-    [path] = await journal.finished()
+    await journal.end()
+    [path] = ended(journal.directory)
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)

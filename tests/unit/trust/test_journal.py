@@ -59,7 +59,8 @@ def test_damage_in_the_middle_is_told_from_a_torn_end() -> None:
 async def test_those_who_wait_together_share_a_sync_and_none_returns_before_it(tmp_path: Path) -> None:
     journal = Journal.open(tmp_path / "journal")
     await asyncio.gather(*(journal.record(MADE, actor="a") for _ in range(50)))
-    [path] = await journal.finished()
+    await journal.end()
+    [path] = ended(journal.directory)
     entries, rest = read(path.read_bytes())
     assert ([one.number for one in entries], rest) == (list(range(1, 51)), 0)
     assert decode_decision(bytes(entries[0].decision)) == MADE[0][0]

@@ -226,10 +226,9 @@ class Journal:
         self._path, self._size = path, 0
         _sync_directory(self.directory)
 
-    async def finished(self) -> list[Path]:
-        """End the present file; every file that nothing is appended to any more, oldest first."""
+    async def end(self) -> None:
+        """Let nothing more be appended to the present file; the next entry begins another."""
         await asyncio.get_running_loop().run_in_executor(self._thread, self._end)
-        return ended(self.directory)
 
     def _end(self) -> None:
         # A name that a power cut gives back to the file costs nothing: then the process is gone as well.
@@ -244,7 +243,7 @@ class Journal:
             await self._writing
         if self._ending is not None:
             self._ending.cancel()
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._end)
+        await self.end()
         self._thread.shutdown()
         os.close(self._lock)
 

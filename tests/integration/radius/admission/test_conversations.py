@@ -14,7 +14,7 @@ from tests.unit.radius.admission.world import Facts, issue
 from troth.radius.admission.conversation_store import Sought, found
 from troth.radius.admission.conversations import NOTE
 from troth.radius.admission.keeping import take
-from troth.trust.connecting.journal import Journal
+from troth.trust.connecting.journal import Journal, ended
 
 
 async def test_an_admission_is_in_database_and_ledger_once_though_it_is_carried_over_twice(
@@ -25,7 +25,8 @@ async def test_an_admission_is_in_database_and_ledger_once_though_it_is_carried_
     verdict = await campus.admissions.admit(attempt)
     assert verdict is not None
     made = await campus.admissions.record(attempt, verdict, [(0.0, "the supplicant began")])
-    paths = await campus.journal.finished()
+    await campus.journal.end()
+    paths = ended(campus.journal.directory)
     data = [path.read_bytes() for path in paths]
     assert await campus.drain.once() == 2
     for path, octets in zip(paths, data, strict=True):
