@@ -13,7 +13,7 @@ from tests.support.vendors import faults
 from tests.support.vendors.harness import Connected
 from tests.support.vendors.microsoft import MANAGED, Tenant
 from troth.trust.intake import inbox_store
-from troth.trust.signals.alias_store import resolve
+from troth.trust.signals.alias_store import aliases_of, resolve
 from troth.trust.signals.model import Whom
 from troth.trust.standing import Standing
 
@@ -51,8 +51,18 @@ async def test_devices_bring_posture_and_their_names_here_and_in_entra_id(
         "device.platform": "windows", "posture.os_version": "10.0.22631",
         "device.checked_at": connected.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ"),
     }  # fmt: skip
-    for system, value in (("intune.device", "m1"), ("entra.device", "aad-m1")):
+    for system, value in (("intune.device", "m1"), ("entra.device", "aad-m1"), ("mac", "00-50-56-90-80-00")):
         assert (await resolve(connected.trust.database, Whom(alias=(system, value)))).ids == (laptop,)
+
+
+async def test_addresses_of_both_adapters_are_names_and_what_is_none_is_not(
+    connected: Connected, tenant: Tenant, laptop: UUID
+) -> None:
+    await checks_in(connected, tenant, wiFiMacAddress="00:50:56:90:80:AA", ethernetMacAddress="0050569080BB")
+    await checks_in(connected, tenant, wiFiMacAddress="000000000000", ethernetMacAddress="ffffffffffff")
+    await checks_in(connected, tenant, wiFiMacAddress=None, ethernetMacAddress="n/a")
+    found = await aliases_of(connected.trust.database, laptop)
+    assert [one.value for one in found if one.system == "mac"] == ["00-50-56-90-80-aa", "00-50-56-90-80-bb"]
 
 
 @pytest.mark.parametrize("state", ["inGracePeriod", "unknown", "conflict", "error", "configManager", "levitating"])

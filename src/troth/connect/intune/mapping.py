@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -12,6 +13,7 @@ from troth.connect.connector import Reported, Wiring
 from troth.kit.canonical import Json
 from troth.trust.signals.model import Signal, Whom
 
+_BARE: Final = re.compile(r"[0-9a-f]{12}\Z")
 #: Intune's own id of a device; ``deviceId`` in Entra ID.
 MANAGED: Final = "intune.device"
 ENTRA_DEVICE: Final = "entra.device"
@@ -43,7 +45,8 @@ class Device(
     rename={"entra_id": "azureADDeviceId", "serial": "serialNumber", "compliance": "complianceState",
             "synced": "lastSyncDateTime", "jailbroken": "jailBroken", "threat": "partnerReportedThreatState",
             "state": "managementState", "system": "operatingSystem", "version": "osVersion",
-            "encrypted": "isEncrypted", "name": "deviceName", "wifi_mac": "wiFiMacAddress", "upn": "userPrincipalName"},
+            "encrypted": "isEncrypted", "name": "deviceName", "wifi_mac": "wiFiMacAddress",
+            "wired_mac": "ethernetMacAddress", "upn": "userPrincipalName"},
 ):  # fmt: skip
     """A ``managedDevice``, as far as it is looked at."""
 
@@ -60,12 +63,14 @@ class Device(
     encrypted: bool | None = None
     name: str | None = ""
     wifi_mac: str | None = ""
+    wired_mac: str | None = ""
     upn: str | None = ""
 
 
 FIELDS: Final = (
     "id,azureADDeviceId,serialNumber,complianceState,lastSyncDateTime,jailBroken,partnerReportedThreatState,"
-    "managementState,operatingSystem,osVersion,isEncrypted,deviceName,wiFiMacAddress,userPrincipalName"
+    "managementState,operatingSystem,osVersion,isEncrypted,deviceName,wiFiMacAddress,ethernetMacAddress,"
+    "userPrincipalName"
 )
 
 
@@ -117,6 +122,15 @@ def report(device: Device, *, trust_serial: bool) -> Reported | None:
     values["device.checked_at"] = device.synced
     entra = device.entra_id or ""
     known = [(MANAGED, device.id), *([(ENTRA_DEVICE, entra)] if entra.strip("0-") else [])]
+    known += [("mac", one) for one in dict.fromkeys(map(_address, (device.wifi_mac, device.wired_mac))) if one]
     return Reported(
         Whom(device_serial=device.serial.strip()), moment(device.synced), values, tuple(known), trust_serial
     )
+
+
+def _address(told: str | None) -> str:
+    """A network address as Troth writes it; empty for none, for zeros (there is no such adapter) and for a group's."""
+    bare = re.sub("[-:. ]", "", told or "").lower()
+    if not _BARE.match(bare) or not bare.strip("0") or int(bare[:2], 16) & 1:
+        return ""
+    return "-".join(bare[at : at + 2] for at in range(0, 12, 2))
