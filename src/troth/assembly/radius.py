@@ -261,6 +261,7 @@ class Worker:
             "eap|made_way": self._eap.dropped,
             "eap|stapled": self._shared.contexts.staples_given,
             "eap|unsettled": self._admissions.dropped,
+            **named("shown", self._shared.contexts.shown),
         }
 
     # --- its life ----------------------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ _FAMILIES: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
         "Decisions that waited for a lapsed lease on the trust stream, by whether it was renewed in time",
         ("network", "lease"),
     ),
+    "shown": ("troth_radius_handshakes", "Full EAP-TLS handshakes by the kind of our certificate shown", ("key",)),
     "eap": ("troth_radius_conversations", "EAP conversations that were not gone on with", ("what",)),
     "radsec": ("troth_radius_radsec", "RadSec connections and what came over them", ("what",)),
     "radsec_closed": ("troth_radius_radsec_closed", "RadSec connections that ended or were not let in", ("reason",)),

@@ -18,7 +18,8 @@ issuing authority trusts that one and not its siblings, and one signature less i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -68,11 +69,13 @@ class NetworkContext:
 
     Attributes:
         options: OP_* of each of its connections: versions it does not have, and no tickets where nothing is resumed.
+        shown: to be told of each connection whose full handshake has finished.
     """
 
     tls: NetworkTls
     context: SSL.Context
     options: int
+    shown: Callable[[SSL.Connection], None]
 
 
 class Contexts:
@@ -87,6 +90,8 @@ class Contexts:
         #: Fingerprint of a certificate of ours → its status, and until when that is given.
         self._staples: dict[str, tuple[bytes, float]] = {}
         self._staples_given = 0
+        #: Full handshakes that were finished, by the kind of our certificate that was shown: ``rsa``, ``ec``.
+        self.shown: Counter[str] = Counter()
 
     @property
     def identity(self) -> ServerIdentity | None:
@@ -182,7 +187,17 @@ class Contexts:
             options |= SSL.OP_NO_TLSv1_3
         if tls.resumption_seconds <= 0:
             options |= SSL.OP_NO_TICKET
-        return NetworkContext(tls, context, options)
+        return NetworkContext(tls, context, options, self._counting(identity))
+
+    def _counting(self, identity: ServerIdentity) -> Callable[[SSL.Connection], None]:
+        """Counts who was shown which of the two certificates. Of one alone the connection need not be asked."""
+        counts, kinds = self.shown, {one.fingerprint: one.kind for one in identity.each}
+
+        def count(connection: SSL.Connection) -> None:
+            one = identity if identity.second is None else openssl.shown_of(connection, identity.each)
+            counts[kinds[one.fingerprint]] += 1
+
+        return count
 
 
 def _base(*, cached: bool) -> SSL.Context:

@@ -10,6 +10,8 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from troth.radius.eap.errors import UNUSABLE_IDENTITY, IdentityUnusable
@@ -41,6 +43,12 @@ class ServerIdentity:
     def each(self) -> tuple[ServerIdentity, ...]:
         """This one and the second."""
         return (self,) if self.second is None else (self, self.second)
+
+    @property
+    def kind(self) -> str:
+        """Of its key: ``rsa``, ``ec``, or ``other``."""
+        key = x509.load_der_x509_certificate(self.chain[0]).public_key()
+        return "rsa" if isinstance(key, RSAPublicKey) else "ec" if isinstance(key, EllipticCurvePublicKey) else "other"
 
     @property
     def fingerprint(self) -> str:

@@ -59,6 +59,7 @@ class Handshake:
     __slots__ = (
         "__weakref__",
         "_connection",
+        "_shown",
         "detail",
         "finished",
         "is_13",
@@ -82,6 +83,7 @@ class Handshake:
         openssl.set_session_seconds(base, max(network.tls.resumption_seconds, 1))
         self._connection = connection
         self.network = network.tls.name
+        self._shown = network.shown
         self.judge = judge
         self.leaf: bytes | None = None
         self.leaf_sha256 = b""
@@ -102,6 +104,8 @@ class Handshake:
             if openssl.advance(connection, data):
                 self.finished = True
                 self.is_13 = connection.get_protocol_version() == SSL.TLS1_3_VERSION
+                if not self.resumed:
+                    self._shown(connection)
         except SSL.Error as error:
             self._failed(error)
         return openssl.said(connection)

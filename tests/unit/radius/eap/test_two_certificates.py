@@ -47,11 +47,13 @@ def test_it_follows_from_what_the_device_offers(version: str, signatures: str, k
     shown: Lab = lab() if kind == "p256" else lab(kind)
     # It trusts one root alone, so that the other certificate, or the other's chain, would end it.
     device = Supplicant(shown.client, version, signatures=signatures, anchor=shown.root, staple=True)
-    server = eap_server(contexts=_contexts())
+    contexts = _contexts()
+    server = eap_server(contexts=contexts)
     first = device.join(server)
     assert isinstance(first.step, Succeed), first
     assert device.staples == [status(kind)]
     assert device.join(server).resumed
+    assert contexts.shown == {"ec" if kind == "p256" else kind: 1}, "a resumed session shows none"
 
 
 def test_the_status_of_the_one_is_never_given_for_the_other() -> None:
