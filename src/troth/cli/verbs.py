@@ -130,9 +130,22 @@ def _undecided(api: Api, what: str) -> dict[str, Any] | None:
         subject = api.get(f"/subjects/{segment(what)}")
     except TrothError:
         return None
-    if not subject["causes"] and not subject["explained"]:
+    if not (subject["causes"] or subject["explained"] or subject["owns"]):
         return None
-    return {"subject": subject, "lines": [f"Nothing was decided about {subject['kind']} {subject['name']} yet."]}
+    who = f"{subject['kind']} {subject['name']}"
+    return {"subject": subject, "lines": [f"Nothing was decided about {who} {'itself' if subject['owns'] else 'yet'}."]}
+
+
+def _owned(subject: dict[str, Any]) -> Iterator[str]:
+    """What belongs to a subject, with what was decided about each last."""
+    if subject["owns"]:
+        yield f"To {subject['kind']} {subject['name']} belong:"
+    for one in subject["owns"]:
+        decided = (
+            f"{one['moment']} on {when(one['decided_at'])}: {one['outcome']} ({one['reason']}); troth why {one['name']}"
+            if one["decision_id"] else "nothing was decided yet"
+        )  # fmt: skip
+        yield f"  {one['kind']} {one['name']} is {one['standing']}; {decided}"
 
 
 def _since_then(api: Api, subject_id: str) -> Iterator[str]:
@@ -144,6 +157,7 @@ def _since_then(api: Api, subject_id: str) -> Iterator[str]:
             raise
         yield "Its subject has been removed since."
         return
+    yield from _owned(subject)
     if subject["standing"] == "trusted":
         return
     who = f"{subject['kind']} {subject['name']}"

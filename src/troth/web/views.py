@@ -175,8 +175,22 @@ class SubjectRow(Struct, frozen=True, kw_only=True):
     certificates: int = 0
 
 
+class Owned(Struct, frozen=True, kw_only=True):
+    """What belongs to a subject, and the last decision about it: what a user's device was told."""
+
+    id: UUID
+    kind: str
+    name: str
+    standing: str
+    decision_id: UUID | None = None
+    decided_at: datetime | None = None
+    moment: str = ""
+    outcome: str = ""
+    reason: str = ""
+
+
 class Subject(SubjectRow, frozen=True, kw_only=True):
-    """A subject with all that is known of it."""
+    """A subject with all that is known of it. ``owns``: who was decided about last first, at most a hundred."""
 
     origin: str
     owner_id: UUID | None = None
@@ -187,6 +201,7 @@ class Subject(SubjectRow, frozen=True, kw_only=True):
     facts: tuple[FactView, ...] = ()
     decision_id: UUID | None = None
     explained: tuple[str, ...] = ()
+    owns: tuple[Owned, ...] = ()
 
 
 class SubjectFilter(Struct, frozen=True, kw_only=True):

@@ -120,6 +120,14 @@ async def test_a_refusal_leaves_no_key_behind_and_names_code_fix_and_decision(ru
     why = await run("why", "tablet-1")
     assert "was denied" in why.out
     assert "Rule owner-disabled must no longer match" in why.out or "→" in why.out
+    # About its owner nothing was decided: what was decided about what is hers is told, and where to ask on.
+    hers = await run("why", "carol")
+    assert "Nothing was decided about user carol itself." in hers.out
+    assert "device tablet-1 is trusted; issue on " in hers.out
+    assert ": deny (" in hers.out
+    assert "troth why tablet-1" in hers.out
+    told = json.loads((await run("why", "carol", "-o", "json")).out)
+    assert [(one["name"], one["outcome"]) for one in told["subject"]["owns"]] == [("tablet-1", "deny")]
 
 
 async def test_apply_plans_without_harm_and_shows_a_feeds_secret_once(run: Run, tmp_path: Path) -> None:

@@ -195,7 +195,12 @@ async def why(request: Req, ref: FromPath[str]) -> DecisionView:
         latest = await services.decisions.of_subject(subject_id, limit=1)
         if latest:
             return latest[0]
-        raise NotFound("nothing was decided about this subject yet")
+        known = await services.subjects.get(subject_id)
+        raise NotFound(
+            f"nothing was decided about this subject itself; what was about what belongs to it: /subjects/{subject_id}"
+            if known is not None and known.owns
+            else "nothing was decided about this subject yet"
+        )
     raise NotFound(f"no certificate, subject or decision is called {ref[:80]!r}")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from troth.store.unit import Reader
+from troth.store.unit import Reader, Row
 
 _BY_SERIAL_PREFIX = """
 SELECT id FROM certificate WHERE serial >= $1 AND ($2::bytea IS NULL OR serial < $2) ORDER BY serial LIMIT $3"""
@@ -23,6 +23,12 @@ _TITLES = "SELECT id, common_name, names FROM certificate WHERE id = ANY($1::uui
 _SUBJECT_NAMES = "SELECT id, name FROM subject WHERE id = ANY($1::uuid[])"
 _CERTIFICATES_OF = """
 SELECT subject_id, count(*) AS n FROM certificate_subject WHERE subject_id = ANY($1::uuid[]) GROUP BY subject_id"""
+_OWNED = """
+SELECT s.id, s.kind, s.name, s.standing, d.id AS decision_id, d.at AS decided_at, COALESCE(d.moment, '') AS moment,
+       COALESCE(d.outcome, '') AS outcome, COALESCE(d.reason, '') AS reason
+FROM subject s LEFT JOIN LATERAL (
+    SELECT id, at, moment, outcome, reason FROM decision WHERE subject_id = s.id ORDER BY id DESC LIMIT 1) d ON true
+WHERE s.owner_id = $1 AND s.removed_at IS NULL ORDER BY d.id DESC NULLS LAST, s.name LIMIT 100"""
 _STANDINGS = "SELECT standing, count(*) AS n FROM subject WHERE removed_at IS NULL GROUP BY standing"
 _ISSUED_BY = "SELECT authority, count(*) AS n FROM certificate WHERE state = 'issued' GROUP BY authority"
 _LATEST_SIGNAL = "SELECT max(received_at) FROM signal WHERE feed = $1"
@@ -81,6 +87,10 @@ class BookStore:
     async def certificates_of(self, subject_ids: Sequence[UUID]) -> dict[UUID, int]:
         """How many certificates each subject has ever had."""
         return {row["subject_id"]: row["n"] for row in await self._reader.fetch(_CERTIFICATES_OF, list(subject_ids))}
+
+    async def owned_by(self, subject_id: UUID) -> list[Row]:
+        """What belongs to a subject with the last decision about each, the latest first."""
+        return list(await self._reader.fetch(_OWNED, subject_id))
 
     async def standings(self) -> dict[str, int]:
         """How many present subjects have each standing."""

@@ -30,6 +30,7 @@ from troth.web.views import (
     ConditionView,
     DecisionView,
     FactView,
+    Owned,
     Page,
     SeenView,
     Subject,
@@ -92,6 +93,7 @@ class SubjectPages:
             facts=(*self._declared(known), *await self._observed(known.id, bounds)),
             decision_id=latest[0].decision.id if latest else None,
             explained=await self._explained(known.id),
+            owns=tuple(Owned(**dict(row)) for row in await self._books.owned_by(known.id)),
         )
 
     async def _explained(self, subject_id: UUID) -> tuple[str, ...]:
