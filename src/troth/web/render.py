@@ -177,6 +177,7 @@ class Renderer:
             "actor": words.actor_words,
             "agent": agent_words,
             "value": value_words,
+            "prose": words.prose,
             "capfirst": lambda text: text[:1].upper() + text[1:],
             "status_word": lambda row: status_word(row, now()),
             "held": held,

@@ -7,7 +7,7 @@ import pytest
 
 from troth.audit.event import StreamEvent
 from troth.web.looks import LOOKS
-from troth.web.words import BADGE_TEMPLATES, actor_words, ago, badge_look, duration, event_view, sentence
+from troth.web.words import BADGE_TEMPLATES, actor_words, ago, badge_look, duration, event_view, prose, sentence
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
@@ -76,3 +76,8 @@ def test_an_event_that_lacks_what_its_sentence_needs_is_still_told(kind: str) ->
 def test_braces_in_names_are_only_text() -> None:
     told = sentence("access.principal_created", "x", {"name": "{who.__class__}", "role": "auditor"})
     assert told == "Made the account {who.__class__} (auditor)"
+
+
+def test_backticks_are_code_and_all_is_escaped() -> None:
+    assert prose("say `troth <x>` & go") == "say <code>troth &lt;x&gt;</code> &amp; go"
+    assert prose("a ` alone") == "a ` alone"
