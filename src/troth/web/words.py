@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from markupsafe import Markup, escape
+
 from troth.access.approvals.model import Proposal
 from troth.audit.event import StreamEvent
 from troth.web import (
@@ -86,6 +88,8 @@ _EVENT_LOOKS: tuple[tuple[str, Look], ...] = (
     ("feed.late", Look("warn", "radio-tower", "")),
     ("feed.stale", Look("bad", "radio-tower", "")),
     ("feed.dead", Look("bad", "radio-tower", "")),
+    ("feed.suspended", Look("bad", "radio-tower", "")),
+    ("feed.capped", Look("warn", "radio-tower", "")),
     ("feed.", Look("", "radio-tower", "")),
     ("ssf.", Look("warn", "radio-tower", "")),
     ("subject.", Look("", "users", "")),
@@ -210,6 +214,8 @@ _SENTENCES: Mapping[str, str] = {
     "profile.applied": "Applied profile {name}, version {version}",
     "feed.applied": "Feed {feed}: {change}",
     "feed.suspended": "Suspended the feed {feed}{note}",
+    "feed.capped": "The feed {feed} has reached {cap}: what it asks for beyond is staged",
+    "feed.uncapped": "Nothing of the feed {feed} waits any more for {cap}",
     "feed.resumed": "Let the feed {feed} act again{note}",
     "feed.secret_changed": "Changed the secret of the feed {feed}",
     "crl.reserved": "Reserved a number for a CRL of {authority}",
@@ -363,3 +369,13 @@ def duration(seconds: float) -> str:
 def absolute(moment: datetime) -> str:
     """``2026-11-23 13:20:05 UTC``."""
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def prose(text: str) -> Markup:
+    """Text in which code stands between backticks, as reason codes and vendors' notes have it; all of it escaped."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:
+        return escape(text)
+    return Markup().join(
+        Markup("<code>{}</code>").format(part) if place % 2 else escape(part) for place, part in enumerate(parts)
+    )

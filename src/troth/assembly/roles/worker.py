@@ -60,6 +60,7 @@ from troth.status.publisher import CrlDuty
 from troth.store.lease import Instance
 from troth.store.pool import Database
 from troth.store.runner import Handler, JobRunner
+from troth.trust.enforcement.alarming import FeedAlarms
 from troth.trust.enforcement.enforce import Enforcer
 from troth.trust.enforcement.mending import Mender
 from troth.trust.enforcement.reevaluation import REEVALUATE_JOB, Reevaluation
@@ -173,6 +174,7 @@ async def _duties(context: RoleContext, database: Database, instance: Instance, 
         InboxWorker(database, clock, instance.id, SignalDesk(database, clock, enforcer)).run(stop),
         connecting.puller(database, context, instance.id).run(stop),
         _watch_feeds(FeedWatch(database, clock), stop, lull),
+        _every(5.0, FeedAlarms(database, clock).run_once, stop, "alarms about feeds", lull),
         _every(3600.0, Inbox(database, clock).forget, stop, "forgetting of refused signals", lull),
         _every(5.0, unresolved.look_again, stop, "another look at who is meant", lull),
         _every(3600.0, unresolved.forget, stop, "forgetting of strangers", lull),

@@ -30,7 +30,8 @@ def lines(effect: Effect, subject: EffectSubject) -> list[str]:
     """The whole of it, a line each."""
     notice = effect.notice
     if notice.alarm is not None:
-        told = f"Effect {effect.id}, {effect.accepted_at.isoformat(timespec='seconds')}. It is told once an hour."
+        often = "once" if notice.alarm.once else "once an hour"
+        told = f"Effect {effect.id}, {effect.accepted_at.isoformat(timespec='seconds')}. It is told {often}."
         return [*map(plain, notice.alarm.lines), told]
     if notice.decision:
         return _decided(effect, notice.decision)

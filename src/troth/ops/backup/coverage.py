@@ -109,6 +109,7 @@ LEDGER: tuple[str, ...] = ("ledger_event", "ledger_subject", "ledger_head", "led
 #: What stays as the archive has it, and why nothing is lost by that.
 NOT_REBUILT: Mapping[str, str] = {
     "connector_read": "what was read since the archive is read again, and what was taken is not taken twice",
+    "feed_alarm": "people are called once more about what is so",
     "feed_health": "feeds are heard from again, or found silent",
     "foreign_crl_source": "documents and certificates name the places again; the lists themselves are in `foreign_crl`",
     "nas_seen": "access servers are seen again, within minutes",

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID, uuid5
 
+from troth.kit.ids import new_id
 from troth.store.unit import Reader, Unit
 from troth.trust.outbox import store
 from troth.trust.outbox.document_store import DocumentStore
@@ -25,17 +26,18 @@ _THINGS: Final = UUID("6d1b4a0e-2f0c-5e57-9a44-0a5f1d0b7c91")
 
 
 def call(
-    unit: Unit, alarm: Alarm, targets: Iterable[str], *, kind: str, name: str, key: str, actor: str, at: datetime
+    unit: Unit, alarm: Alarm, targets: Iterable[str], *, kind: str, name: str, key: str = "", actor: str, at: datetime
 ) -> None:
     """Add to ``unit`` a ``notify`` effect at each of ``targets``.
 
     Args:
         kind, name: what it is about: ``network``, ``corp``.
-        key: what makes two alarms about it the same one.
+        key: what makes two alarms about it the same one; of those that are told once, whoever raises them sees to it.
     """
     thing = uuid5(_THINGS, f"{kind}\n{name}")
     for target in dict.fromkeys(targets):
-        made = once_an_hour(at, alarm.event, kind, name, key, target)
+        # What is told once has an end that must not overtake it: ids are in the order in which they are made.
+        made = new_id() if alarm.once else once_an_hour(at, alarm.event, kind, name, key, target)
         store.plan(
             unit,
             Effect(

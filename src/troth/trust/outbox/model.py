@@ -90,12 +90,14 @@ class Alarm(msgspec.Struct, frozen=True):
         event: the kind of the ledger's event; a webhook's type.
         title, lines: for mail and chat.
         data: for webhooks.
+        once: it is told once, as it begins and as it ends, and not every hour while it lasts.
     """
 
     event: str
     title: str
     lines: tuple[str, ...] = ()
     data: Mapping[str, str] = {}
+    once: bool = False
 
 
 class Notice(msgspec.Struct, frozen=True, omit_defaults=True):

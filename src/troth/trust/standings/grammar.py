@@ -21,6 +21,7 @@ _MAX_ENTRIES = 500
 _FEED = re.compile(r"[a-z][a-z0-9-]{0,62}\Z")
 _CLASSES = frozenset(f"{class_of(kind)}.*" for kind in KINDS)
 _POINT = 10_000
+_MAX_TARGETS = 10
 _LONGEST = timedelta(days=366)
 
 
@@ -176,7 +177,7 @@ def _flapping(field: Field, default: Flapping) -> Flapping:
 
 
 def _caps(field: Field, default: CapRules) -> CapRules:
-    fields = field.fields("kind", "group", "everyone", "hard", "breaker")
+    fields = field.fields("kind", "group", "everyone", "hard", "breaker", "notify")
     breaker = default.breaker
     if "breaker" in fields:
         inner = fields["breaker"].fields("percent", "population")
@@ -193,7 +194,15 @@ def _caps(field: Field, default: CapRules) -> CapRules:
         everyone=_cap(fields["everyone"], default.everyone) if "everyone" in fields else default.everyone,
         hard=hard,
         breaker=breaker,
+        notify=_names(fields["notify"]) if "notify" in fields else default.notify,
     )
+
+
+def _names(field: Field) -> tuple[str, ...]:
+    found = field.texts(limit=63)
+    if len(found) > _MAX_TARGETS or not all(_FEED.match(one) for one in found):
+        raise field.wrong(f"at most {_MAX_TARGETS} names of targets under the reactions' targets were expected")
+    return found
 
 
 def _cap(field: Field, default: Cap, *, window: bool = True) -> Cap:

@@ -71,13 +71,18 @@ class Breaker:
 
 @dataclass(frozen=True, slots=True)
 class CapRules:
-    """Caps beside each feed's own: for one kind, for one group or site, for everyone; and the hard cap of a feed."""
+    """Caps beside each feed's own: for one kind, for one group or site, for everyone; and the hard cap of a feed.
+
+    Attributes:
+        notify: targets of the reactions that are told when any cap is reached or a feed suspended, and when it is over.
+    """
 
     kind: Cap = _KIND
     group: Cap = _GROUP
     everyone: Cap = _EVERYONE
     hard: Cap = _EVERYONE
     breaker: Breaker = Breaker()
+    notify: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,8 @@ from troth.web.errors import MALFORMED, WebError
 from troth.web.views import Page
 
 _DAY = timedelta(days=1)
+#: Where what an alarm is about has its page.
+_PAGES = {"network": "/network/networks/", "feed": "/feeds/"}
 
 
 class EffectView(Struct, frozen=True, kw_only=True):
@@ -206,6 +208,6 @@ def view(effect: Effect) -> EffectView:
         automated=effect.automated, actor=effect.actor, signal_id=effect.signal_id, accepted_at=effect.accepted_at,
         due=effect.due, ended_at=effect.ended_at,
         latency_ms=None if latency is None else round(latency.total_seconds() * 1000), takes_back=effect.undo,
-        page=f"/subjects/{effect.subject_id}" if notice.alarm is None else f"/network/networks/{notice.name}",
+        page=f"/subjects/{effect.subject_id}" if notice.alarm is None else _PAGES[notice.kind] + notice.name,
         says="" if notice.alarm is None else notice.alarm.title,
     )  # fmt: skip

@@ -22,10 +22,13 @@ from troth.pki.fence_store import read_fence
 from troth.pki.finding_store import FindingStore
 from troth.pki.ports import Interlock
 from troth.store.pool import Database
+from troth.trust.feeds import feed_store
 from troth.trust.feeds.health import FeedHealthBook
 from troth.trust.feeds.health import Health as FeedHealthWord
 from troth.trust.intake import inbox_store, unresolved_store
+from troth.trust.outbox import alarms
 from troth.trust.outbox.document_store import DocumentStore
+from troth.trust.standings.service import RulesService
 from troth.web.books.authorities import Authorities
 from troth.web.books.keys import KeySigner
 from troth.web.books.network_health import NetworkHealth
@@ -88,6 +91,11 @@ class HealthChecks:
         if not found:
             return ()
         wrong = [f"{one.heard.feed} is {one.health.value}" for one in found if one.health in _SILENT]
+        wrong += [
+            f"{one.name} is suspended: see `troth feed list`" for one in await feed_store.all_feeds(self._database)
+            if one.suspended
+        ]  # fmt: skip
+        wrong += await self._uncalled()
         failing = sorted({one.connector for one in await connector_store.reads(self._database) if one.failures})
         wrong += [f"connector {name} fails: see `troth connector show {name}`" for name in failing]
         inbox, now = await inbox_store.counts(self._database), self._clock.now()
@@ -97,6 +105,12 @@ class HealthChecks:
         wrong += [f"{unknown} signals name nobody known, or several: see `troth signal unresolved`"] if unknown else []
         words = "; ".join(wrong) if wrong else f"{len(found)} feeds, none silent"
         return (CheckView("Feeds", "fail" if stuck else "warn" if wrong else "ok", words),)
+
+    async def _uncalled(self) -> list[str]:
+        """Whom the standing document's caps would call and the reactions do not know."""
+        rules, _ = await RulesService(self._database, self._clock).in_force()
+        gone = await alarms.nobody(self._database, rules.caps.notify) if rules.caps.notify else []
+        return [f"caps call {name}, which is no target of the reactions" for name in gone]
 
     async def _streams(self) -> tuple[CheckView, ...]:
         """Streams of shared signals that are silent or stopped; nothing where there are none."""
