@@ -147,9 +147,9 @@ def _strict(statement: Guard | Claim) -> str | None:
     wanted = f"1 / (count(*) = ${len(statement.types) + 2}::int8)::int"
     if isinstance(statement, Guard):
         return f"SELECT {wanted} FROM ({statement.sql}) AS held"
-    # A statement that writes has to stand at the top, so what it selects at the end is replaced.
-    head, found, tail = statement.sql.rpartition(_CLAIMED)
-    return f"{head}SELECT {wanted} FROM i JOIN w{tail}" if found else None
+    # A statement that writes has to stand at the top, so what it selects at the end is replaced: as many rows went in.
+    head, found, _ = statement.sql.rpartition(_CLAIMED)
+    return f"{head}SELECT {wanted} FROM w" if found else None
 
 
 def plan(units: list[Unit], at: datetime) -> list[Ask] | None:
