@@ -29,7 +29,7 @@ from tests.support.radius_load import Ended, Load, Manner
 
 _WINDOW = 0.05
 _STATIONS = 8
-_EVENT = "SELECT max(idx) FROM ledger_subject WHERE ref = $1"
+_EVENT = "SELECT max(coalesce(more[cardinality(more)], idx)) FROM ledger_subject WHERE ref = $1"
 _BEHIND = "SELECT count(*) FROM stream_point WHERE lease_until > now() AND idx <= $1"
 
 

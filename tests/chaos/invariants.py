@@ -26,7 +26,8 @@ SELECT id, serial, request_id, CASE WHEN request_id LIKE 'acme:%' THEN split_par
 FROM certificate
 WHERE $1::text[] IS NULL OR request_id LIKE 'acme:%' AND split_part(request_id, ':', 2) = ANY($1)"""
 _EVENTS = """
-SELECT s.ref, e.kind FROM ledger_subject s JOIN ledger_event e USING (idx) WHERE s.ref = ANY($1::text[])"""
+SELECT s.ref, e.kind FROM ledger_subject s CROSS JOIN LATERAL unnest(s.idx || s.more) AS i(idx)
+    JOIN ledger_event e ON e.idx = i.idx WHERE s.ref = ANY($1::text[])"""
 _JOBS = "SELECT kind, key, state FROM job WHERE kind = 'acme.validate'"
 
 

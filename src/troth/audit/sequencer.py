@@ -172,8 +172,7 @@ def _appended(
 ) -> tuple[list[Ask], bool]:
     """The statements that give ``rows`` of the inbox their places from ``size`` on; and whether one is urgent."""
     frontier = Frontier(size, nodes)
-    refs: list[str] = []
-    ref_indexes: list[int] = []
+    places: dict[str, list[int]] = {}
     columns: tuple[list[Any], ...] = ([], [], [], [], [], [], [], [])
     for index, (identifier, recorded_at, payload, salt) in enumerate(rows, start=size):
         value = msgspec.json.decode(payload, type=_Labels)
@@ -182,12 +181,18 @@ def _appended(
         cells = (index, identifier, recorded_at, value.kind, value.actor, payload, salt, leaf)
         for column, cell in zip(columns, cells, strict=True):
             column.append(cell)
-        refs += value.subjects
-        ref_indexes += [index] * len(value.subjects)
+        for ref in dict.fromkeys(value.subjects):
+            places.setdefault(ref, []).append(index)
     newest = max(row[1] for row in rows)
     if newest_at is not None:
         newest = max(newest, newest_at)
     moved = Ask(store.MOVE_HEAD, (size + len(rows), frontier.nodes, frontier.root(), newest))
-    subjects = [Ask(store.APPEND_SUBJECTS, (refs, ref_indexes))] if refs else []
+    subjects = [Ask(store.APPEND_SUBJECTS, _referred(places))] if places else []
     urgent = not URGENT_KINDS.isdisjoint(columns[3])
     return [Ask(store.APPEND, columns), *subjects, moved, Ask("COMMIT")], urgent
+
+
+def _referred(places: dict[str, list[int]]) -> tuple[list[str], list[int], list[str | None]]:
+    """Columns of the rows that find events by what they are about; the third as PostgreSQL writes an array."""
+    more = [f"{{{','.join(map(str, rest))}}}" if rest else None for _, *rest in places.values()]
+    return list(places), [first for first, *_ in places.values()], more

@@ -26,8 +26,10 @@ APPEND = """
 INSERT INTO ledger_event (idx, id, recorded_at, kind, actor, payload, salt, leaf)
 SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::timestamptz[], $4::text[], $5::text[], $6::bytea[], $7::bytea[],
     $8::bytea[])"""
+#: One row for all that a move brings about one object: the index is most of what an event costs besides itself.
 APPEND_SUBJECTS = """
-INSERT INTO ledger_subject (ref, idx) SELECT * FROM unnest($1::text[], $2::bigint[]) ON CONFLICT DO NOTHING"""
+INSERT INTO ledger_subject (ref, idx, more)
+SELECT ref, idx, more::bigint[] FROM unnest($1::text[], $2::bigint[], $3::text[]) AS i(ref, idx, more)"""
 MOVE_HEAD = "UPDATE ledger_head SET size = $1, frontier = $2, root = $3, newest_at = $4"
 
 _HEAD = "SELECT size, frontier, root, newest_at FROM ledger_head"
@@ -47,9 +49,14 @@ _RAW = """
 SELECT idx, id, recorded_at, kind, actor, payload, salt, leaf FROM ledger_event
 WHERE idx >= $1 ORDER BY idx LIMIT $2"""
 _LEAVES = "SELECT idx, leaf FROM ledger_event WHERE idx >= $1 ORDER BY idx LIMIT $2"
+#: Rows about one object follow each other like the moves that made them, so as many rows as events are wanted suffice.
 _ABOUT = """
-SELECT e.idx, e.payload FROM ledger_subject s JOIN ledger_event e USING (idx)
-WHERE s.ref = $1 AND s.idx < $2 ORDER BY s.idx DESC LIMIT $3"""
+SELECT e.idx, e.payload
+FROM (SELECT i.idx
+      FROM (SELECT idx, more FROM ledger_subject WHERE ref = $1 AND idx < $2 ORDER BY idx DESC LIMIT $3) AS s
+      CROSS JOIN LATERAL unnest(s.idx || s.more) AS i(idx)
+      WHERE i.idx < $2 ORDER BY i.idx DESC LIMIT $3) AS newest
+JOIN ledger_event e USING (idx) ORDER BY e.idx DESC"""
 _LATEST = "SELECT idx, payload FROM ledger_event WHERE idx < $1 ORDER BY idx DESC LIMIT $2"
 _ADD_CHECKPOINT = """
 INSERT INTO ledger_checkpoint (size, root, note, signed_at) VALUES ($1, $2, $3, $4) ON CONFLICT (size) DO NOTHING"""

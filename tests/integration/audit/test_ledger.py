@@ -110,6 +110,22 @@ async def test_indexes_are_gapless_and_every_event_has_one(ledger: Log) -> None:
     assert [event.data["n"] for event in await ledger.store.about("thing:73", 10)] == [73]
 
 
+async def test_what_was_moved_together_about_one_object_is_found_event_by_event(ledger: Log) -> None:
+    about = [Event("test.happened", "system:test", ("thing:a", "thing:a"), {"n": n}) for n in range(6)]
+    for one, other in zip(about[::2], about[1::2], strict=True):
+        await ledger.database.commit(Unit().record(one).record(other))
+        await ledger.record(100)
+        await ledger.move()
+    found = await ledger.store.about("thing:a", 10)
+    assert [event.data["n"] for event in found] == [5, 4, 3, 2, 1, 0]
+    seen = [event.data["n"] for event in await ledger.store.about("thing:a", 3)]
+    before = found[2].index
+    while page := await ledger.store.about("thing:a", 2, before=before):
+        seen += [event.data["n"] for event in page]
+        before = page[-1].index
+    assert seen == [5, 4, 3, 2, 1, 0]
+
+
 async def test_an_event_of_a_unit_that_was_dropped_never_existed(ledger: Log) -> None:
     unit = Unit().record(Event("test.happened", "system:test"))
 

@@ -112,11 +112,15 @@ async def live(mint: Mint) -> None:
         await mint.database.commit(change(Unit()))
 
 
+#: A row each, however many were moved into the log together.
+_REFERENCES = "(SELECT s.ref, i.idx FROM ledger_subject s CROSS JOIN LATERAL unnest(s.idx || s.more) AS i(idx))"
+
+
 async def rows(url: str) -> dict[str, list[str]]:
     """All that is to come back."""
     async with snapshot(url) as view:
         found: dict[str, list[str]] = {}
-        for table in [*BY_REFERENCE, *WHOLE, "ledger_event", "ledger_subject"]:
+        for table in [*BY_REFERENCE, *WHOLE, "ledger_event", _REFERENCES]:
             found[table] = sorted(
                 [row["t"] for row in await view.fetch(f"SELECT to_jsonb(t)::text AS t FROM {table} t")]
             )

@@ -17,7 +17,8 @@ _AUTHORITIES = "SELECT slug FROM authority ORDER BY slug"
 _VERSION = "SELECT current_setting('server_version')"
 _EVENTS = """SELECT e.idx, e.payload, e.salt, e.leaf FROM ledger_event e
     WHERE e.idx >= $1 ORDER BY e.idx LIMIT $2"""
-_REFERENCES = "SELECT DISTINCT ref FROM ledger_subject WHERE idx >= $1 AND idx < $2"
+_REFERENCES = """SELECT DISTINCT ref FROM ledger_subject
+    WHERE (idx >= $1 OR more[cardinality(more)] >= $1) AND idx < $2"""
 _INBOX = "SELECT id, recorded_at, payload, salt FROM ledger_inbox ORDER BY id LIMIT 5000"
 _NOTES = "SELECT size, note, signed_at FROM ledger_checkpoint WHERE size > $1 AND size <= $2 ORDER BY size DESC LIMIT 1"
 
