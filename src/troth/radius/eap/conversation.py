@@ -62,15 +62,17 @@ class Conversation:
 
     Attributes:
         state: its attribute State, which names it.
+        identifier: of the request that is not answered yet.
+        young: its first TLS message is not complete yet.
         opening: of the request that began it.
         touched: seconds since 1970, UTC, of the last packet that was taken.
         attachment: the caller's own, such as its verdict; not read here.
     """
 
     __slots__ = (
-        "_begin", "_detail", "_facts", "_flight", "_fragments", "_handshake", "_identifier", "_incoming", "_outgoing",
-        "_phase", "_reason", "_remember", "_request", "_rounds", "_timeline", "_young", "attachment", "opening",
-        "started", "state", "touched",
+        "_begin", "_detail", "_facts", "_flight", "_fragments", "_handshake", "_incoming", "_outgoing", "_phase",
+        "_reason", "_remember", "_request", "_rounds", "_timeline", "attachment", "identifier", "opening", "started",
+        "state", "touched", "young",
     )  # fmt: skip
 
     def __init__(
@@ -93,10 +95,10 @@ class Conversation:
         self._incoming = Incoming()
         self._outgoing = Outgoing(size)
         self._remember = remember
-        self._identifier = token.start
+        self.identifier = token.start
         self._phase = Phase.AWAIT
         self._rounds = self._fragments = 0
-        self._young = True
+        self.young = True
         self._flight = b""
         self._request = b""
         self._reason: Reason | None = None
@@ -105,19 +107,9 @@ class Conversation:
         self._timeline: list[tuple[float, str]] = []
 
     @property
-    def young(self) -> bool:
-        """Whether its first TLS message is not complete yet."""
-        return self._young
-
-    @property
     def over(self) -> bool:
         """Whether Success or Failure has been said."""
         return self._phase is Phase.OVER
-
-    @property
-    def identifier(self) -> int:
-        """Of the request that is not answered yet."""
-        return self._identifier
 
     @property
     def timeline(self) -> Timeline:
@@ -209,7 +201,7 @@ class Conversation:
         self.tell("ended" if told else f"ended: {detail or reason.summary}", now)
         self._phase = Phase.OVER
         self._handshake = None
-        return Fail(outcome(FAILURE, self._identifier), reason, detail, facts, self.timeline, self)
+        return Fail(outcome(FAILURE, self.identifier), reason, detail, facts, self.timeline, self)
 
     def drop(self) -> None:
         """End it without a word."""
@@ -221,8 +213,8 @@ class Conversation:
         """A whole TLS flight of the device."""
         if not message:
             return self.fail(MALFORMED, "an empty response where a TLS message is due", now)
-        if self._young:
-            self._young = False
+        if self.young:
+            self.young = False
             self._handshake, hello = self._begin(message)
             self.tell(f"offered {hello}" if hello is not None else "sent what is no ClientHello", now)
         handshake = self._live()
@@ -264,7 +256,7 @@ class Conversation:
         handshake.keep_session()
         self._phase = Phase.OVER
         self._handshake = None
-        return Succeed(outcome(SUCCESS, self._identifier), keys.msk, keys.emsk, handshake.session_id, self)
+        return Succeed(outcome(SUCCESS, self.identifier), keys.msk, keys.emsk, handshake.session_id, self)
 
     def _gathered(self) -> Facts:
         handshake, opening = self._handshake, self.opening
@@ -303,5 +295,5 @@ class Conversation:
         return Challenge(request, self.state)
 
     def _next(self) -> int:
-        self._identifier = (self._identifier + 1) & 255
-        return self._identifier
+        self.identifier = (self.identifier + 1) & 255
+        return self.identifier

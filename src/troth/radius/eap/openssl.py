@@ -75,8 +75,11 @@ class Watched(Protocol):
     verify_depth: int
 
 
-# By the SSL*, weakly: a handshake that is gone is not looked for.
-_watched: weakref.WeakValueDictionary[Any, Any] = weakref.WeakValueDictionary()
+def _handshake_of(ssl: Any) -> Any:
+    """What watches the connection of an ``SSL *``, found as pyOpenSSL's own callbacks find it; None: nobody."""
+    connection = SSL.Connection._reverse_mapping.get(ssl)
+    watching = connection.get_app_data() if connection is not None else None
+    return watching() if watching is not None else None
 
 
 def _verify(ok: int, store_ctx: Any) -> int:
@@ -85,7 +88,7 @@ def _verify(ok: int, store_ctx: Any) -> int:
     if ok and depth:
         return 1
     ssl = _lib.X509_STORE_CTX_get_ex_data(store_ctx, _EX_INDEX)
-    handshake = _watched.get(ssl)
+    handshake = _handshake_of(ssl)
     if handshake is None:  # nobody to tell: never the way to let somebody in
         return 0
     if not ok:
@@ -122,7 +125,7 @@ _NEEDED = (
     "SSL_set_options",
 )  # fmt: skip
 #: Whether refusals by the trust table are told by an alert of their own.
-hooked = all(hasattr(_lib, name) for name in _NEEDED)
+hooked = all(hasattr(_lib, name) for name in _NEEDED) and hasattr(SSL.Connection, "_reverse_mapping")
 _EX_INDEX = _lib.SSL_get_ex_data_X509_STORE_CTX_idx() if hooked else -1
 # An exception in the hook counts as a refusal: cffi returns ``error``. It must outlive every context.
 _hook: Any = _ffi.callback("int (*)(int, X509_STORE_CTX *)", _verify, error=0) if hooked else None
@@ -168,7 +171,7 @@ def shown_of(connection: SSL.Connection, of: Sequence[ServerIdentity]) -> Server
 def watch(connection: SSL.Connection, handshake: Watched) -> None:
     """Have the hook tell ``handshake`` of the leaf and of errors, for as long as it lives."""
     if hooked:
-        _watched[connection._ssl] = handshake
+        connection.set_app_data(weakref.ref(handshake))  # it holds the connection itself
 
 
 def set_session_seconds(context: SSL.Context, seconds: int) -> None:

@@ -142,11 +142,11 @@ class WithoutOurs:
         """See ``troth.radius.server.parts.Others``: the answer; False: it is EAP-TLS, or nothing known here."""
         network = asked.network
         pool = self._proxies.chosen(
-            packet.first(USER_NAME),
+            packet.firsts.get(USER_NAME),
             network_pool=network.proxy if network is not None else None,
             by_realm=network is not None and bool(network.match.realms),
         )
-        if pool is None and packet.first(EAP_MESSAGE) is not None and (network is None or network.proxy is None):
+        if pool is None and EAP_MESSAGE in packet.firsts and (network is None or network.proxy is None):
             return False  # as nearly always: neither MAB nor PAP has EAP in it
         made = _Asked(packet, source, protection, asked, self._clock.monotonic())
         if pool is not None:

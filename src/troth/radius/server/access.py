@@ -118,7 +118,7 @@ class Access:
                 return answer
         if asked.opening is None or eap is None:
             return self._turned_away(request, eap)
-        state = packet.first(STATE)
+        state = packet.firsts.get(STATE)
         if state is None:
             return self._answer(request, self._eap.begin(asked.opening, eap))
         return self._answer(request, self._eap.respond(state, eap, asked.opening))

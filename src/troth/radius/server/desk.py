@@ -319,11 +319,7 @@ class Desk:
             await asyncio.wait(self._tasks)
 
     def _count(self, packet: Packet, what: str) -> None:
-        self.counted[_name(packet.code), what] += 1
-
-
-def _name(code: int) -> str:
-    return _NAMES.get(code, "other")
+        self.counted[_NAMES.get(packet.code, "other"), what] += 1
 
 
 #: How a request that gets no ticket is counted.

@@ -135,7 +135,7 @@ class Traffic:
         if packet.code != _ACCESS_REQUEST:
             self._take(packet, datagram, nas)
             return
-        state = packet.first(STATE)
+        state = packet.firsts.get(STATE)
         owner = self._owner(state) if state is not None else None
         if owner is not None:
             node, worker = owner
@@ -147,7 +147,7 @@ class Traffic:
                     self.counted["handed_over"] += 1
                 return
             self._take(packet, datagram, nas)
-        elif state is None and packet.first(EAP_MESSAGE) is not None:
+        elif state is None and EAP_MESSAGE in packet.firsts:
             self._newcomers.add((packet, datagram, nas))
             self._schedule()
         else:

@@ -141,10 +141,18 @@ def decode(data: bytes) -> Packet:
     return Packet(code, identifier, authenticator, tuple(attributes), data)
 
 
-def encode_attributes(attributes: Sequence[Attribute]) -> bytes:
-    """The octets of attributes, in their order. Raises ValueError for a type or value that no attribute has."""
-    # bytes() refuses what is no octet: a value of more than 253 has to be split by whoever knows how.
-    return b"".join([bytes((kind, len(value) + 2)) + value for kind, value in attributes])
+def encode_attributes(attributes: Sequence[Attribute], *, refused: frozenset[int] = frozenset()) -> bytes:
+    """The octets of attributes, in their order.
+
+    Raises ValueError for a type or value that no attribute has, and for the types that are ``refused``.
+    """
+    parts: list[bytes] = []
+    for kind, value in attributes:
+        if kind in refused:
+            raise ValueError(f"an attribute of type {kind} is put there by the encoder")
+        # bytes() refuses what is no octet: a value of more than 253 has to be split by whoever knows how.
+        parts.append(bytes((kind, len(value) + 2)) + value)
+    return b"".join(parts)
 
 
 def sub_attributes(value: bytes) -> Iterator[Attribute]:

@@ -77,16 +77,16 @@ def message_authenticator_ok(packet: Packet, secret: bytes, request_authenticato
     ``request_authenticator``: for replies, the one of their request. Raises PacketRefused
     (``radius.packet.message_authenticator_form``) for more than one, or one that is not 18 octets long.
     """
-    found = packet.first(MESSAGE_AUTHENTICATOR)
+    found = packet.firsts.get(MESSAGE_AUTHENTICATOR)
     if found is None:
         return None
-    at, end = 0, HEADER
+    if len(found) != 16 or len(packet.all(MESSAGE_AUTHENTICATOR)) > 1:
+        raise PacketRefused(MESSAGE_AUTHENTICATOR_FORM)
+    at = HEADER
     for kind, value in packet.attributes:
         if kind == MESSAGE_AUTHENTICATOR:
-            if at or len(value) != 16:
-                raise PacketRefused(MESSAGE_AUTHENTICATOR_FORM)
-            at = end
-        end += len(value) + 2
+            break
+        at += len(value) + 2
     raw = packet.raw
     if packet.code in _COMPUTED:
         request_authenticator = ZEROS
@@ -116,7 +116,7 @@ def encode_reply(
     ``message_authenticator``: whether there is one; None: in all but accounting. Raises PacketRefused
     (``radius.packet.too_long``); ValueError for attributes that are this function's own.
     """
-    body = _body(attributes, refused=_OURS_IN_A_REPLY)
+    body = encode_attributes(attributes, refused=_OURS_IN_A_REPLY)
     if PROXY_STATE in request.firsts:
         body += encode_attributes([pair for pair in request.attributes if pair[0] == PROXY_STATE])
     if isinstance(secret, Protection):
@@ -144,7 +144,7 @@ def encode_request(
     RADIUS/1.1 with its zeros; None: a random one. That of accounting, CoA and Disconnect is computed.
     ``message_authenticator``: as in :func:`encode_reply`. Raises as it does.
     """
-    body = _body(attributes)
+    body = encode_attributes(attributes, refused=_OURS_IN_A_REQUEST)
     if authenticator is None:
         authenticator = secrets.token_bytes(16)
     if isinstance(secret, Protection):
@@ -191,13 +191,6 @@ def eap_attributes(eap: bytes) -> list[Attribute]:
     if len(eap) <= MAX_VALUE:
         return [(EAP_MESSAGE, eap)]
     return [(EAP_MESSAGE, eap[at : at + MAX_VALUE]) for at in range(0, len(eap), MAX_VALUE)]
-
-
-def _body(attributes: Sequence[Attribute], *, refused: frozenset[int] = _OURS_IN_A_REQUEST) -> bytes:
-    for kind, _ in attributes:
-        if kind in refused:
-            raise ValueError("Message-Authenticator, and Proxy-State of a reply, are put there by the encoder")
-    return encode_attributes(attributes)
 
 
 def _signed(

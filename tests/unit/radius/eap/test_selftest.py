@@ -14,7 +14,7 @@ def test_the_engine_installed_here_is_fit() -> None:
 
 def test_an_engine_that_takes_revoked_certificates_is_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(openssl, "watch", lambda _, handshake: setattr(handshake, "judge", None) or None)
-    monkeypatch.setattr(openssl, "_watched", {}, raising=True)
+    monkeypatch.setattr(openssl, "_handshake_of", lambda _: None)
     with pytest.raises(EngineUnfit):
         selftest.check()
 
