@@ -59,7 +59,6 @@ log = get_logger("assembly")
 #: What a worker that was told to stop may still finish.
 _STOP_SECONDS = 3.0
 _LOOK_SECONDS = 0.05
-_STARTED_SECONDS = 5.0
 #: At a first start, on a machine that is slow and busy, the signer may need most of it.
 _IDENTITY_SECONDS = 90.0
 _IDENTITY_LOOK_SECONDS = 60.0
@@ -316,15 +315,14 @@ class Worker:
         self._traffic.stop_reading()
         seat, clock = self._seat, self._context.clock
         seconds = self._settings.drain_seconds if seat.draining.is_set() else _STOP_SECONDS
-        begun = clock.monotonic()
-        deadline = begun + seconds
+        deadline = clock.monotonic() + seconds
         while clock.monotonic() < deadline:
             if seat.stop.is_set():
                 deadline = min(deadline, clock.monotonic() + _STOP_SECONDS)
                 left = self._desk.under_way
             else:
-                # Of a device that was asked to start nothing is kept, so nothing says that it is about to answer.
-                left = self._desk.under_way or self._eap.open or clock.monotonic() - begun < _STARTED_SECONDS
+                # Who was only asked to start is gone on with by any other.
+                left = self._desk.under_way or self._eap.open
             if not left:
                 return
             await asyncio.sleep(_LOOK_SECONDS)

@@ -136,7 +136,7 @@ class Ignore(msgspec.Struct, frozen=True):
 
 
 class Foreign(msgspec.Struct, frozen=True):
-    """Another worker, or another node, has this conversation: hand the packet over."""
+    """Another node has this conversation, or another worker had it."""
 
     node: int
     worker: int

@@ -110,7 +110,11 @@ class EapServer:
         return self._start(response, opening, now)
 
     def respond(self, state: bytes, eap: bytes, opening: Opening) -> Step:
-        """Answer a packet with State."""
+        """Answer a packet with State. One of another worker of this node is to come here once that one is gone.
+
+        Of a device that was asked to start nothing is kept anywhere, so whoever hears its answer goes on with it, under
+        a State of its own.
+        """
         try:
             response = read_response(eap)
         except EapRefused as refused:
@@ -122,8 +126,12 @@ class EapServer:
             token = self._states.read(state, opening.nas)
             if token is None:
                 return self._unknown(response.identifier, opening)
-            if token.worker != self._states.worker or token.node != self._states.node:
+            if token.node != self._states.node:
                 return Foreign(token.node, token.worker)
+            if token.worker != self._states.worker:
+                if response.identifier != token.start:
+                    return Foreign(token.node, token.worker)
+                state = self._states.make(opening.nas, token.start, token.made)
             return self._first(token, state, response, opening, now)
         if response.identifier != conversation.identifier:
             before = (conversation.identifier - 1) & 255

@@ -13,6 +13,7 @@ import os
 import socket
 from dataclasses import dataclass
 from struct import Struct
+from typing import Literal, TypeAlias
 
 from troth.radius.server.udp import Datagram
 
@@ -20,6 +21,9 @@ from troth.radius.server.udp import Datagram
 _HEAD = Struct("!BBBBHI16s20s")
 _VERSION = 1
 MAX_FRAME = _HEAD.size + 4096
+
+#: What became of a packet: nobody is there any more, or somebody who has too much to do.
+Sent: TypeAlias = Literal["sent", "full", "gone"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +51,13 @@ class Handover:
         self._number = number
         self._mailbox = mailbox
         self._directory = directory
-        self.sent = self.lost = 0
 
     def fileno(self) -> int:
         """For the event loop."""
         return self._mailbox.fileno()
 
-    def send(self, to: int, datagram: Datagram, *, new: bool) -> bool:
-        """Hand ``datagram`` to worker ``to``; False: it is not there, or has too much to do."""
+    def send(self, to: int, datagram: Datagram, *, new: bool) -> Sent:
+        """Hand ``datagram`` to worker ``to``."""
         host, port, *scope = datagram.address
         head = _HEAD.pack(
             _VERSION,
@@ -68,11 +71,11 @@ class Handover:
         )
         try:
             self._mailbox.sendto(head + datagram.data, os.path.join(self._directory, str(to)))
-        except OSError:  # nobody there, or its mailbox is full: the access server asks again
-            self.lost += 1
-            return False
-        self.sent += 1
-        return True
+        except (FileNotFoundError, ConnectionRefusedError):
+            return "gone"
+        except OSError:
+            return "full"
+        return "sent"
 
     def receive(self) -> Handed | None:
         """The next packet; None: there is none just now. Raises ValueError for what no worker has sent."""

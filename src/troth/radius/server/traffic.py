@@ -19,7 +19,7 @@ from troth.kit.log import get_logger
 from troth.radius.nas.model import Nas
 from troth.radius.server.board import Row
 from troth.radius.server.desk import Desk, Listener, Source
-from troth.radius.server.handover import Handover
+from troth.radius.server.handover import Handover, Sent
 from troth.radius.server.pressure import Newcomers, Quiet
 from troth.radius.server.udp import Datagram, UdpSockets
 from troth.radius.wire.errors import PacketRefused
@@ -31,6 +31,7 @@ _REMEMBERED = 16_384
 _ACCESS_REQUEST = int(Code.ACCESS_REQUEST)
 #: As for sockets: see ``udp``.
 _AT_ONCE = 8
+_COUNTED: dict[Sent, str] = {"sent": "handed_over", "full": "not_handed_over", "gone": "orphaned"}
 
 
 class AccessServers(Protocol):
@@ -140,12 +141,11 @@ class Traffic:
         if owner is not None:
             node, worker = owner
             if node == self._node and worker != self._row.number:
-                if not self._handover.send(worker, datagram, new=False):
-                    self.counted["orphaned"] += 1
-                    self._take(packet, datagram, nas)  # its worker is gone; the device hears so, and begins anew
-                else:
-                    self.counted["handed_over"] += 1
-                return
+                sent = self._handover.send(worker, datagram, new=False)
+                self.counted[_COUNTED[sent]] += 1
+                if sent == "gone":
+                    self._take(packet, datagram, nas)
+                return  # where there was no room, the access server asks again
             self._take(packet, datagram, nas)
         elif state is None and EAP_MESSAGE in packet.firsts:
             self._newcomers.add((packet, datagram, nas))
@@ -196,7 +196,7 @@ class Traffic:
             to = went[0]
         else:
             to = self._row.least()
-        if to != self._row.number and self._handover.send(to, datagram, new=True):
+        if to != self._row.number and self._handover.send(to, datagram, new=True) == "sent":
             self.counted["handed_new"] += 1
             self._row.handed(to)
             self._remember_it(key, to, now)

@@ -30,7 +30,7 @@ from troth.radius.eap.errors import (
 from troth.radius.eap.model import Challenge, Fail, Foreign, Ignore, Opening, Proved, Step, Succeed
 from troth.radius.eap.server import EapServer
 from troth.radius.eap.settings import EapLimits
-from troth.radius.eap.state import StateMaker
+from troth.radius.eap.state import StateMaker, holder
 
 IDENTITY = b"\x02\x07\x00\x08\x01bob"
 
@@ -127,9 +127,18 @@ def test_a_state_is_of_this_node_this_access_server_and_nobody_else() -> None:
     failed(server.begin(OPENING, hello), UNKNOWN_STATE)
 
 
-def test_a_packet_of_another_worker_is_for_that_worker() -> None:
+def test_who_was_asked_to_start_is_gone_on_with_by_another_worker_under_its_own_state() -> None:
+    start, other = started(eap_server(worker=3)), eap_server(worker=1)
+    cut = b"\xc0\x00\x00\x01\x00" + bytes(50)
+    step = other.respond(start.state, response(8, 13, cut), OPENING)
+    assert isinstance(step, Challenge)
+    assert holder(step.state) == (0, 1)
+    assert isinstance(other.respond(step.state, response(9, 13, b"\x40" + bytes(50)), OPENING), Challenge)
+
+
+def test_a_conversation_that_another_worker_had_is_not_gone_on_with() -> None:
     start = started(eap_server(worker=3))
-    assert eap_server(worker=1).respond(start.state, response(8, 13, b"\x00a"), OPENING) == Foreign(0, 3)
+    assert eap_server(worker=1).respond(start.state, response(9, 13, b"\x00a"), OPENING) == Foreign(0, 3)
 
 
 @given(st.binary(max_size=40))

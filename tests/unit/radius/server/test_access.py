@@ -305,6 +305,20 @@ async def test_conversations_of_a_worker_that_dies_are_rejected_and_begin_anew_e
     assert outcome.cheats == {}
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_who_was_asked_to_start_by_a_worker_that_is_gone_is_let_in_by_another(
+    serve: Serve, papers: Papers, version: Version
+) -> None:
+    house = serve(workers=2, reading=[0])
+    gone = house.workers[1]
+    house.remove(gone)
+    house.workers[0].eap.begin = gone.eap.begin  # type: ignore[method-assign]
+    outcome = await _run(house, papers, version, 8)
+
+    assert (outcome.accepted, outcome.cheats) == (8, {})
+    assert house.workers[0].traffic.counted["orphaned"] == 8
+
+
 async def test_a_worker_that_drains_goes_on_with_what_it_has_begun(serve: Serve, papers: Papers) -> None:
     house = serve(workers=2, reading=[0])
     former = house.workers[0]

@@ -33,7 +33,7 @@ def pair(tmp_path: Path) -> Iterator[tuple[Handover, Handover]]:
 def test_it_arrives_with_its_addresses(pair: tuple[Handover, Handover], address: tuple[str, int], new: bool) -> None:
     one, two = pair
     local = bytes(range(20))
-    assert one.send(2, Datagram(3, b"x" * 4096, address, local), new=new)
+    assert one.send(2, Datagram(3, b"x" * 4096, address, local), new=new) == "sent"
 
     handed = two.receive()
     assert handed is not None
@@ -43,8 +43,12 @@ def test_it_arrives_with_its_addresses(pair: tuple[Handover, Handover], address:
 
 
 def test_a_worker_that_is_gone_is_told_as_such(pair: tuple[Handover, Handover]) -> None:
-    assert not pair[0].send(9, Datagram(0, b"x", ("192.0.2.7", 1)), new=False)
-    assert pair[0].lost == 1
+    assert pair[0].send(9, Datagram(0, b"x", ("192.0.2.7", 1)), new=False) == "gone"
+
+
+def test_a_worker_that_has_too_much_to_do_is_not_taken_for_gone(pair: tuple[Handover, Handover]) -> None:
+    told = {pair[0].send(2, Datagram(0, bytes(4096), ("192.0.2.7", 1)), new=False) for _ in range(10_000)}
+    assert told == {"sent", "full"}
 
 
 @given(st.binary(max_size=200))
