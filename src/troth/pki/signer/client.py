@@ -267,14 +267,15 @@ class SignerClient:
     async def _ask(
         self, build: Callable[[int], protocol.Request], *, repeat: bool, patience: float = 0.0
     ) -> protocol.Answer:
-        timeout = max(self._timeout, patience)
-        deadline = asyncio.get_running_loop().time() + timeout
+        timeout, loop = max(self._timeout, patience), asyncio.get_running_loop()
+        deadline = loop.time() + timeout
         while True:
             link = await self._wait_for_link(deadline)
             n = link.next_number()
+            answer = link.send(build(n))
+            timer = loop.call_at(deadline, _expire, answer)
             try:
-                async with asyncio.timeout_at(deadline):
-                    return await link.send(build(n))
+                return await answer
             except LinkLost as error:
                 if error.sent and not repeat:
                     raise SignerLost(LOST, "the connection broke before the answer came") from None
@@ -283,6 +284,7 @@ class SignerClient:
                     raise SignerUnavailable(UNAVAILABLE, f"no answer within {timeout} s") from None
                 raise SignerLost(LOST, f"no answer within {timeout} s") from None
             finally:
+                timer.cancel()
                 link.withdraw(n)
 
     async def _wait_for_link(self, deadline: float) -> Link:
@@ -332,6 +334,11 @@ class SignerClient:
                 raise
         self._secret, self._link = secret, link
         self._linked.set()
+
+
+def _expire(answer: asyncio.Future[protocol.Answer]) -> None:
+    if not answer.done():
+        answer.set_exception(TimeoutError())
 
 
 def _expect(answer: protocol.Answer, kind: type[_A]) -> _A:
