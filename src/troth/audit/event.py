@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +17,7 @@ import msgspec
 
 from troth.audit.inbox_store import INBOX
 from troth.kit.canonical import Json, canonical_json
+from troth.kit.clock import ledger_time
 from troth.kit.ids import new_id
 from troth.store.statement import Write
 
@@ -53,7 +54,7 @@ class Event(msgspec.Struct, frozen=True):
             {
                 "id": str(identifier),
                 "unit": str(unit),
-                "at": at.astimezone(UTC).isoformat(timespec="microseconds"),
+                "at": ledger_time(at),
                 "kind": self.kind,
                 "actor": self.actor,
                 "subjects": list(self.subjects),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Protocol
 
 
@@ -56,6 +57,12 @@ class FakeClock:
     def set_wall(self, to: datetime) -> None:
         """Step the wall clock alone, as a bad NTP server would."""
         self._now = to
+
+
+@lru_cache(maxsize=256)
+def ledger_time(moment: datetime) -> str:
+    """``moment`` as the ledger writes times: UTC, ISO 8601, with microseconds. One is written in several events."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 def to_seconds(moment: datetime) -> datetime:

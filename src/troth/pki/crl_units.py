@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from troth.audit.event import Event
+from troth.kit.clock import ledger_time
 from troth.pki.authorities import Authority
 from troth.pki.crl_buffer import CrlBuffer
 from troth.pki.crl_store import (
@@ -20,7 +21,6 @@ from troth.pki.crl_store import (
     Standing,
 )
 from troth.pki.errors import CRL_OVERTAKEN, CrlRefused
-from troth.pki.events import iso
 from troth.pki.model import Crl
 from troth.store.lease import Held, fence
 from troth.store.unit import Unit
@@ -112,8 +112,8 @@ def crl_event(kind: str, crl: Crl, more: dict[str, str]) -> Event:
             "number": crl.number,
             "base_number": crl.base_number,
             "entries": crl.entries,
-            "this_update": iso(crl.this_update),
-            "next_update": iso(crl.next_update),
+            "this_update": ledger_time(crl.this_update),
+            "next_update": ledger_time(crl.next_update),
             **more,
         },
     )

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from uuid import UUID
 
 from troth.audit.event import Event
 from troth.kit.canonical import Json
+from troth.kit.clock import ledger_time
 from troth.pki.model import Status
 from troth.pki.serial import SerialNumber
 
 #: What is about to be signed is written down.
 RESERVED = "certificate.reserved"
-
-
-def iso(moment: datetime) -> str:
-    """UTC with microseconds, as everywhere in the ledger."""
-    return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 def certificate_event(
@@ -52,8 +48,8 @@ def certificate_event(
         "authority": authority,
         "status": status,
         "status_version": status_version,
-        "status_at": iso(status_at),
+        "status_at": ledger_time(status_at),
         "reason": reason,
-        "not_after": iso(not_after),
+        "not_after": ledger_time(not_after),
     }
     return Event(kind, actor, tuple(references), data | (more or {}))

@@ -11,12 +11,11 @@ from __future__ import annotations
 import asyncio
 
 from troth.audit.event import Event
-from troth.kit.clock import Clock
+from troth.kit.clock import Clock, ledger_time
 from troth.kit.log import get_logger
 from troth.pki.algorithms import MldsaPublicKey
 from troth.pki.catalogue import Catalogue
 from troth.pki.crl_store import ADD_RESPONDER, CrlStore
-from troth.pki.events import iso
 from troth.pki.gate import Gate
 from troth.pki.keys.algorithm import KeyAlgorithm
 from troth.pki.keys.model import KeyPurpose
@@ -98,7 +97,7 @@ class Responders:
                     "ocsp.responder_renewed",
                     "system:responder",
                     (f"authority:{authority}", f"certificate:{issued.id}"),
-                    {"authority": authority, "key_id": key.key_id, "not_after": iso(issued.not_after)},
+                    {"authority": authority, "key_id": key.key_id, "not_after": ledger_time(issued.not_after)},
                 )
             )
 
@@ -114,5 +113,5 @@ class Responders:
             ),
             with_store=with_store,
         )
-        log.info("ocsp.responder_renewed", authority=authority, not_after=iso(made[-1].not_after))
+        log.info("ocsp.responder_renewed", authority=authority, not_after=ledger_time(made[-1].not_after))
         return made[-1]

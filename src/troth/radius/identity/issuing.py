@@ -15,11 +15,10 @@ from uuid import UUID
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from troth.audit.event import Event
-from troth.kit.clock import Clock
+from troth.kit.clock import Clock, ledger_time
 from troth.kit.log import get_logger
 from troth.pki.authorities import Authority, find
 from troth.pki.catalogue import Catalogue
-from troth.pki.events import iso
 from troth.pki.gate import Gate
 from troth.pki.keys.algorithm import KeyAlgorithm
 from troth.pki.keys.model import KeyPurpose
@@ -129,7 +128,7 @@ class ServerCertificates:
                             "name": self._name,
                             "key_id": key.key_id,
                             "key": algorithm.value,
-                            "not_after": iso(issued.not_after),
+                            "not_after": ledger_time(issued.not_after),
                         },
                     )
                 )
@@ -147,5 +146,7 @@ class ServerCertificates:
             ),
             with_store=with_store,
         )
-        log.info("radius.identity_renewed", name=self._name, key=algorithm.value, not_after=iso(made[-1].not_after))
+        log.info(
+            "radius.identity_renewed", name=self._name, key=algorithm.value, not_after=ledger_time(made[-1].not_after)
+        )
         return made[-1]
