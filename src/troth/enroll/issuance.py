@@ -15,10 +15,12 @@ A door (ACME now, SCEP and EST later, an operator's command) proves what can be 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import NoReturn
 from uuid import UUID
+
+import msgspec
+from msgspec.structs import replace
 
 from troth.enroll.awaiting import IssuanceApprovals
 from troth.enroll.errors import REFUSED, UNDECIDED, IssuanceRefused, Undecided
@@ -48,8 +50,7 @@ HOST_NAMES = frozenset({"dns", "ip"})
 _DECISIONS = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(msgspec.Struct, frozen=True):
     """What a door asks for.
 
     Attributes:
@@ -77,8 +78,8 @@ class Ask:
     spki: bytes
     names: GeneralNames
     actor: str
-    evidence: Mapping[str, Given] = field(default_factory=dict)
-    request: Mapping[str, Given] = field(default_factory=dict)
+    evidence: Mapping[str, Given] = msgspec.field(default_factory=dict)
+    request: Mapping[str, Given] = msgspec.field(default_factory=dict)
     origin: str = "acme"
     refs: tuple[str, ...] = ()
     subject: Subject | None = None

@@ -7,8 +7,7 @@ narrowed, since its sender is confused or hostile.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+import msgspec
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
@@ -27,8 +26,7 @@ _ODD_VERSION = 2
 _UNREADABLE = "not a DER-encoded PKCS#10 request with a supported key"
 
 
-@dataclass(frozen=True, slots=True)
-class SigningRequest:
+class SigningRequest(msgspec.Struct, frozen=True):
     """What a request proves and asks for.
 
     Attributes:

@@ -23,8 +23,10 @@ import hashlib
 import json
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from uuid import UUID
+
+import msgspec
+from msgspec.structs import replace
 
 from troth.kit.clock import Clock
 from troth.kit.errors import TrothError
@@ -75,8 +77,7 @@ _STORE_ATTEMPTS = 5
 BURN_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 
 
-@dataclass(frozen=True, slots=True)
-class _Shaped:
+class _Shaped(msgspec.Struct, frozen=True):
     """A request together with the bytes that stand for it."""
 
     id: UUID

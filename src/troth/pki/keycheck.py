@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass
 
+import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from troth.pki import algorithms
@@ -52,8 +52,7 @@ _ROCA = tuple(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class CheckedKey:
+class CheckedKey(msgspec.Struct, frozen=True):
     """A public key that passed.
 
     Attributes:

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
+import msgspec
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.x509.oid import ExtensionOID as Ext
@@ -54,8 +54,7 @@ _SECURITY = x509.ObjectIdentifier(SECURITY_EXTENSION)
 _SEAL = object()
 
 
-@dataclass(frozen=True, slots=True)
-class Expected:
+class Expected(msgspec.Struct, frozen=True):
     """What the certificate must say: the request as reserved, not as encoded."""
 
     serial: SerialNumber

@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
 from uuid import UUID
 
+import msgspec
+
 from troth.pki.attributes import Attributes
 from troth.pki.names import GeneralNames
 from troth.pki.profile import KeyAssurance
@@ -17,16 +19,14 @@ State: TypeAlias = Literal["reserved", "issued", "burnt"]
 Status: TypeAlias = Literal["good", "held", "revoked"]
 
 
-@dataclass(frozen=True, slots=True)
-class Binding:
+class Binding(msgspec.Struct, frozen=True):
     """One subject that a certificate speaks for. ``role`` is ``subject``, ``owner`` or ``carrier``."""
 
     subject_id: UUID
     role: str = "subject"
 
 
-@dataclass(frozen=True, slots=True)
-class IssuanceRequest:
+class IssuanceRequest(msgspec.Struct, frozen=True):
     """What the gate is asked for.
 
     Attributes:
@@ -60,8 +60,7 @@ class IssuanceRequest:
     sid: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class IssuedCertificate:
+class IssuedCertificate(msgspec.Struct, frozen=True):
     """A certificate that is signed, verified and durably stored.
 
     Attributes:

@@ -7,8 +7,9 @@ them over. What stands in a signing request besides is refused, or ignored where
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from urllib.parse import quote
+
+import msgspec
 
 from troth.pki.attributes import Attribute, Attributes, attributes_text, canonical_attribute, common_name_of
 from troth.pki.errors import PROFILE_REFUSES, NameRefused, ProfileRefused
@@ -19,8 +20,7 @@ from troth.pki.profile import SID_URI, Entry, NameEntry, Profile
 from troth.pki.sid import canonical_sid
 
 
-@dataclass(frozen=True, slots=True)
-class Rendered:
+class Rendered(msgspec.Struct, frozen=True):
     """What one certificate will say of its subject.
 
     Attributes:

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from uuid import UUID
+
+import msgspec
 
 from troth.enroll.acme import errors
 from troth.enroll.acme.limits import Meters, registered_domain
@@ -34,8 +36,7 @@ class Failing(Exception):
     """The account has failed too often for one of the names; see :meth:`Admission.problem`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
+class Admitted(msgspec.Struct, frozen=True):
     """An order that may be placed.
 
     Attributes:

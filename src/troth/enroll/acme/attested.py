@@ -7,9 +7,11 @@ more at finalize: it may have been retired, or quarantined, since.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
+
+from msgspec.structs import replace
 
 from troth.enroll.acme import errors
 from troth.enroll.acme.devices import DEVICE_TYPES, HARDWARE_MODULE, PERMANENT_IDENTIFIER, certified_name, device_of

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from msgspec.structs import replace
 
 from troth.audit.event import Event
@@ -370,8 +371,7 @@ def validation(authz: Authorization, kind: str, due: datetime, *, label: str = "
     return Job(VALIDATE_JOB, f"{authz.id}/{kind}", due, payload)
 
 
-@dataclass(frozen=True)
-class _Placing:
+class _Placing(msgspec.Struct, frozen=True):
     """What an order is placed with, apart from itself."""
 
     account: Account

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from uuid import UUID
+
+import msgspec
 
 from troth.audit.event import Event
 from troth.kit.canonical import Json
@@ -50,8 +51,7 @@ BUDGET = 1.0
 BULK_BUDGET = 30.0
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """What was decided for the whole request.
 
     Attributes:

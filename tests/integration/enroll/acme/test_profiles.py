@@ -62,3 +62,23 @@ async def test_a_profile_that_describes_one_subject_takes_no_names_of_two(door: 
     await _applied(door, TEMPLATED.replace("OTHERS", "ignore"))
     with pytest.raises(AcmeError, match="describes one subject"):
         await client.finalize(order, csr_for(["a.test", "b.test"]))
+
+
+async def test_a_profile_that_policy_puts_in_place_is_named_by_facts_of_its_own(door: Door) -> None:
+    """Whatever the profile that was asked for did not want to know is gathered for the other one."""
+    client = await door.client()
+    order = await door.ready(client, "c.test")
+    document = TEMPLATED.replace("OTHERS", "ignore").replace("name: tls-server", "name: tls-named")
+    await _applied(door, document)
+    policy = (
+        "policy: tls-server\ndescription: All by another profile.\nprofiles: [tls-server]\nrules:\n"
+        "- {rule: all, moments: [issue], require: {some: size(request.names) > 0}, "
+        "then: {restrict: {profile: tls-named}}, else: deny, unknown: deny}\n"
+    )
+    await door.policies.apply(await door.policies.plan(policy), actor="admin:test")
+    await door.cache.refresh()
+    done = await client.finalize(order, csr_for(["c.test"]))
+    assert done.certificate is not None
+    chain = await client.certificate(done.certificate)
+    names = x509.load_pem_x509_certificate(chain).extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.DNSName) == ["c.test", "lab.corp.example"]
