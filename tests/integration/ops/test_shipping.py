@@ -9,6 +9,7 @@ import pyrage
 import pytest
 
 from tests.support.mint import Mint
+from troth.audit.event import Event
 from troth.audit.note import NoteKey
 from troth.audit.sequencer import Sequencer
 from troth.audit.store import LedgerStore
@@ -102,6 +103,9 @@ async def live(mint: Mint) -> None:
     """Issue four; hold one, hold and release one, revoke one."""
     made = [(await mint.gate.issue(mint.request(f"r{number}"))).id for number in range(4)]
     at = mint.clock.now()
+    # About things whose references look like those of a large table, and which have no row in one.
+    odd = ("account:badge-reader", "account:", "certificate:4711", "key:ocsp-1", "key:abc")
+    await mint.database.commit(Unit().record(Event("test.odd", "admin:a", odd)))
     changes: list[Callable[[Unit], Unit]] = [
         lambda unit: hold(unit, OfCertificate(made[0]), cause="admin:a", actor="admin:a", at=at),
         lambda unit: hold(unit, OfCertificate(made[1]), cause="admin:a", actor="admin:a", at=at),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
+from troth.kit.ids import parse_id
 from troth.ops.backup.coverage import BY_REFERENCE, WHOLE, ByReference
 from troth.store.snapshot import Loader, Snapshot
 
@@ -21,6 +23,9 @@ _REFERENCES = """SELECT DISTINCT ref FROM ledger_subject
     WHERE (idx >= $1 OR more[cardinality(more)] >= $1) AND idx < $2"""
 _INBOX = "SELECT id, recorded_at, payload, salt FROM ledger_inbox ORDER BY id LIMIT 5000"
 _NOTES = "SELECT size, note, signed_at FROM ledger_checkpoint WHERE size > $1 AND size <= $2 ORDER BY size DESC LIMIT 1"
+
+
+_HEXADECIMAL: Final = re.compile(r"(?:[0-9a-f]{2})+\Z")
 
 
 class SourceStore:
@@ -84,7 +89,8 @@ class SourceStore:
             references.setdefault(kind, []).append(identifier)
         found: dict[str, dict[str, Any]] = {}
         for table, by in BY_REFERENCE.items():
-            keys = sorted(references.get(by.kind, ()))
+            # A reference of the same first word may be of another kind of thing, which has no row here.
+            keys = sorted(key for key in references.get(by.kind, ()) if _is_key(key, by))
             if not keys:
                 continue
             rows = await self._reader.fetch(
@@ -250,6 +256,10 @@ class RestoreStore:
 def _named(by: ByReference) -> str:
     keys = "SELECT decode(k, 'hex') FROM unnest($1::text[]) k" if by.hexadecimal else "$1::text[]::uuid[]"
     return f"{by.column} = ANY({keys})"
+
+
+def _is_key(text: str, by: ByReference) -> bool:
+    return _HEXADECIMAL.match(text) is not None if by.hexadecimal else parse_id(text) is not None
 
 
 def _known(table: str) -> str:

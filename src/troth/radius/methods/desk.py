@@ -80,7 +80,7 @@ class ListDesk:
         made = Account(name, await self._passwords.hash(password), udp, note, until, self._clock.now(), actor)
         unit = Unit()
         store.put_account(unit, made)
-        unit.record(_event("pap.added", f"account:{name}", actor, account=name, udp=udp, note=note, until=_iso(until)))
+        unit.record(_event("pap.added", f"pap:{name}", actor, account=name, udp=udp, note=note, until=_iso(until)))
         await self._database.commit(unit)
         return made, password
 
@@ -89,7 +89,7 @@ class ListDesk:
         unknown = MethodError(ACCOUNT_UNKNOWN, f"{name[:70]!r}")
         unit = Unit().guard(store.LOCK_ACCOUNT, name, refuse=unknown, key=("radius_account", name))
         store.drop_account(unit, name)
-        unit.record(_event("pap.removed", f"account:{name}", actor, account=name))
+        unit.record(_event("pap.removed", f"pap:{name}", actor, account=name))
         await self._database.commit(unit)
 
 
