@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +14,7 @@ from cyclopts import App, Parameter
 from troth.cli.api import Api
 from troth.cli.errors import FILE_EXISTS, UNREADABLE, UNWRITABLE
 from troth.cli.options import Data, Output
-from troth.cli.show import as_json, facts, plain, when
+from troth.cli.show import as_json, plain, when
 from troth.kit.errors import TrothError
 
 if TYPE_CHECKING:
@@ -116,13 +117,15 @@ async def _of_database(data: Path | None, key: NoteKey | None) -> tuple[Report, 
 
 @app.command
 def checkpoint(*, data: Data = None, output: Output = "text") -> int:
-    """Print the latest signed checkpoint; keep a copy elsewhere."""
+    """Print the latest signed checkpoint; keep a copy elsewhere (`troth audit checkpoint > FILE`)."""
     found = Api.at(data).get("/audit/checkpoint")
     if output == "json":
         return as_json(found)
     if found["note"]:
         print(found["note"], end="" if found["note"].endswith("\n") else "\n")
-    facts([("Events", found["events"]), ("Signed", found["size"]), ("At", when(found["signed_at"]))])
+    # Beside it, not below it: what is written to a file must be the note alone, or nothing takes it for one.
+    told = f"{found['size']} of {found['events']} events are under it"
+    print(f"{told}; signed {when(found['signed_at'])}." if found["note"] else "None is signed yet.", file=sys.stderr)
     return 0
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
 
 import pyrage
 import pytest
@@ -13,6 +14,7 @@ from troth.audit.event import Event
 from troth.audit.note import NoteKey
 from troth.audit.sequencer import Sequencer
 from troth.audit.store import LedgerStore
+from troth.kit.ids import new_id
 from troth.ops.backup.bundle import bundle_name
 from troth.ops.backup.coverage import BY_REFERENCE, LEDGER, LEFT_OUT, NOT_REBUILT, WHOLE, unclassified
 from troth.ops.backup.errors import BackupRefused, RestoreRefused, ShippingFailed
@@ -21,6 +23,7 @@ from troth.ops.backup.sealing import Opener, Seal
 from troth.ops.backup.shipping import Shipper
 from troth.pki.revocation import OfCertificate, hold, release, revoke
 from troth.pki.serial import made_at, new_serial
+from troth.radius.sessions.partition_store import SESSIONS, Partitions, begin_restore, end_restore
 from troth.store.migrate import migrations
 from troth.store.pool import Database
 from troth.store.snapshot import loading, snapshot
@@ -226,3 +229,34 @@ def test_a_serial_number_tells_when_it_was_made(clock: object) -> None:
     assert isinstance(clock, FakeClock)
     said = made_at(new_serial(clock.now()), clock.now())
     assert abs((said - clock.now()).total_seconds()) < 0.002
+
+
+async def test_sessions_of_any_month_are_put_down_in_an_empty_database(
+    database: Database, database_url: str, second: str
+) -> None:
+    august, march = datetime(2025, 8, 31, 23, 59, 59, tzinfo=UTC), datetime(2026, 3, 1, tzinfo=UTC)
+    await Partitions(database).ensure(march, august)
+    for opened_at in (august, march):
+        await database.fetchval(
+            """INSERT INTO radius_session (id, opened_at, nas, box, source, last_at, heard_at, ages_at)
+               VALUES ($1, $2, 'ap-1', 'b', '192.0.2.1', $2, $2, $2)""",
+            new_id(), opened_at,
+        )  # fmt: skip
+    rows: list[bytes] = []
+
+    async def keep(piece: bytes) -> None:
+        rows.append(piece)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for row in rows:
+            yield row
+
+    async with snapshot(database_url) as view:
+        [table] = [one for one in await view.tables() if one.name == SESSIONS]
+        assert await view.copy_out(table, keep) == 2
+    async with loading(second) as loader:
+        await begin_restore(loader)
+        assert await loader.copy_in(table, pieces()) == 2
+        await end_restore(loader)
+        found = await loader.fetch("SELECT tableoid::regclass::text AS month FROM radius_session ORDER BY opened_at")
+        assert [row["month"] for row in found] == ["radius_session_202508", "radius_session_202603"]

@@ -37,6 +37,7 @@ from troth.ops.backup.target import Target
 from troth.pki.keys.errors import SecretUnsafe
 from troth.pki.keys.files import private_directory, read_secret, write_private
 from troth.pki.signer.kept import begin_anew, bring_forward, notary_size, read_kept
+from troth.radius.sessions.partition_store import SESSIONS, begin_restore, end_restore
 from troth.store.migrate import migrate, migrations
 from troth.store.pool import Database
 from troth.store.snapshot import Loader, Table, loading
@@ -141,6 +142,8 @@ async def _load(order: Order, verified: Verified, data: Path, url: str) -> None:
             await loader.empty(Table(name, ()))
         for number in range(verified.header.ledger_size // PARTITION_SIZE + 2):
             await RestoreStore(loader).partition(partition_ddl(number))
+        if SESSIONS in tables:
+            await begin_restore(loader)
         with reading(order.archive, order.opener) as members:
             pieces = _Pieces(members)
             while (member := await pieces.next()) is not None:
@@ -151,6 +154,8 @@ async def _load(order: Order, verified: Verified, data: Path, url: str) -> None:
                     rows = await loader.copy_in(Table(name, tables[name].columns), pieces.of_table(member))
                     if rows != tables[name].rows:
                         raise BackupRefused(DAMAGED, f"{rows} rows of {name}, {tables[name].rows} were written")
+        if SESSIONS in tables:
+            await end_restore(loader)
 
 
 class _Pieces:

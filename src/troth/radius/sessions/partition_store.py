@@ -7,6 +7,7 @@ from typing import Final
 
 from troth.kit.log import get_logger
 from troth.store.pool import Database
+from troth.store.snapshot import Loader
 
 log = get_logger("radius")
 
@@ -17,6 +18,10 @@ _OLD_BOOTS = "DELETE FROM radius_boot WHERE at < $1"
 _ENDED = """
 DELETE FROM radius_session s WHERE (s.id, s.opened_at) IN (
     SELECT id, opened_at FROM radius_session WHERE opened_at < $1 AND ended_at < $1 LIMIT $2)"""
+#: The table that has them.
+SESSIONS: Final = "radius_session"
+_RESTORED: Final = "radius_session_restored"
+_RESTORED_MONTHS = f"SELECT DISTINCT date_trunc('month', opened_at AT TIME ZONE 'UTC') AS month FROM {_RESTORED}"
 #: Days before a month's end on which the next one is made.
 _AHEAD: Final = timedelta(days=10)
 
@@ -36,6 +41,28 @@ def name_of(month: datetime) -> str:
     return f"radius_session_{month:%Y%m}"
 
 
+async def begin_restore(loader: Loader) -> None:
+    """Let sessions of any month be put down: an archive has the rows of a table, and not its partitions."""
+    await loader.execute(f"CREATE TABLE {_RESTORED} PARTITION OF radius_session DEFAULT")
+
+
+async def end_restore(loader: Loader) -> None:
+    """Give those that were put down the months that they belong to: with others in the way none could be made later."""
+    months = await loader.fetch(_RESTORED_MONTHS)
+    await loader.execute(f"ALTER TABLE radius_session DETACH PARTITION {_RESTORED}")
+    for row in months:
+        await loader.execute(_made(row["month"].replace(tzinfo=UTC)))
+    await loader.execute(f"INSERT INTO radius_session SELECT * FROM {_RESTORED}")
+    await loader.execute(f"DROP TABLE {_RESTORED}")
+
+
+def _made(month: datetime) -> str:
+    return (
+        f"CREATE TABLE IF NOT EXISTS {name_of(month)} PARTITION OF radius_session "
+        f"FOR VALUES FROM ('{month.isoformat()}') TO ('{next_month(month).isoformat()}')"
+    )
+
+
 class Partitions:
     """The months of one database, as far as this process has made sure of them."""
 
@@ -48,10 +75,7 @@ class Partitions:
         for at in (*opened_at, now, now + _AHEAD):
             month = month_of(at)
             if month not in self._sure:
-                await self._database.fetch(
-                    f"CREATE TABLE IF NOT EXISTS {name_of(month)} PARTITION OF radius_session "
-                    f"FOR VALUES FROM ('{month.isoformat()}') TO ('{next_month(month).isoformat()}')"
-                )
+                await self._database.fetch(_made(month))
                 self._sure.add(month)
 
     async def prune(self, before: datetime, *, limit: int = 20_000) -> None:
