@@ -256,7 +256,8 @@ def test_every_other_example_is_what_it_says(page: Path) -> None:
         for section, values in document.items():
             assert {f"{section}.{key}" for key in values} <= known
     for block in fences(page, "yaml"):
-        _check_yaml(block)
+        for document in block.split("\n---\n"):
+            _check_yaml(document)
 
 
 def _check_yaml(block: str) -> None:
