@@ -38,13 +38,13 @@ _WAITING = """
 SELECT (SELECT id FROM ledger_inbox ORDER BY id LIMIT 1) AS oldest,
        (SELECT id FROM ledger_inbox ORDER BY id DESC LIMIT 1) AS newest"""
 _FROM = "SELECT idx, payload FROM ledger_event WHERE idx >= $1 ORDER BY idx LIMIT $2"
-#: Events of some kinds alone, and the last index looked at, so that a reader knows how far it has come.
+#: Events of some kinds alone, and the last index looked at (there are no gaps), so that a reader knows how far it is.
 _FROM_SOME = """
 SELECT e.idx, e.payload
-FROM (SELECT idx, kind, payload FROM ledger_event WHERE idx >= $1 ORDER BY idx LIMIT $2) AS e
+FROM (SELECT idx, kind, payload FROM ledger_event WHERE idx >= $1 AND idx < $1 + $2 ORDER BY idx LIMIT $2) AS e
 WHERE e.kind = ANY($3::text[]) OR split_part(e.kind, '.', 1) = ANY($3::text[])
 UNION ALL
-SELECT max(w.idx), NULL FROM (SELECT idx FROM ledger_event WHERE idx >= $1 ORDER BY idx LIMIT $2) AS w"""
+SELECT least(size, $1 + $2) - 1, NULL FROM ledger_head WHERE size > $1"""
 _RAW = """
 SELECT idx, id, recorded_at, kind, actor, payload, salt, leaf FROM ledger_event
 WHERE idx >= $1 ORDER BY idx LIMIT $2"""
@@ -180,7 +180,7 @@ class LedgerStore:
             rows = await self._database.lookups.fetch(_FROM, start, limit)
         else:
             rows = await self._database.lookups.fetch(_FROM_SOME, start, limit, sorted(rooms))
-            rows = sorted((row for row in rows if row["idx"] is not None), key=_index)
+            rows = sorted(rows, key=_index)
         events = [parse_payload(row["idx"], bytes(row["payload"])) for row in rows if row["payload"] is not None]
         return events, rows[-1]["idx"] + 1 if rows else start
 
