@@ -63,7 +63,6 @@ from troth.enroll.attest.told import attestation_report
 from troth.enroll.est.body import certs_only
 from troth.enroll.est.callers import read_basic
 from troth.enroll.est.request import read_request
-from troth.enroll.tpm import structures
 from troth.enroll.tpm.endorsement import make_of, read_certificates, read_endorsement_key
 from troth.enroll.tpm.registry import endorsement_of, read_csv
 from troth.enroll.tpm.routes import read_attest_request
@@ -86,6 +85,7 @@ from troth.pki.sid import canonical_sid, read_sid_extension
 from troth.pki.signer import acts
 from troth.pki.signer.certificate_rules import read_tbs
 from troth.pki.signer.protocol import Frames, FrameTooLarge, Health, decode_request, frame
+from troth.tpm import structures
 from troth.trust.authoring.examples import run_tests
 from troth.trust.connecting.journal import Entry, framed
 from troth.trust.connecting.journal import read as read_journal

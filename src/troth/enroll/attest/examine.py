@@ -35,10 +35,10 @@ from troth.enroll.attest.model import (
     key_sha256,
 )
 from troth.enroll.attest.statement import Statement
-from troth.enroll.tpm import structures
-from troth.enroll.tpm.errors import TpmMalformed
 from troth.kit.canonical import Json
 from troth.pki import der
+from troth.tpm import structures
+from troth.tpm.errors import TpmMalformed
 
 Verifier: TypeAlias = Callable[[Statement, Known, Checks], Evidence]
 

@@ -26,11 +26,11 @@ from troth.enroll.attest.model import (
     key_sha256,
 )
 from troth.enroll.attest.statement import Statement
-from troth.enroll.tpm import structures
-from troth.enroll.tpm.errors import TpmMalformed
 from troth.kit.canonical import Json
 from troth.pki import der, other_names
 from troth.pki.algorithms import PublicKey, spki_of
+from troth.tpm import structures
+from troth.tpm.errors import TpmMalformed
 
 AK_CERTIFICATE = "2.23.133.8.3"
 _MANUFACTURER, _MODEL, _VERSION = (f"2.23.133.2.{number}" for number in (1, 2, 3))

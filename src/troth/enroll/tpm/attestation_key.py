@@ -15,7 +15,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from troth.enroll.tpm.errors import ATTESTATION_KEY, CREATION, TpmRefused
 from troth.enroll.tpm.signature import verify_signature
-from troth.enroll.tpm.structures import (
+from troth.pki.algorithms import spki_of
+from troth.pki.keycheck import check_offered
+from troth.tpm.structures import (
     Algorithm,
     Attributes,
     Created,
@@ -26,8 +28,6 @@ from troth.enroll.tpm.structures import (
     read_public,
     read_signature,
 )
-from troth.pki.algorithms import spki_of
-from troth.pki.keycheck import check_offered
 
 _MUST = {
     Attributes.FIXED_TPM: "fixedTPM",

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms
 
 from troth.enroll.tpm.errors import ENDORSEMENT_KEY, TpmRefused
-from troth.enroll.tpm.wire import tpm2b
+from troth.tpm.wire import tpm2b
 
 EndorsementKey: TypeAlias = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
 Randomness: TypeAlias = Callable[[int], bytes]

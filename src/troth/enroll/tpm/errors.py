@@ -4,12 +4,6 @@ from __future__ import annotations
 
 from troth.kit.errors import TrothError, reason
 
-STRUCTURE = reason(
-    "tpm.structure.malformed",
-    "a structure of the TPM cannot be read",
-    fix="Send the bytes as the TPM returned them (TPM 2.0 Library, Part 2), without a size field before them unless "
-    "the documentation asks for one, and with nothing after them.",
-)
 SIGNATURE = reason(
     "tpm.signature.wrong",
     "a signature of the TPM does not verify",
@@ -86,7 +80,3 @@ TOO_MANY = reason(
 
 class TpmRefused(TrothError):
     """The evidence is not taken; the detail says what was expected and what came."""
-
-
-class TpmMalformed(TpmRefused):
-    """Bytes that are no such structure."""

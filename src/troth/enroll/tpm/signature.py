@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from troth.enroll.tpm.errors import SIGNATURE, TpmRefused
-from troth.enroll.tpm.structures import Algorithm, EcdsaSignature, RsaSignature, TpmSignature
+from troth.tpm.structures import Algorithm, EcdsaSignature, RsaSignature, TpmSignature
 
 _HASHES: dict[Algorithm, hashes.SHA256 | hashes.SHA384 | hashes.SHA512] = {
     Algorithm.SHA256: hashes.SHA256(),

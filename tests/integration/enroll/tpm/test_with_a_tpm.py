@@ -17,8 +17,8 @@ from troth.enroll.tpm.credential import make_credential
 from troth.enroll.tpm.endorsement import EK_PURPOSE, endorse, read_certificates, read_endorsement_key
 from troth.enroll.tpm.errors import TpmRefused
 from troth.enroll.tpm.signature import verify_signature
-from troth.enroll.tpm.structures import Certified, read_attest, read_public, read_signature
 from troth.pki.anchor_store import TrustAnchor
+from troth.tpm.structures import Certified, read_attest, read_public, read_signature
 
 SECRET = bytes(range(32))
 

@@ -12,9 +12,9 @@ from tests.support import attesting
 from troth.enroll.tpm.attestation_key import check_creation, read_attestation_key
 from troth.enroll.tpm.errors import TpmRefused
 from troth.enroll.tpm.signature import verify_signature
-from troth.enroll.tpm.structures import Algorithm, Attributes, EcdsaSignature, RsaSignature
-from troth.enroll.tpm.wire import tpm2b
 from troth.pki.errors import KeyRefused
+from troth.tpm.structures import Algorithm, Attributes, EcdsaSignature, RsaSignature
+from troth.tpm.wire import tpm2b
 
 GOOD = (
     Attributes.FIXED_TPM | Attributes.FIXED_PARENT | Attributes.SENSITIVE_DATA_ORIGIN | Attributes.USER_WITH_AUTH

@@ -23,8 +23,8 @@ from troth.enroll.tpm.endorsement import EK_PURPOSE, endorse, read_certificates,
 from troth.enroll.tpm.errors import TpmRefused
 from troth.enroll.tpm.routes import read_attest_request
 from troth.enroll.tpm.signature import verify_signature
-from troth.enroll.tpm.structures import Certified, read_attest, read_public, read_signature
 from troth.pki.anchor_store import TrustAnchor
+from troth.tpm.structures import Certified, read_attest, read_public, read_signature
 
 VECTOR: dict[str, Any] = json.loads(
     Path(__file__).parents[3].joinpath("vectors/tpm/smallstep.json").read_text(encoding="utf-8")

@@ -19,8 +19,8 @@ from typing import TypeAlias
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from troth.enroll.tpm.numbers import GENERATED, Algorithm, AttestType, Attributes
-from troth.enroll.tpm.wire import Unmarshal, malformed
+from troth.tpm.numbers import GENERATED, Algorithm, AttestType, Attributes
+from troth.tpm.wire import Unmarshal, malformed
 
 __all__ = [
     "GENERATED", "Algorithm", "Attest", "AttestType", "Attributes", "Certified", "Clock", "Created", "CreationData",

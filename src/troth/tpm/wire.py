@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from troth.enroll.tpm.errors import STRUCTURE, TpmMalformed
+from troth.tpm.errors import STRUCTURE, TpmMalformed
 
 #: No structure that is read here is near it; a larger one is not looked at.
 MAX_STRUCTURE = 4096
@@ -46,6 +46,10 @@ class Unmarshal:
         if length > at_most:
             raise malformed(f"{self._name} has a field of {length} bytes, where {at_most} are the most")
         return self.take(length)
+
+    def rest(self) -> bytes:
+        """All that is left."""
+        return self.take(len(self._data) - self._at)
 
     def end(self) -> None:
         """Nothing may follow."""

@@ -11,10 +11,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from troth.enroll.tpm import structures
-from troth.enroll.tpm.errors import TpmMalformed
-from troth.enroll.tpm.structures import Algorithm, Attributes, Certified, EccUnique, RsaUnique
-from troth.enroll.tpm.wire import MAX_STRUCTURE, tpm2b
+from troth.tpm import structures
+from troth.tpm.errors import TpmMalformed
+from troth.tpm.structures import Algorithm, Attributes, Certified, EccUnique, RsaUnique
+from troth.tpm.wire import MAX_STRUCTURE, tpm2b
 
 
 class Vector(TypedDict):
@@ -23,7 +23,7 @@ class Vector(TypedDict):
     sig: str
 
 
-VECTORS: dict[str, Vector] = json.loads(Path(__file__).parents[3].joinpath("vectors/tpm/structures.json").read_text())
+VECTORS: dict[str, Vector] = json.loads(Path(__file__).parents[2].joinpath("vectors/tpm/structures.json").read_text())
 SWTPM = VECTORS["swtpm"]
 PUB, CERT, SIG = (bytes.fromhex(one) for one in (SWTPM["pubArea"], SWTPM["certInfo"], SWTPM["sig"]))
 
