@@ -6,7 +6,6 @@ objects by itself flushes them. ``tcti`` is what tpm2-tss calls the connection; 
 
 from __future__ import annotations
 
-import importlib.util
 import socket
 import subprocess
 import tempfile
@@ -15,7 +14,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from cryptography import x509
@@ -23,10 +21,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.support.programs import find_program, missing
-
-if TYPE_CHECKING:
-    from troth.agent.keys.tpm.device import Tpm
+from tests.support.programs import find_program
+from troth.agent.keys.tpm.device import Tpm
 
 
 @dataclass(frozen=True)
@@ -121,8 +117,6 @@ def _start(directory: Path) -> tuple[subprocess.Popen[bytes], int]:
 def software_tpm() -> Iterator[SoftwareTpm]:
     """A TPM of this test process."""
     find_program("swtpm_setup")
-    if importlib.util.find_spec("tpm2_pytss") is None:
-        missing("tpm2-pytss is not installed here; `scripts/setup --dev --peers` installs what the tests need")
     with tempfile.TemporaryDirectory(prefix="troth-tpm-") as made:
         directory = Path(made)
         (directory / "state").mkdir()
@@ -145,6 +139,4 @@ def software_tpm() -> Iterator[SoftwareTpm]:
 
 def tpm_of(software: SoftwareTpm) -> Tpm:
     """The agent's connection to it."""
-    from troth.agent.keys.tpm.device import Tpm
-
     return Tpm(software.tcti)

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from troth.agent.keys.model import KeyType
+from troth.agent.keys.tpm.doors import DEFAULT as TPM_DEFAULT
 from troth.agent.spiffe.settings import SpiffeSettings
 from troth.agent.survey.settings import SurveySettings
 
@@ -90,13 +91,13 @@ class TpmKeySettings(
     """The key lives in the host's TPM, which can attest it.
 
     Attributes:
-        tcti: how tpm2-tss reaches the TPM. attestation_ca: URL of the attestation CA that certifies the TPM's
+        tcti: the way to the TPM (keys.tpm.doors). attestation_ca: URL of the attestation CA that certifies the TPM's
             attestation key; needed where a device is to be proved (device-attest-01).
     """
 
     type: KeyType = "p256"
     reuse: bool = False
-    tcti: str = "device:/dev/tpmrm0"
+    tcti: str = TPM_DEFAULT
     attestation_ca: str = ""
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from troth.agent.keys.files import FileKeys
 from troth.agent.keys.model import HeldKey, KeyPlace, KeyType
 from troth.agent.keys.pkcs11 import Pkcs11Keys
-from troth.agent.keys.tpm.keys import TpmKeys, connect
+from troth.agent.keys.tpm.device import Tpm
+from troth.agent.keys.tpm.keys import TpmKeys
 from troth.agent.settings import FileKeySettings, KeySettings, Pkcs11KeySettings, TpmKeySettings
 from troth.agent.state import StateDirectory
 
@@ -21,9 +22,9 @@ class TpmPlace:
         self._keys: TpmKeys | None = None
 
     def keys(self) -> TpmKeys:
-        """The place itself. Raises KeyTrouble where the extra is not installed."""
+        """The place itself."""
         if self._keys is None:
-            self._keys = TpmKeys(self._directory, connect(self._tcti))
+            self._keys = TpmKeys(self._directory, Tpm(self._tcti))
         return self._keys
 
     def create(self, label: str, type: KeyType) -> HeldKey:

@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from tests.support.software_tpm import SoftwareTpm, tpm_of
 from troth.agent.errors import ATTESTATION_MISSING, KEY_MISSING, KEY_STAYS, KEY_STORE, KeyTrouble
 from troth.agent.keys.model import AttestingKey, KeyPlace, KeyType
-from troth.agent.keys.tpm.keys import AttestationIdentity, TpmKey, TpmKeys, connect
+from troth.agent.keys.tpm.device import Tpm
+from troth.agent.keys.tpm.keys import AttestationIdentity, TpmKey, TpmKeys
 from troth.agent.keys.tpm.signing import TpmEcKey, TpmRsaKey
 from troth.client.csr import certificate_request
 
@@ -96,7 +97,7 @@ def test_a_key_that_is_gone_or_garbled_is_told_so(place: TpmKeys) -> None:
 
 def test_a_tpm_that_is_not_there_is_told_so(tmp_path: Path) -> None:
     with pytest.raises(KeyTrouble) as refused:
-        TpmKeys(tmp_path, connect("device:/dev/there-is-no-tpm")).create("web", "p256")
+        TpmKeys(tmp_path, Tpm("device:/dev/there-is-no-tpm")).create("web", "p256")
     assert refused.value.reason is KEY_STORE
 
 

@@ -1,64 +1,35 @@
-"""The TPM itself, by tpm2-pytss. Everything here blocks, and opens the TPM only for as long as it takes.
+"""The TPM itself. Everything here blocks, and opens the TPM only for as long as it takes.
 
 Objects are loaded for one operation and flushed after it: a TPM without a resource manager has three slots. One
-operation at a time; the kernel's ``/dev/tpmrm0`` keeps other programs' apart.
+operation at a time; the kernel's ``/dev/tpmrm0`` and Windows' TBS keep other programs' apart.
+
+A key's parent is the storage root key that the owner hierarchy gives. Where this machine does not let us use that
+hierarchy (Windows keeps its password; an administrator may have set one), the persistent storage root key takes its
+place, and for the endorsement key the persistent one: 0x81000001 and 0x81010001 by the TCG's registry of handles.
 """
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
-
-from tpm2_pytss import (
-    ESAPI,
-    ESYS_TR,
-    TPM2_ALG,
-    TPM2_SE,
-    TPM2B_DATA,
-    TPM2B_ENCRYPTED_SECRET,
-    TPM2B_ID_OBJECT,
-    TPM2B_PUBLIC,
-    TPM2B_SENSITIVE_CREATE,
-    TPMA_OBJECT,
-    TPML_PCR_SELECTION,
-    TPMS_SCHEME_HASH,
-    TPMT_PUBLIC,
-    TPMT_SIG_SCHEME,
-    TPMU_SIG_SCHEME,
-    TSS2_Exception,
-)
-from tpm2_pytss.tsskey import TSSPrivKey
-from tpm2_pytss.utils import NoSuchIndex, NVReadEK, create_ek_template
 
 from troth.agent.errors import KEY_MISSING, KEY_STORE, KeyTrouble
 from troth.agent.keys.model import KeyType
+from troth.agent.keys.tpm import keyfile
+from troth.agent.keys.tpm.commands import ENDORSEMENT, FREE, OWNER, Commands
+from troth.agent.keys.tpm.doors import open_door
+from troth.agent.keys.tpm.errors import HandleUnknown, NotAuthorized, NotOurs, TpmError, Unreachable
+from troth.agent.keys.tpm.keyfile import KeyFile, subject_public_key_info
+from troth.agent.keys.tpm.templates import ATTESTATION, ENDORSEMENTS, KEYS, STORAGE, EndorsementTemplate
+from troth.tpm.errors import TpmMalformed
+from troth.tpm.numbers import Algorithm, Attributes
+from troth.tpm.structures import EcdsaSignature, RsaSignature, read_public, read_signature
 
-# tpm2-tss writes every error code to standard error as well, and an index that is not there is none.
-os.environ.setdefault("TSS2_LOG", "all+NONE")
-
-#: What tpm2-openssl derives as well when a key file names the owner hierarchy as its parent.
-_PARENT = "ecc256:aes128cfb"
-_STORAGE = (
-    TPMA_OBJECT.USERWITHAUTH | TPMA_OBJECT.RESTRICTED | TPMA_OBJECT.DECRYPT | TPMA_OBJECT.NODA
-    | TPMA_OBJECT.FIXEDTPM | TPMA_OBJECT.FIXEDPARENT | TPMA_OBJECT.SENSITIVEDATAORIGIN
-)  # fmt: skip
-_BOUND = (
-    TPMA_OBJECT.USERWITHAUTH | TPMA_OBJECT.NODA | TPMA_OBJECT.SIGN_ENCRYPT
-    | TPMA_OBJECT.FIXEDTPM | TPMA_OBJECT.FIXEDPARENT | TPMA_OBJECT.SENSITIVEDATAORIGIN
-)  # fmt: skip
-_KINDS: dict[KeyType, str] = {
-    "p256": "ecc256:null:null", "p384": "ecc384:null:null",
-    "rsa2048": "rsa2048:null:null", "rsa3072": "rsa3072:null:null", "rsa4096": "rsa4096:null:null",
-}  # fmt: skip
-_HASHES = {"sha256": TPM2_ALG.SHA256, "sha384": TPM2_ALG.SHA384, "sha512": TPM2_ALG.SHA512}
-_SCHEMES = {"ecdsa": TPM2_ALG.ECDSA, "rsassa": TPM2_ALG.RSASSA, "rsapss": TPM2_ALG.RSAPSS}
-_INTEGRITY = 0x9F
-#: Tried in this order: every PC has the first, and the attestation CAs of others know no third.
-_ENDORSEMENTS = ("EK-RSA2048", "EK-ECC256", "EK-HIGH-RSA2048", "EK-HIGH-ECC256", "EK-HIGH-ECC384", "EK-HIGH-RSA3072")
+_STORAGE_ROOT, _ENDORSEMENT_KEY = 0x81000001, 0x81010001
+_HASHES = {"sha256": Algorithm.SHA256, "sha384": Algorithm.SHA384, "sha512": Algorithm.SHA512}
+_SCHEMES = {"ecdsa": Algorithm.ECDSA, "rsassa": Algorithm.RSASSA, "rsapss": Algorithm.RSAPSS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +62,10 @@ class Endorsement:
 
 
 class Tpm:
-    """One TPM.
+    """One TPM. Everything raises KeyTrouble.
 
     Args:
-        tcti: as tpm2-tss writes it: ``device:/dev/tpmrm0``, ``swtpm:host=127.0.0.1,port=2321``.
+        tcti: the way to it, as :mod:`troth.agent.keys.tpm.doors` has it.
     """
 
     def __init__(self, tcti: str) -> None:
@@ -103,159 +74,152 @@ class Tpm:
 
     def make_key(self, kind: KeyType) -> bytes:
         """A key for signatures that never leaves: ``TSS2 PRIVATE KEY`` in PEM."""
-        template = TPMT_PUBLIC.parse(_KINDS[kind], objectAttributes=_BOUND)
-        with self._open() as tpm, self._parent(tpm) as parent:
-            private, public, *_ = tpm.create(parent, TPM2B_SENSITIVE_CREATE(), TPM2B_PUBLIC(publicArea=template))
-            return bytes(TSSPrivKey(private, public).to_pem())
+        with self._open() as tpm, _parent(tpm) as (parent, named):
+            made = tpm.create(parent, KEYS[kind])
+        return KeyFile(made.public, made.private, named).pem()
 
     def make_attestation_key(self) -> Birth:
         """A restricted key (P-256) that signs only what the TPM made, and its certified creation."""
-        attributes = (_BOUND | TPMA_OBJECT.RESTRICTED) & ~TPMA_OBJECT.NODA
-        template = TPMT_PUBLIC.parse("ecc256:ecdsa-sha256:null", objectAttributes=attributes)
-        with self._open() as tpm:
-            with self._parent(tpm) as parent:
-                private, public, data, digest, ticket = tpm.create(
-                    parent, TPM2B_SENSITIVE_CREATE(), TPM2B_PUBLIC(publicArea=template), TPM2B_DATA(),
-                    TPML_PCR_SELECTION(),
-                )  # fmt: skip
-                key = tpm.load(parent, private, public)
-            with key:
-                attest, signature = tpm.certify_creation(key, key, TPM2B_DATA(), digest, _scheme(), ticket)
-            return Birth(
-                bytes(TSSPrivKey(private, public).to_pem()),
-                bytes(public.publicArea.marshal()),
-                bytes(data.creationData.marshal()),
-                bytes(attest.attestationData),
-                bytes(signature.marshal()),
-            )
+        with self._open() as tpm, _parent(tpm) as (parent, named):
+            made = tpm.create(parent, ATTESTATION)
+            with tpm.loaded(parent, made.private, made.public) as key:
+                attestation, signature = tpm.certify_creation(key, made)
+        pem = KeyFile(made.public, made.private, named).pem()
+        return Birth(pem, made.public, made.creation_data, attestation, signature)
 
     def sign(self, pem: bytes, digest: bytes, scheme: str, hash_name: str) -> tuple[bytes, ...]:
         """A signature over ``digest``: (r, s) of ``ecdsa``, else the octets of ``rsassa`` or ``rsapss``."""
-        with self._loaded(pem) as (tpm, key):
-            found = tpm.sign(key, digest, _scheme(_SCHEMES[scheme], _HASHES[hash_name]))
-        if scheme == "ecdsa":
-            ecdsa = found.signature.ecdsa
-            return bytes(ecdsa.signatureR), bytes(ecdsa.signatureS)
-        return (bytes(getattr(found.signature, scheme).sig),)
+        with self._open() as tpm, _loaded(tpm, keyfile.read(pem)) as key:
+            found = read_signature(tpm.sign(key, digest, _SCHEMES[scheme], _HASHES[hash_name]))
+        match found:
+            case EcdsaSignature(r=r, s=s):
+                return tuple(one.to_bytes(max(1, (one.bit_length() + 7) // 8)) for one in (r, s))
+            case RsaSignature(signature=signature):
+                return (signature,)
 
     def certify(self, pem: bytes, attestation_key: bytes, qualifying: bytes) -> Certification:
         """What the attestation key says of the key in ``pem``, with ``qualifying`` signed along."""
-        with self._loaded(pem) as (tpm, key):
-            public = _read(pem).public.publicArea.marshal()
-            with _load(tpm, attestation_key) as signer:
-                attest, signature = tpm.certify(key, signer, qualifying, _scheme())
-        return Certification(bytes(attest.attestationData), bytes(signature.marshal()), bytes(public))
+        one, other = keyfile.read(pem), keyfile.read(attestation_key)
+        with self._open() as tpm, _loaded(tpm, one) as key, _loaded(tpm, other) as signer:
+            attestation, signature = tpm.certify(key, signer, qualifying)
+        return Certification(attestation, signature, one.public)
 
     def endorsement(self) -> Endorsement:
         """The first endorsement key that has a certificate in the TPM, or else the usual one (RSA 2048)."""
         with self._open() as tpm:
-            read = NVReadEK(tpm)
-            for name in _ENDORSEMENTS:
-                try:
-                    certificate, template = create_ek_template(name, read)
-                except (NoSuchIndex, ValueError):  # the latter for a high-range key that has no certificate
-                    continue
+            chunk = tpm.nv_buffer()
+            for name, template in ENDORSEMENTS.items():
+                certificate = _nv(tpm, template.certificate, chunk)
                 if certificate:
-                    return self._endorsement(tpm, name, template, bytes(certificate))
-            name = _ENDORSEMENTS[0]
-            return self._endorsement(tpm, name, create_ek_template(name, read)[1], None)
+                    with _endorsement(tpm, template) as (_, public):
+                        return Endorsement(name, subject_public_key_info(public), _der(certificate))
+            name = next(iter(ENDORSEMENTS))
+            with _endorsement(tpm, ENDORSEMENTS[name]) as (_, public):
+                return Endorsement(name, subject_public_key_info(public), None)
 
     def public_endorsement(self, template: str) -> bytes:
         """The endorsement key of one of the TCG's templates (``EK-RSA2048``), SubjectPublicKeyInfo in PEM."""
-        with self._open() as tpm:
-            made = create_ek_template(template, NVReadEK(tpm))[1]
-            return self._endorsement(tpm, template, made, None).public_pem
+        with self._open() as tpm, _endorsement(tpm, ENDORSEMENTS[template]) as (_, public):
+            return subject_public_key_info(public)
 
     def activate(self, template: str, attestation_key: bytes, credential: bytes, secret: bytes) -> bytes:
         """The secret that an attestation CA has encrypted for this TPM and this key.
 
         ``credential`` and ``secret`` are a TPM2B_ID_OBJECT and a TPM2B_ENCRYPTED_SECRET.
         """
-        blob, _ = TPM2B_ID_OBJECT.unmarshal(credential)
-        encrypted, _ = TPM2B_ENCRYPTED_SECRET.unmarshal(secret)
-        with self._loaded(attestation_key) as (tpm, key):
-            made, public, *_ = tpm.create_primary(
-                TPM2B_SENSITIVE_CREATE(), create_ek_template(template, NVReadEK(tpm))[1],
-                ESYS_TR.RH_ENDORSEMENT,
-            )  # fmt: skip
-            with made as endorsement, _authorized(tpm, public) as session:
-                return bytes(
-                    tpm.activate_credential(
-                        key, endorsement, blob, encrypted, session1=ESYS_TR.PASSWORD, session2=session
-                    )
-                )
+        held = keyfile.read(attestation_key)
+        with (
+            self._open() as tpm,
+            _loaded(tpm, held) as key,
+            _endorsement(tpm, ENDORSEMENTS[template]) as (endorsement, public),
+        ):
+            if read_public(public).has(Attributes.USER_WITH_AUTH):  # EK Profile, B.6.2
+                return tpm.activate_credential(key, endorsement, FREE, credential, secret)
+            with tpm.endorsement_policy() as leave:
+                return tpm.activate_credential(key, endorsement, leave, credential, secret)
 
     @contextmanager
-    def _open(self) -> Iterator[Any]:
+    def _open(self) -> Iterator[Commands]:
         with self._one:
             try:
-                with ESAPI(self._tcti) as tpm:
-                    yield tpm
-            except TSS2_Exception as error:
+                door = open_door(self._tcti)
+                try:
+                    yield Commands(door)
+                finally:
+                    door.close()
+            except NotOurs as error:
+                why = "the TPM has not wrapped this key: it was cleared or exchanged"
+                raise KeyTrouble(KEY_MISSING, why) from error
+            except (TpmError, Unreachable) as error:
                 raise KeyTrouble(KEY_STORE, f"the TPM at {self._tcti}: {error}") from error
-
-    @contextmanager
-    def _loaded(self, pem: bytes) -> Iterator[tuple[Any, Any]]:
-        with self._open() as tpm, _load(tpm, pem) as key:
-            yield tpm, key
-
-    @staticmethod
-    @contextmanager
-    def _parent(tpm: Any) -> Iterator[Any]:
-        template = TPMT_PUBLIC.parse(_PARENT, objectAttributes=_STORAGE)
-        handle, *_ = tpm.create_primary(
-            TPM2B_SENSITIVE_CREATE(), TPM2B_PUBLIC(publicArea=template), ESYS_TR.RH_OWNER
-        )  # fmt: skip
-        with handle:
-            yield handle
-
-    @staticmethod
-    def _endorsement(tpm: Any, name: str, template: Any, certificate: bytes | None) -> Endorsement:
-        handle, public, *_ = tpm.create_primary(TPM2B_SENSITIVE_CREATE(), template, ESYS_TR.RH_ENDORSEMENT)
-        tpm.flush_context(handle)
-        return Endorsement(name, bytes(public.to_pem()), certificate)
+            except TpmMalformed as error:
+                raise KeyTrouble(KEY_STORE, f"the TPM at {self._tcti}: {error.detail}") from error
 
 
 def public_area(pem: bytes) -> tuple[bytes, bytes]:
     """(TPMT_PUBLIC, SubjectPublicKeyInfo in PEM) of a key's file; the TPM is not asked. Raises KeyTrouble."""
-    public = _read(pem).public
-    return bytes(public.publicArea.marshal()), bytes(public.to_pem())
-
-
-def _read(pem: bytes) -> Any:
-    try:
-        return TSSPrivKey.from_pem(pem)
-    except (ValueError, TypeError, TSS2_Exception) as error:
-        raise KeyTrouble(KEY_STORE, "the file holds no key of a TPM") from error
-
-
-def _load(tpm: Any, pem: bytes) -> Any:
-    """The key, loaded. Raises KeyTrouble (KEY_MISSING) where this TPM has not wrapped it (TPM_RC_INTEGRITY)."""
-    try:
-        return _read(pem).load(tpm)
-    except TSS2_Exception as error:
-        # A format-one code: without the number of the handle or parameter that it speaks of (Part 2, 6.6.2).
-        if error.rc & 0xBF == _INTEGRITY:
-            raise KeyTrouble(KEY_MISSING, "the TPM has not wrapped this key: it was cleared or exchanged") from error
-        raise
-
-
-def _scheme(algorithm: Any = TPM2_ALG.NULL, hashed: Any = TPM2_ALG.SHA256) -> Any:
-    """How to sign; NULL takes what the key has fixed."""
-    if algorithm == TPM2_ALG.NULL:
-        return TPMT_SIG_SCHEME(scheme=TPM2_ALG.NULL)
-    return TPMT_SIG_SCHEME(scheme=algorithm, details=TPMU_SIG_SCHEME(any=TPMS_SCHEME_HASH(hashAlg=hashed)))
+    held = keyfile.read(pem)
+    return held.public, held.public_pem()
 
 
 @contextmanager
-def _authorized(tpm: Any, endorsement: Any) -> Iterator[Any]:
-    """Leave to use the endorsement key: its password where it takes one, else its policy (EK Profile, B.6.2)."""
-    if endorsement.publicArea.objectAttributes & TPMA_OBJECT.USERWITHAUTH:
-        yield ESYS_TR.PASSWORD
-        return
-    session = tpm.start_auth_session(ESYS_TR.NONE, ESYS_TR.NONE, TPM2_SE.POLICY, None, TPM2_ALG.SHA256)
+def _primary(tpm: Commands, hierarchy: int, template: bytes, persistent: int) -> Iterator[tuple[int, bytes, int]]:
+    """The primary key of ``template``, or where the hierarchy is closed to us the one at ``persistent``.
+
+    Gives its handle, its TPMT_PUBLIC, and what a file calls it: the hierarchy or the persistent handle.
+    """
+    with ExitStack() as stack:
+        try:
+            handle, public = stack.enter_context(tpm.primary(hierarchy, template))
+            named = hierarchy
+        except NotAuthorized as refusal:
+            try:
+                handle, public, named = persistent, tpm.read_public(persistent), persistent
+            except HandleUnknown:
+                raise refusal from None
+        yield handle, public, named
+
+
+@contextmanager
+def _parent(tpm: Commands, named: int = OWNER) -> Iterator[tuple[int, int]]:
+    """The handle of what wraps keys, and how a key's file names it."""
+    if named == OWNER:
+        with _primary(tpm, OWNER, STORAGE, _STORAGE_ROOT) as (handle, _, found):
+            yield handle, found
+    else:
+        yield named, named
+
+
+@contextmanager
+def _loaded(tpm: Commands, held: KeyFile) -> Iterator[int]:
+    with ExitStack() as stack:
+        with _parent(tpm, held.parent) as (parent, _):  # let go before the next key needs its slot
+            key = stack.enter_context(tpm.loaded(parent, held.private, held.public))
+        yield key
+
+
+@contextmanager
+def _endorsement(tpm: Commands, template: EndorsementTemplate) -> Iterator[tuple[int, bytes]]:
+    """The endorsement key of this template, by the maker's own form of it where the TPM holds one."""
+    chunk = tpm.nv_buffer()
+    public = _nv(tpm, template.template, chunk) or template.public
+    nonce = _nv(tpm, template.nonce, chunk) if template.nonce else None
+    if nonce:
+        public = template.with_nonce(public, nonce)
+    with _primary(tpm, ENDORSEMENT, public, _ENDORSEMENT_KEY) as (handle, found, _):
+        if found[:2] != template.public[:2]:
+            raise Unreachable(f"the persistent endorsement key {handle:#x} is of another kind than the certificate's")
+        yield handle, found
+
+
+def _nv(tpm: Commands, index: int, chunk: int) -> bytes | None:
+    """What is at an NV index; None where nothing is, or nothing that we may read."""
     try:
-        tpm.policy_secret(ESYS_TR.ENDORSEMENT, session)
-        yield session
-    finally:
-        tpm.flush_context(session)
+        return tpm.read_nv(index, chunk)
+    except (HandleUnknown, NotAuthorized):
+        return None
+
+
+def _der(data: bytes) -> bytes:
+    """A certificate without what fills its NV index up: it is a SEQUENCE with a length of two octets."""
+    return data[: 4 + int.from_bytes(data[2:4])] if data[:2] == b"\x30\x82" else data

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -21,22 +20,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_pem_publ
 from troth.agent import disk
 from troth.agent.errors import ATTESTATION_MISSING, KEY_MISSING, KEY_STORE, KeyTrouble
 from troth.agent.keys.model import Attested, KeyAccess, KeyType
+from troth.agent.keys.tpm.device import Tpm, public_area
 from troth.agent.keys.tpm.signing import TpmEcKey, TpmRsaKey
-
-if TYPE_CHECKING:
-    from troth.agent.keys.tpm.device import Tpm
 
 #: COSE algorithms (RFC 9053, 2.1) of the attestation keys that this agent makes: ECDSA with SHA-256.
 _ES256 = -7
-
-
-def connect(tcti: str) -> Tpm:
-    """The TPM at ``tcti``. Raises KeyTrouble where the extra ``tpm`` is not installed."""
-    try:
-        from troth.agent.keys.tpm.device import Tpm
-    except ImportError as error:
-        raise KeyTrouble(KEY_STORE, "keys in a TPM need the extra: pip install 'troth[tpm]'") from error
-    return Tpm(tcti)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +143,6 @@ class TpmKeys:
         return self._directory / "attestation"
 
     def _key(self, label: str, pem: bytes) -> TpmKey:
-        from troth.agent.keys.tpm.device import public_area
-
         public = load_pem_public_key(public_area(pem)[1])
         if not isinstance(public, (ec.EllipticCurvePublicKey, rsa.RSAPublicKey)):
             raise KeyTrouble(KEY_STORE, f"{self._path(label)} holds a key of a kind that is not known here")

@@ -1,0 +1,115 @@
+"""Windows' way to a TPM, driven here by the functions that Microsoft documents, with a software TPM behind them."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+
+import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, utils
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+from tests.support.software_tpm import SoftwareTpm, tpm_of
+from tests.support.tbs_double import shared_library
+from troth.agent.errors import KEY_STORE, KeyTrouble
+from troth.agent.keys.tpm import tbs
+from troth.agent.keys.tpm.device import Tpm, public_area
+from troth.enroll.tpm.attestation_key import check_creation, read_attestation_key
+from troth.enroll.tpm.credential import make_credential
+from troth.tpm.structures import read_public
+
+
+@pytest.fixture(scope="module")
+def double(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+    return ctypes.CDLL(str(shared_library(tmp_path_factory.mktemp("tbs"))))
+
+
+@pytest.fixture
+def windows(double: ctypes.CDLL, software_tpm: SoftwareTpm, monkeypatch: pytest.MonkeyPatch) -> Tpm:
+    monkeypatch.setenv("TROTH_TEST_TBS_PORT", software_tpm.tcti.rpartition("=")[2])
+    monkeypatch.setattr(tbs, "library", lambda: double)
+    return Tpm("tbs")
+
+
+def test_a_key_is_made_attested_and_signs_through_tbs(windows: Tpm, software_tpm: SoftwareTpm) -> None:
+    birth = windows.make_attestation_key()
+    held = read_attestation_key(birth.public)
+    check_creation(held, birth.creation_data, birth.attestation, birth.signature)
+    endorsement = windows.endorsement()
+    assert endorsement.certificate == software_tpm.ek_certificate
+    key = load_pem_public_key(endorsement.public_pem)
+    assert not isinstance(key, ec.EllipticCurvePublicKey)
+    made = make_credential(key, read_public(birth.public).name, b"only this TPM opens it")  # type: ignore[arg-type]
+    opened = windows.activate(endorsement.template, birth.pem, made.identity, made.secret)
+    assert opened == b"only this TPM opens it"
+    web = windows.make_key("p256")
+    assert windows.certify(web, birth.pem, b"for this order").public == public_area(web)[0]
+    digest = hashlib.sha256(b"data").digest()
+    r, s = windows.sign(web, digest, "ecdsa", "sha256")
+    public = load_pem_public_key(public_area(web)[1])
+    assert isinstance(public, ec.EllipticCurvePublicKey)
+    signature = utils.encode_dss_signature(int.from_bytes(r), int.from_bytes(s))
+    public.verify(signature, digest, ec.ECDSA(utils.Prehashed(hashes.SHA256())))
+    assert tpm_of(software_tpm).sign(web, digest, "ecdsa", "sha256"), "the way to the TPM does not matter to the key"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("TROTH_TEST_TBS_NO_TPM", "1", "no TPM 2.0 that Windows knows"),
+        ("TROTH_TEST_TBS_RESULT", "0x80284008", "TBS does not run"),
+        ("TROTH_TEST_TBS_RESULT", "0x80280400", "does not let this user"),
+        ("TROTH_TEST_TBS_RESULT", "0x80284099", "0x80284099"),
+    ],
+)
+def test_what_tbs_refuses_is_told(
+    windows: Tpm, monkeypatch: pytest.MonkeyPatch, name: str, value: str, says: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(KeyTrouble, match=says) as refused:
+        windows.make_key("p256")
+    assert refused.value.reason is KEY_STORE
+
+
+def test_tbs_is_looked_for_on_windows_alone() -> None:
+    with pytest.raises(KeyTrouble, match="on Windows"):
+        Tpm("tbs").make_key("p256")
+
+
+def test_a_library_without_the_functions_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tbs, "library", lambda: ctypes.CDLL(None))
+    with pytest.raises(KeyTrouble, match="Windows 8"):
+        Tpm("tbs").make_key("p256")
+
+
+def test_a_hierarchy_whose_password_nobody_knows_is_replaced_by_the_persistent_key(
+    windows: Tpm, software_tpm: SoftwareTpm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Windows has it: it sets passwords, keeps them or not, and leaves the keys at the TCG's handles."""
+    esapi = pytest.importorskip("tpm2_pytss")
+    roots = ((0x81000001, esapi.ESYS_TR.OWNER, esapi.TPMT_PUBLIC.parse("rsa2048:aes128cfb", objectAttributes=0x30472)),)
+    with esapi.ESAPI(software_tpm.tcti) as tpm:
+        for handle, hierarchy, template in roots:
+            public = esapi.TPM2B_PUBLIC(publicArea=template)
+            made, *_ = tpm.create_primary(esapi.TPM2B_SENSITIVE_CREATE(), public, hierarchy)
+            tpm.evict_control(esapi.ESYS_TR.OWNER, made, handle)
+            tpm.flush_context(made)
+        tpm.hierarchy_change_auth(esapi.ESYS_TR.OWNER, b"chosen by Windows")
+    try:
+        lost = windows.make_key("p256")
+        assert windows.sign(lost, bytes(32), "ecdsa", "sha256"), "wrapped by the persistent key"
+        monkeypatch.setenv("TROTH_TEST_TBS_OWNER", "chosen by Windows")
+        kept = windows.make_key("p256")
+        assert windows.sign(kept, bytes(32), "ecdsa", "sha256"), "wrapped by the hierarchy's own"
+        monkeypatch.delenv("TROTH_TEST_TBS_OWNER")
+        assert windows.sign(lost, bytes(32), "ecdsa", "sha256")
+        with pytest.raises(KeyTrouble):
+            windows.sign(kept, bytes(32), "ecdsa", "sha256")
+    finally:
+        with esapi.ESAPI(software_tpm.tcti) as tpm:
+            tpm.tr_set_auth(esapi.ESYS_TR.OWNER, b"chosen by Windows")
+            tpm.hierarchy_change_auth(esapi.ESYS_TR.OWNER, b"")
+            tpm.tr_set_auth(esapi.ESYS_TR.OWNER, b"")
+            for handle, *_ in roots:
+                tpm.evict_control(esapi.ESYS_TR.OWNER, tpm.tr_from_tpmpublic(handle), handle)
