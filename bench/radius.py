@@ -9,7 +9,7 @@
   as Troth's; and *threaded files*, which writes files and asks nobody. All at once on this machine and loaded in turn,
   there and back. CPU of a server's processes per authentication, medians over the rounds, that of its PostgreSQL apart;
   the same devices, P-256 chains of the same form, every conversation verified to its keys.
-* **workers**: two workers beside one; how one source port is split between them.
+* **workers**: two workers beside one, and two FreeRADIUS beside one; how one source port is split between two workers.
 * **memory**: of a conversation that stands after its ClientHello; of 100,000 devices in the trust table.
 * **trials**: ``bench.radius_trials``. **disconnect**: ``bench.sessions``.
 
@@ -26,7 +26,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,8 @@ from tests.support.radius_load import Load, Manner
 PARTS = ("cost", "workers", "memory", "trials", "disconnect")
 #: As many stations: no device begins twice at the same time, which would end its first conversation.
 _DEVICES = _STATIONS = 16
+#: Seconds in which Troth's worker has carried decisions and sessions on into the database.
+_CARRIED_ON = 1.0
 _KINDS: dict[str, tuple[Version, bool]] = {
     "full12": ("1.2", False),
     "full13": ("1.3", False),
@@ -55,11 +57,17 @@ _KINDS: dict[str, tuple[Version, bool]] = {
 
 @dataclass
 class Sample:
-    """CPU milliseconds per authentication of each round, and what else was seen."""
+    """CPU milliseconds per authentication of each round, and what else was seen.
+
+    Attributes:
+        ms: of the server. database: of its PostgreSQL.
+        whole: of every process there is, with what is carried on in the second after.
+    """
 
     ms: list[float] = field(default_factory=list)
     rate: list[float] = field(default_factory=list)
     database: list[float] = field(default_factory=list)
+    whole: list[float] = field(default_factory=list)
 
     @property
     def median(self) -> float:
@@ -76,8 +84,8 @@ class Sample:
 
 
 @contextlib.contextmanager
-def _peers(here: House, home: Path) -> Iterator[list[Peer]]:
-    """FreeRADIUS in its forms, each believing Troth's authorities as Troth does."""
+def _peers(here: House, home: Path, names: Sequence[str]) -> Iterator[list[Peer]]:
+    """FreeRADIUS in these forms, each believing Troth's authorities as Troth does."""
     papers = Papers(home, "Bench")
     server = papers.issue("radius.bench.test", x509.oid.ExtendedKeyUsageOID.SERVER_AUTH)
     clients = home / "clients.pem"
@@ -85,16 +93,19 @@ def _peers(here: House, home: Path) -> Iterator[list[Peer]]:
     clients.write_text("".join(sorted(issuers)) + here.root.read_text())
     with contextlib.ExitStack() as stack:
         database = stack.enter_context(tables(one.credential for one in here.holders))
+        modern = modern_openssl() if "modern" in names else None
         forms: dict[str, tuple[bool, Path | None, Tables | None]] = {
             "threaded": (False, None, database),
             "files": (False, None, None),
             "single": (True, None, database),
+            "another": (True, None, database),
+            "modern": (True, modern, database),
         }
-        modern = modern_openssl()
-        if modern is not None:
-            forms["modern"] = True, modern, database
         found = []
-        for name, (single, libraries, kept) in forms.items():
+        for name in names:
+            single, libraries, kept = forms[name]
+            if name == "modern" and modern is None:
+                continue
             one = freeradius(
                 home / name, server.chain, server.key, clients, papers.root,
                 single=single, libraries=libraries, database=kept,
@@ -103,14 +114,26 @@ def _peers(here: House, home: Path) -> Iterator[list[Peer]]:
         yield found
 
 
-def _measure(here: House, peer: Peer, kind: str, count: int, sample: Sample) -> None:
+def _measure(
+    here: House,
+    peer: Peer,
+    kind: str,
+    count: int,
+    sample: Sample,
+    *,
+    beside: Sequence[Peer] = (),
+    whole: Callable[[], float] | None = None,
+) -> None:
+    """``beside``: loaded with it, half each; the sample is of all. ``whole``: CPU seconds of every process."""
     version, resume = _KINDS[kind]
     # FreeRADIUS 3.2.1 says MA last, and keeps the first session of a device alone.
     manner = Manner(resume=resume, sticky=resume, insists=False, ssid=SSID)
     devices = here.devices(version, peer.root)
-    with Load(("127.0.0.1", peer.port), peer.secret, devices, stations=_STATIONS, manner=manner) as load:
+    address, more = ("127.0.0.1", peer.port), [("127.0.0.1", one.port) for one in beside]
+    with Load(address, peer.secret, devices, stations=_STATIONS, manner=manner, beside=more) as load:
         load.run(3 * _STATIONS)
-        pids = _with_children(peer.pids)
+        pids = _with_children((*peer.pids, *(pid for one in beside for pid in one.pids)))
+        everything = whole() if whole is not None else 0.0
         before, stored = seconds_of(pids), seconds_of(list(peer.database()))
         outcome = load.run(count)
         spent, stored = seconds_of(pids) - before, seconds_of(list(peer.database())) - stored
@@ -121,6 +144,9 @@ def _measure(here: House, peer: Peer, kind: str, count: int, sample: Sample) -> 
     sample.ms.append(spent / count * 1000)
     sample.database.append(max(stored, 0.0) / count * 1000)
     sample.rate.append(count / outcome.wall)
+    if whole is not None:
+        time.sleep(_CARRIED_ON)
+        sample.whole.append((whole() - everything) / count * 1000)
 
 
 def _with_children(pids: tuple[int, ...]) -> list[int]:
@@ -135,22 +161,23 @@ def cost(rounds: int, count: int) -> dict[str, Any]:
     """CPU per authentication, beside FreeRADIUS in the same minutes."""
     with tempfile.TemporaryDirectory(prefix="troth-bench-radius-") as directory:
         home = Path(directory)
-        with house(home, workers=1, devices=_DEVICES, patient=True) as here, _peers(here, home) as others:
+        with (
+            house(home, workers=1, devices=_DEVICES, patient=True) as here,
+            _peers(here, home, ("threaded", "files", "single", "modern")) as others,
+        ):
             everybody = [here.peer(), *others]
             samples = {(kind, peer.name, peer.library): Sample() for kind in _KINDS for peer in everybody}
-            whole_before, whole_count = here.whole(), 0
             for number in range(rounds):
                 order = everybody if number % 2 == 0 else everybody[::-1]
                 for kind in _KINDS:
                     for peer in order:
-                        _measure(here, peer, kind, count, samples[kind, peer.name, peer.library])
-                        whole_count += count if peer is everybody[0] else 0
-            whole = (here.whole() - whole_before) / whole_count * 1000
-            return _cost_figures(everybody, samples, whole)
+                        whole = here.whole if peer is everybody[0] else None
+                        _measure(here, peer, kind, count, samples[kind, peer.name, peer.library], whole=whole)
+            return _cost_figures(everybody, samples)
 
 
-def _cost_figures(everybody: list[Peer], samples: dict[tuple[str, str, str], Sample], whole: float) -> dict[str, Any]:
-    ours = everybody[0]
+def _cost_figures(everybody: list[Peer], samples: dict[tuple[str, str, str], Sample]) -> dict[str, Any]:
+    ours, threaded = everybody[:2]
     print(f"\n{'CPU ms per authentication':<44}" + "".join(f"{kind:>12}" for kind in _KINDS))
     for peer in everybody:
         name = f"{peer.name}, {' '.join(peer.library.split()[:2])}"
@@ -160,20 +187,21 @@ def _cost_figures(everybody: list[Peer], samples: dict[tuple[str, str, str], Sam
         print(f"{'':<44}{spread}")
         if any(any(one.database) for one in cells):
             print(f"{'  its PostgreSQL':<44}" + "".join(f"{one.stored:>12.2f}" for one in cells))
+    mine = [samples[kind, ours.name, ours.library] for kind in _KINDS]
+    theirs = [samples[kind, threaded.name, threaded.library] for kind in _KINDS]
     figures: dict[str, Any] = {
-        "whole_troth_cpu_ms": round(whole, 3),
+        "whole_troth_cpu_ms": round(statistics.mean(statistics.median(one.whole) for one in mine), 3),
+        "whole_freeradius_cpu_ms": round(statistics.mean(one.median + one.stored for one in theirs), 3),
         "openssl_troth": ours.library,
         "openssl_freeradius": everybody[1].library,
     }
-    for kind in _KINDS:
-        mine = samples[kind, ours.name, ours.library].median
-        figures[f"{kind}_cpu_ms"] = round(mine, 3)
-        figures[f"{kind}_postgresql_ms"] = round(samples[kind, ours.name, ours.library].stored, 3)
-        theirs = samples[kind, everybody[1].name, everybody[1].library]
-        figures[f"{kind}_freeradius_postgresql_ms"] = round(theirs.stored, 3)
+    for kind, own, other in zip(_KINDS, mine, theirs, strict=True):
+        figures[f"{kind}_cpu_ms"] = round(own.median, 3)
+        figures[f"{kind}_postgresql_ms"] = round(own.stored, 3)
+        figures[f"{kind}_freeradius_postgresql_ms"] = round(other.stored, 3)
         names = ("freeradius", "freeradius_files", "freeradius_single", "freeradius_equal_openssl")
         for name, peer in zip(names, everybody[1:], strict=False):
-            ratio = mine / samples[kind, peer.name, peer.library].median
+            ratio = own.median / samples[kind, peer.name, peer.library].median
             figures[f"{kind}_vs_{name}"] = round(ratio, 3)
     if len(everybody) > 4:
         figures["openssl_equal"] = everybody[4].library
@@ -184,7 +212,10 @@ def _cost_figures(everybody: list[Peer], samples: dict[tuple[str, str, str], Sam
 
 
 def workers(rounds: int, count: int) -> dict[str, Any]:
-    """Two workers beside one, and one source port between two."""
+    """Two workers beside one, and one source port between two.
+
+    The control: FreeRADIUS of one thread, alone and two of them, which share nothing but the machine and the load.
+    """
     with tempfile.TemporaryDirectory(prefix="troth-bench-radius-") as directory:
         homes = [Path(directory) / name for name in ("one", "two")]
         for home in homes:
@@ -192,12 +223,14 @@ def workers(rounds: int, count: int) -> dict[str, Any]:
         with (
             house(homes[0], workers=1, devices=_DEVICES, patient=True) as one,
             house(homes[1], workers=2, devices=_DEVICES, patient=True) as two,
+            _peers(one, homes[0], ("single", "another")) as (other, another),
         ):
-            samples = {1: Sample(), 2: Sample()}
+            samples, control = {1: Sample(), 2: Sample()}, {1: Sample(), 2: Sample()}
             for number in range(rounds):
                 for which in (1, 2) if number % 2 == 0 else (2, 1):
                     here = one if which == 1 else two
                     _measure(here, here.peer(), "full13", count, samples[which])
+                    _measure(one, other, "full13", count, control[which], beside=(another,) if which == 2 else ())
             manner = Manner(ports=1, ssid=SSID)
             with Load(two.address, two.secret, two.devices("1.3"), stations=_STATIONS, manner=manner) as load:
                 load.run(2 * _STATIONS)
@@ -207,11 +240,16 @@ def workers(rounds: int, count: int) -> dict[str, Any]:
             if outcome.accepted != 2 * count:
                 raise SystemExit(f"one port: {dict(outcome.ended)}")
     share = 100 * spent[0] / sum(spent)
-    ratio = samples[2].median / samples[1].median
+    ratio, theirs = samples[2].median / samples[1].median, control[2].median / control[1].median
     print(
-        f"\ntwo workers cost {ratio:.3f} of one per authentication; one port is split {share:.0f} : {100 - share:.0f}"
+        f"\ntwo workers cost {ratio:.3f} of one per authentication, two FreeRADIUS of one thread each {theirs:.3f} of "
+        f"one; one port is split {share:.0f} : {100 - share:.0f}"
     )
-    return {"two_workers_vs_one": round(ratio, 3), "one_port_split_percent": round(share, 1)}
+    return {
+        "two_workers_vs_one": round(ratio, 3),
+        "freeradius_two_vs_one": round(theirs, 3),
+        "one_port_split_percent": round(share, 1),
+    }
 
 
 # --- memory ------------------------------------------------------------------------------------------------------

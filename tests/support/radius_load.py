@@ -207,6 +207,7 @@ class Load:
     """See the module.
 
     Args:
+        beside: further servers that are loaded at the same time, under the same secret; stations are dealt out in turn.
         stations: conversations at a time.
         choose: which device a station takes next; by default each in turn.
         watch: told of each conversation's end.
@@ -223,6 +224,7 @@ class Load:
         choose: Callable[[int, int], Device] | None = None,
         watch: Callable[[Ended], None] = lambda _: None,
         seed: int = 1,
+        beside: Sequence[tuple[str, int]] = (),
     ) -> None:
         self.secret = secret
         self.devices = devices
@@ -233,9 +235,11 @@ class Load:
         self._watch = watch
         self._poll = select.epoll()
         self.sockets: list[socket.socket] = []
-        for _ in range(self.manner.ports or stations):
-            one = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET, socket.SOCK_DGRAM)
-            one.connect(address)
+        addresses = (address, *beside)
+        for number in range(self.manner.ports or stations):
+            host, port = addresses[number % len(addresses)]
+            one = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+            one.connect((host, port))
             one.setblocking(False)
             self._poll.register(one, select.EPOLLIN)
             self.sockets.append(one)
