@@ -191,11 +191,11 @@ class Contexts:
 
     def _counting(self, identity: ServerIdentity) -> Callable[[SSL.Connection], None]:
         """Counts who was shown which of the two certificates. Of one alone the connection need not be asked."""
-        counts, kinds = self.shown, {one.fingerprint: one.kind for one in identity.each}
+        counts, kinds = self.shown, {one.chain[0]: one.kind for one in identity.each}
 
         def count(connection: SSL.Connection) -> None:
             one = identity if identity.second is None else openssl.shown_of(connection, identity.each)
-            counts[kinds[one.fingerprint]] += 1
+            counts[kinds[one.chain[0]]] += 1
 
         return count
 

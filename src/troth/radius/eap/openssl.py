@@ -227,25 +227,24 @@ def advance(connection: SSL.Connection, flight: bytes) -> bool:
     return False
 
 
-def said(connection: SSL.Connection) -> bytes:
-    """What it has to say to the device; empty: nothing."""
-    return _all_of(connection._from_ssl)
-
-
 _READ = 16_384
 _room: Any = _ffi.new_allocator(should_clear_after_alloc=False)
 #: Certificates are written into it and read back at once.
 _scratch: Any = _ffi.gc(_lib.BIO_new(_lib.BIO_s_mem()), _lib.BIO_free)
 
 
+def said(connection: SSL.Connection) -> bytes:
+    """What it has to say to the device; empty: nothing."""
+    return _all_of(connection._from_ssl)
+
+
 def _all_of(bio: Any) -> bytes:
     """All that a buffer of OpenSSL's holds."""
-    room, parts = _room("char[]", _READ), []
-    while (length := _lib.BIO_read(bio, room, _READ)) > 0:
-        parts.append(_ffi.buffer(room, length)[:])
-        if length < _READ:
-            break
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+    room = _room("char[]", _READ)
+    length = _lib.BIO_read(bio, room, _READ)
+    if length < _READ:  # it is empty then; less than nothing: it was
+        return _ffi.buffer(room, length)[:] if length > 0 else b""
+    return bytes(_ffi.buffer(room, length)) + _all_of(bio)
 
 
 def release_buffers(context: SSL.Context) -> None:

@@ -45,6 +45,7 @@ ZEROS: Final = bytes(16)
 #: Octets that MD5 works on at once.
 _BLOCK: Final = 64
 _MA_AT_FRONT: Final = bytes((MESSAGE_AUTHENTICATOR, 18))
+_UNPROVED: Final = _MA_AT_FRONT + ZEROS
 #: Requests whose authenticator is computed, not random (RFC 2866 section 3, RFC 5176 section 2.3).
 _COMPUTED: Final = frozenset({Code.ACCOUNTING_REQUEST, Code.DISCONNECT_REQUEST, Code.COA_REQUEST})
 #: Packets that go without Message-Authenticator unless the caller asks for one: RFC 2869 section 5.19 has none there.
@@ -199,14 +200,13 @@ def _signed(
     """The head without its authenticator, and the attributes, with the Message-Authenticator first if ``signed``."""
     if not signed:
         return _head(code, identifier, body), body
-    unsigned = b"".join((_MA_AT_FRONT, ZEROS, body))
-    head = _head(code, identifier, unsigned)
-    proof = _hmac(secret, b"".join((head, authenticator, unsigned)))
+    head = _head(code, identifier, body, _UNPROVED)
+    proof = _hmac(secret, b"".join((head, authenticator, _UNPROVED, body)))
     return head, b"".join((_MA_AT_FRONT, proof, body))
 
 
-def _head(code: int, identifier: int, body: bytes) -> bytes:
-    length = HEADER + len(body)
+def _head(code: int, identifier: int, body: bytes, before: bytes = b"") -> bytes:
+    length = HEADER + len(before) + len(body)
     if length > MAX_PACKET:
         raise PacketRefused(TOO_LONG, f"{length} octets")
     return bytes((code, identifier)) + length.to_bytes(2, "big")
