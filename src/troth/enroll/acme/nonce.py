@@ -212,7 +212,7 @@ class NonceMap:
         self._adopt(key)
 
     def _adopt(self, key: bytes) -> None:
-        self._key = key
+        self._keyed = hashlib.blake2b(digest_size=_TAG_SIZE, key=key, person=_PERSON)
         self._stamp_size = _SUM_AT + _SUM_SIZE
         self._stamp = self._map[: self._stamp_size]
 
@@ -249,7 +249,9 @@ class NonceMap:
         return self._reopen_if_replaced() and hmac.compare_digest(tag, self._tag(body))
 
     def _tag(self, body: bytes) -> bytes:
-        return hashlib.blake2b(body, digest_size=_TAG_SIZE, key=self._key, person=_PERSON).digest()
+        keyed = self._keyed.copy()
+        keyed.update(body)
+        return keyed.digest()
 
     def _head(self) -> int | None:
         for _ in range(8):  # read without its lock, it may be met half-written
