@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import random
 from collections.abc import Callable
 from uuid import UUID
@@ -246,7 +245,7 @@ class Gate:
             request.profile,
             template.profile_version,
             spki_sha256,
-            json.dumps(request.names),
+            msgspec.json.encode(request.names).decode(),
             request.common_name,
             expected.not_before,
             expected.not_after,
@@ -258,7 +257,7 @@ class Gate:
             template.crl_shard(expected.serial),
             template.no_rev_avail,
             request.key_assurance,
-            json.dumps(request.subject),
+            msgspec.json.encode(request.subject).decode(),
             refuse=GateRefused(REQUEST_RESERVED, "request id or serial number is taken"),
         )
         unit.write_all(BIND, [(binding.subject_id, shaped.id, binding.role) for binding in request.subjects])

@@ -190,7 +190,7 @@ class OrderDesk:
             taken = AcmeProblem(errors.ALREADY_REPLACED)
             key = ("acme_replacement", replaced.certificate_id)
             unit.claim(REPLACE, replaced.certificate_id, order.id, self._clock.now(), refuse=taken, key=key)
-        encoded = json.dumps([[name.type, name.value] for name in order.identifiers])
+        encoded = msgspec.json.encode([(name.type, name.value) for name in order.identifiers]).decode()
         unit.write(
             store.ADD_ORDER,
             order.id,
