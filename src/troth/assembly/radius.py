@@ -59,6 +59,8 @@ log = get_logger("assembly")
 #: What a worker that was told to stop may still finish.
 _STOP_SECONDS = 3.0
 _LOOK_SECONDS = 0.05
+#: What was read, or handed over by others, when a successor took the place is begun within that.
+_ON_THE_WAY_SECONDS = 0.5
 #: At a first start, on a machine that is slow and busy, the signer may need most of it.
 _IDENTITY_SECONDS = 90.0
 _IDENTITY_LOOK_SECONDS = 60.0
@@ -315,14 +317,16 @@ class Worker:
         self._traffic.stop_reading()
         seat, clock = self._seat, self._context.clock
         seconds = self._settings.drain_seconds if seat.draining.is_set() else _STOP_SECONDS
-        deadline = clock.monotonic() + seconds
+        begun = clock.monotonic()
+        deadline = begun + seconds
         while clock.monotonic() < deadline:
             if seat.stop.is_set():
                 deadline = min(deadline, clock.monotonic() + _STOP_SECONDS)
                 left = self._desk.under_way
             else:
                 # Who was only asked to start is gone on with by any other.
-                left = self._desk.under_way or self._eap.open
+                on_the_way = clock.monotonic() - begun < _ON_THE_WAY_SECONDS
+                left = self._desk.under_way or self._eap.open or on_the_way
             if not left:
                 return
             await asyncio.sleep(_LOOK_SECONDS)
