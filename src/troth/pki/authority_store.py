@@ -111,8 +111,8 @@ class AuthorityStore:
 
     async def profile_history(self, name: str) -> list[tuple[str, int, bytes, str, datetime, str]]:
         """Every version of one profile, latest first, as :meth:`profiles` gives them."""
-        return [tuple(row) for row in await self._reader.fetch(_PROFILE_HISTORY, name)]
+        return [tuple(row.values()) for row in await self._reader.fetch(_PROFILE_HISTORY, name)]
 
     async def profiles(self) -> list[tuple[str, int, bytes, str, datetime, str]]:
         """(name, version, digest, document, applied at, actor) of the newest version of each profile."""
-        return [tuple(row) for row in await self._reader.fetch(_PROFILES)]
+        return [tuple(row.values()) for row in await self._reader.fetch(_PROFILES)]

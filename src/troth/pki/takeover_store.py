@@ -78,5 +78,5 @@ async def present(reader: Reader, serials: Sequence[bytes]) -> dict[bytes, Prese
     found: dict[bytes, Present] = {}
     for at in range(0, len(serials), 5_000):
         for row in await reader.fetch(_PRESENT, list(serials[at : at + 5_000])):
-            found[row["serial"]] = Present(*tuple(row)[1:])
+            found[row["serial"]] = Present(*tuple(row.values())[1:])
     return found

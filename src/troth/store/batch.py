@@ -8,7 +8,9 @@ without that unit (:class:`Again`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import struct
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -16,9 +18,11 @@ from typing import Any
 import asyncpg
 
 from troth.store.statement import Claim, Guard, Statement, Write
-from troth.store.unit import Apart, Check, Member, Together, TogetherStep, Unit
-from troth.store.wire import Ask
+from troth.store.unit import Apart, Check, Member, Row, Together, TogetherStep, Unit
+from troth.store.wire import Ask, Outcome, Unsupported, Wire
 
+#: What encoding a value raises that its type cannot hold.
+_UNSENDABLE = (TypeError, ValueError, AttributeError, OverflowError, struct.error)
 #: How every claim ends; see :class:`~troth.store.statement.Claim`.
 _CLAIMED = "SELECT i.n FROM i JOIN w"
 
@@ -61,12 +65,121 @@ async def run(connection: Any, units: list[Unit], at: datetime, woken: set[str])
     if (claimed | told) & (refused.keys() - before):
         raise Again({ordinal: refused[ordinal] for ordinal in refused.keys() - before})
     alive = [attempt for ordinal, attempt in enumerate(attempts) if ordinal not in refused]
-    items: list[tuple[Statement, Any]] = [item for attempt in alive for item in attempt.writes]
-    items += [event.inbox_row(unit=attempt.id, at=at) for attempt in alive for event in attempt.events]
-    for statement, rows in _grouped(items):
-        await connection.execute(statement.sql, *_columns(statement, rows))
+    for ask in _written(alive, at):
+        await connection.execute(ask.sql, *ask.values)
     woken |= wakes(alive)
     return refused
+
+
+class Unsent(Exception):
+    """A value is not such as an exchange carries; nothing was sent. Asyncpg may take it, or says what is wrong."""
+
+
+async def exchanged(wire: Wire, asks: Sequence[Ask]) -> Outcome:
+    """:meth:`Wire.exchange`. Raises Unsent in the place of what encoding raises."""
+    try:
+        return await wire.exchange(asks)
+    except _UNSENDABLE as error:
+        raise Unsent(str(error)) from error
+
+
+class WireReader:
+    """What steps read with on a :class:`~troth.store.wire.Wire`, in the transaction that it is in."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+
+    async def fetch(self, sql: str, *values: Any) -> list[Row]:
+        """All rows."""
+        (rows,) = await self.fetch_each(Ask(sql, values))
+        return rows
+
+    async def fetch_each(self, *asks: Ask) -> list[list[Row]]:
+        """The rows of each of ``asks``, in one exchange. Raises what PostgreSQL says, Unsupported, Unsent."""
+        try:
+            outcome = await exchanged(self._wire, asks)
+        except (ConnectionError, TimeoutError) as error:
+            raise asyncpg.ConnectionDoesNotExistError(str(error)) from error
+        if outcome.error is not None:
+            raise outcome.error
+        return [
+            [dict(zip(columns, row, strict=True)) for row in rows]
+            for rows, columns in zip(outcome.rows, outcome.columns, strict=True)
+        ]
+
+    async def fetchrow(self, sql: str, *values: Any) -> Row | None:
+        """The first row, or None."""
+        rows = await self.fetch(sql, *values)
+        return rows[0] if rows else None
+
+    async def fetchval(self, sql: str, *values: Any) -> Any:
+        """The first column of the first row, or None."""
+        for row in await self.fetch(sql, *values):
+            return next(iter(row.values()))
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A transaction that wants only its end.
+
+    Attributes:
+        refused: by ordinal, of those dropped.
+        last: what is to be asked before COMMIT in the hope that every claim holds; None: one cannot be asked like that.
+        woken: channels of those who wait for what is written.
+    """
+
+    refused: dict[int, Exception]
+    last: list[Ask] | None
+    woken: set[str]
+
+
+async def begin(wire: Wire, units: list[Unit], at: datetime) -> Begun:
+    """Begin a transaction on ``wire``, with guards and steps of ``units``: what :func:`run` does in fewer exchanges.
+
+    Raises as :func:`run` does, and Unsupported and Unsent.
+    """
+    reader, refused = WireReader(wire), dict[int, Exception]()
+    attempts = [unit.attempt() for unit in units]
+    guards = _grouped(
+        (check.statement, (ordinal, check))
+        for ordinal, attempt in enumerate(attempts)
+        for check in attempt.checks
+        if isinstance(check.statement, Guard)
+    )
+    asks = [
+        Ask(one.sql, [list(range(len(group))), *_columns(one, [check.values for _, check in group])])
+        for one, group in guards
+    ]
+    _, *held = await reader.fetch_each(Ask("BEGIN"), *asks)
+    for (_, group), rows in zip(guards, held, strict=True):
+        holding = {next(iter(row.values())) for row in rows}
+        for position, (ordinal, check) in enumerate(group):
+            if position not in holding:
+                refused.setdefault(ordinal, check.refusal)
+    await _steps(reader, attempts, refused)
+    alive = [attempt for ordinal, attempt in enumerate(attempts) if ordinal not in refused]
+    claims = _claimed(alive, Claim)
+    return Begun(refused, None if claims is None else [*claims, *_written(alive, at)], wakes(alive))
+
+
+def _written(units: list[Unit], at: datetime) -> list[Ask]:
+    """The statements of what ``units`` write, their events included."""
+    items: list[tuple[Statement, Any]] = [item for unit in units for item in unit.writes]
+    items += [event.inbox_row(unit=unit.id, at=at) for unit in units for event in unit.events]
+    return [Ask(statement.sql, _columns(statement, rows)) for statement, rows in _grouped(items)]
+
+
+def _claimed(units: list[Unit], kind: type[Guard] | type[Claim]) -> list[Ask] | None:
+    """Statements that fail unless all guards (or claims) of ``units`` hold; None if one cannot be made such."""
+    checks = [(c.statement, c.values) for unit in units for c in unit.checks if isinstance(c.statement, kind)]
+    asks = []
+    for statement, rows in _grouped(checks):
+        strict = _strict(statement)
+        if strict is None:
+            return None
+        asks.append(Ask(strict, [list(range(len(rows))), *_columns(statement, rows), len(rows)]))
+    return asks
 
 
 async def _steps(connection: Any, attempts: list[Unit], refused: dict[int, Exception]) -> set[int]:
@@ -88,7 +201,7 @@ async def _steps(connection: Any, attempts: list[Unit], refused: dict[int, Excep
                     break
                 try:
                     await step(connection, attempt)
-                except asyncpg.PostgresError:
+                except (asyncpg.PostgresError, Unsupported, Unsent):
                     raise
                 except Exception as refusal:  # noqa: BLE001 -- what a step raises is its unit's answer, and its alone
                     refused[ordinal] = refusal
@@ -101,7 +214,7 @@ async def _steps(connection: Any, attempts: list[Unit], refused: dict[int, Excep
             among = [attempt for ordinal, attempt in enumerate(attempts) if ordinal not in refused]
             try:
                 said = await run(connection, members, among)
-            except asyncpg.PostgresError:
+            except (asyncpg.PostgresError, Unsupported, Unsent):
                 raise
             except Exception as error:
                 if len(members) > 1:
@@ -160,18 +273,8 @@ def plan(units: list[Unit], at: datetime) -> list[Ask] | None:
     """
     if any(unit.steps for unit in units):
         return None
-    asks: list[Ask] = []
-    for kind in (Guard, Claim):
-        checks = [(c.statement, c.values) for unit in units for c in unit.checks if isinstance(c.statement, kind)]
-        for statement, rows in _grouped(checks):
-            strict = _strict(statement)
-            if strict is None:
-                return None
-            asks.append(Ask(strict, [list(range(len(rows))), *_columns(statement, rows), len(rows)]))
-    items: list[tuple[Statement, Any]] = [item for unit in units for item in unit.writes]
-    items += [event.inbox_row(unit=unit.id, at=at) for unit in units for event in unit.events]
-    asks += [Ask(statement.sql, _columns(statement, rows)) for statement, rows in _grouped(items)]
-    return asks
+    guards, claims = _claimed(units, Guard), _claimed(units, Claim)
+    return None if guards is None or claims is None else [*guards, *claims, *_written(units, at)]
 
 
 def has_events(units: Iterable[Unit]) -> bool:

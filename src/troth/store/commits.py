@@ -3,8 +3,9 @@
 A batch is tried in the cheap way first: all its statements and COMMIT in one exchange, in which guards and claims are
 written so that they fail unless they hold for every unit. If one fails, nothing is committed (COMMIT is skipped, or
 undoes), and the batch runs again in the careful way (``batch.run``), a statement at a time, which finds out whose
-fault it was. Units with steps take the careful way at once. What is committed is the same: the same statements in
-the same order.
+fault it was. Units with steps have their guards in one exchange, then what the steps read, and all that is left with
+COMMIT in another (``batch.begin``); where that fails, they take the careful way, too. What is committed is the same:
+the same statements in the same order.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -22,7 +24,7 @@ from troth.kit.log import get_logger
 from troth.store import batch
 from troth.store.errors import COMMIT_UNKNOWN, UNAVAILABLE, CommitUnknown, StoreError, Unavailable
 from troth.store.failures import CONFLICTS, CONNECT_ERRORS, RETRIES, back_off
-from troth.store.unit import Apart, Unit
+from troth.store.unit import Apart, Step, Together, Unit
 from troth.store.wire import Ask, Unsupported, Wire
 
 log = get_logger("store")
@@ -73,6 +75,8 @@ class Commits:
         self._hurry = asyncio.Event()
         self._lane: Any = None
         self._wire: Wire | None = None
+        #: Steps that read what no exchange can carry.
+        self._careful: set[object] = set()
         self._closing = False
         self._writer = asyncio.create_task(self._write_forever())
 
@@ -178,7 +182,7 @@ class Commits:
             if self._wire is None or self._wire.closed:
                 self._wire = await self._open_wire()
             sent = True
-            outcome = await self._wire.exchange([_BEGIN, *plan, _COMMIT])
+            outcome = await batch.exchanged(self._wire, [_BEGIN, *plan, _COMMIT])
             if outcome.error is not None and len(outcome.rows) <= len(plan):
                 await self._wire.exchange([_ROLLBACK])
                 return False
@@ -186,7 +190,7 @@ class Commits:
                 raise outcome.error
             if outcome.error is not None or outcome.tags[-1] != "COMMIT":
                 return False  # a commit that was refused is undone
-        except Unsupported:
+        except (Unsupported, batch.Unsent):
             return False
         except _BROKEN as error:
             self._drop_wire()
@@ -247,7 +251,63 @@ class Commits:
             self._woken(woken)
             return
 
+    async def _in_few(self, units: list[Unit], woken: set[str]) -> dict[int, Exception] | None:
+        """Who was refused, once the others are committed; None: nothing was written, and it needs the careful way.
+
+        Raises as :meth:`_transaction` does.
+        """
+        ways = {_way(step) for unit in units for step in unit.steps}
+        if not self._careful.isdisjoint(ways):
+            return None
+        committing = False
+        try:
+            if self._wire is None or self._wire.closed:
+                self._wire = await self._open_wire()
+            wire = self._wire
+            try:
+                begun = await batch.begin(wire, units, self._clock.now())
+                if begun.last is None or len(begun.refused) == len(units):
+                    await wire.exchange([_ROLLBACK])
+                    return None if begun.last is None else begun.refused
+                committing = True
+                outcome = await batch.exchanged(wire, [*begun.last, _COMMIT])
+            except (Unsupported, batch.Unsent) as error:
+                committing = False
+                if isinstance(error, Unsupported):
+                    self._careful |= ways
+                await wire.exchange([_ROLLBACK])
+                return None
+            except (batch.Again, Apart, *CONFLICTS):
+                await wire.exchange([_ROLLBACK])
+                raise
+            except asyncpg.PostgresError as error:  # of a guard, or of what a step reads
+                if isinstance(error, CONNECT_ERRORS):
+                    raise
+                await wire.exchange([_ROLLBACK])
+                return None
+            if outcome.error is None:
+                if outcome.tags[-1] != "COMMIT":
+                    return None  # a commit that was refused is undone
+                woken |= begun.woken
+                return begun.refused
+            if len(outcome.rows) < len(begun.last):
+                committing = False  # COMMIT was skipped
+            if isinstance(outcome.error, CONNECT_ERRORS):
+                raise outcome.error
+            await wire.exchange([_ROLLBACK])
+            if isinstance(outcome.error, CONFLICTS):
+                raise outcome.error
+            return None
+        except _BROKEN as error:
+            self._drop_wire()
+            if committing:
+                raise CommitUnknown(COMMIT_UNKNOWN, str(error)) from error
+            raise Unavailable(UNAVAILABLE, str(error)) from error
+
     async def _transaction(self, units: list[Unit], woken: set[str]) -> dict[int, Exception]:
+        done = await self._in_few(units, woken) if any(unit.steps for unit in units) else None
+        if done is not None:
+            return done
         connection = await self._connection()
         transaction = connection.transaction()
         committing = False
@@ -292,6 +352,15 @@ class Commits:
                 await lane.close(timeout=1)
             except (*_BROKEN, asyncpg.PostgresError):
                 lane.terminate()
+
+
+def _way(step: Step | Together) -> object:
+    """What a step is told from others by: not the closure, which is another for each unit, but its code."""
+    if isinstance(step, Together):
+        return step.run
+    if isinstance(step, partial):
+        return step.func
+    return getattr(step, "__code__", type(step))
 
 
 def _fail(waiting: _Waiting, error: Exception) -> None:

@@ -135,3 +135,28 @@ async def test_what_is_read_ahead_is_what_each_would_have_read(tables: Database)
     assert first["name"] == "ab"
     assert await ahead.fetchrow(asked, "nobody", 5) is None
     assert await ahead.fetchval("SELECT count(*) FROM n") == 4
+
+
+async def test_a_step_that_reads_what_no_exchange_carries_is_run_all_the_same(tables: Database) -> None:
+    async def step(reader: Reader, unit: Unit) -> None:
+        half = await reader.fetchval("SELECT 2.5::numeric")
+        unit.write(ADD, f"n-{half}-{len(seen)}", 1)
+        seen.append(half)
+
+    seen: list[object] = []
+    assert await outcomes(tables, [Unit().then(step)]) == [None]
+    assert await outcomes(tables, [Unit().then(step), Unit().then(step)]) == [None, None]
+    assert len(await numbers(tables)) == 3
+    assert not await tables.fetchval(
+        "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%' AND datname = current_database()"
+    )
+
+
+async def test_a_value_that_cannot_be_sent_holds_up_nobody(tables: Database) -> None:
+    async def large(_reader: Reader, unit: Unit) -> None:
+        unit.write(ADD, "large", 1 << 40)
+
+    step = Counting()
+    came = await outcomes(tables, [step.unit("a"), Unit().then(large), step.unit("b")])
+    assert [one is None for one in came] == [True, False, True]
+    assert await numbers(tables) == {"a": 0, "b": 1}

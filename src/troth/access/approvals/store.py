@@ -163,7 +163,7 @@ class ApprovalStore:
     async def rule(self) -> tuple[int, str, datetime, str] | None:
         """Version, document, time and actor of the rule in force; None while there never was one."""
         row = await self._reader.fetchrow(_RULE)
-        return None if row is None else tuple(row)
+        return None if row is None else tuple(row.values())
 
     async def eligible(self, roles: Sequence[str]) -> list[str]:
         """Persons who could approve in one of ``roles``."""
