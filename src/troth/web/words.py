@@ -121,6 +121,7 @@ def actor_words(actor: str | None) -> str:
         "est": f"EST client ({name.partition(':')[0]} {name.partition(':')[2][:8]})",
         "token": f"API token {name[:8]}",
         "application": f"application {name}",
+        "tpm": f"TPM {name[:8]}",
         "local": f"local user {name}",
     }.get(kind, actor or "")
 
