@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 from urllib.parse import urlencode, urljoin, urlsplit
@@ -202,7 +202,9 @@ def moment(text: str) -> datetime:
     """An RFC 3339 time with its offset. Raises ConnectorError: a time that cannot be read orders nothing."""
     try:
         found = datetime.fromisoformat(text)
-    except (ValueError, TypeError) as error:
+        if found.tzinfo is not None:
+            found.astimezone(UTC)  # what UTC's calendar does not have, no database holds
+    except (ValueError, TypeError, OverflowError) as error:
         raise ConnectorError(ANSWER, f"{str(text)[:40]!r} is no time") from error
     if found.tzinfo is None:
         raise ConnectorError(ANSWER, f"{text[:40]!r} has no offset")

@@ -157,7 +157,9 @@ def test_a_walk_over_pages_ends_and_goes_in_no_circle() -> None:
         pages.turn("a")
 
 
-@pytest.mark.parametrize("text", ["yesterday", "2026-03-02", "2026-03-02T09:00:00", None, 7])
+@pytest.mark.parametrize(
+    "text", ["yesterday", "2026-03-02", "2026-03-02T09:00:00", None, 7, "0001-01-01T00:00:00+23:59"]
+)
 def test_a_time_that_orders_nothing_is_refused(text: Any) -> None:
     with pytest.raises(ConnectorError):
         moment(text)

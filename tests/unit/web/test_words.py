@@ -50,7 +50,8 @@ def test_a_duration_of_nothing_is_zero_seconds() -> None:
 @pytest.mark.parametrize(
     ("actor", "words"),
     [
-        ("admin:alice", "alice"), ("system:gate", "Troth (gate)"), ("feed:edr", "feed edr"), ("odd", "odd"), ("tpm:" + 64 * "a", "TPM aaaaaaaa"),
+        ("admin:alice", "alice"), ("system:gate", "Troth (gate)"), ("feed:edr", "feed edr"), ("odd", "odd"),
+        ("tpm:" + 64 * "a", "TPM aaaaaaaa"),
         (None, "nobody"),
     ],
 )  # fmt: skip

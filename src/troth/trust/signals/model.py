@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Final
 from uuid import UUID
@@ -244,6 +244,8 @@ def signal(
     _bounds(message_id, evidence, cause, severity, confidence, sequence, fields or {})
     if observed_at.tzinfo is None or (expires_at is not None and expires_at.tzinfo is None):
         raise ValueError("observed_at and expires_at need their offset from UTC")
+    for moment in (observed_at, expires_at):
+        _must_be_storable(moment)
     if observed_at > now + FUTURE_TOLERANCE:
         raise SignalError(OBSERVED_IN_FUTURE, f"observed_at is {observed_at.isoformat()}", kind=kind)
     return Signal(
@@ -264,6 +266,15 @@ def signal(
         verified=verified,
         fields=dict(fields or {}),
     )
+
+
+def _must_be_storable(moment: datetime | None) -> None:
+    """Raise ValueError for a time that is before the year 1 or after 9999 in UTC: no database and no clock holds it."""
+    try:
+        if moment is not None:
+            moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("a time lies outside of the years 1 to 9999") from error
 
 
 def _bounds(

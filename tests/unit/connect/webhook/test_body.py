@@ -54,6 +54,9 @@ def test_everything_can_be_said() -> None:
         (b"{", "truncated"),
         (b"[" * 60_000, ""),
         (GOOD | {"colour": 9}, "colour"),
+        # Times that have no place in UTC's calendar, nor in a database.
+        (GOOD | {"observed_at": "0001-01-01T00:00:00+23:59"}, "years 1 to 9999"),
+        (GOOD | {"expires_at": "9999-12-31T23:59:59-23:59"}, "years 1 to 9999"),
         (GOOD | {"severity": 900}, "$.severity"),
         (GOOD | {"fields": {"a": [1]}}, "$.fields"),
         (GOOD | {"fields": {str(n): n for n in range(33)}}, "fields"),
