@@ -7,10 +7,8 @@ renewed. What only this machine can tell (files that are missing, programs that 
 
 from __future__ import annotations
 
-import grp
 import ipaddress
 import os
-import pwd
 import re
 import shutil
 import tomllib
@@ -21,7 +19,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from troth.agent import disk, est_settings
+from troth.agent import disk, est_settings, system
 from troth.agent.errors import CONFIG, AgentError
 from troth.agent.settings import (
     AgentConfig,
@@ -53,7 +51,7 @@ __all__ = [
     "troubles",
 ]
 
-DEFAULT_PATH = Path("/etc/troth/agent.toml")
+DEFAULT_PATH = Path(system.CONFIG)
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}\Z")
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\Z")
@@ -239,7 +237,7 @@ def _output_troubles(where: str, output: OutputSettings) -> Iterator[str]:
         yield f"{where}: there is no directory {path.parent}"
     elif not os.access(path.parent, os.W_OK):
         yield f"{where}: {path.parent} cannot be written"
-    if path.exists() and not path.is_symlink() and not output.copy:
+    if path.exists() and not path.is_symlink() and not output.copy and system.SERVES:
         yield f"{where}: {path} is a file already; move it away, or say copy = true to have it replaced"
     if output.password_file:
         yield from _secret_troubles(where, Path(output.password_file))
@@ -252,18 +250,16 @@ def _output_troubles(where: str, output: OutputSettings) -> Iterator[str]:
 def owner_of(owner: str, group: str) -> tuple[int, int]:
     """The numbers of a user and a group; -1 for none named. Raises AgentError for one that does not exist."""
     try:
-        uid = -1 if not owner else int(owner) if owner.isdecimal() else pwd.getpwnam(owner).pw_uid
-        gid = -1 if not group else int(group) if group.isdecimal() else grp.getgrnam(group).gr_gid
+        return system.owner(owner, group)
     except KeyError as error:
         raise AgentError(CONFIG, f"no such user or group: {error}") from None
-    return uid, gid
 
 
 def _secret_troubles(where: str, path: Path) -> Iterator[str]:
     try:
-        mode = path.stat().st_mode
+        why = system.others_may_read(path)
     except OSError as error:
         yield f"{where}: {path}: {error.strerror}"
         return
-    if mode & 0o077:
-        yield f"{where}: {path} is a secret, and others may read it (mode {mode & 0o777:04o}; chmod 0600)"
+    if why:
+        yield f"{where}: {path} is a secret, and others may read it ({why})"

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from troth.agent import system
 from troth.agent.errors import CONTROL, DISK, AgentError
 from troth.kit.errors import TrothError, registered_reasons
 
@@ -88,7 +89,7 @@ class Control:
 
 async def ask(path: Path, do: str, name: str = "") -> Any | None:
     """What the running agent answers; None if none runs. Raises TrothError with the agent's own refusal."""
-    if not path.parent.is_dir():
+    if not system.SERVES or not path.parent.is_dir():
         return None
     with _reachable(path) as address:
         try:

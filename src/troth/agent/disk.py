@@ -13,21 +13,17 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from troth.agent import system
 from troth.agent.errors import DISK, AgentError
 
 #: Nothing the agent reads back is longer; what is longer was not written by it.
 MAX_READ = 4 * 1024 * 1024
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 def write(path: Path, data: bytes, *, mode: int = 0o600, uid: int = -1, gid: int = -1) -> None:
     """Put ``data`` at ``path``, durably, in one step; ``-1`` leaves owner or group as they come. Raises AgentError."""
     with _told(path):
-        directory = os.open(path.parent, _DIRECTORY)
-        try:
-            _write_in(directory, path.name, data, mode, uid, gid)
-        finally:
-            os.close(directory)
+        system.write(path, data, mode=mode, uid=uid, gid=gid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +36,7 @@ class Held:
     def write(self, name: str, data: bytes, *, mode: int) -> None:
         """As :func:`write`. Raises AgentError."""
         with _told(self.path / name):
-            _write_in(self.descriptor, name, data, mode)
+            system.write(self.path / name, data, mode=mode, directory=self.descriptor)
 
     def remove(self, name: str) -> None:
         """As :func:`remove`. Raises AgentError."""
@@ -55,16 +51,19 @@ def below(root: Path, *names: str, mode: int) -> Iterator[Held]:
     No link below the root is followed, at whatever moment it is put there. Raises AgentError.
     """
     place = root.joinpath(*names)
+    if not system.SERVES:
+        raise AgentError(DISK, f"{place}: directories of others are written on POSIX systems alone")
+    directory = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
     with ExitStack() as stack:
         with _told(place):
-            descriptor = os.open(root, _DIRECTORY)
+            descriptor = os.open(root, directory)
             stack.callback(os.close, descriptor)
             for name in names:
                 made = False
                 with suppress(FileExistsError):
                     os.mkdir(name, mode, dir_fd=descriptor)
                     made = True
-                descriptor = os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=descriptor)
+                descriptor = os.open(name, directory | os.O_NOFOLLOW, dir_fd=descriptor)
                 stack.callback(os.close, descriptor)
                 if made:
                     os.fchmod(descriptor, mode)  # whatever the umask said
@@ -72,17 +71,9 @@ def below(root: Path, *names: str, mode: int) -> Iterator[Held]:
 
 
 def point(link: Path, target: str) -> None:
-    """Make the symbolic link ``link`` lead to ``target``, durably, in one step. Raises AgentError."""
-    beside = _beside(link)
+    """Make the link ``link`` lead to ``target``, durably, in one step. Raises AgentError."""
     with _told(link):
-        beside.unlink(missing_ok=True)
-        try:
-            beside.symlink_to(target)
-            beside.rename(link)
-        except OSError:
-            beside.unlink(missing_ok=True)
-            raise
-        sync_directory(link.parent)
+        system.point(link, target)
 
 
 def make_directory(path: Path, mode: int = 0o700) -> None:
@@ -92,12 +83,11 @@ def make_directory(path: Path, mode: int = 0o700) -> None:
             return
         make_directory(path.parent, mode)
         try:
-            path.mkdir(mode=mode)
+            system.make_directory(path, mode)
         except FileExistsError:
             if not path.is_dir():
                 raise
         else:
-            path.chmod(mode)  # whatever the umask said
             sync_directory(path.parent)
 
 
@@ -105,7 +95,7 @@ def read(path: Path) -> bytes | None:
     """What is at ``path``; None if nothing is. Raises AgentError for what is no file, or too long."""
     with _told(path):
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            descriptor = os.open(path, system.READ)
         except FileNotFoundError:
             return None
         with os.fdopen(descriptor, "rb") as opened:
@@ -118,11 +108,8 @@ def read(path: Path) -> bytes | None:
 
 
 def read_link(path: Path) -> str | None:
-    """Where the symbolic link ``path`` leads; None if nothing is there or it is no link."""
-    try:
-        return os.readlink(path)
-    except OSError:
-        return None
+    """Where :func:`point` had ``path`` lead; None if nothing is there or it is no link."""
+    return system.read_link(path)
 
 
 def remove(path: Path) -> None:
@@ -133,45 +120,7 @@ def remove(path: Path) -> None:
 
 def sync_directory(path: Path) -> None:
     """What was renamed, made or removed in ``path`` stays so after a power cut."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _beside(path: Path) -> Path:
-    return path.with_name(f".{path.name}.troth-new")
-
-
-def _write_in(directory: int, name: str, data: bytes, mode: int, uid: int = -1, gid: int = -1) -> None:
-    beside = f".{name}.troth-new"
-    with suppress(FileNotFoundError):
-        os.unlink(beside, dir_fd=directory)
-    # O_EXCL and O_NOFOLLOW: in a directory that others may write, nobody chooses where these bytes go.
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(beside, flags, 0o600, dir_fd=directory)
-    try:
-        try:
-            _write_all(descriptor, data)
-            if (uid, gid) != (-1, -1):
-                os.fchown(descriptor, uid, gid)
-            os.fchmod(descriptor, mode)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        os.rename(beside, name, src_dir_fd=directory, dst_dir_fd=directory)
-    except OSError:
-        with suppress(FileNotFoundError):
-            os.unlink(beside, dir_fd=directory)
-        raise
-    os.fsync(directory)
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]
+    system.sync_directory(path)
 
 
 @contextmanager

@@ -21,6 +21,11 @@ DISK = reason(
     fix="Look at space, inodes and permissions of the place named; the agent left what was there before as it was.",
     status=507,
 )
+PLATFORM = reason(
+    "agent.platform",
+    "the agent does not do this on this system",
+    fix="On Windows have the Task Scheduler run `troth agent once` (docs/agent.md); the rest needs Linux.",
+)
 KEY_MISSING = reason(
     "agent.key.missing",
     "the key is not there",

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from troth.agent import disk, forms
+from troth.agent import disk, forms, system
 from troth.agent.config import owner_of
 from troth.agent.errors import DISK, IN_THE_WAY, AgentError
 from troth.agent.keys.model import KeyAccess
@@ -91,11 +91,11 @@ class Generations:
     def switch(self, number: int) -> None:
         """Have consumers see generation ``number``. Raises AgentError, and then they see the one before."""
         for output in self._outputs:
-            if not output.copy:
+            if _linked(output):
                 self._link(output)
         disk.point(self.directory / "current", f"{number:06}")
         for output in self._outputs:
-            if output.copy:
+            if not _linked(output):
                 self._copy(output, self.path(number) / _file_name(output))
 
     def mend(self) -> None:
@@ -104,7 +104,7 @@ class Generations:
         if current is None or current.outputs != self.digest:
             return
         for output in self._outputs:
-            if not output.copy:
+            if _linked(output):
                 self._link(output)
             elif not Path(output.path).exists():
                 self._copy(output, self.path(current.number) / _file_name(output))
@@ -154,6 +154,10 @@ class Generations:
             raise AgentError(DISK, f"there is no file {source}")
         uid, gid = owner_of(output.owner, output.group)
         disk.write(Path(output.path), data, mode=mode_of(output), uid=uid, gid=gid)
+
+
+def _linked(output: OutputSettings) -> bool:
+    return system.SERVES and not output.copy
 
 
 def mode_of(output: OutputSettings) -> int:

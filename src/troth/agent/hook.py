@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 from collections.abc import Mapping, Sequence
 
+from troth.agent import system
 from troth.agent.errors import HOOK_FAILED, AgentError
 
-#: What of the agent's own environment a program gets.
-_PASSED = ("PATH", "LANG", "LC_ALL", "TZ", "HOME", "DBUS_SYSTEM_BUS_ADDRESS", "XDG_RUNTIME_DIR")
-_DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _TOLD = 1500
 
 
 async def run(command: Sequence[str], environment: Mapping[str, str], timeout: float) -> str:
     """Run ``command`` to its end; the end of what it said. Raises AgentError unless it ends with 0 in time."""
-    environ = {name: os.environ[name] for name in _PASSED if name in os.environ}
-    environ = {"PATH": _DEFAULT_PATH, **environ, **environment}
+    environ = {**system.environment(), **environment}
     # Not a pipe: a program that leaves a child behind would hold it open, and we would wait for the child.
-    output = os.memfd_create("output", os.MFD_CLOEXEC)
+    output = system.scratch()
     try:
         code = await _ended(command, environ, output, timeout)
         said = _said(output)
@@ -52,11 +48,12 @@ async def _ended(command: Sequence[str], environ: Mapping[str, str], output: int
         raise AgentError(HOOK_FAILED, f"{command[0]} has not ended within {timeout:g} seconds") from None
     finally:
         if process.returncode is None:
-            os.killpg(process.pid, signal.SIGKILL)
+            system.end(process)
             await process.wait()
 
 
 def _said(output: int) -> str:
     size = os.fstat(output).st_size
-    data = os.pread(output, _TOLD, max(0, size - _TOLD)).decode("utf-8", "replace")
+    os.lseek(output, max(0, size - _TOLD), os.SEEK_SET)
+    data = os.read(output, _TOLD).decode("utf-8", "replace")
     return "".join(one if one.isprintable() or one == "\n" else "?" for one in data).strip()

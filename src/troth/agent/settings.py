@@ -7,6 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
+from troth.agent import system
 from troth.agent.keys.model import KeyType
 from troth.agent.keys.tpm.doors import DEFAULT as TPM_DEFAULT
 from troth.agent.spiffe.settings import SpiffeSettings
@@ -26,7 +27,7 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         warn_days: how long before the end of a certificate that could not be renewed every line is loud.
     """
 
-    state: str = "/var/lib/troth-agent"
+    state: str = system.STATE
     metrics_file: str = ""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     warn_days: Annotated[int, Meta(ge=1, le=90)] = 7

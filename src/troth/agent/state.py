@@ -6,7 +6,6 @@ whole (:mod:`troth.agent.disk`); one that cannot be read is as good as lost, and
 
 from __future__ import annotations
 
-import fcntl
 import os
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Literal, TypeAlias, TypeVar
 
 import msgspec
 
-from troth.agent import disk
+from troth.agent import disk, system
 from troth.agent.errors import STATE_BUSY, AgentError
 from troth.kit.log import get_logger
 
@@ -131,11 +130,11 @@ class StateDirectory:
 
 def _lock(path: Path) -> int:
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise AgentError(STATE_BUSY, f"{path}: {error.strerror}") from error
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        system.hold(descriptor)
     except OSError:
         os.close(descriptor)
         raise AgentError(STATE_BUSY, f"another agent holds {path}") from None

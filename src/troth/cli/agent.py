@@ -14,9 +14,10 @@ import msgspec
 from cyclopts import App, Parameter
 
 from troth.agent import config as configuration
-from troth.agent import disk
+from troth.agent import disk, system
 from troth.agent.console import Console
 from troth.agent.control import ask
+from troth.agent.errors import PLATFORM, AgentError
 from troth.agent.notify import Notifier
 from troth.agent.state import StateDirectory
 from troth.agent.supervisor import Agent
@@ -37,6 +38,8 @@ _MARKS = {"good": "✓", "held": "!", "failing": "!", "absent": "✗", "ending":
 @app.command
 def run(*, config: Config = configuration.DEFAULT_PATH) -> int:
     """Keep every certificate of the configuration until told to end."""
+    if not system.SERVES:
+        raise AgentError(PLATFORM, "troth agent run")
     asyncio.run(_run(_opened(config)))
     return 0
 
@@ -98,6 +101,8 @@ def install_unit(
     ] = None,
 ) -> int:
     """Print the systemd unit for this configuration, or write it."""
+    if not system.SERVES:
+        raise AgentError(PLATFORM, "troth agent install-unit")
     text = unit(configuration.load(config), config.absolute(), _command())
     if write is None:
         print(text, end="")

@@ -230,4 +230,4 @@ def test_it_imports_nothing_of_the_server() -> None:
          "print([m for m in ('asyncpg', 'litestar', 'jinja2', 'httpx', 'uvicorn', 'cel') if m in sys.modules])"],
         capture_output=True, text=True, check=True, timeout=300,
     ).stdout.splitlines()  # fmt: skip
-    assert said == ["['agent', 'cli', 'client', 'kit']", "[]"]
+    assert said == ["['agent', 'cli', 'client', 'kit', 'tpm']", "[]"]

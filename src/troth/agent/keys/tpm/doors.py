@@ -65,7 +65,7 @@ class DeviceDoor:
     def __init__(self, path: str) -> None:
         self._path = path
         try:
-            self._descriptor = os.open(path, os.O_RDWR | getattr(os, "O_CLOEXEC", 0))
+            self._descriptor = os.open(path, os.O_RDWR)
         except OSError as error:
             raise Unreachable(f"{path}: {error.strerror}") from error
         if not stat.S_ISCHR(os.fstat(self._descriptor).st_mode):
