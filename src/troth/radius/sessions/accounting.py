@@ -54,6 +54,8 @@ CAUSES: Final = (
 _AHEAD: Final = timedelta(minutes=5)
 _BEHIND: Final = timedelta(days=30)
 _LONGEST_DELAY: Final = 30 * 86_400
+#: A longer Acct-Session-Time is a counter gone wrong (it is shown), and says nothing of when the session began.
+_LONGEST_SESSION: Final = 366 * 86_400
 _MOST: Final = 2**63 - 1
 
 
@@ -102,19 +104,19 @@ def read(packet: Packet, nas: str, source: str, received_at: datetime) -> Told |
         return Told(status, where, at, received_at, Port(called_station_id=port.called_station_id))
     if not port.acct_session_id:
         raise AccountingRefused(SESSION_MISSING)
-    seconds = _maybe(packet, _SESSION_TIME)
+    long = _maybe(packet, _SESSION_TIME)
     cause = _maybe(packet, _TERMINATE_CAUSE) if status == "stop" else None
     classes = packet.all(CLASS)
     return Told(
         status, where, at, received_at, port,
         Counters(
-            seconds or 0,
+            long or 0,
             _octets(packet, _IN_OCTETS, _IN_GIGAWORDS),
             _octets(packet, _OUT_OCTETS, _OUT_GIGAWORDS),
             _maybe(packet, _IN_PACKETS) or 0,
             _maybe(packet, _OUT_PACKETS) or 0,
         ),
-        at if status == "start" else None if seconds is None else at - timedelta(seconds=seconds),
+        at if status == "start" else None if long is None or long > _LONGEST_SESSION else at - timedelta(seconds=long),
         next((one for one in classes if len(one) == CLASS_OCTETS), None),
         "" if cause is None else CAUSES[cause] if cause < len(CAUSES) else f"cause {cause}",
     )  # fmt: skip

@@ -52,6 +52,13 @@ def test_a_stop_tells_who_where_how_much_and_why() -> None:
     assert told.began_at == NOW - timedelta(hours=1)
 
 
+def test_a_time_of_136_years_is_no_beginning() -> None:
+    told = _read(_number(40, 2), (44, b"5C33AB"), _number(46, 0xFFFFFFFF))
+    assert told is not None
+    assert told.began_at is None
+    assert told.counters.seconds == 0xFFFFFFFF
+
+
 @pytest.mark.parametrize(
     ("stamp", "delay", "ago"),
     [
