@@ -35,6 +35,13 @@ test: ## install what the tests need (Debian packages included), lint, and run e
 	@$(MAKE) --no-print-directory lint
 	$(PYTHON_BIN) -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
 
+.PHONY: test-windows
+test-windows: setup-dev ## the agent on Windows: gets Wine and Windows' Python, and runs it against Troth and a software TPM
+	@scripts/setup --dev --windows
+	$(PYTHON_BIN) -m mypy --strict --platform win32 --follow-imports silent --cache-dir .mypy_cache/win32 \
+		src/troth/agent/system/windows.py src/troth/agent/keys/tpm/tbs.py
+	$(PYTHON_BIN) -m pytest tests/clients/test_agent_windows.py $(ARGS)
+
 .PHONY: lint
 lint: setup-dev ## ruff, mypy --strict, the floors, the project's own checks
 	$(PYTHON_BIN) -m ruff check .

@@ -30,6 +30,7 @@ pytest_plugins = [
     "tests.support.vendors.harness",
     "tests.support.running",
     "tests.support.software_tpm",
+    "tests.support.windows",
     "tests.support.attestation_ca",
     "tests.support.dashboard",
     "tests.support.consumers",

@@ -4,7 +4,7 @@
  *   TROTH_TEST_TBS_PORT       the software TPM's port on 127.0.0.1
  *   TROTH_TEST_TBS_RESULT     a TBS_RESULT that Tbsip_Submit_Command gives in place of an answer
  *   TROTH_TEST_TBS_NO_TPM     if set: there is no TPM
- *   TROTH_TEST_TBS_OWNER      the owner hierarchy's password, if "Windows has kept it"
+ *   TROTH_TEST_TBS_OWNER, TROTH_TEST_TBS_ENDORSEMENT  the hierarchies' passwords, if "Windows has kept them"
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -112,11 +112,14 @@ DLL uint32_t Tbsip_Submit_Command(void *given, uint32_t locality, uint32_t prior
 
 DLL uint32_t Tbsi_Get_OwnerAuth(void *context, uint32_t type, uint8_t *password, uint32_t *room)
 {
-    const char *kept = getenv("TROTH_TEST_TBS_OWNER");
+    /* TBS_OWNERAUTH_TYPE_ENDORSEMENT_20, TBS_OWNERAUTH_TYPE_STORAGE_20 */
+    const char *kept = type == 12 ? getenv("TROTH_TEST_TBS_ENDORSEMENT") : type == 13 ? getenv("TROTH_TEST_TBS_OWNER") : NULL;
     if (!context)
         return INVALID_CONTEXT;
-    if (type != 13 || !kept || strlen(kept) > *room) /* TBS_OWNERAUTH_TYPE_STORAGE_20 */
+    if (!kept)
         return OWNERAUTH_NOT_FOUND;
+    if (strlen(kept) > *room)
+        return INSUFFICIENT_BUFFER;
     *room = (uint32_t)strlen(kept);
     memcpy(password, kept, *room);
     return SUCCESS;

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from troth.agent.settings import ChallengeSettings, DnsHook, ListenHttp, ListenTls, WebRoot
+from troth.agent import system
+from troth.agent.errors import PLATFORM, AgentError
+from troth.agent.settings import ChallengeSettings, DnsHook, ListenHttp, ListenTls, WebRoot, kind_of
 from troth.agent.solvers.dns01 import DnsHookSolver
 from troth.agent.solvers.http01 import HttpListeners, HttpSolver, WebRootSolver
 from troth.agent.solvers.model import Solver
@@ -20,7 +22,9 @@ class Solvers:
         self._tls = TlsListeners(clock)
 
     def make(self, settings: ChallengeSettings) -> Solver:
-        """The solver of ``settings``."""
+        """The solver of ``settings``. Raises AgentError for one that this system cannot have."""
+        if isinstance(settings, WebRoot | ListenTls) and not system.SERVES:
+            raise AgentError(PLATFORM, f"the challenge {kind_of(settings)}")
         match settings:
             case WebRoot():
                 return WebRootSolver(Path(settings.path))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+from collections.abc import Iterator
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, utils
+from cryptography.hazmat.primitives.asymmetric import ec, rsa, utils
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from tests.support.software_tpm import SoftwareTpm, tpm_of
@@ -15,9 +17,11 @@ from tests.support.tbs_double import shared_library
 from troth.agent.errors import KEY_STORE, KeyTrouble
 from troth.agent.keys.tpm import tbs
 from troth.agent.keys.tpm.device import Tpm, public_area
+from troth.agent.keys.tpm.templates import ENDORSEMENTS
 from troth.enroll.tpm.attestation_key import check_creation, read_attestation_key
 from troth.enroll.tpm.credential import make_credential
 from troth.tpm.structures import read_public
+from troth.tpm.wire import tpm2b
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +43,8 @@ def test_a_key_is_made_attested_and_signs_through_tbs(windows: Tpm, software_tpm
     endorsement = windows.endorsement()
     assert endorsement.certificate == software_tpm.ek_certificate
     key = load_pem_public_key(endorsement.public_pem)
-    assert not isinstance(key, ec.EllipticCurvePublicKey)
-    made = make_credential(key, read_public(birth.public).name, b"only this TPM opens it")  # type: ignore[arg-type]
+    assert isinstance(key, rsa.RSAPublicKey)
+    made = make_credential(key, read_public(birth.public).name, b"only this TPM opens it")
     opened = windows.activate(endorsement.template, birth.pem, made.identity, made.secret)
     assert opened == b"only this TPM opens it"
     web = windows.make_key("p256")
@@ -83,33 +87,62 @@ def test_a_library_without_the_functions_is_refused(monkeypatch: pytest.MonkeyPa
         Tpm("tbs").make_key("p256")
 
 
+@pytest.fixture
+def passwords(software_tpm: SoftwareTpm) -> Iterator[bytes]:
+    """Both hierarchies have it, as Windows sets them, and keys lie at the TCG's handles."""
+    pytss, password = pytest.importorskip("tpm2_pytss"), b"chosen by Windows"
+    owner, endorsement = pytss.ESYS_TR.OWNER, pytss.ESYS_TR.ENDORSEMENT
+    storage = pytss.TPMT_PUBLIC.parse("rsa2048:aes128cfb", objectAttributes=0x30472)
+    ek = pytss.TPM2B_PUBLIC.unmarshal(tpm2b(ENDORSEMENTS["EK-RSA2048"].public))[0]
+    made = []
+    with pytss.ESAPI(software_tpm.tcti) as tpm:
+        _, held = tpm.get_capability(pytss.TPM2_CAP.HANDLES, 0x81000000, 64)
+        there = {int(one) for one in held.data.handles}
+        for handle, hierarchy, public in (
+            (0x81000001, owner, pytss.TPM2B_PUBLIC(publicArea=storage)), (0x81010001, endorsement, ek),
+        ):  # fmt: skip
+            if handle not in there:
+                key, *_ = tpm.create_primary(pytss.TPM2B_SENSITIVE_CREATE(), public, hierarchy)
+                tpm.evict_control(owner, key, handle)
+                tpm.flush_context(key)
+                made.append(handle)
+        for hierarchy in (owner, endorsement):
+            tpm.hierarchy_change_auth(hierarchy, password)
+    yield password
+    with pytss.ESAPI(software_tpm.tcti) as tpm:
+        for hierarchy in (owner, endorsement):
+            tpm.tr_set_auth(hierarchy, password)
+            tpm.hierarchy_change_auth(hierarchy, b"")
+            tpm.tr_set_auth(hierarchy, b"")
+        for handle in made:
+            tpm.evict_control(owner, tpm.tr_from_tpmpublic(handle), handle)
+
+
 def test_a_hierarchy_whose_password_nobody_knows_is_replaced_by_the_persistent_key(
-    windows: Tpm, software_tpm: SoftwareTpm, monkeypatch: pytest.MonkeyPatch
+    windows: Tpm, passwords: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As Windows has it: it sets passwords, keeps them or not, and leaves the keys at the TCG's handles."""
-    esapi = pytest.importorskip("tpm2_pytss")
-    roots = ((0x81000001, esapi.ESYS_TR.OWNER, esapi.TPMT_PUBLIC.parse("rsa2048:aes128cfb", objectAttributes=0x30472)),)
-    with esapi.ESAPI(software_tpm.tcti) as tpm:
-        for handle, hierarchy, template in roots:
-            public = esapi.TPM2B_PUBLIC(publicArea=template)
-            made, *_ = tpm.create_primary(esapi.TPM2B_SENSITIVE_CREATE(), public, hierarchy)
-            tpm.evict_control(esapi.ESYS_TR.OWNER, made, handle)
-            tpm.flush_context(made)
-        tpm.hierarchy_change_auth(esapi.ESYS_TR.OWNER, b"chosen by Windows")
-    try:
-        lost = windows.make_key("p256")
-        assert windows.sign(lost, bytes(32), "ecdsa", "sha256"), "wrapped by the persistent key"
-        monkeypatch.setenv("TROTH_TEST_TBS_OWNER", "chosen by Windows")
-        kept = windows.make_key("p256")
-        assert windows.sign(kept, bytes(32), "ecdsa", "sha256"), "wrapped by the hierarchy's own"
-        monkeypatch.delenv("TROTH_TEST_TBS_OWNER")
-        assert windows.sign(lost, bytes(32), "ecdsa", "sha256")
-        with pytest.raises(KeyTrouble):
-            windows.sign(kept, bytes(32), "ecdsa", "sha256")
-    finally:
-        with esapi.ESAPI(software_tpm.tcti) as tpm:
-            tpm.tr_set_auth(esapi.ESYS_TR.OWNER, b"chosen by Windows")
-            tpm.hierarchy_change_auth(esapi.ESYS_TR.OWNER, b"")
-            tpm.tr_set_auth(esapi.ESYS_TR.OWNER, b"")
-            for handle, *_ in roots:
-                tpm.evict_control(esapi.ESYS_TR.OWNER, tpm.tr_from_tpmpublic(handle), handle)
+    lost = windows.make_key("p256")
+    assert windows.sign(lost, bytes(32), "ecdsa", "sha256"), "wrapped by the persistent key"
+    monkeypatch.setenv("TROTH_TEST_TBS_OWNER", passwords.decode())
+    kept = windows.make_key("p256")
+    assert windows.sign(kept, bytes(32), "ecdsa", "sha256"), "wrapped by the hierarchy's own"
+    monkeypatch.delenv("TROTH_TEST_TBS_OWNER")
+    assert windows.sign(lost, bytes(32), "ecdsa", "sha256")
+    with pytest.raises(KeyTrouble):
+        windows.sign(kept, bytes(32), "ecdsa", "sha256")
+
+
+def test_a_credential_is_activated_with_the_endorsement_password_that_windows_has_kept(
+    windows: Tpm, software_tpm: SoftwareTpm, passwords: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endorsement = windows.endorsement()
+    assert endorsement.certificate == software_tpm.ek_certificate, "read, and the key found at its handle"
+    key = load_pem_public_key(endorsement.public_pem)
+    assert key == x509.load_der_x509_certificate(software_tpm.ek_certificate).public_key()
+    birth = windows.make_attestation_key()
+    assert isinstance(key, rsa.RSAPublicKey)
+    made = make_credential(key, read_public(birth.public).name, b"secret")
+    with pytest.raises(KeyTrouble, match="PolicySecret was refused: the authorization failed"):
+        windows.activate(endorsement.template, birth.pem, made.identity, made.secret)
+    monkeypatch.setenv("TROTH_TEST_TBS_ENDORSEMENT", passwords.decode())
+    assert windows.activate(endorsement.template, birth.pem, made.identity, made.secret) == b"secret"
