@@ -12,6 +12,9 @@ NAME = "troth-agent.service"
 
 #: It runs as root: it gives keys to their owners and reloads services. So it is held to what that takes. A hook runs
 #: inside the same walls; one that writes elsewhere needs a drop-in with ReadWritePaths=.
+#: Below which the unit has directories of its own (systemd.exec(5), PrivateTmp=).
+_PRIVATE = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 -- nothing is written there
+
 _UNIT = """\
 [Unit]
 Description=Troth host agent: certificates of this host
@@ -77,6 +80,12 @@ def unit(config: AgentConfig, config_path: Path, command: str) -> str:
         # The kernel shows its packet filter to nobody else.
         more=" CAP_NET_ADMIN" if config.survey is not None else "",
     )
+
+
+def hidden(config: AgentConfig) -> list[str]:
+    """What the unit's PrivateTmp= would have lie where neither a server nor the next start finds it."""
+    found = (config.agent.state, *_written(config))
+    return [one for one in found if any(Path(one).resolve().is_relative_to(private) for private in _PRIVATE)]
 
 
 def _written(config: AgentConfig) -> list[str]:

@@ -17,11 +17,11 @@ from troth.agent import config as configuration
 from troth.agent import disk, system
 from troth.agent.console import Console
 from troth.agent.control import ask
-from troth.agent.errors import PLATFORM, AgentError
+from troth.agent.errors import CONFIG, PLATFORM, AgentError
 from troth.agent.notify import Notifier
 from troth.agent.state import StateDirectory
 from troth.agent.supervisor import Agent
-from troth.agent.unit import NAME, unit
+from troth.agent.unit import NAME, hidden, unit
 from troth.cli.options import Output
 from troth.cli.show import as_json, facts, plain, table, when
 from troth.kit import log as logging
@@ -103,10 +103,16 @@ def install_unit(
     """Print the systemd unit for this configuration, or write it."""
     if not system.SERVES:
         raise AgentError(PLATFORM, "troth agent install-unit")
-    text = unit(configuration.load(config), config.absolute(), _command())
+    read = configuration.load(config)
+    text, lost = unit(read, config.absolute(), _command()), hidden(read)
+    why = f"{', '.join(lost)}: the unit has a /tmp of its own (PrivateTmp=yes), where nobody else finds what is written"
     if write is None:
         print(text, end="")
+        if lost:
+            print(f"! {why}; choose paths elsewhere.", file=sys.stderr)
         return 0
+    if lost:
+        raise AgentError(CONFIG, why)
     disk.write(write, text.encode(), mode=0o644)
     print(f"Written. Next: systemctl daemon-reload && systemctl enable --now {write.name}")
     return 0

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.support.programs import find_program
 from troth.agent.config import parse
-from troth.agent.unit import NAME, unit
+from troth.agent.unit import NAME, hidden, unit
 
 ISSUER = '[issuer.troth]\ndirectory = "https://pki.example/"\n'
 WEB = """
@@ -32,6 +32,12 @@ def test_exactly_what_the_configuration_writes_is_open() -> None:
 
 def test_a_state_directory_elsewhere_is_open_too() -> None:
     assert "ReadWritePaths=-/srv/agent\n" in unit(parse('[agent]\nstate = "/srv/agent"'), Path("/a"), "/t")
+
+
+def test_what_only_the_agent_itself_would_find_is_named() -> None:
+    text = '[agent]\nstate = "/tmp/agent"\n' + ISSUER + WEB.replace("/etc/nginx/ocsp", "/var/tmp")
+    assert hidden(parse(text.replace("/srv/100% web", "/srv/tmp"))) == ["/tmp/agent", "/var/tmp/web.ocsp"]
+    assert hidden(parse(ISSUER + WEB)) == []
 
 
 def test_systemd_takes_it_and_finds_it_well_held(tmp_path: Path) -> None:

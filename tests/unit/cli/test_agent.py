@@ -79,7 +79,22 @@ def test_rolling_back_what_is_not_there_is_refused(config: Path, capsys: pytest.
     assert "[agent.unknown_name]" in capsys.readouterr().err
 
 
+def test_a_unit_whose_own_tmp_would_hide_what_is_written_is_not_installed(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config.write_text(CONFIG.format(home="/tmp/host"))
+    place = config.parent / "troth-agent.service"
+    assert run(config, "install-unit", "--write", str(place)) == 1
+    refused = capsys.readouterr().err
+    assert "[agent.config]" in refused
+    assert "/tmp/host/state, /tmp/host/web.key: the unit has a /tmp of its own (PrivateTmp=yes)" in refused
+    assert not place.exists()
+    assert run(config, "install-unit") == 0
+    assert "! /tmp/host/state, /tmp/host/web.key: " in capsys.readouterr().err
+
+
 def test_the_unit_is_printed_or_written(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config.write_text(CONFIG.format(home="/srv/host"))
     assert run(config, "install-unit") == 0
     printed = capsys.readouterr().out
     assert f"agent run --config {config}" in printed
