@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.support.dashboard import ORIGIN, PASSWORD, Browser, House, new_csr, sequencing
 from troth.access.roles import Role
+from troth.pki.errors import FENCED, Fenced
 
 COOKIE = "__Host-troth"
 
@@ -175,6 +177,21 @@ async def test_a_certificate_is_issued_held_released_and_revoked_over_the_api(ho
     again = await operator.post(f"{path}/hold", json={})
     assert (again.status_code, again.json()["code"]) == (409, "pki.certificate.already_revoked")
     assert (await operator.post(f"{path}/revoke", json={"reason": 2})).status_code == 400
+
+
+async def test_a_fenced_installation_refuses_by_its_code_and_is_logged_as_no_failure(house: House) -> None:
+    operator = await house.logged_in(Role.OPERATOR)
+    house.trust.mint.interlock.refusal = Fenced(FENCED, "the archive is of yesterday")
+    command = {"profile": "tls-server", "subject": "www.example.org", "csr": new_csr("www.example.org")}
+    with capture_logs() as lines:
+        refused = await operator.post("/api/v1/certificates", json=command)
+    assert (refused.status_code, refused.json()["code"]) == (503, "ops.fenced")
+    [told] = [line for line in lines if line["event"].startswith("web.")]
+    assert told["event"] == "web.refused"
+    assert (told["log_level"], told["code"]) == ("warning", "ops.fenced")
+    assert told["detail"] == "the archive is of yesterday"
+    assert "exc_info" not in told
+    assert told["correlation"] == refused.json()["correlation"]
 
 
 async def test_what_policy_refuses_is_refused_with_the_way_to_the_decision(house: House) -> None:

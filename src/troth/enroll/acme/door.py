@@ -30,6 +30,7 @@ from troth.enroll.credentials.model import Enrolment
 from troth.kit.ids import parse_id
 from troth.kit.lane import Handler, Request, Response, Route
 from troth.kit.log import get_logger
+from troth.pki.errors import ClockRefused
 
 log = get_logger("acme")
 
@@ -342,7 +343,10 @@ class Envelope:
     def failed(self, request: Request, error: Exception) -> Response:
         """Any exception as a problem document."""
         problem = as_problem(error)
-        if problem.status >= 500:
+        if isinstance(error, ClockRefused):
+            # Expected for as long as the fence or the clocks' interlock is closed, and no defect of anything here.
+            log.warning("acme.refused", path=_shown(request.path), reason=error.code, detail=_shown(error.detail))
+        elif problem.status >= 500:
             log.error("acme.failed", path=_shown(request.path), exc_info=error)
         elif problem.type.endswith("badNonce"):
             log.debug("acme.bad_nonce", path=_shown(request.path))

@@ -30,6 +30,7 @@ from troth.kit.errors import Reason, TrothError
 from troth.kit.lane import Handler, Request, Response, Route
 from troth.kit.log import get_logger
 from troth.pki.catalogue import Catalogue
+from troth.pki.errors import ClockRefused
 
 log = get_logger("enroll")
 
@@ -107,9 +108,11 @@ class EstDoor:
                 response, result = await work(request, label)
             except TrothError as refusal:
                 response, result = self._refused(refusal), refusal.code
-                tell = log.warning if response.status >= 500 else log.info
+                failed = response.status >= 500
+                tell = log.warning if failed else log.info
+                trace = refusal if failed and not isinstance(refusal, ClockRefused) else None
                 tell("est.refused", operation=operation, label=named, code=refusal.code, status=response.status,
-                     client=request.client, exc_info=refusal if response.status >= 500 else None)  # fmt: skip
+                     client=request.client, exc_info=trace)  # fmt: skip
             self._tally.count(named, operation, result)
             return response
 
