@@ -41,7 +41,14 @@ class Windows:
         }  # fmt: skip
         command = ["wine", str(_HOME / "python" / "python.exe"), *arguments]
         return subprocess.run(
-            command, capture_output=True, text=True, errors="replace", timeout=_SECONDS, env=environment, check=False
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_SECONDS,
+            env=environment,
+            check=False,
         )
 
 

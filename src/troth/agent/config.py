@@ -198,6 +198,7 @@ def _contradictions_of(config: AgentConfig, certificate: CertificateSettings, wh
 
 def troubles(config: AgentConfig) -> Iterator[str]:
     """What is wrong with it on this machine, now."""
+    yield from system.troubles()
     if config.spiffe is not None:
         yield from spiffe.troubles(config.spiffe)
     for name, issuer in config.issuer.items():

@@ -87,6 +87,46 @@ print(json.dumps([second, disk.read(root / "one").decode(), disk.read_link(root 
     ]  # fmt: skip
 
 
+def test_a_file_that_a_scanner_holds_is_replaced_a_moment_later(tmp_path: Path) -> None:
+    assert told(
+        """
+import time
+from troth.agent import disk
+from troth.agent.errors import AgentError
+place, waits, left, replace = Path(sys.argv[1]) / "one", [], [3], Path.replace
+def scanned(beside, path):
+    if left[0]:
+        left[0] -= 1
+        raise PermissionError(13, "Access is denied")
+    return replace(beside, path)
+disk.write(place, b"old")
+Path.replace, time.sleep = scanned, waits.append
+disk.write(place, b"new")
+left[0] = 99
+try:
+    disk.write(place, b"never")
+except AgentError as error:
+    refused = error.detail
+print(json.dumps([place.read_text(), len(waits), refused.rpartition(": ")[2],
+                  [one.name for one in place.parent.iterdir()]]))
+""",
+        str(tmp_path),
+    ) == ["new", 7, "Access is denied", ["one"]]
+
+
+def test_a_python_that_makes_readable_directories_is_named() -> None:
+    assert told(
+        """
+from troth.agent.config import parse, troubles
+found = []
+for version in ((3, 11, 9), (3, 11, 10), (3, 12, 3), (3, 12, 4), (3, 13, 0)):
+    sys.version_info = version
+    found.append(any("lets others read" in one for one in troubles(parse('agent.state = "/state"'))))
+print(json.dumps(found))
+"""
+    ) == [True, False, True, False, False]
+
+
 def test_installed_forms_are_copies_there(tmp_path: Path) -> None:
     """No link is made for a consumer; each output is replaced whole when the generation turns."""
     assert told(

@@ -23,6 +23,7 @@ if sys.platform == "win32":
         read_link,
         scratch,
         sync_directory,
+        troubles,
         write,
     )
 else:
@@ -41,6 +42,7 @@ else:
         read_link,
         scratch,
         sync_directory,
+        troubles,
         write,
     )
 
@@ -59,5 +61,6 @@ __all__ = [
     "read_link",
     "scratch",
     "sync_directory",
+    "troubles",
     "write",
 ]

@@ -12,7 +12,8 @@ import asyncio
 import os
 import sys
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -54,11 +55,21 @@ def write(
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        beside.replace(path)
+        _replaced(beside, path)
     except OSError:
         with suppress(OSError):
             beside.unlink(missing_ok=True)
         raise
+
+
+def _replaced(beside: Path, path: Path) -> None:
+    """Rename, again for a moment if a scanner or an indexer has just opened one of the two."""
+    for pause in (0.05, 0.1, 0.2, 0.4):
+        with suppress(PermissionError):
+            beside.replace(path)
+            return
+        time.sleep(pause)
+    beside.replace(path)
 
 
 def point(link: Path, target: str) -> None:
@@ -103,6 +114,13 @@ def others_may_read(path: Path) -> str:
     """Nothing is known of that here but whether the file is there. Raises OSError if not."""
     path.stat()
     return ""
+
+
+def troubles() -> Iterator[str]:
+    """What of this Python makes files unsafe: mode 0700 means nothing to older ones (CVE-2024-4030)."""
+    if sys.version_info < (3, 11, 10) or (3, 12) <= sys.version_info < (3, 12, 4):
+        told = ".".join(map(str, sys.version_info[:3]))
+        yield f"Python {told} lets others read the directories that it makes; take 3.11.10, 3.12.4 or newer"
 
 
 def scratch() -> int:
