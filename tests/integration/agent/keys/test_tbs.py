@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from tests.support.software_tpm import SoftwareTpm, tpm_of
 from tests.support.tbs_double import shared_library
 from troth.agent.errors import KEY_STORE, KeyTrouble
-from troth.agent.keys.tpm import tbs
+from troth.agent.keys.tpm import keyfile, tbs
 from troth.agent.keys.tpm.device import Tpm, public_area
 from troth.agent.keys.tpm.templates import ENDORSEMENTS
 from troth.enroll.tpm.attestation_key import check_creation, read_attestation_key
@@ -118,18 +118,28 @@ def passwords(software_tpm: SoftwareTpm) -> Iterator[bytes]:
             tpm.evict_control(owner, tpm.tr_from_tpmpublic(handle), handle)
 
 
-def test_a_hierarchy_whose_password_nobody_knows_is_replaced_by_the_persistent_key(
-    windows: Tpm, passwords: bytes, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("kept", [True, False])
+def test_keys_are_wrapped_by_the_persistent_root_where_the_hierarchy_has_a_password(
+    windows: Tpm, passwords: bytes, kept: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lost = windows.make_key("p256")
-    assert windows.sign(lost, bytes(32), "ecdsa", "sha256"), "wrapped by the persistent key"
+    if kept:
+        monkeypatch.setenv("TROTH_TEST_TBS_OWNER", passwords.decode())
+    key = windows.make_key("p256")
+    monkeypatch.delenv("TROTH_TEST_TBS_OWNER", raising=False)
+    assert keyfile.read(key).parent == 0x81000001
+    assert windows.sign(key, bytes(32), "ecdsa", "sha256"), "by whoever knows no password, too"
+
+
+def test_without_a_persistent_root_the_password_that_windows_has_kept_opens_the_hierarchy(
+    windows: Tpm, software_tpm: SoftwareTpm, passwords: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("troth.agent.keys.tpm.device._STORAGE_ROOT", 0x81000F00)  # where nothing is
+    with pytest.raises(KeyTrouble, match="CreatePrimary was refused: the authorization failed"):
+        windows.make_key("p256")
     monkeypatch.setenv("TROTH_TEST_TBS_OWNER", passwords.decode())
-    kept = windows.make_key("p256")
-    assert windows.sign(kept, bytes(32), "ecdsa", "sha256"), "wrapped by the hierarchy's own"
-    monkeypatch.delenv("TROTH_TEST_TBS_OWNER")
-    assert windows.sign(lost, bytes(32), "ecdsa", "sha256")
-    with pytest.raises(KeyTrouble):
-        windows.sign(kept, bytes(32), "ecdsa", "sha256")
+    key = windows.make_key("p256")
+    assert keyfile.read(key).parent == 0x40000001
+    assert windows.sign(key, bytes(32), "ecdsa", "sha256")
 
 
 def test_a_credential_is_activated_with_the_endorsement_password_that_windows_has_kept(

@@ -75,6 +75,10 @@ class Commands:
     def __init__(self, door: Door) -> None:
         self._door = door
 
+    def has_password(self, hierarchy: int) -> bool:
+        """Whether this machine knows a password of the hierarchy, so that it has one."""
+        return bool(self._door.authorization(hierarchy))
+
     def nv_buffer(self) -> int:
         """How much one TPM2_NV_Read gives."""
         parameters = _PROPERTIES.to_bytes(4) + _NV_BUFFER.to_bytes(4) + (1).to_bytes(4)

@@ -3,9 +3,10 @@
 Objects are loaded for one operation and flushed after it: a TPM without a resource manager has three slots. One
 operation at a time; the kernel's ``/dev/tpmrm0`` and Windows' TBS keep other programs' apart.
 
-A key's parent is the storage root key that the owner hierarchy gives. Where this machine does not let us use that
-hierarchy (Windows keeps its password; an administrator may have set one), the persistent storage root key takes its
-place, and for the endorsement key the persistent one: 0x81000001 and 0x81010001 by the TCG's registry of handles.
+A key's parent is the storage root key that the owner hierarchy gives without a password, as TPMs on Linux have it.
+Where that takes one, as Windows sets it, the persistent storage root key is the parent, whether we know the password or
+not: programs that use the key could not give it. For an endorsement key whose hierarchy is closed to us the persistent
+one takes its place. The two are 0x81000001 and 0x81010001 by the TCG's registry of handles.
 """
 
 from __future__ import annotations
@@ -181,8 +182,10 @@ def _primary(tpm: Commands, hierarchy: int, template: bytes, persistent: int) ->
 
 
 @contextmanager
-def _parent(tpm: Commands, named: int = OWNER) -> Iterator[tuple[int, int]]:
-    """The handle of what wraps keys, and how a key's file names it."""
+def _parent(tpm: Commands, named: int | None = None) -> Iterator[tuple[int, int]]:
+    """The handle of what wraps keys, and how a key's file names it: ``named``, or for a new key what fits."""
+    if named is None:
+        named = _STORAGE_ROOT if tpm.has_password(OWNER) and _is_there(tpm, _STORAGE_ROOT) else OWNER
     if named == OWNER:
         with _primary(tpm, OWNER, STORAGE, _STORAGE_ROOT) as (handle, _, found):
             yield handle, found
@@ -210,6 +213,14 @@ def _endorsement(tpm: Commands, template: EndorsementTemplate) -> Iterator[tuple
         if found[:2] != template.public[:2]:
             raise Unreachable(f"the persistent endorsement key {handle:#x} is of another kind than the certificate's")
         yield handle, found
+
+
+def _is_there(tpm: Commands, handle: int) -> bool:
+    try:
+        tpm.read_public(handle)
+    except HandleUnknown:
+        return False
+    return True
 
 
 def _nv(tpm: Commands, index: int, chunk: int) -> bytes | None:
