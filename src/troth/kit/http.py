@@ -14,12 +14,13 @@ import functools
 import ipaddress
 import socket
 import ssl
+import zlib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import httpx
 
+from troth.kit.addresses import Address, closed_as, plain, readings
 from troth.kit.errors import TrothError, reason
 from troth.kit.settings import EgressSettings
 
@@ -47,6 +48,12 @@ TIMEOUT = reason(
     fix="Check its load; egress.timeout_seconds sets how long Troth waits.",
     status=504,
 )
+ENCODING = reason(
+    "http.answer_encoding",
+    "another system's answer is packed in a way that Troth does not read, or does not unpack",
+    fix="Have it answer as it is asked: plainly or with gzip, once.",
+    status=502,
+)
 TOO_LARGE = reason(
     "http.answer_too_large",
     "another system's answer is larger than Troth reads",
@@ -54,21 +61,8 @@ TOO_LARGE = reason(
     status=502,
 )
 
-Ip: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
-Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-#: Never connected to, whatever the settings say: addresses whose only web servers hand out a machine's credentials.
-_NEVER: tuple[Network, ...] = tuple(
-    ipaddress.ip_network(text)
-    for text in (
-        "169.254.0.0/16",  # link-local: the metadata service of most clouds
-        "fe80::/10",
-        "fd00:ec2::254/128",  # AWS
-        "100.100.100.200/32",  # Alibaba
-        "192.0.0.192/32",  # Oracle
-        "168.63.129.16/32",  # Azure
-    )
-)
+#: Of a packed body, what is unpacked at once: a bomb is noticed before it has room.
+_PIECE = 64 * 1024
 
 
 class EgressRefused(TrothError):
@@ -118,7 +112,12 @@ class HttpClient:
         # A kept connection could be used again for another name at the same address, whose certificate it never saw.
         limits = httpx.Limits(max_keepalive_connections=0)
         self._client = httpx.AsyncClient(
-            verify=context, trust_env=False, follow_redirects=False, limits=limits, timeout=settings.timeout_seconds
+            verify=context,
+            trust_env=False,
+            follow_redirects=False,
+            limits=limits,
+            timeout=settings.timeout_seconds,
+            headers={"accept-encoding": "gzip"},
         )
 
     async def close(self) -> None:
@@ -170,7 +169,7 @@ class HttpClient:
         finally:
             await response.aclose()
 
-    async def _judge(self, target: httpx.URL) -> Ip:
+    async def _judge(self, target: httpx.URL) -> Address:
         """The address to connect to. Raises EgressRefused unless every address of the name is allowed."""
         if target.scheme != "https" and not (target.scheme == "http" and self._settings.plain_http):
             raise EgressRefused(REFUSED, f"{target.scheme or 'no scheme'}:// is not allowed")
@@ -184,7 +183,7 @@ class HttpClient:
         except TimeoutError as error:
             raise HttpFailed(TIMEOUT, f"{host} after {self._settings.timeout_seconds} s") from error
 
-    async def _judge_host(self, host: str, port: int) -> Ip:
+    async def _judge_host(self, host: str, port: int) -> Address:
         host = host.lower().rstrip(".")
         if not host:
             raise EgressRefused(REFUSED, "the URL has no host")
@@ -193,22 +192,27 @@ class HttpClient:
             found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except OSError as error:
             raise HttpFailed(UNREACHABLE, f"{host}: {error.strerror}") from error
-        addresses = [_plain(str(entry[4][0])) for entry in found]
+        addresses = [plain(str(entry[4][0])) for entry in found]
         for address in addresses:
             listed = any(address in network for network in self._networks)
             # A name that is allowed may lie in a private network, but does not open this machine itself.
-            if _forbidden(address) or not (listed or (named and not address.is_loopback)):
+            led_to = readings(address)
+            # Closed, whatever the settings say: of most, the only web servers hand out a machine's credentials.
+            closed = [what for one in led_to for what in closed_as(one)]
+            if closed:
+                raise EgressRefused(REFUSED, f"{host} ({address}) is {closed[0]}")
+            if not (listed or (named and not any(one.is_loopback for one in led_to))):
                 raise EgressRefused(REFUSED, f"{host} ({address})")
         return addresses[0]
 
     async def _exchange(
-        self, method: str, target: httpx.URL, address: Ip, headers: dict[str, str], body: bytes
+        self, method: str, target: httpx.URL, address: Address, headers: dict[str, str], body: bytes
     ) -> Answer:
         request = self._request(method, target, address, headers, body, httpx.Timeout(self._settings.timeout_seconds))
         response = await self._client.send(request, stream=True)
         try:
             received = bytearray()
-            async for chunk in response.aiter_bytes():
+            async for chunk in _unpacked(target, response):
                 received += chunk
                 if len(received) > self._settings.max_body_kib * 1024:
                     raise HttpFailed(TOO_LARGE, f"{target.host}: more than {self._settings.max_body_kib} KiB")
@@ -217,7 +221,13 @@ class HttpClient:
             await response.aclose()
 
     def _request(
-        self, method: str, target: httpx.URL, address: Ip, headers: dict[str, str], body: bytes, patience: httpx.Timeout
+        self,
+        method: str,
+        target: httpx.URL,
+        address: Address,
+        headers: dict[str, str],
+        body: bytes,
+        patience: httpx.Timeout,
     ) -> httpx.Request:
         headers["host"] = target.netloc.decode("ascii")
         return self._client.build_request(
@@ -233,12 +243,42 @@ class HttpClient:
 
 async def _chunks(target: httpx.URL, response: httpx.Response) -> AsyncIterator[bytes]:
     try:
-        async for chunk in response.aiter_bytes():
+        async for chunk in _unpacked(target, response):
             yield chunk
     except httpx.TimeoutException as error:
         raise HttpFailed(TIMEOUT, f"{target.host} sent nothing for too long") from error
     except httpx.HTTPError as error:
         raise _failure(target, error) from error
+
+
+async def _unpacked(target: httpx.URL, response: httpx.Response) -> AsyncIterator[bytes]:
+    """The body in pieces that a bound can be held against.
+
+    httpx unpacks whatever one read brings at once, as often over as the header says: 64 KiB of *gzip, gzip* are
+    gigabytes before anybody has counted an octet.
+    """
+    packed = response.headers.get("content-encoding", "").strip().lower()
+    if packed in ("", "identity"):
+        async for chunk in response.aiter_raw():
+            yield chunk
+        return
+    if packed not in ("gzip", "x-gzip"):
+        raise HttpFailed(ENCODING, f"{target.host}: {packed[:40]!r}")
+    unpacking, begun = zlib.decompressobj(zlib.MAX_WBITS | 16), False
+    async for chunk in response.aiter_raw():
+        data, begun = chunk, True
+        while True:
+            try:
+                piece = unpacking.decompress(data, _PIECE)
+            except zlib.error as error:
+                raise HttpFailed(ENCODING, f"{target.host}: it does not unpack") from error
+            if piece:
+                yield piece
+            data = unpacking.unconsumed_tail
+            if unpacking.eof or (not data and len(piece) < _PIECE):
+                break
+    if begun and not unpacking.eof:
+        raise HttpFailed(ENCODING, f"{target.host}: it is cut off")
 
 
 def _failure(target: httpx.URL, error: httpx.HTTPError) -> HttpFailed:
@@ -255,14 +295,3 @@ def _matches(host: str, pattern: str) -> bool:
     if pattern.startswith("*."):
         return host.endswith(pattern[1:]) and len(host) > len(pattern) - 1
     return host == pattern
-
-
-def _plain(text: str) -> Ip:
-    """The address, an IPv4 one that comes in IPv6 clothes as IPv4."""
-    address = ipaddress.ip_address(text.partition("%")[0])
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return mapped or address
-
-
-def _forbidden(address: Ip) -> bool:
-    return address.is_multicast or address.is_unspecified or any(address in network for network in _NEVER)

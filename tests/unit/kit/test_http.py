@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import socket
+import tracemalloc
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -95,6 +97,9 @@ async def test_what_is_not_allowed_is_refused_before_anything_is_sent(
         "fd00:ec2::254",
         "100.100.100.200",
         "::ffff:169.254.169.254",
+        "64:ff9b::a9fe:a9fe",
+        "2002:a9fe:a9fe::1",
+        "fd20:ce::254",
         "0.0.0.0",
         "224.0.0.1",
     ],
@@ -109,11 +114,27 @@ async def test_metadata_and_link_local_addresses_are_refused_even_when_allowed(
             await http.request("GET", "https://api.example.com/")
 
 
-async def test_an_allowed_name_does_not_open_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asyncio.base_events.BaseEventLoop, "getaddrinfo", resolves_to("127.0.0.1"))
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::"])
+async def test_an_allowed_name_does_not_open_this_machine(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asyncio.base_events.BaseEventLoop, "getaddrinfo", resolves_to(address))
     async with client(EgressSettings(hosts=("api.example.com",))) as http:
         with pytest.raises(EgressRefused):
             await http.request("GET", "https://api.example.com/")
+
+
+async def test_a_name_that_leads_elsewhere_when_it_is_asked_again_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answers = iter(("127.0.0.1", "169.254.169.254"))
+
+    async def getaddrinfo(_self: object, host: str, port: int, **_more: object) -> list[Any]:
+        found = next(answers) if host == "rebound.example" else host
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (found, port))]
+
+    monkeypatch.setattr(asyncio.base_events.BaseEventLoop, "getaddrinfo", getaddrinfo)
+    async with server(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok") as port, client(LOOPBACK) as http:
+        assert (await http.request("GET", f"http://rebound.example:{port}/")).body == b"ok"
+    assert next(answers) == "169.254.169.254", "asked once, and gone where that led"
 
 
 async def test_one_bad_address_among_good_ones_refuses_the_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,12 +170,68 @@ async def test_an_answer_that_is_too_large_is_cut_off() -> None:
     assert error.value.code == "http.answer_too_large"
 
 
+async def test_a_bomb_is_given_up_before_it_has_room() -> None:
+    packed = gzip.compress(bytes(64 * 2**20))
+    head = f"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: {len(packed)}\r\n\r\n"
+    async with server(head.encode() + packed) as port, client(LOOPBACK) as http:
+        tracemalloc.start()
+        try:
+            with pytest.raises(HttpFailed, match=r"http\.answer_too_large"):
+                await http.request("GET", f"http://127.0.0.1:{port}/")
+            assert tracemalloc.get_traced_memory()[1] < 4 * 2**20
+        finally:
+            tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body"),
+    [
+        ("gzip, gzip", gzip.compress(gzip.compress(b"x"))),
+        ("br", b"x"),
+        ("gzip", b"no gzip"),
+        ("gzip", gzip.compress(b"whole")[:-4]),
+    ],
+    ids=["twice", "another", "false", "cut"],
+)
+async def test_what_is_packed_in_another_way_is_refused(encoding: str, body: bytes) -> None:
+    head = f"HTTP/1.1 200 OK\r\ncontent-encoding: {encoding}\r\ncontent-length: {len(body)}\r\n\r\n"
+    async with server(head.encode() + body) as port, client(LOOPBACK) as http:
+        with pytest.raises(HttpFailed, match=r"http\.answer_encoding"):
+            await http.request("GET", f"http://127.0.0.1:{port}/")
+
+
+async def test_what_is_packed_as_asked_for_is_unpacked_whole() -> None:
+    seen: list[bytes] = []
+    body = bytes(range(256)) * 512
+    packed = gzip.compress(body)
+    head = f"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: {len(packed)}\r\n\r\n"
+    room = EgressSettings(networks=("127.0.0.0/8",), plain_http=True, max_body_kib=128)
+    async with server(head.encode() + packed, seen) as port, client(room) as http:
+        assert (await http.request("GET", f"http://127.0.0.1:{port}/")).body == body
+    assert b"accept-encoding: gzip\r\n" in seen[0].lower()
+
+
 async def test_a_silent_server_is_given_up_on() -> None:
     settings = EgressSettings(networks=("127.0.0.0/8",), plain_http=True, timeout_seconds=1)
     async with server(None) as port, client(settings) as http:
         with pytest.raises(HttpFailed) as error:
             await http.request("GET", f"http://127.0.0.1:{port}/")
     assert error.value.code == "http.timeout"
+
+
+async def test_a_body_that_comes_by_the_octet_is_given_up_on_as_a_whole() -> None:
+    async def trickle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 4000\r\n\r\n")
+        while True:  # until it is cut off
+            writer.write(b"x")
+            await writer.drain()
+            await asyncio.sleep(0.02)
+
+    settings = EgressSettings(networks=("127.0.0.0/8",), plain_http=True, timeout_seconds=1)
+    async with serving(trickle) as port, client(settings) as http:
+        with pytest.raises(HttpFailed, match=r"http\.timeout"):
+            await http.request("GET", f"http://127.0.0.1:{port}/")
 
 
 async def test_an_answer_that_goes_on_is_read_as_it_comes_and_let_go_of() -> None:

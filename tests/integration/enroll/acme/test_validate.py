@@ -24,12 +24,13 @@ from tests.support.streams import serving
 from tests.support.webroot import CHALLENGES, ChallengeWebRoot, Page
 from troth.enroll.acme.problems import URN, Identifier
 from troth.enroll.acme.validate.caa import CaaRecord
-from troth.enroll.acme.validate.network import Address, NetworkPolicy, networks
+from troth.enroll.acme.validate.network import NetworkPolicy, networks
 from troth.enroll.acme.validate.outcome import Challenge, Invalid, NotShown, Valid
 from troth.enroll.acme.validate.resolver import DnsResolver, SystemResolver
 from troth.enroll.acme.validate.tlsalpn01 import check_certificate
 from troth.enroll.acme.validate.validator import ValidationSettings, Validator, build_validator
 from troth.kit.acme_settings import AcmeSettings
+from troth.kit.addresses import Address
 
 TOKEN = "tok_en-0123456789abcdef"
 KEY_AUTHORIZATION = TOKEN + "." + "A" * 43

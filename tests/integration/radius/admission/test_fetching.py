@@ -196,18 +196,26 @@ async def test_what_certificates_name_is_followed_only_while_a_network_wants_it(
     assert await house.lists.sources() == []
 
 
-async def test_only_hosts_on_the_allow_list_are_asked(house: House, clock: FakeClock) -> None:
-    http = HttpClient(EgressSettings(plain_http=True, hosts=("127.0.0.1",)))
+async def test_only_hosts_on_the_allow_list_are_asked_and_some_addresses_never(house: House, clock: FakeClock) -> None:
+    never = ("http://169.254.169.254/x", "http://[::ffff:a9fe:a9fe]/x", "http://2852039166/x", "http://[fe80::1]/x")
+    named = ("http://127.0.0.1:1/x.crl", *never)
+    http = HttpClient(EgressSettings(plain_http=True, hosts=("127.0.0.1",), networks=("169.254.0.0/16", "::/0")))
     try:
-        unit = Unit()
-        network_store.update(
-            unit, network('crls: [{url: "http://127.0.0.1:1/x.crl"}]'), at=AT, actor="admin:a"
-        )  # fmt: skip
+        unit, crls = Unit(), ", ".join(f'{{url: "{url}"}}' for url in named)
+        network_store.update(unit, network(f"crls: [{crls}]"), at=AT, actor="admin:a")
         await house.database.commit(unit)
         await ListFetcher(house.database, clock, http).run_once()
     finally:
         await http.close()
-    assert "http.egress_refused" in (await house.source("http://127.0.0.1:1/x.crl")).error
+    for url in named:
+        assert "http.egress_refused" in (await house.source(url)).error, url
+
+
+async def test_a_redirect_is_no_list_and_followed_by_nobody(house: House) -> None:
+    house.server.answers[URL] = Answer(302, {"location": "http://169.254.169.254/"}, b"")
+    source = await house.look()
+    assert "answered 302 [network.crl_unfetched]" in source.error
+    assert [url for url, _ in house.server.asked] == [URL]
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,10 @@ from troth.enroll.acme.directories import Directory
 from troth.enroll.acme.model import Authorization, Challenge, Order
 from troth.enroll.acme.problems import AcmeProblem, Identifier
 from troth.enroll.acme.validate.caa import CaaRecord
-from troth.enroll.acme.validate.network import Address, NetworkPolicy
+from troth.enroll.acme.validate.network import NetworkPolicy
 from troth.enroll.acme.validate.validator import ValidationSettings, Validator
 from troth.enroll.acme.views import rfc3339
+from troth.kit.addresses import Address
 
 NAME = Identifier("dns", "a.example")
 DIRECTORY = Directory("web", ("tls-server",), caa=True, issuers=("ca.example",))

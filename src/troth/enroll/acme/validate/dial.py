@@ -11,9 +11,10 @@ from typing import TypeAlias
 
 from troth.enroll.acme.errors import VALIDATION_CONNECTION, VALIDATION_TARGET, VALIDATION_TLS
 from troth.enroll.acme.problems import Identifier
-from troth.enroll.acme.validate.network import Address, NetworkPolicy, TargetRefused
+from troth.enroll.acme.validate.network import NetworkPolicy, TargetRefused
 from troth.enroll.acme.validate.outcome import Log, NotShown
 from troth.enroll.acme.validate.resolver import Resolver
+from troth.kit.addresses import Address
 
 Stream: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 

@@ -16,36 +16,11 @@ import errno
 import socket
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import TypeAlias
+from ipaddress import IPv4Address, ip_address, ip_network
 
 from troth.enroll.acme.errors import VALIDATION_TARGET
+from troth.kit.addresses import LINK_LOCAL, Address, Network, closed_as, readings
 from troth.kit.errors import TrothError
-
-Address: TypeAlias = IPv4Address | IPv6Address
-Network: TypeAlias = IPv4Network | IPv6Network
-
-_LINK_LOCAL = "link-local"
-_CLOSED: tuple[tuple[Network, str], ...] = tuple(
-    (ip_network(text), what)
-    for text, what in (
-        ("0.0.0.0/8", "unspecified"),
-        ("169.254.0.0/16", _LINK_LOCAL),
-        ("224.0.0.0/4", "multicast"),
-        ("240.0.0.0/4", "reserved or broadcast"),
-        ("169.254.169.254/32", "a metadata service"),
-        ("100.100.100.200/32", "a metadata service"),  # Alibaba Cloud
-        ("168.63.129.16/32", "a metadata service"),  # Azure's wire server
-        ("192.0.0.192/32", "a metadata service"),  # Oracle Cloud
-        ("::/128", "unspecified"),
-        ("fe80::/10", _LINK_LOCAL),
-        ("ff00::/8", "multicast"),
-        ("fd00:ec2::/32", "a metadata service"),  # AWS: fd00:ec2::254 and its neighbours
-        ("fd20:ce::254/128", "a metadata service"),  # Google Cloud
-    )
-)
-_NAT64 = IPv6Network("64:ff9b::/96")
 
 
 class TargetRefused(TrothError):
@@ -73,9 +48,9 @@ class NetworkPolicy:
 
     def check(self, address: Address, port: int) -> None:
         """Raise TargetRefused, with a sentence for the client, unless ``address`` and ``port`` are open."""
-        for candidate in _readings(address):
-            for what in _closed_as(candidate):
-                if not (self.link_local and what == _LINK_LOCAL):
+        for candidate in readings(address):
+            for what in closed_as(candidate):
+                if not (self.link_local and what == LINK_LOCAL):
                     raise _refused(address, what)
             if any(candidate in network for network in self.denied):
                 raise _refused(address, "in a denied network")
@@ -118,22 +93,6 @@ def is_local(address: Address) -> bool:
     except OSError as error:
         return error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
     return True
-
-
-@lru_cache(4096)
-def _closed_as(address: Address) -> tuple[str, ...]:
-    """What ``address`` is of the places that are always closed."""
-    return tuple(what for network, what in _CLOSED if address in network)
-
-
-def _readings(address: Address) -> list[Address]:
-    found: list[Address] = [address]
-    if isinstance(address, IPv6Address):
-        inner = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
-        if address in _NAT64:
-            inner.append(IPv4Address(int(address) & 0xFFFF_FFFF))
-        found.extend(candidate for candidate in inner if candidate is not None)
-    return found
 
 
 def _refused(address: Address, what: str) -> TargetRefused:

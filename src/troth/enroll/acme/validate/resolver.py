@@ -23,8 +23,8 @@ from dns.rdtypes.ANY.TXT import TXT
 from troth.enroll.acme.errors import VALIDATION_DNS
 from troth.enroll.acme.validate.caa import CaaRecord
 from troth.enroll.acme.validate.dns_quick import quick_addresses
-from troth.enroll.acme.validate.network import Address
 from troth.enroll.acme.validate.outcome import NotShown
+from troth.kit.addresses import Address
 
 _MAX_ALIASES = 10
 _MAX_ADDRESSES = 16

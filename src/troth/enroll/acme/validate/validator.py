@@ -16,12 +16,13 @@ from troth.enroll.acme.validate.caa import CaaQuestion, check_caa
 from troth.enroll.acme.validate.dns01 import validate_dns01
 from troth.enroll.acme.validate.dns_persist01 import validate_persist
 from troth.enroll.acme.validate.http01 import HttpPorts, validate_http01
-from troth.enroll.acme.validate.network import Address, NetworkPolicy, networks
+from troth.enroll.acme.validate.network import NetworkPolicy, networks
 from troth.enroll.acme.validate.outcome import Challenge, Invalid, Log, NotShown, Valid
 from troth.enroll.acme.validate.perspectives import Perspectives, Validating
 from troth.enroll.acme.validate.resolver import DnsResolver, Resolver, SystemResolver
 from troth.enroll.acme.validate.tlsalpn01 import validate_tlsalpn01
 from troth.kit.acme_settings import AcmeSettings, AcmeVantage
+from troth.kit.addresses import Address
 from troth.kit.errors import Reason
 
 #: Challenge types by identifier type, in the order in which they are offered. A wildcard takes dns-01 only
