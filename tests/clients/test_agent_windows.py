@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, utils
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests.support.running import RunningTroth
 from tests.support.software_tpm import SoftwareTpm, tpm_of
@@ -24,7 +26,11 @@ SERIAL = "PF2WINDOWS"
 
 
 @pytest.fixture
-def config(windows: Windows, troth: RunningTroth, tmp_path: Path, software_tpm: SoftwareTpm) -> Path:
+def config(windows: Windows, troth: RunningTroth, tmp_path: Path, software_tpm: SoftwareTpm) -> Iterator[Path]:
+    # Tests of one process share Troth and the TPM, which belongs to one device at a time.
+    key = x509.load_der_x509_certificate(software_tpm.ek_certificate).public_key()
+    ek = hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
+    troth.run("tpm", "remove", ek, check=False)
     devices = tmp_path / "devices.yaml"
     devices.write_text(
         "source: windows\nusers:\n  - {name: wanda, enabled: true}\n"
@@ -54,7 +60,8 @@ output = [
   {{ form = "key", path = '{path(tmp_path / "identity.key")}' }},
 ]
 """)
-    return made
+    yield made
+    troth.run("tpm", "remove", ek, check=False)
 
 
 def test_a_windows_device_gets_and_renews_its_identity_by_its_tpm(
