@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 
+import asyncpg
 import pyrage
 import pytest
 
@@ -185,6 +186,23 @@ async def test_what_was_shipped_rebuilds_rows_and_ledger_whichever_write_failed(
     target.fail_at = -1
     done = await replayed(second, target, Opener((identity,)))
     assert (done.missing, done.size) == ("", size)
+    assert await rows(second) == await rows(database_url)
+
+
+async def test_a_pass_reads_what_events_are_about_from_them_and_walks_no_index_of_the_whole_ledger(
+    mint: Mint, database_url: str, target: MemoryTarget, shipper: Callable[[], Shipper],
+    sequenced: Callable[[], Awaitable[int]], identity: pyrage.x25519.Identity, second: str,
+) -> None:  # fmt: skip
+    await live(mint)
+    await sequenced()
+    connection = await asyncpg.connect(database_url)
+    try:
+        await connection.execute("ALTER TABLE ledger_subject RENAME TO away")
+        await shipper().ship()
+        await connection.execute("ALTER TABLE away RENAME TO ledger_subject")
+    finally:
+        await connection.close()
+    await replayed(second, target, Opener((identity,)))
     assert await rows(second) == await rows(database_url)
 
 

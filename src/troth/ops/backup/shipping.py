@@ -19,7 +19,7 @@ from uuid import UUID
 
 import msgspec
 
-from troth.audit.event import entry_hash
+from troth.audit.event import entry_hash, parse_payload
 from troth.audit.store import LedgerStore
 from troth.audit.stream import Batch, StreamPoint
 from troth.audit.tiles import TileWriter
@@ -139,7 +139,7 @@ class Shipper:
         size, _, _ = await store.head()
         if size < start:
             raise ShippingFailed(SHIPPING_FOREIGN, f"{start} events are shipped, the ledger holds {size}")
-        events = await store.events(start, _BATCH)
+        events = [Event(*row) for row in await store.events(start, _BATCH)]
         end = start + len(events)
         digests: dict[str, str] = {}
         whole: dict[str, list[dict[str, object]]] = {}
@@ -149,7 +149,9 @@ class Shipper:
                 digest = await store.digest(table)
                 if digest != self._digests.get(table):
                     whole[table], digests[table] = await store.whole(table), digest
-            images = {name: Image(one["keys"], one["rows"]) for name, one in (await store.images(start, end)).items()}
+            # From the events themselves: the ledger's own index is by reference, and a look by place walks all of it.
+            named = (subject for event in events for subject in _subjects(event))
+            images = {name: Image(one["keys"], one["rows"]) for name, one in (await store.images(named)).items()}
         bundle = Bundle(
             format=BUNDLE_FORMAT,
             origin=self._origin,
@@ -157,7 +159,7 @@ class Shipper:
             end=end,
             made_at=now,
             migration=max(await view.schema(), default=0),
-            events=[Event(*row) for row in events],
+            events=events,
             waiting=[Waiting(*row) for row in await store.waiting()] if end == size else [],
             note=await store.note_within(self._noted, end),
             images=images,
@@ -256,3 +258,7 @@ class ShippingDuty:
             await self._lease.release()
         except TrothError as error:
             log.warning("shipping.unfinished", code=error.code, detail=error.detail)
+
+
+def _subjects(event: Event) -> tuple[str, ...]:
+    return () if event.payload is None else parse_payload(event.index, event.payload).subjects

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -19,8 +19,6 @@ _AUTHORITIES = "SELECT slug FROM authority ORDER BY slug"
 _VERSION = "SELECT current_setting('server_version')"
 _EVENTS = """SELECT e.idx, e.payload, e.salt, e.leaf FROM ledger_event e
     WHERE e.idx >= $1 ORDER BY e.idx LIMIT $2"""
-_REFERENCES = """SELECT DISTINCT ref FROM ledger_subject
-    WHERE (idx >= $1 OR more[cardinality(more)] >= $1) AND idx < $2"""
 _INBOX = "SELECT id, recorded_at, payload, salt FROM ledger_inbox ORDER BY id LIMIT 5000"
 _NOTES = "SELECT size, note, signed_at FROM ledger_checkpoint WHERE size > $1 AND size <= $2 ORDER BY size DESC LIMIT 1"
 
@@ -81,12 +79,12 @@ class SourceStore:
             (str(row["id"]), row["recorded_at"].isoformat(), bytes(row["payload"]), bytes(row["salt"])) for row in rows
         ]
 
-    async def images(self, start: int, end: int) -> dict[str, dict[str, Any]]:
-        """Of each large table, the rows that events ``start`` to ``end`` are about: ``{"keys": …, "rows": …}``."""
-        references: dict[str, list[str]] = {}
-        for row in await self._reader.fetch(_REFERENCES, start, end):
-            kind, _, identifier = row["ref"].partition(":")
-            references.setdefault(kind, []).append(identifier)
+    async def images(self, subjects: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """Of each large table, the rows that events are about which name ``subjects``: ``{"keys": …, "rows": …}``."""
+        references: dict[str, set[str]] = {}
+        for subject in subjects:
+            kind, _, identifier = subject.partition(":")
+            references.setdefault(kind, set()).add(identifier)
         found: dict[str, dict[str, Any]] = {}
         for table, by in BY_REFERENCE.items():
             # A reference of the same first word may be of another kind of thing, which has no row here.
