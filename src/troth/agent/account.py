@@ -17,6 +17,7 @@ from troth.agent.keys.files import from_pem, generate, to_pem
 from troth.agent.settings import IssuerSettings
 from troth.agent.state import restore, save
 from troth.client.acme import AcmeClient, AcmeError, ExternalBinding
+from troth.client.guarded import Beside
 from troth.client.jose import SigningKey
 from troth.client.transport import Transport, trusting
 from troth.kit.errors import TrothError
@@ -104,10 +105,12 @@ class Accounts:
         return ExternalBinding(self._settings.eab_key_id, secret(self._settings.eab_key_file))
 
 
-def transport(settings: IssuerSettings) -> Transport:
-    """Connections to the issuer's server. Raises AgentError if what it trusts cannot be read."""
+def transport(settings: IssuerSettings, *, sent: bool = False) -> Transport:
+    """Connections to the issuer's server; ``sent``: to where its certificates send us. Raises AgentError if what it
+    trusts cannot be read."""
+    judge = Beside(settings.est or directory_url(settings)) if sent else None
     try:
-        return Transport(trusting(settings.trust or None), user_agent=_AGENT)
+        return Transport(trusting(settings.trust or None), user_agent=_AGENT, judge=judge)
     except (OSError, ssl.SSLError) as error:
         raise AgentError(ISSUER, f"{settings.trust}: {error.strerror or error}") from error
 

@@ -69,12 +69,12 @@ class Agent:
         keys, directory = self._places.of(settings.key), self._state.root / "issuers" / issuer
         if of.est:
             source = EstSource(issuer, of, directory, self._clock)
-            ways = Ways(source, keys, source.anchors, lambda: transport(of), self._clock, self._chance)
+            ways = Ways(source, keys, source.anchors, lambda: transport(of, sent=True), self._clock, self._chance)
             return Keeper(name, issuer, settings, self._state, ways)
         if issuer not in self._accounts:
             self._accounts[issuer] = Accounts(issuer, of, directory)
         acme = AcmeSource(self._accounts[issuer], self._solvers, prepare=self._prepare(settings, of, keys))
-        ways = Ways(acme, keys, lambda: anchors(of), lambda: transport(of), self._clock, self._chance)
+        ways = Ways(acme, keys, lambda: anchors(of), lambda: transport(of, sent=True), self._clock, self._chance)
         return Keeper(name, issuer, settings, self._state, ways)
 
     def _prepare(

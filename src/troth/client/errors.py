@@ -42,6 +42,13 @@ TRANSPORT = reason(
     fix="Check the URL, the network and the trusted root certificate.",
     status=502,
 )
+TARGET = reason(
+    "client.target",
+    "a server sends this client where it does not go",
+    fix="Look at the address that the certificate names for its status: link-local and metadata services are "
+    "never asked, and this machine itself only if the issuer runs on it.",
+    status=403,
+)
 ACME_REFUSED = reason(
     "client.acme.refused",
     "the ACME server refused the request",

@@ -1,7 +1,8 @@
 """HTTP/1.1 over TLS for the ACME client: asyncio and httptools, connections kept alive, nothing followed or decoded.
 
 Small and under our control, since the load generator and the benchmarks measure servers with it. It goes where its
-caller says; connections to places that a stranger names belong in ``kit``'s guarded client.
+caller says; connections to places that somebody else names are given a judge of them (``guarded``) or belong in
+``kit``'s guarded client.
 """
 
 from __future__ import annotations
@@ -17,9 +18,12 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 import httptools
 
 from troth.client.errors import TRANSPORT, TransportError
+from troth.client.guarded import Beside
 from troth.client.pinned import pin_of
 
 _MAX_ANSWER = 16 * 1024 * 1024
+#: Octets of an answer beside its body.
+_MAX_BESIDE = 256 * 1024
 _FRAMING = frozenset({"content-length", "transfer-encoding"})
 _LINK = re.compile(r'<([^>]*)>\s*((?:;\s*[^,;="]+(?:="[^"]*"|=[^",;]*)?\s*)*)')
 _REL = re.compile(r';\s*rel=(?:"([^"]*)"|([^",;\s]*))', re.IGNORECASE)
@@ -79,6 +83,7 @@ class Transport:
         pin: SHA-256 of the only key that an https server may show, in hexadecimal (see ``pinned``). Nothing is sent
             to another.
         longest: octets of an answer's body, of which more are not read.
+        judge: says which addresses a host may be reached at.
     """
 
     def __init__(
@@ -90,7 +95,9 @@ class Transport:
         per_origin: int = 4,
         pin: str = "",
         longest: int = _MAX_ANSWER,
+        judge: Beside | None = None,
     ) -> None:
+        self._judge = judge
         self._pin = pin
         self._longest = longest
         self._tls = tls
@@ -141,11 +148,8 @@ class Transport:
                 continue
             self._keep(idle, connection)
             return answer
-        loop = asyncio.get_running_loop()
-        scheme, host, port = origin
-        _, connection = await loop.create_connection(
-            lambda: _Connection(self._longest), host, port, ssl=self._context() if scheme == "https" else None
-        )
+        scheme = origin[0]
+        connection = await self._connect(*origin)
         if self._pin and (scheme != "https" or connection.shown_key() != self._pin):
             connection.abort()
             raise ConnectionAbortedError("the server's key is not the pinned one")
@@ -155,6 +159,21 @@ class Transport:
             raise ConnectionResetError("the server closed the connection without an answer") from None
         self._keep(idle, connection)
         return answer
+
+    async def _connect(self, scheme: str, host: str, port: int) -> _Connection:
+        loop, tls = asyncio.get_running_loop(), self._context() if scheme == "https" else None
+        failure = OSError(f"{host} has no address")
+        for where in [host] if self._judge is None else await self._judge.judged(host, port):
+            try:
+                # To the address that was judged; the certificate is held against the name.
+                _, connection = await loop.create_connection(
+                    lambda: _Connection(self._longest), where, port, ssl=tls, server_hostname=host if tls else None
+                )
+            except OSError as error:
+                failure = error
+            else:
+                return connection
+        raise failure
 
     def _context(self) -> ssl.SSLContext:
         # Reading the system's roots takes 30 ms, and who speaks plain http or over a socket needs none of them.
@@ -197,6 +216,7 @@ class _Parsing:
     headers: dict[str, list[str]] = field(default_factory=dict)
     body: bytearray = field(default_factory=bytearray)
     begun: bool = False
+    received: int = 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self.headers.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
@@ -271,6 +291,11 @@ class _Connection(asyncio.Protocol):
             self.abort()  # an answer to nothing
             return
         parsing.begun = True
+        # What is no body (a head without end, trailers, chunks' extensions) is kept by nobody's length.
+        parsing.received += len(data)
+        if parsing.received > 2 * self._longest + _MAX_BESIDE and not parsing.done.done():
+            parsing.done.set_exception(ConnectionAbortedError("the answer is too large"))
+            return
         try:
             parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
 from tests.support.streams import serving
 from troth.client.errors import TransportError
+from troth.client.guarded import Beside
 from troth.client.transport import Transport, trusting
 
 Answer = Callable[[int, bytes], bytes | None]
@@ -134,3 +137,80 @@ async def test_what_is_no_url_is_a_transport_error(url: str) -> None:
 def test_trust_is_verified_unless_told_otherwise() -> None:
     assert trusting().check_hostname
     assert not trusting(insecure=True).check_hostname
+
+
+@pytest.mark.parametrize(
+    ("address", "what"),
+    [
+        ("169.254.169.254", "a metadata service|link-local"),
+        ("::ffff:169.254.169.254", "link-local"),
+        ("64:ff9b::a9fe:a9fe", "link-local"),
+        ("fe80::1%1", "link-local"),
+        ("0.0.0.0", "unspecified"),
+        ("127.0.0.1", "this machine itself"),
+        ("::1", "this machine itself"),
+        ("::ffff:127.0.0.1", "this machine itself"),
+    ],
+)
+async def test_where_a_certificate_sends_us_is_judged_by_every_address(
+    address: str, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        asyncio.base_events.BaseEventLoop, "getaddrinfo", _names({"ocsp.example": ["192.0.2.1", address]})
+    )
+    async with Transport(judge=Beside("https://192.0.2.7/acme")) as transport:
+        with pytest.raises(TransportError, match=what) as refused:
+            await transport.request("POST", "http://ocsp.example/", body=b"x")
+    assert refused.value.code == "client.target"
+
+
+async def test_an_issuer_on_this_machine_may_send_us_to_it_and_the_judged_address_is_the_one_gone_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answers = {"ocsp.example": ["::1", "127.0.0.1"]}
+    monkeypatch.setattr(asyncio.base_events.BaseEventLoop, "getaddrinfo", _names(answers, once=True))
+    async with running(lambda _n, _head: OK) as server, Transport(judge=Beside("https://127.0.0.1/acme")) as transport:
+        answer = await transport.request("GET", server.url.replace("127.0.0.1", "ocsp.example"))
+        assert answer.body == b"ok"
+        assert server.heads[0].startswith(b"GET /path?q=1 HTTP/1.1\r\nHost: ocsp.example:")
+    assert answers == {"ocsp.example": ["169.254.169.254"]}, "nobody has looked it up again"
+
+
+def _names(answers: dict[str, list[str]], *, once: bool = False) -> Callable[..., Any]:
+    """A resolver; ``once``: whoever asks it again is led elsewhere."""
+
+    async def getaddrinfo(_self: object, host: str, port: int, **_more: object) -> list[Any]:
+        found = answers.get(host, [host])
+        if once and host in answers:
+            answers[host] = ["169.254.169.254"]
+        return [
+            (socket.AF_INET6 if ":" in one else socket.AF_INET, socket.SOCK_STREAM, 6, "", (one, port)) for one in found
+        ]
+
+    return getaddrinfo
+
+
+_CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("begun", "piece"),
+    [
+        (b"HTTP/1.1 200 OK\r\n", b"X-A: b\r\n" * 2048),
+        (b"HTTP/1.1 200 OK\r\nX-A: ", b"x" * 16_384),
+        (_CHUNKED + b"0\r\n", b"X-A: b\r\n" * 2048),
+        (_CHUNKED + b"1;", b"x" * 16_384),
+    ],
+    ids=["many headers", "a long one", "trailers", "a chunk's extension"],
+)
+async def test_what_is_no_body_is_bounded_too(begun: bytes, piece: bytes) -> None:
+    async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(begun)
+        for _ in range(64):
+            writer.write(piece)
+            await writer.drain()
+
+    async with serving(endless) as port, Transport(longest=4096) as transport:
+        with pytest.raises(TransportError, match="too large"):
+            await transport.request("GET", f"http://127.0.0.1:{port}/")

@@ -231,3 +231,22 @@ def test_it_imports_nothing_of_the_server() -> None:
         capture_output=True, text=True, check=True, timeout=300,
     ).stdout.splitlines()  # fmt: skip
     assert said == ["['agent', 'cli', 'client', 'kit', 'tpm']", "[]"]
+
+
+async def test_a_certificate_does_not_send_the_agent_to_a_metadata_service(
+    tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more = f'staple = {{ path = "{tmp_path}/web.ocsp" }}'
+    running = Running(tmp_path, clock, monkeypatch, more)
+    running.source.extra, running.source.ocsp = root().pem, "http://169.254.169.254/latest/"
+    try:
+        stapler = running.agent.keepers["web"].stapler
+        assert stapler is not None
+        await running.agent.keepers["web"].tend()
+        trouble = stapler.look().trouble
+        assert trouble is not None
+        assert (trouble.code, trouble.detail) == (
+            "client.target", "169.254.169.254 (169.254.169.254) is link-local"
+        )  # fmt: skip
+    finally:
+        running.state.close()
