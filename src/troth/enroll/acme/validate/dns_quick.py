@@ -29,6 +29,8 @@ _TAIL = struct.Struct(">HH")
 #: Response, standard query, not truncated, no error; authority, recursion and security bits may be as they like.
 _FLAGS_MASK, _FLAGS_WANTED = 0xFA0F, 0x8000
 _RECURSE = 0x0100
+#: The header of a question, but for its number: recursion is desired.
+_ASKING = _HEADER.pack(0, _RECURSE, 1, 0, 0, 0)[2:]
 _POINTER: Final = b"\xc0\x0c"  # to the name of the question
 _LARGEST: Final = 4096
 _MOST_RECORDS: Final = 64
@@ -93,7 +95,7 @@ class _Asked:
     def send(self) -> None:
         """Ask. Raises OSError."""
         for number, (asked, _) in self._open.items():
-            self._socket.send(number + _HEADER.pack(0, _RECURSE, 1, 0, 0, 0)[2:] + asked)
+            self._socket.send(number + _ASKING + asked)
 
     def receive(self) -> None:
         """Take what has come."""
@@ -135,9 +137,10 @@ async def quick_addresses(name: str, server: tuple[str, int], source: str | None
 
     None where the library has to ask: what came was not plain, or nothing did.
     """
-    six, four = question(name, _AAAA), question(name, _A)
-    if six is None or four is None:
+    six = question(name, _AAAA)
+    if six is None:
         return None
+    four = six[: -_TAIL.size] + _TAIL.pack(_A, _IN)
     loop = asyncio.get_running_loop()
     family = socket.AF_INET6 if ":" in server[0] else socket.AF_INET
     try:

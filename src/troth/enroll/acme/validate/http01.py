@@ -6,7 +6,6 @@ network, and a problem document that quotes the answer would be a window into it
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -16,7 +15,7 @@ import httptools
 
 from troth.enroll.acme.errors import VALIDATION_CONNECTION, VALIDATION_INCORRECT, VALIDATION_TARGET
 from troth.enroll.acme.problems import Identifier
-from troth.enroll.acme.validate.dial import Stream, dial, targets_of
+from troth.enroll.acme.validate.dial import Line, dial, targets_of
 from troth.enroll.acme.validate.network import NetworkPolicy
 from troth.enroll.acme.validate.outcome import Challenge, Log, NotShown
 from troth.enroll.acme.validate.resolver import Resolver
@@ -59,15 +58,15 @@ async def validate_http01(
     target = _Target(challenge.identifier, ports.http, False, shown, None, path)
     for _ in range(_MAX_REDIRECTS + 1):
         addresses = await targets_of(target.identifier, resolver)
-        async with dial(
+        with await dial(
             addresses,
             target.port,
             network=network,
             log=log,
             tls=_CONTEXT if target.tls else None,
             server_name=target.server_name,
-        ) as stream:
-            answer = await _get(stream, target)
+        ) as line:
+            answer = await _get(line, target)
         log.add(url, None, f"HTTP {answer.status}")
         if answer.status not in _REDIRECTS:
             _judge(answer, challenge, url)
@@ -180,9 +179,8 @@ class _Answer:
         return self.head_complete and self.status in _REDIRECTS
 
 
-async def _get(stream: Stream, target: _Target) -> _Answer:
-    reader, writer = stream
-    writer.write(
+async def _get(line: Line, target: _Target) -> _Answer:
+    line.write(
         f"GET {target.path} HTTP/1.1\r\nHost: {target.host}\r\nUser-Agent: troth-validation\r\n"
         "Accept: */*\r\nConnection: close\r\n\r\n".encode("ascii")
     )
@@ -191,7 +189,7 @@ async def _get(stream: Stream, target: _Target) -> _Answer:
     received = 0
     try:
         while not answer.is_enough():
-            data = await reader.read(4096)
+            data = await line.read(4096)
             if not data:
                 break  # a body without length ends here (RFC 9112, 6.3)
             received += len(data)
@@ -207,7 +205,7 @@ async def _get(stream: Stream, target: _Target) -> _Answer:
             answer.status = parser.get_status_code()
             return answer
         raise NotShown(VALIDATION_INCORRECT, f"{target.host} did not answer in HTTP/1", retryable=False) from None
-    except (OSError, asyncio.IncompleteReadError):
+    except OSError:
         raise NotShown(VALIDATION_CONNECTION, f"{target.host} broke the connection off", retryable=True) from None
     if not answer.head_complete:
         raise NotShown(VALIDATION_CONNECTION, f"{target.host} closed without an answer", retryable=True)

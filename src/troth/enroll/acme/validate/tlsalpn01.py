@@ -44,10 +44,10 @@ async def validate_tlsalpn01(
     """Return if the server behind the identifier presents the challenge's certificate. Raises NotShown."""
     identifier = challenge.identifier
     addresses = await targets_of(identifier, resolver)
-    async with dial(
+    with await dial(
         addresses, port, network=network, log=log, tls=_CONTEXT, server_name=server_name_of(identifier)
-    ) as (_reader, writer):
-        session = writer.get_extra_info("ssl_object")
+    ) as line:
+        session = line.transport.get_extra_info("ssl_object")
         if session.selected_alpn_protocol() != _PROTOCOL:
             raise NotShown(VALIDATION_TLS, f"the server did not choose the protocol {_PROTOCOL}", retryable=True)
         encoded = session.getpeercert(binary_form=True)
