@@ -13,7 +13,7 @@ import binascii
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeAlias, cast
+from typing import Any, TypeAlias
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -154,19 +154,17 @@ class VerifyingKey:
         """Hold ``signature`` (as in the JWS, r ‖ s for ES*) against ``signing_input``. Raises JoseError."""
         if algorithm != self.algorithm:
             raise JoseError(JOSE_ALGORITHM, f"this key signs with {self.algorithm}")
-        key = self.public_key
+        key: Any = self.public_key
         curve = _BY_ALGORITHM.get(algorithm)  # which tells the key's class as well, and costs less than asking for it
         try:
             if curve is not None:
                 if len(signature) != 2 * curve.size:
                     raise JoseError(JOSE_SIGNATURE, f"the signature has {len(signature)} octets, not {2 * curve.size}")
-                cast("ec.EllipticCurvePublicKey", key).verify(
-                    _to_der(signature, curve.size), signing_input, curve.ecdsa
-                )
+                key.verify(_to_der(signature, curve.size), signing_input, curve.ecdsa)
             elif isinstance(key, rsa.RSAPublicKey):
                 key.verify(signature, signing_input, _PKCS1, _SHA256)
             else:
-                cast("ed25519.Ed25519PublicKey", key).verify(signature, signing_input)
+                key.verify(signature, signing_input)
         except InvalidSignature:
             raise JoseError(JOSE_SIGNATURE) from None
 
@@ -233,7 +231,7 @@ class SigningKey:
 
 def thumbprint(jwk: Mapping[str, str]) -> str:
     """RFC 7638 SHA-256 thumbprint, base64url, of a JWK that has exactly the required members, in any order."""
-    members = ",".join(f'"{name}":"{jwk[name]}"' for name in sorted(jwk))
+    members = ",".join([f'"{name}":"{jwk[name]}"' for name in sorted(jwk)])
     return b64url_encode(hashlib.sha256(b"{" + members.encode("ascii") + b"}").digest())
 
 

@@ -247,7 +247,7 @@ class Issuance:
     def _request(self, ask: Ask, verdict: Verdict, rendered: Rendered, beside: Sequence[Subject]) -> IssuanceRequest:
         lifetimes = [limit for limit in (ask.lifetime, verdict.obligations.lifetime) if limit is not None]
         bindings = [Binding(subject_id, role) for subject_id, role in verdict.bindings]
-        bound = {subject_id for subject_id, _ in verdict.bindings}
+        bound = {one.subject_id for one in bindings}
         bindings += [
             Binding(one.id, "carrier" if one is ask.carrier else "name") for one in beside if one.id not in bound
         ]

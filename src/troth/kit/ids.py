@@ -44,11 +44,11 @@ def _forget_chances() -> None:
 os.register_at_fork(after_in_child=_forget_chances)
 
 
-def _chance() -> int:
+def _more_chances() -> tuple[int]:
     global _chances
     while True:
-        for (number,) in _chances:
-            return int(number)
+        for found in _chances:
+            return found
         _chances = iter_unpack(">Q", os.urandom(2048))
 
 
@@ -66,7 +66,8 @@ def new_id() -> UUID:
     milliseconds, rest = divmod(ns, 1_000_000)
     order = (rest << 12) // 1_000_000
     head = (milliseconds & 0xFFFF_FFFF_FFFF) << 16 | 0x7 << 12 | order
-    return _made_of(_HALVES.pack(head, 0b10 << 62 | _chance() & 0x3FFF_FFFF_FFFF_FFFF))
+    (chance,) = next(_chances, None) or _more_chances()
+    return _made_of(_HALVES.pack(head, 0b10 << 62 | chance & 0x3FFF_FFFF_FFFF_FFFF))
 
 
 def parse_id(text: str) -> UUID | None:

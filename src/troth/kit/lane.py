@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any, TypeAlias
 
 import msgspec
@@ -88,19 +89,20 @@ class _Shape:
     """Patterns of one length with placeholders at the same places.
 
     Attributes:
-        fixed: places of the segments that are given, ``holes``: of those that are not.
-        routes: given segments → (place in the lane's list, route).
+        given: takes the segments that are given from all of a path's; ``holes``: places of those that are not.
+        routes: what ``given`` takes from the pattern → (place in the lane's list, route).
     """
 
-    fixed: tuple[int, ...]
+    given: Callable[[Sequence[str]], Any]
     holes: tuple[int, ...]
-    routes: dict[tuple[str, ...], tuple[int, Route]]
+    routes: dict[Any, tuple[int, Route]]
 
     @classmethod
     def of(cls, segments: tuple[str, ...]) -> _Shape:
         """That of a pattern's segments; no route has it yet."""
         holes = tuple(at for at, segment in enumerate(segments) if segment == "{}")
-        return cls(tuple(at for at in range(len(segments)) if at not in holes), holes, {})
+        # The first is given always: it is what stands before the first slash.
+        return cls(itemgetter(*(at for at in range(len(segments)) if at not in holes)), holes, {})
 
 
 Refusal: TypeAlias = Callable[[Request, int, str], Response]
@@ -137,7 +139,7 @@ class Lane:
                 shape = next((one for one in shapes if one.holes == shape.holes), None) or shape
                 if shape not in shapes:
                     shapes.append(shape)
-                shape.routes.setdefault(tuple(segments[at] for at in shape.fixed), (number, route))
+                shape.routes.setdefault(shape.given(segments), (number, route))
             else:
                 self._exact[route.pattern] = route
 
@@ -150,9 +152,13 @@ class Lane:
         best: tuple[int, Route] | None = None
         holes: tuple[int, ...] = ()
         for shape in self._shaped.get(len(parts), ()):
-            found = shape.routes.get(tuple([parts[at] for at in shape.fixed]))
+            found = shape.routes.get(shape.given(parts))
             # Of several that fit, the one that was listed first.
-            if found is not None and (best is None or found[0] < best[0]) and all(parts[at] for at in shape.holes):
+            if (
+                found is not None
+                and (best is None or found[0] < best[0])
+                and "" not in [parts[at] for at in shape.holes]
+            ):
                 best, holes = found, shape.holes
         if best is not None:
             return best[1], tuple([parts[at] for at in holes])

@@ -22,6 +22,7 @@ import asyncio
 import hashlib
 import random
 from collections.abc import Callable
+from functools import partial
 from uuid import UUID
 
 import msgspec
@@ -235,7 +236,7 @@ class Gate:
     def _reserve_unit(self, shaped: _Shaped, with_reserve: Unit | None) -> Unit:
         request, expected, template = shaped.request, shaped.expected, shaped.template
         spki_sha256 = hashlib.sha256(expected.spki).digest()
-        unit = Unit().guard(KEY_SOUND, spki_sha256, refuse=KeyRefused(KEY_COMPROMISED))
+        unit = Unit().guard(KEY_SOUND, spki_sha256, refuse=partial(KeyRefused, KEY_COMPROMISED))
         unit.claim(
             RESERVE,
             request.request_id,
@@ -258,7 +259,7 @@ class Gate:
             template.no_rev_avail,
             request.key_assurance,
             msgspec.json.encode(request.subject).decode(),
-            refuse=GateRefused(REQUEST_RESERVED, "request id or serial number is taken"),
+            refuse=partial(GateRefused, REQUEST_RESERVED, "request id or serial number is taken"),
         )
         unit.write_all(BIND, [(binding.subject_id, shaped.id, binding.role) for binding in request.subjects])
         searched = {backwards(value) for _, value in request.names}

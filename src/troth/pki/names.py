@@ -159,6 +159,8 @@ def canonical_name(kind: str, value: str, *, wildcard: bool = True) -> GeneralNa
 def canonical_names(names: Iterable[GeneralName], *, wildcard: bool = True) -> GeneralNames:
     """``names`` validated, in canonical form, sorted and without doubles. Raises NameRefused on the first bad one."""
     found = {canonical_name(kind, value, wildcard=wildcard) for kind, value in names}
+    if len(found) == 1:
+        return tuple(found)
     return tuple(sorted(found, key=lambda name: (KINDS.index(name[0]), name[1])))
 
 

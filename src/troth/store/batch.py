@@ -156,7 +156,7 @@ async def begin(wire: Wire, units: list[Unit], at: datetime) -> Begun:
         holding = {next(iter(row.values())) for row in rows}
         for position, (ordinal, check) in enumerate(group):
             if position not in holding:
-                refused.setdefault(ordinal, check.refusal)
+                refused.setdefault(ordinal, check.refused())
     await _steps(reader, attempts, refused)
     alive = [attempt for ordinal, attempt in enumerate(attempts) if ordinal not in refused]
     claims = _claimed(alive, Claim)
@@ -250,7 +250,7 @@ async def _check(
             if position in holding:
                 held_any.add(ordinal)
             else:
-                refused.setdefault(ordinal, check.refusal)
+                refused.setdefault(ordinal, check.refused())
     return held_any
 
 
@@ -285,7 +285,7 @@ def has_events(units: Iterable[Unit]) -> bool:
 def is_urgent(units: Iterable[Unit]) -> bool:
     """Whether followers of the ledger must hear of these units at once. What steps add is not known here: statuses
     and standings are changed by steps, and what is only issued takes none."""
-    return any(unit.steps or any(event.urgent for event in unit.events) for unit in units)
+    return any(unit.urgent or unit.steps for unit in units)
 
 
 def wakes(units: Iterable[Unit]) -> set[str]:

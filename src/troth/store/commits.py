@@ -87,7 +87,7 @@ class Commits:
         waiting = _Waiting(unit, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         self._wake.set()
-        if batch.is_urgent((unit,)):
+        if unit.urgent or unit.steps:
             self._hurry.set()
         await waiting.done
 

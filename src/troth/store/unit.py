@@ -78,12 +78,20 @@ class Apart(Exception):
     """Raised by a step that is run for several units: they have to be run one after the other, each by itself."""
 
 
+#: What a commit raises, or what makes it: most guards hold, and their refusals need not be made.
+Refusal: TypeAlias = "Exception | Callable[[], Exception]"
+
+
 class Check(msgspec.Struct, frozen=True):
     """A guard or claim with its values and what to raise when it does not hold."""
 
     statement: Guard | Claim
     values: tuple[Any, ...]
-    refusal: Exception
+    refusal: Refusal
+
+    def refused(self) -> Exception:
+        """The refusal, made."""
+        return self.refusal if isinstance(self.refusal, Exception) else self.refusal()
 
 
 class Unit:
@@ -92,7 +100,7 @@ class Unit:
     Methods return the unit, so that calls can be chained.
     """
 
-    __slots__ = ("checks", "events", "id", "keys", "shared", "steps", "writes")
+    __slots__ = ("checks", "events", "id", "keys", "shared", "steps", "urgent", "writes")
 
     def __init__(self) -> None:
         self.id = new_id()
@@ -102,8 +110,10 @@ class Unit:
         self.steps: list[Step | Together] = []
         self.keys: set[Hashable] = set()
         self.shared: dict[Hashable, Hashable] = {}
+        #: Whether those who follow the ledger must hear at once of what was recorded so far.
+        self.urgent = False
 
-    def guard(self, guard: Guard, *values: Any, refuse: Exception, key: Hashable | None = None) -> Unit:
+    def guard(self, guard: Guard, *values: Any, refuse: Refusal, key: Hashable | None = None) -> Unit:
         """Go on only if ``guard`` holds for ``values``; else the commit raises ``refuse``.
 
         ``key`` names state this unit wants for itself: two units with an equal key never share a batch. Give it
@@ -114,7 +124,7 @@ class Unit:
             self.keys.add(key)
         return self
 
-    def claim(self, claim: Claim, *values: Any, refuse: Exception, key: Hashable | None = None) -> Unit:
+    def claim(self, claim: Claim, *values: Any, refuse: Refusal, key: Hashable | None = None) -> Unit:
         """Insert a row that only one may insert; else the commit raises ``refuse``."""
         self.checks.append(Check(claim, values, refuse))
         self.keys.add(key if key is not None else (claim.name, values[0]))
@@ -136,6 +146,7 @@ class Unit:
     def record(self, event: Recordable) -> Unit:
         """Add a ledger event, written in the same transaction."""
         self.events.append(event)
+        self.urgent = self.urgent or event.urgent
         return self
 
     def then(self, step: Step) -> Unit:
@@ -180,6 +191,7 @@ class Unit:
         self.steps += other.steps
         self.keys |= other.keys
         self.shared |= other.shared
+        self.urgent = self.urgent or other.urgent
         return self
 
     def attempt(self) -> Unit:

@@ -163,18 +163,21 @@ class HotProtocol(asyncio.Protocol):
 
     def on_url(self, url: bytes) -> None:
         """A part of the request's target."""
-        self._measure(len(url))
+        self._head += len(url)
+        if self._head > MAX_HEAD:
+            self._too_large()
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header, or a trailer: those mean nothing here."""
-        self._measure(len(name) + len(value))
+        self._head += len(name) + len(value)
+        if self._head > MAX_HEAD:
+            self._too_large()
         if not self._in_body:
             self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
-    def _measure(self, octets: int) -> None:
-        self._head += octets
-        if self._head > MAX_HEAD and not self._deaf:
+    def _too_large(self) -> None:
+        if not self._deaf:
             raise ValueError("request head too large")  # the parser passes it on as its own error: 400, and the end
 
     def on_headers_complete(self) -> None:

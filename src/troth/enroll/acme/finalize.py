@@ -8,6 +8,7 @@ at the gate has a request id of its own (order and attempt). If the process dies
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from typing import Any
 
 from msgspec.structs import replace
@@ -99,7 +100,8 @@ class Finalizer:
         order = await self.recovered(order)
         if order.status != "ready":
             return _answer_to(digest, order)
-        request = _checked(der, order)
+        names = canonical_names(map(certified_name, order.identifiers))
+        request = _checked(der, order, names)
         if proofs is None:
             proofs = await self._store.proofs(order.id)
         proved = proved_by(proofs, self._clock.now())
@@ -114,7 +116,7 @@ class Finalizer:
             request_id=order.request_id(attempt),
             profile=order.profile,
             spki=request.key.spki,
-            names=_names(order),
+            names=names,
             actor=f"acme:{account.id}",
             evidence={
                 "controlled_names": sorted({name.value for name in order.identifiers}),
@@ -133,11 +135,13 @@ class Finalizer:
 
         def reserve() -> Unit:
             unit = Unit().guard(
-                store.ORDER_IS, order.id, "ready", order.attempt, refuse=_Moved(), key=("acme_order", order.id)
+                store.ORDER_IS, order.id, "ready", order.attempt, refuse=_Moved, key=("acme_order", order.id)
             )
-            unit.guard(ACCOUNT_SIGNS, account.id, account.thumbprint, refuse=AcmeProblem(errors.ACCOUNT_INACTIVE))
+            inactive = partial(AcmeProblem, errors.ACCOUNT_INACTIVE)
+            taken = partial(AcmeProblem, errors.BAD_CSR, _ACCOUNT_KEY)
+            unit.guard(ACCOUNT_SIGNS, account.id, account.thumbprint, refuse=inactive)
             # Section 11.1: a key that signs ACME requests must not be certified as well.
-            unit.guard(KEY_FREE, account.directory, thumbprint, refuse=AcmeProblem(errors.BAD_CSR, _ACCOUNT_KEY))
+            unit.guard(KEY_FREE, account.directory, thumbprint, refuse=taken)
             return unit.write(store.ORDER_PROCESSING, order.id, attempt, digest)
 
         def stored(certificate: IssuedCertificate) -> Unit:
@@ -180,7 +184,7 @@ class Finalizer:
         if found is not None and found.state == "reserved":
             return order
         unit = Unit().guard(
-            store.ORDER_IS, order.id, "processing", order.attempt, refuse=_Moved(), key=("acme_order", order.id)
+            store.ORDER_IS, order.id, "processing", order.attempt, refuse=_Moved, key=("acme_order", order.id)
         )
         if found is not None and found.state == "issued":
             unit.write(store.ORDER_VALID, order.id, found.id)
@@ -228,12 +232,8 @@ def _read_csr(payload: dict[str, Any]) -> bytes:
         raise AcmeProblem(errors.MALFORMED, "csr is not base64url") from error
 
 
-def _names(order: Order) -> GeneralNames:
-    return canonical_names(map(certified_name, order.identifiers))
-
-
-def _checked(der: bytes, order: Order) -> SigningRequest:
-    """The CSR, proved to ask for exactly the order's names. Raises AcmeProblem (badCSR)."""
+def _checked(der: bytes, order: Order, names: GeneralNames) -> SigningRequest:
+    """The CSR, proved to ask for exactly ``names``, the order's. Raises AcmeProblem (badCSR)."""
     kinds = {name.value: name.type for name in order.identifiers}
     try:
         request = parse_csr(der)
@@ -248,7 +248,7 @@ def _checked(der: bytes, order: Order) -> SigningRequest:
             asked.update(canonical_names([(kind, request.common_name.lower())]))
     except (CsrRefused, KeyRefused, NameRefused) as refusal:
         raise AcmeProblem(errors.BAD_CSR, refusal.detail) from refusal
-    wanted = set(_names(order))
+    wanted = set(names)
     if asked != wanted:
         missing = ", ".join(sorted(value for _, value in wanted - asked)[:5])
         extra = ", ".join(sorted(value for _, value in asked - wanted)[:5])

@@ -91,7 +91,8 @@ class NonceMap:
     def issue(self) -> str:
         """A fresh nonce: 40 characters of base64url."""
         with _within_process:
-            self._ensure_open()
+            if self._file < 0:
+                self._reopen()
             if self._next == self._end or self._map[: self._stamp_size] != self._stamp:
                 self._take_block()
             counter = self._next
@@ -109,7 +110,8 @@ class NonceMap:
             return False
         body, tag = raw[: _BODY.size], raw[_BODY.size :]
         with _within_process:
-            self._ensure_open()
+            if self._file < 0:
+                self._reopen()
             if not self._is_ours(body, tag):
                 return False
             counter, issued_at = _BODY.unpack(body)
@@ -142,11 +144,10 @@ class NonceMap:
 
     # The file.
 
-    def _ensure_open(self) -> None:
+    def _reopen(self) -> None:
         if self._closed:
             raise ValueError("this nonce map is closed")
-        if self._file < 0:
-            self._open()  # following a replaced file failed before; perhaps its disk is back
+        self._open()  # following a replaced file failed before; perhaps its disk is back
 
     def _let_go(self) -> None:
         if self._file >= 0:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -181,9 +182,10 @@ class OrderDesk:
         if all(authz.status == "valid" for authz in authorizations):
             # Like an order that becomes ready later, it lasts no longer than the proofs it stands on.
             order = replace(order, status="ready", expires=min(order.expires, *(a.expires for a in authorizations)))
-        unit = Unit().guard(ACCOUNT_SIGNS, account.id, account.thumbprint, refuse=AcmeProblem(errors.ACCOUNT_INACTIVE))
+        inactive = partial(AcmeProblem, errors.ACCOUNT_INACTIVE)
+        unit = Unit().guard(ACCOUNT_SIGNS, account.id, account.thumbprint, refuse=inactive)
         for proof in used.values():
-            unit.guard(store.AUTHZ_IS, proof.id, "valid", refuse=_Moved())
+            unit.guard(store.AUTHZ_IS, proof.id, "valid", refuse=_Moved)
         self._admission.guard(unit, account, placing.admitted, unproved(made))
         replaced = placing.replaced
         if replaced is not None:
@@ -293,7 +295,7 @@ class OrderDesk:
         if authz.status != "pending" or challenge.status != "pending":
             return authz
         answered = replace_challenge(challenge, status="processing")
-        unit = Unit().guard(store.AUTHZ_PENDING, authz.id, refuse=_Moved(), key=("acme_authz", authz.id))
+        unit = Unit().guard(store.AUTHZ_PENDING, authz.id, refuse=_Moved, key=("acme_authz", authz.id))
         unit.write(store.SET_CHALLENGE, authz.id, "pending", authz.expires, encode_challenge(answered))
         enqueue(unit, validation(authz, kind, self._clock.now(), label=self.label(kind, account_url)))
         try:
@@ -328,7 +330,7 @@ class OrderDesk:
 
         Returns the authorization as it is now; None if it was decided otherwise meanwhile.
         """
-        unit = self._locked(authz).guard(store.AUTHZ_PENDING, authz.id, refuse=_Moved(), key=("acme_authz", authz.id))
+        unit = self._locked(authz).guard(store.AUTHZ_PENDING, authz.id, refuse=_Moved, key=("acme_authz", authz.id))
         unit = unit if joined is None else unit.absorb(joined)
         expires = authz.expires
         if status == "valid":

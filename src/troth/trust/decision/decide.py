@@ -85,6 +85,8 @@ class Verdict(msgspec.Struct, frozen=True):
     @property
     def judged(self) -> tuple[Subject, ...]:
         """Everyone whose standing the verdict rests on, each once: the subjects, and the owners of devices."""
+        if len(self.subjects) == 1 and self.subjects[0].keeper is None:
+            return self.subjects
         keepers = (subject.keeper for subject in self.subjects)
         everyone = (*self.subjects, *(keeper for keeper in keepers if keeper is not None))
         return tuple({subject.id: subject for subject in everyone}.values())
