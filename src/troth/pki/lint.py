@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -34,13 +35,13 @@ from troth.pki.usages import usage_oid
 
 #: pyca flag → name in a profile.
 _USAGES: dict[str, Callable[[x509.KeyUsage], bool]] = {
-    "digitalSignature": lambda usage: usage.digital_signature,
-    "contentCommitment": lambda usage: usage.content_commitment,
-    "keyEncipherment": lambda usage: usage.key_encipherment,
-    "dataEncipherment": lambda usage: usage.data_encipherment,
-    "keyAgreement": lambda usage: usage.key_agreement,
-    "keyCertSign": lambda usage: usage.key_cert_sign,
-    "cRLSign": lambda usage: usage.crl_sign,
+    "digitalSignature": attrgetter("digital_signature"),
+    "contentCommitment": attrgetter("content_commitment"),
+    "keyEncipherment": attrgetter("key_encipherment"),
+    "dataEncipherment": attrgetter("data_encipherment"),
+    "keyAgreement": attrgetter("key_agreement"),
+    "keyCertSign": attrgetter("key_cert_sign"),
+    "cRLSign": attrgetter("crl_sign"),
 }
 _UNPARSABLE = (
     ValueError,
@@ -188,7 +189,8 @@ def _extension_findings(extensions: x509.Extensions, template: Template, expecte
             found.append(code)
 
     usage = stated[x509.KeyUsage]
-    named = {name for name, flag in _USAGES.items() if flag(usage.value)}
+    flags = usage.value
+    named = {name for name, flag in _USAGES.items() if flag(flags)}
     need("lint.key_usage", usage.critical and named == set(profile.key_usage))
     extended = stated[x509.ExtendedKeyUsage].value
     wanted = {usage_oid(name) for name in profile.extended_key_usage}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from typing import Any
 
 import asyncpg
@@ -176,13 +176,13 @@ class Database:
 
     # --- commits -----------------------------------------------------------------------------------------------
 
-    async def commit(self, unit: Unit) -> None:
+    def commit(self, unit: Unit) -> Coroutine[Any, Any, None]:
         """Write ``unit`` durably, sharing the commit with whoever else is waiting.
 
         Raises the refusal of the guard or claim that did not hold, what a step raised, Unavailable (nothing was
         written), or CommitUnknown.
         """
-        await self._commits.commit(unit)
+        return self._commits.commit(unit)
 
     def _recorded(self, urgent: bool) -> None:
         if urgent:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -71,7 +72,7 @@ async def test_a_failed_guard_drops_its_unit_alone(tables: Database) -> None:
     rows = [new_id() for _ in range(50)]
     await asyncio.gather(*(tables.commit(Unit().write(ADD, row, 0)) for row in rows))
     units = [
-        Unit().guard(IS, row, 1 if n % 10 == 3 else 0, refuse=Refused(n), key=row).write(MOVE, row, 7)
+        Unit().guard(IS, row, 1 if n % 10 == 3 else 0, refuse=partial(Refused, n), key=row).write(MOVE, row, 7)
         for n, row in enumerate(rows)
     ]
     results = await outcomes(tables, units)

@@ -37,16 +37,16 @@ class Urls(msgspec.Struct, frozen=True):
     @property
     def directory(self) -> str:
         """Where clients start."""
-        return self.at("directory")
+        return f"{self.root}/directory"
 
     @property
     def account_prefix(self) -> str:
         """What every account URL starts with."""
-        return self.at("acct/")
+        return f"{self.root}/acct/"
 
     def account(self, account: UUID) -> str:
         """An account; also its ``kid``."""
-        return self.at(f"acct/{account}")
+        return f"{self.root}/acct/{account}"
 
     def account_uri(self, account: UUID) -> str:
         """How zones name an account (``accounturi``): its URL under the open root, for a secret belongs in no zone."""
@@ -54,24 +54,24 @@ class Urls(msgspec.Struct, frozen=True):
 
     def orders(self, account: UUID) -> str:
         """The list of an account's orders."""
-        return self.at(f"acct/{account}/orders")
+        return f"{self.root}/acct/{account}/orders"
 
     def order(self, order: UUID) -> str:
         """An order."""
-        return self.at(f"order/{order}")
+        return f"{self.root}/order/{order}"
 
     def finalize(self, order: UUID) -> str:
         """Where an order's CSR goes."""
-        return self.at(f"order/{order}/finalize")
+        return f"{self.root}/order/{order}/finalize"
 
     def authz(self, authz: UUID) -> str:
         """An authorization."""
-        return self.at(f"authz/{authz}")
+        return f"{self.root}/authz/{authz}"
 
     def challenge(self, authz: UUID, kind: str) -> str:
         """A challenge of an authorization."""
-        return self.at(f"chall/{authz}/{kind}")
+        return f"{self.root}/chall/{authz}/{kind}"
 
     def certificate(self, certificate: UUID, chain: int = 0) -> str:
         """A certificate with its chain: the first one, or another that is offered."""
-        return self.at(f"cert/{certificate}/{chain}" if chain else f"cert/{certificate}")
+        return f"{self.root}/cert/{certificate}/{chain}" if chain else f"{self.root}/cert/{certificate}"
