@@ -10,6 +10,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from typing import Any, Final, TypeAlias
 
 from asyncpg.pgproto import pgproto
@@ -63,10 +64,6 @@ def _decode_time(raw: bytes) -> datetime:
     return _EPOCH + timedelta(microseconds=microseconds)
 
 
-def _encode_text(text: str) -> bytes:
-    return text.encode()
-
-
 def _decode_text(raw: bytes) -> str:
     return raw.decode()
 
@@ -83,12 +80,7 @@ def _decode_void(_raw: bytes) -> str:
     return ""
 
 
-def _encode_uuid(value: Any) -> bytes:
-    octets: bytes = value.bytes
-    return octets
-
-
-_TEXT = Codec(_encode_text, _decode_text)
+_TEXT = Codec(str.encode, _decode_text)
 _BYTEA = Codec(bytes, bytes)
 
 #: (OID of the type, OID of arrays of it, codec)
@@ -104,7 +96,7 @@ _TYPES: Final = (
     (1043, 1015, _TEXT),
     (1184, 1185, Codec(_encode_time, _decode_time)),
     # asyncpg's own UUID is a uuid.UUID that is made in C; see make_with below
-    (2950, 2951, Codec(_encode_uuid, pgproto.UUID)),
+    (2950, 2951, Codec(attrgetter("bytes"), pgproto.UUID)),
     (3802, 3807, Codec(_encode_jsonb, _decode_jsonb)),
 )
 
@@ -155,7 +147,7 @@ def _array(element: int, codec: Codec) -> Codec:
 
 #: What can be sent and read. A statement that has any other type goes another way.
 BY_OID: Final[dict[int, Codec]] = {
-    2278: Codec(_encode_text, _decode_void),  # void
+    2278: Codec(str.encode, _decode_void),  # void
     **{oid: codec for oid, _, codec in _TYPES},
     **{array: _array(oid, codec) for oid, array, codec in _TYPES},
 }
