@@ -21,12 +21,12 @@ from troth.ops.backup.create import Source
 from troth.ops.backup.schedule import MARK_NAME as BACKED_UP
 from troth.ops.backup.schedule import BackupDuty
 from troth.ops.backup.sealing import Seal
-from troth.ops.backup.shipping import MARK_NAME as SHIPPED
+from troth.ops.backup.shipped import SHIPPED, stops
 from troth.ops.backup.shipping import Shipper, ShippingDuty
 from troth.ops.backup.target import DirectoryTarget
 from troth.pki.keys.files import ensure_secret
 from troth.store.lease import Instance
-from troth.store.marks import UNMARK
+from troth.store.marks import UNMARK, read_marks
 from troth.store.pool import Database
 from troth.store.unit import Unit
 
@@ -65,6 +65,8 @@ def backup_duties(context: RoleContext, database: Database, instance: Instance) 
 async def _unmark(database: Database, settings: BackupSettings) -> None:
     """What is configured no longer must not be missed for ever."""
     dropped = [(name,) for name, wanted in ((BACKED_UP, settings.directory), (SHIPPED, settings.tiles)) if not wanted]
+    if not settings.tiles:
+        dropped += stops(await read_marks(database))
     if dropped:
         await database.commit(Unit().write_all(UNMARK, dropped))
 

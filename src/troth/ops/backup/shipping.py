@@ -24,16 +24,17 @@ from troth.audit.store import LedgerStore
 from troth.audit.stream import Batch, StreamPoint
 from troth.audit.tiles import TileWriter
 from troth.kit.clock import Clock
-from troth.kit.errors import TrothError
+from troth.kit.errors import INTERNAL, TrothError
 from troth.kit.log import get_logger
 from troth.ops.backup.bundle import BUNDLE_FORMAT, Bundle, Event, Image, Waiting, bundle_name, seal_bundle
 from troth.ops.backup.coverage import WHOLE
 from troth.ops.backup.errors import SHIPPING_FOREIGN, ShippingFailed
 from troth.ops.backup.sealing import Seal
+from troth.ops.backup.shipped import SHIPPED, STOPPED, stops
 from troth.ops.backup.store import SourceStore
 from troth.ops.backup.target import Target
 from troth.store.lease import Lease
-from troth.store.marks import MARK
+from troth.store.marks import MARK, UNMARK, read_marks
 from troth.store.pool import Database
 from troth.store.snapshot import Snapshot, snapshot
 from troth.store.unit import Unit
@@ -46,8 +47,6 @@ _LEASE_SECONDS = 5.0
 _SIZES_KEPT = 8
 #: ``position`` is dated anew this often while nothing happens: what may be lost is counted from there.
 _SAY_EVERY = timedelta(seconds=5)
-#: Under which ``/metrics`` finds how far shipping is behind.
-MARK_NAME = "shipping"
 
 
 class Position(msgspec.Struct, frozen=True, kw_only=True):
@@ -203,6 +202,7 @@ class ShippingDuty:
         self._database = database
         self._marked_at: datetime | None = None
         self._held = False
+        self._told: str | None = None
 
     async def ceiling(self) -> int:
         """How many events a checkpoint may cover: those that are shipped."""
@@ -212,8 +212,27 @@ class ShippingDuty:
         """Have it known when everything was last shipped. Often enough for an alarm, not for each event."""
         at = self._shipper.complete_at
         if at is not None and (self._marked_at is None or at - self._marked_at >= _SAY_EVERY):
-            await self._database.commit(Unit().write(MARK, MARK_NAME, at))
+            await self._database.commit(Unit().write(MARK, SHIPPED, at))
             self._marked_at = at
+
+    async def _tell(self, code: str) -> None:
+        """Have it known that shipping has stopped for the reason ``code``, or, if it is empty, goes on."""
+        if code == self._told:
+            return
+        unit = Unit().write_all(UNMARK, stops(await read_marks(self._database)))
+        if code:
+            unit.write(MARK, f"{STOPPED}{code}", self._clock.now())
+        if unit.writes:
+            await self._database.commit(unit)
+        self._told = code
+
+    async def _stopped(self, code: str) -> None:
+        """Shipping has failed for the reason ``code``."""
+        try:
+            if self._held:
+                await self._tell(code)
+        except TrothError as error:
+            log.warning("shipping.untold", code=error.code, detail=error.detail)
 
     async def _news(self) -> bool:
         # What waits first: an event that gets its index between the two questions is then seen by the second.
@@ -235,16 +254,21 @@ class ShippingDuty:
                     moved = await self._shipper.ship() if await self._news() else 0
                     await point.applied(Batch((), self._shipper.size, asked, moved < _BATCH))
                     await self._mark()
+                    await self._tell("")
+                else:
+                    self._told = None  # whoever ships now says how that goes
                 failing = False
             except TrothError as error:
                 if not failing:
                     log.error("shipping.stopped", code=error.code, detail=error.detail)
                 failing = True
+                await self._stopped(error.code)
                 if told is not None:
                     told(error)
             except Exception:
                 failing = True
                 log.exception("shipping.stopped")
+                await self._stopped(INTERNAL.code)
             if moved < _BATCH:
                 try:
                     async with asyncio.timeout(_PAUSE if not failing else 1.0):

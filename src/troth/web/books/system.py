@@ -17,10 +17,12 @@ from troth.kit.clock import Clock
 from troth.kit.errors import TrothError
 from troth.kit.settings import BackupSettings
 from troth.ops.backup.keep import kept_in
+from troth.ops.backup.shipped import shipping
 from troth.pki.crl_store import CrlStore
 from troth.pki.fence_store import read_fence
 from troth.pki.finding_store import FindingStore
 from troth.pki.ports import Interlock
+from troth.store.marks import read_marks
 from troth.store.pool import Database
 from troth.trust.feeds import feed_store
 from troth.trust.feeds.health import FeedHealthBook
@@ -39,6 +41,8 @@ from troth.web.health import CheckView, Health
 _LAGGING = timedelta(seconds=10)
 _CHECKPOINT_AGE = timedelta(minutes=10)
 _DAY = timedelta(days=1)
+#: All that the ledger holds is marked as shipped every few seconds.
+_UNSHIPPED = timedelta(minutes=1)
 #: A receiver that has left a token lie for so long does not hear.
 _UNHEARD = timedelta(minutes=15)
 _SILENT = (FeedHealthWord.LATE, FeedHealthWord.STALE, FeedHealthWord.DEAD)
@@ -81,8 +85,9 @@ class HealthChecks:
             self._clock.now(),
             (await self._processes(), await self._clocks(), await self._sequencing(), await self._crls(),
              await self._points(), await self._two_persons(), await self._custody(), await self._recovery(),
-             await self._findings(), *await self._feeds(), *await self._streams(), *await self._told(),
-             *await self._effects(), *await self._network.check(), *self._testing()),
+             *await self._shipping(), await self._findings(), *await self._feeds(),
+             *await self._streams(), *await self._told(), *await self._effects(),
+             *await self._network.check(), *self._testing()),
         )  # fmt: skip
 
     async def _feeds(self) -> tuple[CheckView, ...]:
@@ -249,7 +254,7 @@ class HealthChecks:
         return CheckView("CRLs", "ok", f"{len(crls)} fresh, {entries} entries, {size / 2**20:.1f} MiB")
 
     async def _recovery(self) -> CheckView:
-        """The fence, and how old the newest archive is; whether the ledger is shipped is told by its decision point."""
+        """The fence, and how old the newest archive is."""
         fence = await read_fence(self._database)
         if fence.closed:
             return CheckView("Recovery", "fail", f"fenced: {fence.reason}; see `troth restore status`")
@@ -266,6 +271,22 @@ class HealthChecks:
         words = f"the newest of {len(kept)} archives is {age.total_seconds() / 3600:.1f} h old, {kept[0].size:,} bytes"
         return CheckView("Recovery", "warn" if late else "ok", words)
 
+    async def _shipping(self) -> tuple[CheckView, ...]:
+        """Whether the ledger is shipped, and if not, why; nothing where it is not to be."""
+        if self._backup is None or not self._backup.tiles:
+            return ()
+        now, found = self._clock.now(), shipping(await read_marks(self._database))
+        if found.complete_at is None:
+            words = "the ledger has never been shipped whole"
+        else:
+            words = f"all of the ledger was shipped {_ago(now - found.complete_at)} ago"
+        if found.stopped is not None and found.stopped_at is not None:
+            why = f"stopped {_ago(now - found.stopped_at)} ago: {found.stopped.summary} [{found.stopped.code}]; {words}"
+            return (CheckView("Shipping", "fail", f"{why}. {found.stopped.fix}"),)
+        if found.complete_at is None or now - found.complete_at > _UNSHIPPED:
+            return (CheckView("Shipping", "warn", f"{words}: is a worker running?"),)
+        return (CheckView("Shipping", "ok", words),)
+
     async def _findings(self) -> CheckView:
         counts = await self._lint.counts()
         if not counts:
@@ -279,3 +300,10 @@ class HealthChecks:
         if lapsed:
             return CheckView("Decision points", "warn", f"lapsed, following their stated policy: {', '.join(lapsed)}")
         return CheckView("Decision points", "ok" if points else "warn", f"{len(points)} up to date")
+
+
+def _ago(age: timedelta) -> str:
+    seconds = max(age.total_seconds(), 0.0)
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
