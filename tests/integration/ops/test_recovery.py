@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import shutil
@@ -16,10 +17,18 @@ import pyrage
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from msgspec.structs import replace
 
 from tests.support.dns import DnsServer
 from tests.support.running import RunningTroth, make_troth
 from tests.support.webroot import ChallengeWebRoot
+from troth.assembly.layout import Layout
+from troth.assembly.postgres.server import url as embedded_url
+from troth.kit.clock import SystemClock
+from troth.radius.sessions import inbox
+from troth.radius.sessions.model import Admitted, Port, Told, Where
+from troth.store.pool import Database
+from troth.store.unit import Unit
 
 WATCHED = {"troth_backup_age_seconds", "troth_shipping_lag_seconds"}
 pytestmark = [pytest.mark.xdist_group("recovery"), pytest.mark.timeout(1200)]
@@ -47,6 +56,7 @@ class Lived:
     checkpoint: Path = Path()
     crl: Path = Path()
     crl_number: int = 0
+    sessions: list[tuple[str, ...]] = field(default_factory=list)
     metrics: dict[str, float] = field(default_factory=dict)
 
 
@@ -115,6 +125,27 @@ def until(what: Callable[[], Any], *, seconds: float = 300.0) -> Any:
     return found
 
 
+async def _joined(troth: RunningTroth) -> None:
+    """Have a device let in, and its access server say so, as the worker is told of it."""
+    where, port, at = Where("wlc", "wlc/192.0.2.1", "192.0.2.1"), Port(mac="02-00-00-00-00-01"), SystemClock().now()
+    admitted = Admitted(
+        b"k" * 16, where, port, at, "corp", "staff", "eap-tls", "allow", "policy.allowed", "alice@corp.example"
+    )
+    told = Told("start", where, at, at, replace(port, acct_session_id="s-1"), began_at=at, class_=b"k" * 16)
+    database = await Database.open(embedded_url(Layout.at(troth.data)), clock=SystemClock(), max_connections=1)
+    try:
+        await database.commit(inbox.write(Unit(), [admitted, told], at))
+    finally:
+        await database.close()
+
+
+def sessions(troth: RunningTroth) -> list[tuple[str, ...]]:
+    """Who is on the network: station, person, network, place, access server's name for it."""
+    found = json.loads(troth.run("session", "list", "-o", "json").stdout)["items"]
+    names = ("id", "mac", "user_name", "network", "place", "nas", "acct_session_id")
+    return [tuple(one[name] for name in names) for one in found if one["started_at"]]
+
+
 def shipped(troth: RunningTroth, tiles: Path) -> bool:
     """Whether everything that was signed has arrived, and everything is signed."""
     checkpoint = json.loads(troth.run("audit", "checkpoint", "-o", "json").stdout)
@@ -153,6 +184,8 @@ def _live(one: Lived, troth: RunningTroth) -> None:
     for name in ("a.test", "b.test", "c.test"):
         one.certificates[name] = issue(troth, one.home, name)
     act("hold", "b.test")
+    asyncio.run(_joined(troth))
+    one.sessions = until(lambda: sessions(troth))
     troth.run("backup", "create", "--to", str(one.archive))
     for name in ("d.test", "e.test", "f.test"):
         one.certificates[name] = issue(troth, one.home, name)
@@ -263,6 +296,10 @@ def test_with_tiles_every_acknowledged_certificate_and_status_comes_back_and_the
     crl = crl_of(troth, one.certificates["a.test"][0])
     assert number(crl) > one.crl_number
     assert [name for name, (leaf, _) in one.certificates.items() if listed(crl, leaf)] == ["a.test", "d.test", "e.test"]
+    assert [row[1:] for row in one.sessions] == [
+        ("02-00-00-00-00-01", "alice@corp.example", "corp", "staff", "wlc", "s-1")
+    ]  # fmt: skip
+    assert sessions(troth) == one.sessions
     # It goes on: new serial numbers, a hold that was raised before is cleared now, a ledger that extends the old.
     leaf, issuer = issue(troth, one.home, "g.test")
     assert leaf.serial_number not in {old.serial_number for old, _ in one.certificates.values()}
