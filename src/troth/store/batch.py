@@ -18,7 +18,7 @@ from typing import Any
 import asyncpg
 
 from troth.store.statement import Claim, Guard, Statement, Write
-from troth.store.unit import Apart, Check, Member, Row, Together, TogetherStep, Unit
+from troth.store.unit import Apart, Check, Fetching, Member, Row, Together, TogetherStep, Unit
 from troth.store.wire import Ask, Outcome, Unsupported, Wire
 
 #: What encoding a value raises that its type cannot hold.
@@ -83,7 +83,7 @@ async def exchanged(wire: Wire, asks: Sequence[Ask]) -> Outcome:
         raise Unsent(str(error)) from error
 
 
-class WireReader:
+class WireReader(Fetching):
     """What steps read with on a :class:`~troth.store.wire.Wire`, in the transaction that it is in."""
 
     def __init__(self, wire: Wire) -> None:
@@ -106,17 +106,6 @@ class WireReader:
             [dict(zip(columns, row, strict=True)) for row in rows]
             for rows, columns in zip(outcome.rows, outcome.columns, strict=True)
         ]
-
-    async def fetchrow(self, sql: str, *values: Any) -> Row | None:
-        """The first row, or None."""
-        rows = await self.fetch(sql, *values)
-        return rows[0] if rows else None
-
-    async def fetchval(self, sql: str, *values: Any) -> Any:
-        """The first column of the first row, or None."""
-        for row in await self.fetch(sql, *values):
-            return next(iter(row.values()))
-        return None
 
 
 @dataclass(frozen=True, slots=True)

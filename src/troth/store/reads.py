@@ -19,7 +19,7 @@ import asyncpg
 
 from troth.store.errors import UNAVAILABLE, Unavailable
 from troth.store.failures import CONFLICTS, CONNECT_ERRORS, RETRIES, back_off
-from troth.store.unit import Reader, Row
+from troth.store.unit import Fetching, Reader, Row
 from troth.store.wire import Ask, Unsupported, Wire
 
 _MAX_BATCH = 64
@@ -36,7 +36,7 @@ class _Waiting:
     conflicts: int = 0
 
 
-class SharedReads:
+class SharedReads(Fetching):
     """A :class:`~troth.store.unit.Reader`; rows are dictionaries. It belongs to one event loop.
 
     Args:
@@ -86,17 +86,6 @@ class SharedReads:
         if self._pump is None:
             self._pump = self._loop.create_task(self._run())
         return waiting
-
-    async def fetchrow(self, sql: str, *values: Any) -> Row | None:
-        """The first row, or None."""
-        rows = await self.fetch(sql, *values)
-        return rows[0] if rows else None
-
-    async def fetchval(self, sql: str, *values: Any) -> Any:
-        """The first column of the first row, or None."""
-        for row in await self.fetch(sql, *values):
-            return next(iter(row.values()))
-        return None
 
     async def close(self) -> None:
         """Disconnect; who still waits hears that the database is unavailable."""

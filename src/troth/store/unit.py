@@ -7,6 +7,7 @@ whose guard fails drops out alone.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -37,6 +38,25 @@ class Reader(Protocol):
     async def fetchval(self, sql: str, *values: Any) -> Any:
         """The first column of the first row, or None."""
         ...
+
+
+class Fetching(ABC):
+    """What every reader that fetches rows over a :class:`~troth.store.wire.Wire` makes of them."""
+
+    @abstractmethod
+    async def fetch(self, sql: str, *values: Any) -> list[Row]:
+        """All rows."""
+
+    async def fetchrow(self, sql: str, *values: Any) -> Row | None:
+        """The first row, or None."""
+        rows = await self.fetch(sql, *values)
+        return rows[0] if rows else None
+
+    async def fetchval(self, sql: str, *values: Any) -> Any:
+        """The first column of the first row, or None."""
+        for row in await self.fetch(sql, *values):
+            return next(iter(row.values()))
+        return None
 
 
 class Recordable(Protocol):
