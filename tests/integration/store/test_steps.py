@@ -9,6 +9,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from tests.support.wires import EXCHANGE, look_on
 from troth.store.errors import CommitUnknown, Unavailable
 from troth.store.pool import Database
 from troth.store.statement import Claim, Guard, Write
@@ -53,7 +54,6 @@ class Exchanges:
         return await EXCHANGE(wire, asks)
 
 
-EXCHANGE = Wire.exchange
 #: Asyncpg makes a UUID of it.
 _TEXT = "01930000-0000-7000-8000-000000000000"
 
@@ -73,9 +73,9 @@ async def tables(database: Database) -> Database:
 
 
 @pytest.fixture
-def exchanges(tables: Database, monkeypatch: pytest.MonkeyPatch) -> Exchanges:
+async def exchanges(tables: Database, monkeypatch: pytest.MonkeyPatch) -> Exchanges:
     noted = Exchanges()
-    monkeypatch.setattr(Wire, "exchange", lambda wire, asks: noted(wire, asks))
+    look_on(monkeypatch, noted)
     return noted
 
 

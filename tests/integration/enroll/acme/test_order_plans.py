@@ -9,6 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.support.acme_door import Door, csr_for
+from tests.support.wires import EXCHANGE, look_on
 from troth.audit.sequencer import LEASE_NAME, Sequencer
 from troth.kit.clock import SystemClock
 from troth.kit.ids import new_id
@@ -24,13 +25,12 @@ async def test_every_statement_of_an_order_finds_its_rows_by_an_index(
     door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: set[str] = set()
-    exchange = Wire.exchange
 
     async def noted(wire: Wire, asks: Sequence[Ask]) -> Outcome:
         asked.update(ask.sql for ask in asks)
-        return await exchange(wire, asks)
+        return await EXCHANGE(wire, asks)
 
-    monkeypatch.setattr(Wire, "exchange", noted)
+    look_on(monkeypatch, noted)
     client = await door.client()
     order = await client.new_order([("dns", "a.test")])
     authz = await client.authorization(order.authorizations[0])

@@ -14,6 +14,7 @@ import pytest
 
 from tests.integration.enroll.acme.test_enrolments import enrolled
 from tests.support.acme_door import Door, csr_for
+from tests.support.wires import EXCHANGE, look_on
 from troth.client.acme import AcmeClient
 from troth.enroll.acme.direct import Direct
 from troth.enroll.acme.store import AcmeStore
@@ -41,24 +42,24 @@ async def beside(door: Door, tmp_path: Path) -> AsyncIterator[None]:
 
 
 @pytest.fixture
-def trips(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+async def trips(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """Exchanges, commits among them, their statements, and statements of their own."""
     counted: Counter[str] = Counter()
-    exchange, read = Wire.exchange, Database._read
+    read = Database._read
 
-    async def counting(self: Wire, asks: Sequence[Ask]) -> Outcome:
+    async def counting(wire: Wire, asks: Sequence[Ask]) -> Outcome:
         # A wake-up goes along with whatever leaves next, or alone: when, is a matter of time.
         said = [ask.sql for ask in asks if "pg_notify" not in ask.sql]
         counted["exchanges"] += bool(said)
         counted["commits"] += said[:1] == ["BEGIN"]
         counted["statements"] += sum(sql not in ("BEGIN", "COMMIT") for sql in said)
-        return await exchange(self, asks)
+        return await EXCHANGE(wire, asks)
 
     async def reading(self: Database, method: str, sql: str, values: tuple[Any, ...]) -> Any:
         counted["alone"] += 1
         return await read(self, method, sql, values)
 
-    monkeypatch.setattr(Wire, "exchange", counting)
+    look_on(monkeypatch, counting)
     monkeypatch.setattr(Database, "_read", reading)
     return counted
 
