@@ -101,6 +101,13 @@ def silence(source: Source) -> Iterator[Finding]:
             yield source.finding("silence", node, "every exception is swallowed here; name the one that is meant")
 
 
+def traces(source: Source) -> Iterator[Finding]:
+    """No caught error goes into the log with its traceback unasked: some say of themselves that they are expected."""
+    for node in source.nodes:
+        if isinstance(node, ast.keyword) and node.arg == "exc_info" and isinstance(node.value, ast.Name):
+            yield source.finding("traces", node.value, "an error's traceback is logged unasked; give trace_of(error)")
+
+
 def size(source: Source) -> Iterator[Finding]:
     """A file holds one idea; past 400 lines it holds more."""
     lines = source.text.count("\n")
@@ -123,7 +130,7 @@ def unfinished(source: Source) -> Iterator[Finding]:
             yield source.finding("unfinished", statement, "a test double in the product")
 
 
-RULES: tuple[Rule, ...] = (clock, signing, sql, permissions, silence, size, unfinished)
+RULES: tuple[Rule, ...] = (clock, signing, sql, permissions, silence, traces, size, unfinished)
 
 
 def _declares_permission(decorator: ast.Call) -> bool:

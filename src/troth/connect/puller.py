@@ -25,7 +25,7 @@ from troth.connect.desk import Opener
 from troth.connect.errors import VENDOR_FAILED, Throttled
 from troth.connect.vendors import Made
 from troth.kit.clock import Clock
-from troth.kit.errors import INTERNAL, TrothError
+from troth.kit.errors import INTERNAL, TrothError, trace_of
 from troth.kit.log import get_logger
 from troth.kit.rhythm import Rhythm
 from troth.kit.waiting import until_set
@@ -228,7 +228,7 @@ class Puller:
         else:
             # A vendor's module that breaks must not take the others with it.
             code, detail = INTERNAL.code, type(error).__name__
-            log.error("connector.failed", connector=connector, read=read, exc_info=error)
+            log.error("connector.failed", connector=connector, read=read, exc_info=trace_of(error))
         at = self._clock.now()
         with contextlib.suppress(StoreError):
             await self._database.commit(

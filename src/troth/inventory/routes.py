@@ -12,7 +12,7 @@ from troth.enroll.workload.node import NodeDesk
 from troth.inventory.errors import REPORT_TOO_OFTEN, ReportRefused
 from troth.inventory.service import Reports
 from troth.kit.clock import Clock
-from troth.kit.errors import INTERNAL, TrothError
+from troth.kit.errors import INTERNAL, TrothError, trace_of
 from troth.kit.lane import Request, Response, Route
 from troth.kit.log import get_logger
 from troth.kit.problems import problem
@@ -53,7 +53,7 @@ class ReportDoor:
         except TrothError as refusal:
             reason, detail, status = refusal.reason, refusal.detail, refusal.reason.status
             if status >= 500:
-                log.warning("report.failed", code=refusal.code, exc_info=refusal)
+                log.warning("report.failed", code=refusal.code, exc_info=trace_of(refusal))
                 reason, detail, status = INTERNAL, "something failed inside Troth; try again later", 503
             else:
                 log.info("report.refused", code=refusal.code, client=request.client)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 _CODE = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+\Z")
 
@@ -57,7 +58,11 @@ class TrothError(Exception):
         reason: the registered reason.
         detail: what happened this time, safe to show to the caller: no secrets, no internals.
         facts: small typed values that a client or a test can rely on.
+        expected: whether this is no defect of anything, whatever its status: an interlock refuses for as long as it is
+            closed. Whoever logs it tells the code, and no traceback (:func:`trace_of`).
     """
+
+    expected: ClassVar[bool] = False
 
     def __init__(self, reason: Reason, detail: str = "", **facts: object) -> None:
         super().__init__(f"{reason.code}: {detail or reason.summary}")
@@ -69,6 +74,11 @@ class TrothError(Exception):
     def code(self) -> str:
         """The dotted reason code."""
         return self.reason.code
+
+
+def trace_of(error: BaseException) -> BaseException | None:
+    """What goes into a log line's ``exc_info`` for ``error``: nothing for one that is expected."""
+    return None if isinstance(error, TrothError) and error.expected else error
 
 
 INTERNAL = reason(

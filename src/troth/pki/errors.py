@@ -350,6 +350,8 @@ class LintRefused(TrothError):
 class ClockRefused(TrothError):
     """The clock interlock is closed."""
 
+    expected = True
+
 
 class Fenced(ClockRefused):
     """The recovery fence is closed: to whoever issues, an interlock like the clocks'."""

@@ -12,6 +12,7 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 
 from troth.kit.clock import to_seconds
+from troth.kit.errors import trace_of
 from troth.kit.ids import new_id
 from troth.kit.lane import Asgi, Lane, Request, Response, Route, plain_refusal
 from troth.kit.log import get_logger
@@ -155,7 +156,7 @@ def _refuse(request: Request, status: int, detail: str) -> Response:
 
 async def _on_error(request: Request, error: Exception) -> Response:
     correlation = str(new_id())
-    log.error("status.failed", correlation_id=correlation, path=request.path[:200], exc_info=error)
+    log.error("status.failed", correlation_id=correlation, path=request.path[:200], exc_info=trace_of(error))
     if request.path.startswith("/ocsp/"):
         return _INTERNAL
     return plain_refusal(request, 500, f"something failed inside Troth; correlation id {correlation}")

@@ -14,10 +14,9 @@ from litestar.exceptions import HTTPException
 from litestar.response import Redirect
 
 from troth.access.errors import FORBIDDEN, NOT_LOGGED_IN
-from troth.kit.errors import INTERNAL, Reason, TrothError
+from troth.kit.errors import INTERNAL, Reason, TrothError, trace_of
 from troth.kit.ids import new_id
 from troth.kit.log import get_logger
-from troth.pki.errors import ClockRefused
 from troth.store.errors import unfit
 from troth.web import errors
 from troth.web.asking import Proposed
@@ -99,11 +98,10 @@ def _known(request: Req, error: Exception) -> TrothError:
         # It came with the request: what is bounded by its declaration has been refused before.
         log.warning("web.unfit_value", path=request.url.path, correlation=correlation, error=str(error)[:300])
         return TrothError(errors.MALFORMED, "a text holds a NUL character, or a number is larger than any here")
-    if isinstance(error, ClockRefused):
-        # Expected for as long as the fence or the clocks' interlock is closed, and no defect of anything here.
+    if isinstance(error, TrothError) and error.expected:
         log.warning("web.refused", path=request.url.path, correlation=correlation, code=error.code, detail=error.detail)
         return TrothError(error.reason, error.reason.summary, correlation=correlation)
-    log.error("web.failed", path=request.url.path, correlation=correlation, exc_info=error)
+    log.error("web.failed", path=request.url.path, correlation=correlation, exc_info=trace_of(error))
     if isinstance(error, TrothError):
         return TrothError(error.reason, error.reason.summary, correlation=correlation)
     return TrothError(INTERNAL, "the log has the detail under the correlation id", correlation=correlation)

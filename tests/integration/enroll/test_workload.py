@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.support.refusals import FENCE, told_without_a_traceback
 from tests.support.workloads import BASE, JOSE, Agent, Workloads
 from troth.client.csr import certificate_request
 from troth.client.jose import SigningKey, b64url_encode
@@ -183,6 +184,13 @@ async def test_what_fails_below_is_told_as_an_internal_error(workloads: Workload
     status, said = await workloads.svid("shop")
     assert (status, said["code"]) == (503, "internal.error")
     assert "by a lot" not in str(said)
+
+
+async def test_a_fenced_installation_refuses_and_the_log_has_no_failure(workloads: Workloads) -> None:
+    workloads.mint.interlock.refusal = FENCE
+    with told_without_a_traceback("workload.failed"):
+        status, said = await workloads.svid("shop")
+    assert (status, said["code"]) == (503, "internal.error")
 
 
 async def test_everybody_may_read_the_bundle_and_take_a_nonce(workloads: Workloads) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scripts.checks.rules import MOST_LINES, Rule, clock, permissions, signing, silence, size, sql, unfinished
+from scripts.checks.rules import MOST_LINES, Rule, clock, permissions, signing, silence, size, sql, traces, unfinished
 from scripts.checks.source import Source
 
 
@@ -206,6 +206,11 @@ def test_a_swallowed_exception_is_found(clause: str, body: str) -> None:
 )
 def test_a_named_or_answered_exception_is_let_be(handler: str) -> None:
     assert found(silence, f"try:\n  f()\n{handler}\n") == []
+
+
+def test_a_traceback_is_logged_only_of_an_error_that_was_asked() -> None:
+    assert found(traces, 'log.error("a", exc_info=error)\n') == [1]
+    assert found(traces, 'log.error("a", exc_info=trace_of(error))\nlog.error("b", exc_info=True)\n') == []
 
 
 # --- size and unfinished ---------------------------------------------------------------------------------------------

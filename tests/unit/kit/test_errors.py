@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from troth.kit import errors
-from troth.kit.errors import TrothError, reason, registered_reasons
+from troth.kit.errors import TrothError, reason, registered_reasons, trace_of
+from troth.pki.errors import CLOCK_SKEW, FENCED, ClockRefused, Fenced
 
 
 @pytest.fixture(autouse=True)
@@ -48,3 +49,10 @@ def test_an_error_tells_its_code_its_detail_and_its_facts() -> None:
 def test_an_error_without_a_detail_says_the_summary() -> None:
     error = TrothError(reason("kit.test.summary", "the summary", fix=""))
     assert error.detail == "the summary"
+
+
+def test_only_what_says_of_itself_that_it_is_expected_is_logged_without_a_traceback() -> None:
+    failed, skewed, fenced = TrothError(CLOCK_SKEW), ClockRefused(CLOCK_SKEW), Fenced(FENCED)
+    assert (trace_of(failed), trace_of(skewed), trace_of(fenced)) == (failed, None, None)
+    broken = OSError("disk")
+    assert trace_of(broken) is broken

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 
 from troth.assembly.context import RoleContext
 from troth.audit.pulse import Pulse
+from troth.kit.errors import trace_of
 from troth.kit.ids import new_id
 from troth.kit.lane import Request, Response, Route
 from troth.kit.log import get_logger
@@ -71,5 +72,11 @@ LIVEZ = Route("/livez", {"GET": livez, "HEAD": livez}, permission="public")
 async def internal_error(request: Request, error: Exception) -> Response:
     """The answer to a failure that no door has words for: a number to look up in the log, and nothing else."""
     correlation = new_id()
-    log.error("request.failed", correlation=str(correlation), method=request.method, path=request.path, exc_info=error)
+    log.error(
+        "request.failed",
+        correlation=str(correlation),
+        method=request.method,
+        path=request.path,
+        exc_info=trace_of(error),
+    )
     return Response(500, f"internal error {correlation}\n".encode(), _TEXT)

@@ -27,10 +27,10 @@ from troth.enroll.acme.problems import AcmeProblem, as_problem, render
 from troth.enroll.acme.store import AcmeStore
 from troth.enroll.acme.urls import Urls
 from troth.enroll.credentials.model import Enrolment
+from troth.kit.errors import TrothError, trace_of
 from troth.kit.ids import parse_id
 from troth.kit.lane import Handler, Request, Response, Route
 from troth.kit.log import get_logger
-from troth.pki.errors import ClockRefused
 
 log = get_logger("acme")
 
@@ -343,11 +343,10 @@ class Envelope:
     def failed(self, request: Request, error: Exception) -> Response:
         """Any exception as a problem document."""
         problem = as_problem(error)
-        if isinstance(error, ClockRefused):
-            # Expected for as long as the fence or the clocks' interlock is closed, and no defect of anything here.
+        if isinstance(error, TrothError) and error.expected:
             log.warning("acme.refused", path=_shown(request.path), reason=error.code, detail=_shown(error.detail))
         elif problem.status >= 500:
-            log.error("acme.failed", path=_shown(request.path), exc_info=error)
+            log.error("acme.failed", path=_shown(request.path), exc_info=trace_of(error))
         elif problem.type.endswith("badNonce"):
             log.debug("acme.bad_nonce", path=_shown(request.path))
         else:

@@ -26,11 +26,10 @@ from troth.enroll.est.model import Label
 from troth.enroll.est.request import EnrolRequest, bound, read_request
 from troth.enroll.est.tally import Tally
 from troth.kit.clock import Clock
-from troth.kit.errors import Reason, TrothError
+from troth.kit.errors import Reason, TrothError, trace_of
 from troth.kit.lane import Handler, Request, Response, Route
 from troth.kit.log import get_logger
 from troth.pki.catalogue import Catalogue
-from troth.pki.errors import ClockRefused
 
 log = get_logger("enroll")
 
@@ -110,9 +109,8 @@ class EstDoor:
                 response, result = self._refused(refusal), refusal.code
                 failed = response.status >= 500
                 tell = log.warning if failed else log.info
-                trace = refusal if failed and not isinstance(refusal, ClockRefused) else None
                 tell("est.refused", operation=operation, label=named, code=refusal.code, status=response.status,
-                     client=request.client, exc_info=trace)  # fmt: skip
+                     client=request.client, exc_info=trace_of(refusal) if failed else None)  # fmt: skip
             self._tally.count(named, operation, result)
             return response
 

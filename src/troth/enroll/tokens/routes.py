@@ -12,7 +12,7 @@ from troth.enroll.errors import ProofsLimited
 from troth.enroll.tokens.desk import TokenDesk
 from troth.enroll.tokens.errors import TOKEN_REQUEST, TOKEN_TOO_MANY, TokenRefused
 from troth.kit.clock import Clock
-from troth.kit.errors import INTERNAL, TrothError
+from troth.kit.errors import INTERNAL, TrothError, trace_of
 from troth.kit.lane import Request, Response, Route
 from troth.kit.log import get_logger
 from troth.kit.problems import problem
@@ -57,13 +57,13 @@ class TokenDoor:
             asked = read_request(request.body)
             done = await self._desk.exchange(asked.issuer, asked.token)
         except TrothError as refusal:
-            reason, detail = refusal.reason, refusal.detail
+            reason, detail, status = refusal.reason, refusal.detail, refusal.reason.status
             if reason.status >= 500 and not isinstance(refusal, TokenRefused):
-                log.warning("token.failed", code=refusal.code, exc_info=refusal)
-                reason, detail = INTERNAL, "something failed inside Troth; try again later"
+                log.warning("token.failed", code=refusal.code, exc_info=trace_of(refusal))
+                reason, detail, status = INTERNAL, "something failed inside Troth; try again later", 503
             else:
                 log.info("token.refused", code=refusal.code, client=request.client)
-            return Response(reason.status, problem(reason, detail), _headers(b"application/problem+json"))
+            return Response(status, problem(reason, detail, status), _headers(b"application/problem+json"))
         enrolment, allowed = done.made.enrolment, done.allowed
         names = enrolment.directories or tuple(self._directories)
         told = {

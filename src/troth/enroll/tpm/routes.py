@@ -21,11 +21,10 @@ from troth.enroll.errors import ProofsLimited
 from troth.enroll.tpm.desk import AttestationDesk, Evidence
 from troth.enroll.tpm.errors import REQUEST, TOO_MANY, TpmRefused
 from troth.kit.clock import Clock
-from troth.kit.errors import INTERNAL, Reason, TrothError
+from troth.kit.errors import INTERNAL, Reason, TrothError, trace_of
 from troth.kit.lane import Request, Response, Route
 from troth.kit.log import get_logger
 from troth.kit.problems import problem
-from troth.pki.errors import ClockRefused
 
 log = get_logger("enroll")
 
@@ -110,8 +109,7 @@ class TpmDoor:
         except TrothError as refusal:
             if refusal.reason.status >= 500:
                 # What failed below is the log's; the TPM's owner only has to try again.
-                log.warning("tpm.failed", code=refusal.code, request=name,
-                            exc_info=None if isinstance(refusal, ClockRefused) else refusal)  # fmt: skip
+                log.warning("tpm.failed", code=refusal.code, request=name, exc_info=trace_of(refusal))
                 return _problem(INTERNAL, "something failed inside Troth; try again later", 503)
             log.info("tpm.refused", code=refusal.code, detail=refusal.detail, request=name, client=request.client)
             return _problem(refusal.reason, refusal.detail)

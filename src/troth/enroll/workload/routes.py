@@ -19,11 +19,10 @@ from troth.enroll.workload.errors import TOO_MANY, NodeRefused
 from troth.enroll.workload.jwt import JwtDesk
 from troth.enroll.workload.node import Node, NodeDesk
 from troth.kit.clock import Clock
-from troth.kit.errors import INTERNAL, Reason, TrothError
+from troth.kit.errors import INTERNAL, Reason, TrothError, trace_of
 from troth.kit.lane import Request, Response, Route
 from troth.kit.log import get_logger
 from troth.kit.problems import problem
-from troth.pki.errors import ClockRefused
 from troth.trust.model import Subject
 
 log = get_logger("enroll")
@@ -130,8 +129,7 @@ class WorkloadDoor:
         except TrothError as refusal:
             if refusal.reason.status >= 500:
                 # What failed below is the log's; the agent only has to try again.
-                log.warning("workload.failed", code=refusal.code, request=name,
-                            exc_info=None if isinstance(refusal, ClockRefused) else refusal)  # fmt: skip
+                log.warning("workload.failed", code=refusal.code, request=name, exc_info=trace_of(refusal))
                 return self._problem(INTERNAL, "something failed inside Troth; try again later", 503)
             log.info("workload.refused", code=refusal.code, request=name, client=request.client)
             return self._problem(refusal.reason, refusal.detail)

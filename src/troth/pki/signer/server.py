@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 
 from troth.kit.clock import Clock, SystemClock
-from troth.kit.errors import INTERNAL, TrothError
+from troth.kit.errors import INTERNAL, TrothError, trace_of
 from troth.kit.log import get_logger
 from troth.kit.settings import CustodianSettings
 from troth.pki.keys.files import ensure_secret, private_directory
@@ -315,5 +315,5 @@ def _failure(connection: Connection, request: protocol.Request, error: Exception
     if isinstance(error, TrothError):
         log.warning("signer.refused", role=connection.role_name, operation=operation, code=error.code, why=error.detail)
         return protocol.Failure(request.n, error.code, error.detail)
-    log.error("signer.failed", role=connection.role_name, operation=operation, exc_info=error)
+    log.error("signer.failed", role=connection.role_name, operation=operation, exc_info=trace_of(error))
     return protocol.Failure(request.n, INTERNAL.code, INTERNAL.summary)

@@ -22,7 +22,7 @@ import msgspec
 
 from troth.kit.canonical import Json
 from troth.kit.clock import Clock
-from troth.kit.errors import TrothError
+from troth.kit.errors import TrothError, trace_of
 from troth.kit.ids import new_id
 from troth.kit.log import get_logger
 from troth.kit.rhythm import Rhythm
@@ -214,7 +214,7 @@ class InboxWorker:
         else:
             if not isinstance(outcome, TrothError):
                 # One signal that nobody foresaw must not keep the others waiting; it is tried again, and stays visible.
-                log.error("signal.failed", feed=one.feed, message_id=one.message_id[:80], exc_info=outcome)
+                log.error("signal.failed", feed=one.feed, message_id=one.message_id[:80], exc_info=trace_of(outcome))
             # Whether it was committed is not always known; what was taken is not taken again.
             pause = min(2.0 ** min(one.attempts, 10), _LONGEST_PAUSE)
             inbox_store.postpone(unit, one.id, self._clock.now() + timedelta(seconds=pause), _storable(str(outcome)))

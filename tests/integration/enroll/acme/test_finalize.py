@@ -12,6 +12,7 @@ from cryptography import x509
 
 from tests.support.acme_door import Door, csr_for
 from tests.support.enrolling import enrolling_for
+from tests.support.refusals import FENCE, told_without_a_traceback
 from troth.client.acme import AcmeClient, AcmeError
 from troth.client.acme_objects import Order
 from troth.client.jose import b64url_encode
@@ -191,6 +192,17 @@ async def test_a_database_that_is_away_is_told_as_503_and_may_be_tried_again(
         error = await refused(door, client, order, csr)
     assert (error.status, error.problem.short_type, error.retry_after) == (503, "serverInternal", 5)
     assert "/srv" not in error.problem.detail
+    assert (await client.finalize(order, csr)).status == "valid"
+
+
+async def test_a_fenced_installation_refuses_and_the_log_has_no_failure(door: Door) -> None:
+    client, csr = await door.client(), csr_for(["a.test"])
+    order = await door.ready(client, "a.test")
+    door.mint.interlock.refusal = FENCE
+    with told_without_a_traceback("acme.refused"):
+        error = await refused(door, client, order, csr)
+    assert (error.status, error.problem.short_type, error.retry_after) == (503, "serverInternal", 5)
+    door.mint.interlock.refusal = None
     assert (await client.finalize(order, csr)).status == "valid"
 
 

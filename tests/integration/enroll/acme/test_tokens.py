@@ -27,6 +27,7 @@ from tests.support.platform_tokens import (
     signed_document,
     text,
 )
+from tests.support.refusals import FENCE, told_without_a_traceback
 from troth.client.acme import AcmeClient, ExternalBinding
 from troth.client.acme_session import AcmeError
 from troth.client.jose import SigningKey
@@ -127,6 +128,19 @@ async def test_a_jobs_token_opens_an_account_for_its_rules_names(exchange: Excha
         await client.new_order([("dns", "other.test")])
     with pytest.raises(AcmeError):
         await exchange.registered(said)  # one account, and no second
+
+
+async def test_a_fenced_installation_refuses_and_the_log_has_no_failure(
+    exchange: Exchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fenced(*_: object, **__: object) -> None:
+        raise FENCE
+
+    monkeypatch.setattr(exchange.door.enrolling.enrolments, "create", fenced)
+    with told_without_a_traceback("token.failed"):
+        status, said = await exchange.job()
+    assert (status, said["code"]) == (503, "internal.error")
+    assert "yesterday" not in json.dumps(said)
 
 
 async def test_a_token_counts_once_however_many_send_it(exchange: Exchange) -> None:

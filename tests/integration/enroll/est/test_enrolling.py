@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from tests.support.est import Est, request_of
+from tests.support.refusals import FENCE, told_without_a_traceback
 from troth.enroll.credentials.model import NameRules
 
 HOST = "host-1.corp.example"
@@ -204,6 +205,14 @@ async def test_a_try_that_failed_at_the_signer_is_made_anew(est: Est) -> None:
     assert (answer.status, answer.code, answer.headers["retry-after"]) == (503, "est.unavailable", "30")
     assert b"down" not in answer.body
     assert (await est.ask("simpleenroll", der, user=user)).status == 200
+
+
+async def test_a_fenced_installation_refuses_and_the_log_has_no_failure(est: Est) -> None:
+    user, der = await est.enrolment(), request_of(None, HOST)
+    est.mint.interlock.refusal = FENCE
+    with told_without_a_traceback("est.refused"):
+        answer = await est.ask("simpleenroll", der, user=user)
+    assert answer.status == 503
 
 
 async def test_while_it_is_signed_the_same_request_waits_and_after_a_kill_it_is_made_anew(

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from cryptography.x509.oid import ObjectIdentifier
 
 from tests.support.attestation_ca import URL, AttestationCa
+from tests.support.refusals import FENCE, told_without_a_traceback
 from tests.support.software_tpm import SoftwareTpm, tpm_of
 from troth.agent.errors import ATTESTATION_REFUSED, KeyTrouble
 from troth.agent.keys.tpm.enrol import enrol
@@ -241,6 +242,17 @@ async def test_a_signer_that_fails_costs_the_secret_and_nothing_else(
     status, said = await attestation_ca.call(SECRET, {"secret": secret})
     assert said["code"] == "tpm.secret.wrong"
     assert (await enrol(place, URL, attestation_ca.transport())).chain
+
+
+async def test_a_fenced_installation_refuses_and_the_log_has_no_failure(
+    attestation_ca: AttestationCa, software_tpm: SoftwareTpm, place: TpmKeys
+) -> None:
+    await register(attestation_ca, software_tpm)
+    secret = b64(await opened(attestation_ca, place))
+    attestation_ca.mint.interlock.refusal = FENCE
+    with told_without_a_traceback("tpm.failed"):
+        status, said = await attestation_ca.call(SECRET, {"secret": secret})
+    assert (status, said["code"]) == (503, "internal.error")
 
 
 async def test_nobody_else_can_have_such_a_certificate(attestation_ca: AttestationCa) -> None:
