@@ -83,6 +83,8 @@ class RevocationDesk:
                 raise ValueError
             der = b64url_decode(value)
             serial = x509.load_der_x509_certificate(der).serial_number
+            if serial < 1:
+                raise ValueError  # RFC 5280, 4.1.2.2: no such certificate is of anybody's making here
         except (ValueError, TrothError, TypeError, x509.InvalidVersion):
             raise AcmeProblem(errors.MALFORMED, "certificate is not a base64url DER certificate") from None
         record = await self._certificates.by_serial(serial.to_bytes((serial.bit_length() + 8) // 8 or 1, "big"))

@@ -32,6 +32,7 @@ from troth.enroll.acme.order_routes import OrderRoutes
 from troth.enroll.acme.orders import OrderDesk
 from troth.enroll.acme.preauthorization import PATH as NEW_AUTHZ
 from troth.enroll.acme.preauthorization import PreAuthorizationRoutes, PreAuthorizations
+from troth.enroll.acme.preflight import with_preflight
 from troth.enroll.acme.renewal import Renewals
 from troth.enroll.acme.renewal_routes import PATH, RenewalRoutes
 from troth.enroll.acme.results import Results
@@ -121,11 +122,13 @@ class AcmeDoor:
 
     def routes(self) -> list[Route]:
         """All routes."""
-        return [
-            *self._envelope.get_or_post("directory", self._directory),
-            *self._envelope.get_or_post("new-nonce", self._new_nonce),
-            *(route for part in self._parts for route in part.routes()),
-        ]
+        return with_preflight(
+            [
+                *self._envelope.get_or_post("directory", self._directory),
+                *self._envelope.get_or_post("new-nonce", self._new_nonce),
+                *(route for part in self._parts for route in part.routes()),
+            ]
+        )
 
     async def _directory(
         self, _request: Request, urls: Urls, directory: Directory, _params: tuple[str, ...]

@@ -595,12 +595,25 @@ async def test_an_unknown_challenge_type_shows_nothing() -> None:
     invalid(found, "unsupportedIdentifier", retryable=False)
 
 
+async def test_interim_answers_are_passed_over() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        hints = b"HTTP/1.1 103 Early Hints\r\nLocation: /elsewhere\r\nLink: </style.css>\r\n\r\n"
+        writer.write(b"HTTP/1.1 100 Continue\r\n\r\n" + hints)
+        await writer.drain()
+        body = KEY_AUTHORIZATION.encode()
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+
+    async with serving(answer) as port:
+        assert isinstance(await validator(port=port).validate(challenge("http-01")), Valid)
+
+
 async def test_octets_behind_a_complete_answer_are_no_part_of_it() -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         body = KEY_AUTHORIZATION.encode()
         head = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body)
-        writer.write(head + body + b"\r\nmore")
+        writer.write(head + body + b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\n\r\nmore")
 
     async with serving(answer) as port:
         assert isinstance(await validator(port=port).validate(challenge("http-01")), Valid)

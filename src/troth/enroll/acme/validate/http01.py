@@ -150,28 +150,40 @@ def _host_text(identifier: Identifier) -> str:
     return identifier.value
 
 
-@dataclass(slots=True)
 class _Answer:
-    """Gathers what httptools reads; only what is needed, and no more than is allowed."""
+    """Gathers what httptools reads; only what is needed, and no more than is allowed.
 
-    status: int = 0
-    location: str = ""
-    body: bytes = b""
-    complete: bool = False
-    head_complete: bool = False
+    Interim answers (1xx; a server may send 103 with hints, RFC 8297) are read and passed over, and whatever follows the
+    end of the answer is no part of it.
+    """
+
+    __slots__ = ("body", "complete", "head_complete", "location", "parser", "status")
+
+    def __init__(self) -> None:
+        self.parser = httptools.HttpResponseParser(self)
+        self.status = 0
+        self.location = ""
+        self.body = b""
+        self.complete = False
+        self.head_complete = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if name.lower() == b"location" and not self.location:
+        if name.lower() == b"location" and not self.location and not self.complete:
             self.location = value.decode("latin-1").strip()
 
     def on_headers_complete(self) -> None:
-        self.head_complete = True
+        if not self.complete:
+            self.status = self.parser.get_status_code()
+            self.head_complete = self.status >= 200
 
     def on_body(self, data: bytes) -> None:
-        self.body = (self.body + data)[: _MAX_BODY + _MAX_SLACK + 1]
+        if not self.complete:
+            self.body = (self.body + data)[: _MAX_BODY + _MAX_SLACK + 1]
 
     def on_message_complete(self) -> None:
-        self.complete = True
+        self.complete = self.complete or self.head_complete
+        if not self.complete:
+            self.location = ""
 
     def is_enough(self) -> bool:
         if self.complete or len(self.body) > _MAX_BODY + _MAX_SLACK:
@@ -185,7 +197,6 @@ async def _get(line: Line, target: _Target) -> _Answer:
         "Accept: */*\r\nConnection: close\r\n\r\n".encode("ascii")
     )
     answer = _Answer()
-    parser = httptools.HttpResponseParser(answer)
     received = 0
     try:
         while not answer.is_enough():
@@ -193,16 +204,13 @@ async def _get(line: Line, target: _Target) -> _Answer:
             if not data:
                 break  # a body without length ends here (RFC 9112, 6.3)
             received += len(data)
-            parser.feed_data(data)
-            if answer.head_complete:
-                answer.status = parser.get_status_code()
-            elif received > _MAX_HEAD:
+            answer.parser.feed_data(data)
+            if not answer.head_complete and received > _MAX_HEAD:
                 raise NotShown(VALIDATION_INCORRECT, f"{target.host} sent endless headers", retryable=False)
     except httptools.HttpParserUpgrade:
         raise NotShown(VALIDATION_INCORRECT, f"{target.host} answered with an upgrade", retryable=False) from None
     except httptools.HttpParserError:
         if answer.complete:  # and more octets behind it, which are no part of the answer
-            answer.status = parser.get_status_code()
             return answer
         raise NotShown(VALIDATION_INCORRECT, f"{target.host} did not answer in HTTP/1", retryable=False) from None
     except OSError:
