@@ -7,7 +7,7 @@ booleans and null. Floats are refused: their text form is where canonical encodi
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TypeAlias
 
 import msgspec
@@ -29,25 +29,26 @@ _quick = msgspec.json.Encoder(order="sorted")
 _encoder = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 #: Told by its exact type, which costs a fraction of what asking a protocol does.
 _LEAVES = frozenset({str, int, bool, type(None)})
+_KEYS = frozenset({str})
 
 
 def _is_plain(value: object) -> bool:
     """Whether ``value`` is made of nothing but the exact types of JSON without floats."""
-    kind = type(value)
-    if kind in _LEAVES:
-        return True
-    if kind is dict:
-        inside: Iterable[object] = value.values()  # type: ignore[attr-defined]
-        for key in value:  # type: ignore[attr-defined]
-            if type(key) is not str:
+    pending = [value]
+    for one in pending:  # which grows by what lies inside: a call for each would cost more than all else
+        kind = type(one)
+        if kind is dict:
+            if not _KEYS.issuperset(map(type, one)):  # type: ignore[call-overload]
                 return False
-    elif kind is list or kind is tuple:
-        inside = value  # type: ignore[assignment]
-    else:
-        return False
-    for inner in inside:  # noqa: SIM110 -- a generator costs more than the loop
-        if type(inner) not in _LEAVES and not _is_plain(inner):
+            inside: Collection[object] = one.values()  # type: ignore[attr-defined]
+        elif kind is list or kind is tuple:
+            inside = one  # type: ignore[assignment]
+        elif kind in _LEAVES:
+            continue
+        else:
             return False
+        if not _LEAVES.issuperset(map(type, inside)):
+            pending += [inner for inner in inside if type(inner) not in _LEAVES]
     return True
 
 

@@ -31,6 +31,8 @@ _ECDSA: dict[str, tuple[str, hashes.SHA256 | hashes.SHA384 | hashes.SHA512]] = {
 _SCHEMES = {curve: ec.ECDSA(digest) for curve, (_, digest) in _ECDSA.items()}
 _RSA_SHA256 = der.sequence(der.oid("1.2.840.113549.1.1.11"), der.NULL_VALUE)
 _ED25519 = der.sequence(der.oid("1.3.101.112"))
+#: The shape of a signature, r = s = 1.
+_NO_ECDSA = der.sequence(der.integer(1), der.integer(1))
 
 #: (public key class, kind, AlgorithmIdentifier, octets of a signature). RFC 9881, 2; FIPS 204, table 2.
 _MLDSA: tuple[tuple[type[MldsaPublicKey], str, bytes, int], ...] = (
@@ -68,7 +70,7 @@ def dummy_signature(key: PublicKey) -> bytes:
     about to be signed.
     """
     if isinstance(key, ec.EllipticCurvePublicKey):
-        return der.sequence(der.integer(1), der.integer(1))
+        return _NO_ECDSA
     if isinstance(key, rsa.RSAPublicKey):
         return bytes((key.key_size + 7) // 8)
     return bytes(64 if isinstance(key, ed25519.Ed25519PublicKey) else _mldsa(key)[2])

@@ -10,8 +10,9 @@ from __future__ import annotations
 import msgspec
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import NameOID, SignatureAlgorithmOID
 
 from troth.pki import der
 from troth.pki.algorithms import PublicKey
@@ -23,6 +24,11 @@ MAX_BYTES = 16_384
 MAX_NAMES = 100
 _ATTRIBUTES = 0xA0
 _ODD_VERSION = 2
+#: What the library would make anew for each request.
+_USUAL = {
+    SignatureAlgorithmOID.ECDSA_WITH_SHA256: ec.ECDSA(hashes.SHA256()),
+    SignatureAlgorithmOID.ECDSA_WITH_SHA384: ec.ECDSA(hashes.SHA384()),
+}
 _UNREADABLE = "not a DER-encoded PKCS#10 request with a supported key"
 
 
@@ -47,7 +53,7 @@ def parse_csr(data: bytes) -> SigningRequest:
 
     Raises CsrRefused (malformed, signature wrong, CA asked for, too many names), KeyRefused, NameRefused.
     """
-    csr, as_signed = load_csr(data)
+    csr = load_csr(data)
     try:
         public = csr.public_key()
     except Exception as error:
@@ -59,7 +65,7 @@ def parse_csr(data: bytes) -> SigningRequest:
     # The key before the signature: verifying with a 16,384-bit modulus is work done for a stranger.
     key = check_offered(public)
     try:
-        genuine = csr.is_signature_valid if as_signed else _signs(public, csr, data)
+        genuine = _signs(public, csr, data)
     except Exception as error:
         raise CsrRefused(CSR_SIGNATURE, "the request's signature algorithm is not supported") from error
     if not genuine:
@@ -67,8 +73,8 @@ def parse_csr(data: bytes) -> SigningRequest:
     return SigningRequest(key, _names(csr), _common_name(csr), public)
 
 
-def load_csr(data: bytes) -> tuple[x509.CertificateSigningRequest, bool]:
-    """A request, not yet checked, and whether it reads as it was signed: see :func:`straightened`.
+def load_csr(data: bytes) -> x509.CertificateSigningRequest:
+    """A request, not yet checked. It may read otherwise than it was signed: see :func:`straightened`.
 
     Raises CsrRefused.
     """
@@ -76,9 +82,9 @@ def load_csr(data: bytes) -> tuple[x509.CertificateSigningRequest, bool]:
         raise CsrRefused(CSR_MALFORMED, f"the request is longer than {MAX_BYTES:,} bytes")
     try:
         try:
-            return x509.load_der_x509_csr(data), True
+            return x509.load_der_x509_csr(data)
         except (ValueError, x509.InvalidVersion):
-            return x509.load_der_x509_csr(straightened(data)), False
+            return x509.load_der_x509_csr(straightened(data))
     except Exception as error:
         # By version and defect this is ValueError, TypeError, UnsupportedAlgorithm or an internal parse error.
         raise CsrRefused(CSR_MALFORMED, _UNREADABLE) from error
@@ -115,7 +121,7 @@ def straightened(data: bytes) -> bytes:
 def _signs(key: PublicKey, csr: x509.CertificateSigningRequest, signed: bytes) -> bool:
     """Whether the signature holds over the octets that were ``signed``, not over what ``csr`` was made of."""
     info = der.Reader(signed).enter(der.SEQUENCE).whole()
-    parameters = csr.signature_algorithm_parameters
+    parameters = _USUAL.get(csr.signature_algorithm_oid) or csr.signature_algorithm_parameters
     try:
         if isinstance(key, ec.EllipticCurvePublicKey):
             if not isinstance(parameters, ec.ECDSA):
@@ -126,6 +132,8 @@ def _signs(key: PublicKey, csr: x509.CertificateSigningRequest, signed: bytes) -
             if digest is None or not isinstance(parameters, (padding.PKCS1v15, padding.PSS)):
                 return False
             key.verify(csr.signature, info, parameters, digest)
+        elif parameters is not None:
+            return False
         else:
             key.verify(csr.signature, info)
     except InvalidSignature:

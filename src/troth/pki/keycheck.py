@@ -28,7 +28,8 @@ CURVES = {"secp256r1": "p256", "secp384r1": "p384", "secp521r1": "p521"}
 _FERMAT_ROUNDS = 100
 
 #: id-ml-dsa-44, -65 and -87, as they stand in an AlgorithmIdentifier.
-_MLDSA_OIDS = tuple(bytes.fromhex("06096086480165030403") + bytes([last]) for last in (17, 18, 19))
+_MLDSA_ARC = bytes.fromhex("06096086480165030403")
+_MLDSA_OIDS = tuple(_MLDSA_ARC + bytes([last]) for last in (17, 18, 19))
 
 
 def _primes_below(limit: int) -> list[int]:
@@ -74,7 +75,7 @@ _REMEMBERED = 1024
 
 def is_post_quantum(spki: bytes) -> bool:
     """Whether a SubjectPublicKeyInfo (DER) says ML-DSA (RFC 9881, 2); nothing else is checked."""
-    return any(oid in spki[:32] for oid in _MLDSA_OIDS)
+    return _MLDSA_ARC in spki[:32] and any(oid in spki[:32] for oid in _MLDSA_OIDS)
 
 
 def check_key(key: algorithms.PublicKey) -> CheckedKey:

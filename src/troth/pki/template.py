@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import NewType
 
 from cryptography import x509
@@ -28,7 +29,7 @@ from troth.pki.names import GeneralNames, general_names_der
 from troth.pki.profile import Profile
 from troth.pki.serial import SerialNumber, shard_of
 from troth.pki.sid import SECURITY_EXTENSION, sid_extension
-from troth.pki.usages import KEY_USAGES, usage_oid
+from troth.pki.usages import KEY_USAGES, named_usages, usage_oid
 
 TbsBytes = NewType("TbsBytes", bytes)
 
@@ -65,6 +66,7 @@ class StatusUrls:
         return f"{self.crl.removesuffix('.crl')}/{shard}-delta.crl"
 
 
+@lru_cache(maxsize=64)  # asked where a certificate is put together, and where it is held against what it should say
 def subject_key_identifier(spki: bytes) -> bytes:
     """The leftmost 160 bits of the SHA-256 of the key's bits (RFC 7093, 2, method 1): no SHA-1 for FIPS hosts."""
     return hashlib.sha256(algorithms.key_bits(spki)).digest()[:20]
@@ -94,6 +96,9 @@ class Template:
     issuer_key_id: bytes
     signature_algorithm: bytes
     extension_oids: frozenset[str]
+    #: What the profile has its certificates say of their keys' use, as the library reads it.
+    key_usage: x509.KeyUsage
+    extended_key_usage: frozenset[x509.ObjectIdentifier]
     #: Of the issuer's certificate, whose library reads them anew each time that they are asked for.
     issuer_subject: x509.Name
     issuer_not_before: datetime
@@ -221,6 +226,8 @@ def compile_template(
         issuer_key_id=issuer_key_id,
         signature_algorithm=algorithms.algorithm_identifier(key),
         extension_oids=frozenset(oid for oid, _, _ in parts) | {"2.5.29.14"},
+        key_usage=named_usages(profile.key_usage),
+        extended_key_usage=frozenset(x509.ObjectIdentifier(usage_oid(u)) for u in profile.extended_key_usage),
         issuer_subject=issuer.subject,
         issuer_not_before=issuer.not_valid_before_utc,
         issuer_not_after=issuer.not_valid_after_utc,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import lru_cache
+
+from cryptography import x509
 
 from troth.pki.other_names import is_oid
 
@@ -38,6 +40,21 @@ KEY_USAGES: Mapping[str, int] = {
     "cRLSign": 6,
 }
 AUTHORITY_USAGES = frozenset({"keyCertSign", "cRLSign"})
+
+
+def named_usages(names: Collection[str]) -> x509.KeyUsage:
+    """The key usages given by name, as cryptography has them."""
+    return x509.KeyUsage(
+        digital_signature="digitalSignature" in names,
+        content_commitment="contentCommitment" in names,
+        key_encipherment="keyEncipherment" in names,
+        data_encipherment="dataEncipherment" in names,
+        key_agreement="keyAgreement" in names,
+        key_cert_sign="keyCertSign" in names,
+        crl_sign="cRLSign" in names,
+        encipher_only=False,
+        decipher_only=False,
+    )
 
 
 @lru_cache(maxsize=256)

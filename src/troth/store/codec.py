@@ -64,10 +64,6 @@ def _decode_time(raw: bytes) -> datetime:
     return _EPOCH + timedelta(microseconds=microseconds)
 
 
-def _decode_text(raw: bytes) -> str:
-    return raw.decode()
-
-
 def _number(form: struct.Struct) -> Codec:
     return Codec(form.pack, lambda raw: form.unpack(raw)[0])
 
@@ -80,12 +76,12 @@ def _decode_void(_raw: bytes) -> str:
     return ""
 
 
-_TEXT = Codec(str.encode, _decode_text)
+_TEXT = Codec(str.encode, bytes.decode)
 _BYTEA = Codec(bytes, bytes)
 
 #: (OID of the type, OID of arrays of it, codec)
 _TYPES: Final = (
-    (16, 1000, Codec(_encode_bool, lambda raw: raw == b"\x01")),
+    (16, 1000, Codec(_encode_bool, b"\x01".__eq__)),
     (17, 1001, _BYTEA),
     (19, 1003, _TEXT),  # name
     (20, 1016, _number(_INT8)),

@@ -13,11 +13,11 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import asyncpg
+import msgspec
 
 from troth.kit.clock import Clock
 from troth.kit.log import get_logger
@@ -40,8 +40,7 @@ _BEGIN, _COMMIT, _ROLLBACK = Ask("BEGIN"), Ask("COMMIT"), Ask("ROLLBACK")
 _BROKEN = (*CONNECT_ERRORS, TimeoutError)
 
 
-@dataclass(slots=True)
-class _Waiting:
+class _Waiting(msgspec.Struct):
     unit: Unit
     done: asyncio.Future[None]
 

@@ -12,10 +12,10 @@ import contextlib
 import struct
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
+import msgspec
 
 from troth.store.errors import UNAVAILABLE, Unavailable
 from troth.store.failures import CONFLICTS, CONNECT_ERRORS, RETRIES, back_off
@@ -28,8 +28,7 @@ _MAX_BATCH = 64
 _GATHER_SECONDS, _LONGEST_GATHER = 0.001, 0.004
 
 
-@dataclass(slots=True)
-class _Waiting:
+class _Waiting(msgspec.Struct):
     ask: Ask
     done: asyncio.Future[list[Row]]
     lost: int = 0

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 import asyncpg
+import msgspec
 
 from troth.store.codec import BY_OID, Decode, Encode
 
@@ -41,8 +42,7 @@ class Ask(NamedTuple):
     values: Sequence[Any] = ()
 
 
-@dataclass(slots=True)
-class Outcome:
+class Outcome(msgspec.Struct):
     """What an exchange came to.
 
     Attributes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import Enum
 from functools import total_ordering
 from typing import Any
 from uuid import UUID
@@ -13,13 +12,14 @@ from uuid import UUID
 import msgspec
 
 from troth.kit.canonical import Json
+from troth.kit.words import Word
 from troth.trust.standing import Standing
 
 #: An observation may lie this far in the future before it is called unusable: clocks of sources differ a little.
 SKEW = timedelta(minutes=5)
 
 
-class Kind(Enum):
+class Kind(Word):
     """What a subject is."""
 
     USER = "user"
@@ -27,7 +27,7 @@ class Kind(Enum):
     WORKLOAD = "workload"
 
 
-class Moment(Enum):
+class Moment(Word):
     """When the judge is asked. One engine, four moments."""
 
     ISSUE = "issue"
@@ -35,20 +35,15 @@ class Moment(Enum):
     STATUS = "status"
     CONNECT = "connect"
 
-    # Enum's own hashes the name, in Python; a member is one object, and so its identity says as much.
-    __hash__ = object.__hash__
-
 
 @total_ordering
-class Outcome(Enum):
+class Outcome(Word):
     """What happens to one request, from best to worst; ``max()`` is the stricter. It never changes a standing."""
 
     ALLOW = "allow"
     RESTRICT = "restrict"
     QUARANTINE = "quarantine"
     DENY = "deny"
-
-    __hash__ = object.__hash__
 
     def __lt__(self, other: object) -> bool:
         if not isinstance(other, Outcome):
@@ -59,7 +54,7 @@ class Outcome(Enum):
 _ORDER: dict[Outcome, int] = {outcome: place for place, outcome in enumerate(Outcome)}
 
 
-class Truth(Enum):
+class Truth(Word):
     """The three values a condition can have. Unknown is not good, and it is not bad either."""
 
     TRUE = "true"

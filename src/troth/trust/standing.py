@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import total_ordering
 
+from troth.kit.words import Word
+
 
 @total_ordering
-class Standing(Enum):
+class Standing(Word):
     """How far a subject is trusted, from best to worst. ``max()`` of two standings is the stricter one.
 
     The value is the word used in the database, the API and the policy language.
@@ -23,9 +25,6 @@ class Standing(Enum):
     RESTRICTED = "restricted"
     QUARANTINED = "quarantined"
     DISTRUSTED = "distrusted"
-
-    # Enum's own hashes the name, in Python; a member is one object, and so its identity says as much.
-    __hash__ = object.__hash__
 
     def __lt__(self, other: object) -> bool:
         if not isinstance(other, Standing):

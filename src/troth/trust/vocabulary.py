@@ -11,15 +11,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import Enum
 from typing import Any
+
+from troth.kit.words import Word
 
 #: Longest list a condition is let loose on: expressions loop over lists, and CEL has no cost limit of its own.
 MAX_LIST = 1024
 MAX_TEXT = 4096
 
 
-class Type(Enum):
+class Type(Word):
     """The types of values. There are no fractions: a score is an integer, and so every record is exact."""
 
     BOOL = "bool"
@@ -29,9 +30,6 @@ class Type(Enum):
     DURATION = "duration"
     STRINGS = "list(string)"
     INTS = "list(int)"
-
-    # Enum's own hashes the name, in Python; a member is one object, and so its identity says as much.
-    __hash__ = object.__hash__
 
     @property
     def called(self) -> str:

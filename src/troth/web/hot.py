@@ -12,11 +12,11 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import unquote
 
 import httptools
+import msgspec
 
 from troth.kit.lane import Lane, Request, Response, Route, with_body
 from troth.kit.log import get_logger
@@ -40,8 +40,7 @@ _BAD: Final = Response(400, b"Invalid HTTP request received.", ((b"content-type"
 _FAILED: Final = Response(500, b"Internal Server Error", ((b"content-type", b"text/plain; charset=utf-8"),))
 
 
-@dataclass(slots=True)
-class _Waiting:
+class _Waiting(msgspec.Struct):
     """A request that is here whole, or an answer that needs none."""
 
     route: Route | None

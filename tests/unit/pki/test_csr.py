@@ -222,3 +222,14 @@ def test_straightening_refuses_whatever_is_no_request(data: bytes) -> None:
         straightened(data)
     except ValueError:
         pass
+
+
+@pytest.mark.parametrize("kind", ["ed25519", "mldsa44", "p256", "rsa2048"])
+def test_a_signature_under_the_name_of_another_kind_of_key_is_refused(kind: str) -> None:
+    other = "rsa2048" if kind == "p256" else "p256"
+    outer = der.Reader(_csr(FORGE.keys[kind], [x509.DNSName("a.example")])).enter(der.SEQUENCE)
+    named = der.Reader(_csr(FORGE.keys[other])).enter(der.SEQUENCE)
+    info, _, _ = outer.whole(), outer.whole(), named.whole()
+    with pytest.raises(CsrRefused) as refused:
+        parse_csr(der.sequence(info, named.whole(), outer.rest()))
+    assert refused.value.code == "pki.csr.signature"

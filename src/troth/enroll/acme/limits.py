@@ -114,10 +114,11 @@ class Meters:
 
     def _spend(self, key: str, limit: Limit, full_at: datetime) -> None:
         meter = self._meters.pop(key, None) or _Meter(full_at)
-        meter.full_at = full_at + limit.each
-        meter.spent += limit.each
+        each = limit.each
+        meter.full_at = full_at + each
+        meter.spent += each
         self._meters[key] = meter
-        if meter.written or meter.spent > limit.quiet * limit.each:
+        if meter.written or meter.spent > limit.quiet * each:
             self._dirty.add(key)
         if len(self._meters) > _KEPT:
             # The one that was quiet longest; what it has not written yet is all that is lost of it.

@@ -9,7 +9,6 @@ that was written for the caller ever leave; anything unexpected is ``serverInter
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import msgspec
 
@@ -91,8 +90,7 @@ ACME_TYPES: dict[str, tuple[str, int | None]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Identifier:
+class Identifier(msgspec.Struct, frozen=True):
     """An ACME identifier (RFC 8555, 9.7.7): ``type`` is ``dns`` or ``ip``, ``value`` its canonical text."""
 
     type: str

@@ -68,7 +68,7 @@ def read_request(body: bytes) -> EnrolRequest:
     """The request in a body. Raises EstRefused, CsrRefused, KeyRefused, NameRefused."""
     data = decoded(body)
     proved = parse_csr(data)
-    csr, _ = load_csr(data)
+    csr = load_csr(data)
     names, common = proved.names, proved.common_name
     if not names and common is not None:
         names = _as_name(common)
