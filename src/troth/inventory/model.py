@@ -13,21 +13,16 @@ from uuid import UUID
 
 import msgspec
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.utils import CryptographyDeprecationWarning
 from msgspec import Meta
 
 from troth.inventory.errors import REPORT_MALFORMED, ReportRefused
+from troth.pki.unreadable import UNREADABLE
 
 MAX_CERTIFICATES, MAX_SIGHTINGS, MAX_STORES, MAX_ROOTS = 1000, 4000, 16, 1000
 _MAX_CERTIFICATE, _MAX_NAMES, _MAX_TEXT = 32_768, 100, 1000
 
-#: How the library refuses a certificate, by where it reads: one that lies on a host is anybody's making.
-_UNREADABLE = (
-    ValueError, TypeError, OverflowError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension,
-    x509.UnsupportedGeneralNameType,
-)  # fmt: skip
 #: How agents of ours know a fact. Any other word is recorded as ``other``: each source has a row of its own for each
 #: attribute, and a host in other hands must not fill the database with sources that it invents.
 SOURCES = frozenset({"apt", "dm-crypt", "dpkg", "efi", "nftables", "os-release", "osquery", "proc"})
@@ -180,7 +175,7 @@ def read_certificate(text: str) -> FoundCertificate | None:
             hashlib.sha256(der).digest(), der, _text(found.subject), _text(found.issuer), serial,
             _names(found), hashlib.sha256(spki).digest(), found.not_valid_before_utc, found.not_valid_after_utc,
         )  # fmt: skip
-    except _UNREADABLE:
+    except UNREADABLE:
         return None
 
 

@@ -20,6 +20,7 @@ from troth.pki import algorithms
 from troth.pki.errors import PATH_REFUSED, KeyRefused, PathRefused
 from troth.pki.keycheck import check_key
 from troth.pki.name_constraints import Subtrees, sound_base, sound_name, touches, understood, within
+from troth.pki.unreadable import UNREADABLE
 
 #: What is understood, and may therefore be critical.
 _UNDERSTOOD = frozenset(
@@ -27,7 +28,6 @@ _UNDERSTOOD = frozenset(
 )
 _ANY = "2.5.29.37.0"
 _LONGEST = 10
-_UNREADABLE = (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
 #: Of names with subtrees, in one chain: thousands of each in a chain of a stranger's are work and nothing else.
 _MOST_COMPARISONS = 200_000
 
@@ -105,7 +105,7 @@ def _link(certificate: x509.Certificate, state: _State, depth: int, at: datetime
 def _extensions(certificate: x509.Certificate, depth: int) -> dict[str, x509.ExtensionType]:
     try:
         found = list(certificate.extensions)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise _refused(depth, "readable extensions", type(error).__name__) from error
     unknown = [one.oid.dotted_string for one in found if one.critical and one.oid.dotted_string not in _UNDERSTOOD]
     if unknown:
@@ -142,7 +142,7 @@ def _constrain(state: _State, authority: x509.Certificate, depth: int) -> None:
         value = authority.extensions.get_extension_for_class(x509.NameConstraints).value
     except x509.ExtensionNotFound:
         return
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise _refused(depth, "readable extensions", type(error).__name__) from error
     permitted, excluded = list(value.permitted_subtrees or ()), list(value.excluded_subtrees or ())
     for one in (*permitted, *excluded):

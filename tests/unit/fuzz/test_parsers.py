@@ -33,7 +33,7 @@ from troth.audit.note import CheckpointText, NoteKey
 from troth.audit.verify import verify_export
 from troth.client import est as est_client
 from troth.client.errors import JoseError
-from troth.client.jose import VerifyingKey, b64url_decode
+from troth.client.jose import VerifyingKey, b64url_decode, b64url_encode
 from troth.client.renewal import parse_cert_id, parse_renewal_info
 from troth.client.transport import HttpAnswer
 from troth.connect.authz.authzen import _several
@@ -45,6 +45,7 @@ from troth.enroll.acme.flattened import Flattened
 from troth.enroll.acme.identifiers import read_identifiers
 from troth.enroll.acme.pausing import Patience, Pausing
 from troth.enroll.acme.problems import Identifier
+from troth.enroll.acme.revoke import read_certificate
 from troth.enroll.acme.validate import beside
 from troth.enroll.acme.validate.dns_quick import question, read_answer
 from troth.enroll.acme.validate.issue_value import parse_issue_value
@@ -349,6 +350,10 @@ PARSERS: dict[str, tuple[Callable[[bytes], object], Refusals, Callable[[], list[
     "account binding": (
         from_json(lambda one: read_binding(one, url="https://a", key=_account_key())), (TrothError,),
         lambda: [b'{"protected":"e30","payload":"e30","signature":"AA"}'],
+    ),
+    "certificate to revoke": (
+        lambda data: read_certificate(b64url_encode(data)), (TrothError,),
+        lambda: [make() for _, make in golden_lint.certificates()],
     ),
     "unpause link": (text(lambda one: _links().read(one)), (TrothError,), lambda: [_links().link(new_id()).encode()]),
     "cursor of paused names": (

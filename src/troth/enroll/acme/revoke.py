@@ -20,6 +20,7 @@ from troth.pki.errors import ALREADY_REVOKED, RevocationRefused
 from troth.pki.model import CertificateRecord
 from troth.pki.revocation import KEY_COMPROMISE, REASONS, OfCertificate, revoke
 from troth.pki.store import CertificateStore
+from troth.pki.unreadable import UNREADABLE
 from troth.store.pool import Database
 from troth.store.unit import Unit
 
@@ -77,17 +78,8 @@ class RevocationDesk:
                 pass  # the job was faster
 
     async def _named(self, payload: dict[str, Any]) -> CertificateRecord:
-        value = payload.get("certificate")
-        try:
-            if not isinstance(value, str) or len(value) > _MAX_DER:
-                raise ValueError
-            der = b64url_decode(value)
-            serial = x509.load_der_x509_certificate(der).serial_number
-            if serial < 1:
-                raise ValueError  # RFC 5280, 4.1.2.2: no such certificate is of anybody's making here
-        except (ValueError, TrothError, TypeError, x509.InvalidVersion):
-            raise AcmeProblem(errors.MALFORMED, "certificate is not a base64url DER certificate") from None
-        record = await self._certificates.by_serial(serial.to_bytes((serial.bit_length() + 8) // 8 or 1, "big"))
+        der, serial = read_certificate(payload.get("certificate"))
+        record = await self._certificates.by_serial(serial)
         if record is None or record.der != der:
             raise AcmeProblem(errors.NOT_FOUND, "Troth did not issue this certificate")
         return record
@@ -101,3 +93,17 @@ class RevocationDesk:
         wanted = {value for _, value in record.names}
         held = await self._store.held(account.id, wanted, self._clock.now())
         return bool(wanted) and wanted <= held.keys()
+
+
+def read_certificate(value: object) -> tuple[bytes, bytes]:
+    """The certificate that a revocation names, and the octets of its serial number. Raises AcmeProblem."""
+    try:
+        if not isinstance(value, str) or len(value) > _MAX_DER:
+            raise ValueError
+        der = b64url_decode(value)
+        serial = x509.load_der_x509_certificate(der).serial_number
+        if serial < 1:
+            raise ValueError  # RFC 5280, 4.1.2.2: no such certificate is of anybody's making here
+    except (TrothError, *UNREADABLE):
+        raise AcmeProblem(errors.MALFORMED, "certificate is not a base64url DER certificate") from None
+    return der, serial.to_bytes(serial.bit_length() // 8 + 1, "big")

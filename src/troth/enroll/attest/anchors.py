@@ -11,10 +11,11 @@ from functools import lru_cache
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 
 from troth.enroll.attest.errors import ROOT_UNREADABLE, AttestationRefused
 from troth.enroll.attest.model import FORMATS, Root, Roots
+from troth.pki.unreadable import UNREADABLE
 
 _SHIPPED = Path(__file__).with_name("roots")
 MAX_BYTES = 262_144
@@ -53,7 +54,7 @@ def read_roots(data: bytes, *, origin: str, at: datetime) -> tuple[Root, ...]:
         raise AttestationRefused(ROOT_UNREADABLE, f"longer than {MAX_BYTES:,} bytes")
     try:
         found = x509.load_pem_x509_certificates(data)
-    except (ValueError, x509.InvalidVersion):
+    except UNREADABLE:
         raise AttestationRefused(ROOT_UNREADABLE, "not PEM certificates") from None
     if not 0 < len(found) <= MAX_ROOTS:
         raise AttestationRefused(ROOT_UNREADABLE, f"{len(found)} certificates; 1 to {MAX_ROOTS} are taken")
@@ -69,7 +70,7 @@ def _judge(certificate: x509.Certificate, at: datetime) -> None:
         certificate.verify_directly_issued_by(certificate)
     except x509.ExtensionNotFound:
         raise AttestationRefused(ROOT_UNREADABLE, "a certificate without basic constraints is no CA") from None
-    except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except (InvalidSignature, *UNREADABLE) as error:
         raise AttestationRefused(ROOT_UNREADABLE, f"not self-signed, or not readable: {type(error).__name__}") from None
     if not constraints.ca:
         raise AttestationRefused(ROOT_UNREADABLE, f"{name} is no CA")

@@ -13,7 +13,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -39,6 +39,7 @@ from troth.pki.errors import NameRefused, PathRefused
 from troth.pki.model import CertificateRecord
 from troth.pki.names import GeneralNames
 from troth.pki.store import CertificateStore
+from troth.pki.unreadable import UNREADABLE
 from troth.store.pool import Database
 from troth.trust.decision.question import Given
 from troth.trust.enforcement.enforce import hold_cause_of
@@ -186,12 +187,11 @@ class Callers:
             # Signed under a key of ours, and not known here: nobody is admitted by that.
             raise EstRefused(errors.CERTIFICATE_UNKNOWN)
         anchors = await self._anchors.all()
+        chain = read_chain(request.tls_client_chain)
         try:
-            chain = [x509.load_der_x509_certificate(one) for one in request.tls_client_chain]
             anchor = vouched_for(chain, _PURPOSE, anchors, self._clock.now(), unstated=True)
-        except (ValueError, PathRefused) as error:
-            detail = error.detail if isinstance(error, PathRefused) else "it cannot be read"
-            raise EstRefused(errors.CERTIFICATE_UNKNOWN, detail) from error
+        except PathRefused as error:
+            raise EstRefused(errors.CERTIFICATE_UNKNOWN, error.detail) from error
         subject, names = None, _vouchable(chain[0]) if label.bootstrap == "names" else ()
         if label.bootstrap == "device":
             serial = serial_number_of(chain[0])
@@ -223,8 +223,19 @@ def _vouchable(certificate: x509.Certificate) -> GeneralNames:
     """The host names of a foreign certificate; none of one with names that Troth does not issue."""
     try:
         return tuple(one for one in certified(certificate)[1] if one[0] in HOST_NAMES)
-    except (NameRefused, ValueError):
+    except (NameRefused, *UNREADABLE):
         return ()
+
+
+def read_chain(encoded: Sequence[bytes]) -> list[x509.Certificate]:
+    """What a client showed in its handshake, which TLS has read less closely. Raises EstRefused."""
+    try:
+        chain = [x509.load_der_x509_certificate(one) for one in encoded]
+        for one in chain:  # read now what is read lazily
+            _ = one.subject, one.issuer, one.extensions, one.not_valid_after_utc
+    except UNREADABLE as error:
+        raise EstRefused(errors.CERTIFICATE_UNKNOWN, "it cannot be read") from error
+    return chain
 
 
 def read_basic(header: str) -> tuple[str, str]:

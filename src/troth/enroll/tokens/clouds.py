@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 
 from troth.enroll.acme.flattened import parse_object
 from troth.enroll.acme.problems import AcmeProblem
@@ -35,6 +34,7 @@ from troth.enroll.tokens.model import Proof
 from troth.kit.log import get_logger
 from troth.pki.errors import PathRefused
 from troth.pki.path import validate_path
+from troth.pki.unreadable import UNREADABLE
 
 log = get_logger("enroll")
 
@@ -43,11 +43,6 @@ _REMEMBERED = timedelta(days=3650)
 _INSTANCE = re.compile(r"i-[0-9a-f]{8,32}\Z")
 _SERVER_AUTH = "1.3.6.1.5.5.7.3.1"
 _AZURE_TIME = "%m/%d/%y %H:%M:%S %z"
-#: How the library refuses a certificate, by where it reads; a stranger sends these.
-_UNREADABLE = (
-    ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension,
-    x509.UnsupportedGeneralNameType,
-)  # fmt: skip
 
 
 def certificates_in(path: str) -> list[x509.Certificate]:
@@ -111,7 +106,7 @@ def _azure_signer(signed: cms.Signed, known: Sequence[x509.Certificate], host: s
         sent = [x509.load_der_x509_certificate(one) for one in signed.certificates[:8]]
         for one in sent:  # read now what is read lazily
             _ = one.subject, one.issuer, one.extensions, one.public_key()
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise TokenRefused(TOKEN_MALFORMED, "a certificate in it cannot be read") from error
     leaf = next((one for one in sent if signed.signed_by(one)), None)
     if leaf is None:

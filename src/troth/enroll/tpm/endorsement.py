@@ -25,16 +25,12 @@ from troth.pki.anchor_store import TrustAnchor
 from troth.pki.errors import PathRefused
 from troth.pki.keycheck import check_key
 from troth.pki.path import validate_path
+from troth.pki.unreadable import UNREADABLE
 
 #: tcg-kp-EKCertificate, tcg-kp-AIKCertificate (TCG OID registry).
 EK_PURPOSE, AK_PURPOSE = "2.23.133.8.1", "2.23.133.8.3"
 #: tcg-at-tpmManufacturer, -Model, -Version.
 _ATTRIBUTES = {"2.23.133.2.1": "manufacturer", "2.23.133.2.2": "model", "2.23.133.2.3": "version"}
-#: What the library raises for hostile certificates, by where it reads.
-_UNREADABLE = (
-    ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType,
-    x509.InvalidVersion,
-)  # fmt: skip
 MAX_CERTIFICATES, MAX_CERTIFICATE = 6, 8192
 
 
@@ -96,7 +92,7 @@ def read_certificates(encoded: Sequence[bytes]) -> list[x509.Certificate]:
             certificate = x509.load_der_x509_certificate(unpadded(one))
             _ = certificate.extensions, certificate.subject, certificate.issuer
             certificate.public_key()
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             raise TpmRefused(ENDORSEMENT_CERTIFICATE, "a certificate of the endorsement key cannot be read") from error
         found.append(certificate)
     return found

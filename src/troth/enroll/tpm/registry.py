@@ -15,7 +15,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     PublicFormat,
@@ -33,6 +32,7 @@ from troth.kit.clock import Clock
 from troth.pki.attributes import canonical_attribute
 from troth.pki.errors import KeyRefused, NameRefused
 from troth.pki.names import canonical_name
+from troth.pki.unreadable import UNREADABLE
 from troth.store.pool import Database
 from troth.store.unit import Unit
 from troth.trust.model import Kind, Subject
@@ -200,7 +200,7 @@ def endorsement_of(text: str) -> tuple[bytes, Make]:
         return read_endorsement_key(spki).sha256, make
     except KeyRefused as refusal:
         raise TpmRefused(REGISTRATION, f"the endorsement key is refused: {refusal.detail}") from refusal
-    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
+    except UNREADABLE as error:
         raise TpmRefused(
             REGISTRATION, "ek is the SHA-256 of the endorsement key, or the key or its certificate (PEM, base64 of DER)"
         ) from error

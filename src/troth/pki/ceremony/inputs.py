@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
 from troth.pki.algorithms import PublicKey, load_public, spki_of
@@ -15,9 +14,9 @@ from troth.pki.ceremony.errors import INPUT, PlanRefused
 from troth.pki.ceremony.plan import Plan
 from troth.pki.errors import KeyRefused
 from troth.pki.keycheck import check_key
+from troth.pki.unreadable import UNREADABLE
 
 _T = TypeVar("_T")
-_UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,7 @@ def read_inputs(plan: Plan) -> Inputs:
         load = x509.load_pem_x509_crl if pem else x509.load_der_x509_crl
         try:
             previous = load(content)
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             raise PlanRefused(INPUT, f"{named.previous_crl} is no CRL") from error
     return Inputs(issuer, public_key, certificate, previous, tuple(digests))
 
@@ -68,7 +67,7 @@ def public_key_of(certificate: x509.Certificate, name: str) -> PublicKey:
     """The key in a certificate, of a kind that is supported. Raises PlanRefused."""
     try:
         key = certificate.public_key()
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise PlanRefused(INPUT, f"{name} has a key of no supported kind") from error
     if not isinstance(key, PublicKey):
         raise PlanRefused(INPUT, f"{name} has a key of no supported kind")
@@ -81,7 +80,7 @@ def _certificate(content: bytes, name: str) -> x509.Certificate:
     try:
         found = load(content)
         _ = found.extensions, found.subject, found.not_valid_after_utc
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise PlanRefused(INPUT, f"{name} is no certificate") from error
     return found
 
@@ -95,6 +94,6 @@ def _public_key(content: bytes, name: str) -> PublicKey:
         check_key(key)
     except KeyRefused as error:
         raise PlanRefused(INPUT, f"{name}: {error.detail}") from error
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise PlanRefused(INPUT, f"{name} is no public key of a supported kind") from error
     return key

@@ -22,6 +22,7 @@ from troth.pki.authorities import Authority
 from troth.pki.errors import PATH_REFUSED, PathRefused
 from troth.pki.other_names import read_other_name
 from troth.pki.path import validate_path
+from troth.pki.unreadable import UNREADABLE
 from troth.pki.usages import EXTENDED_KEY_USAGES, usage_oid
 from troth.radius.admission.model import EkuRule, Network
 from troth.radius.admission.points import Learned
@@ -185,7 +186,7 @@ def _paths(leaf: x509.Certificate, pool: Sequence[x509.Certificate]) -> Iterator
 def _parsed(data: bytes) -> x509.Certificate:
     try:
         return x509.load_der_x509_certificate(data)
-    except ValueError as error:
+    except UNREADABLE as error:
         raise PathRefused(PATH_REFUSED, "the chain holds something that is no certificate") from error
 
 
@@ -196,7 +197,7 @@ def read_shown(certificate: x509.Certificate, sha256: bytes | None = None) -> Sh
         common = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
         serial = certificate.serial_number
         subject = certificate.subject.rfc4514_string()
-    except (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+    except UNREADABLE as error:
         raise PathRefused(PATH_REFUSED, "the certificate: expected readable extensions", depth=0) from error
     names: list[tuple[str, str]] = []
     usages: tuple[str, ...] | None = None

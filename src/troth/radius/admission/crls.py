@@ -15,6 +15,7 @@ from troth.pki import algorithms
 from troth.pki.anchor_store import TrustAnchor
 from troth.pki.errors import PathRefused
 from troth.pki.path import validate_path
+from troth.pki.unreadable import UNREADABLE
 from troth.radius.admission.errors import CRL_REFUSED, NetworkError
 from troth.radius.admission.foreign import ForeignCrl, issuer_id
 
@@ -55,7 +56,7 @@ def read_crl(anchor: TrustAnchor, der: bytes, issuers: Sequence[bytes], at: date
         number = extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
     except x509.ExtensionNotFound as error:
         raise _refused("it has no number (RFC 5280, 5.2.3)") from error
-    except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
+    except UNREADABLE as error:
         raise _refused("it is no revocation list in DER") from error
     chain = [one for one in chain if one != anchor.x509]
     try:

@@ -16,6 +16,7 @@ from typing import Final
 import msgspec
 from cryptography import x509
 
+from troth.pki.unreadable import UNREADABLE
 from troth.radius.radsec.errors import PEER_UNKNOWN, PeerRefused
 
 _OID = re.compile(r"[0-2](\.(0|[1-9][0-9]{0,18})){1,30}\Z")
@@ -50,7 +51,7 @@ def read(chain: tuple[bytes, ...]) -> PeerCertificate:
         leaf = x509.load_der_x509_certificate(chain[0])
         names = [*_alternative_names(leaf), *_policies(leaf)]
         subject = leaf.subject.rfc4514_string()[:200]
-    except (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+    except UNREADABLE as error:
         raise PeerRefused(PEER_UNKNOWN, "its certificate cannot be read") from error
     if len(names) > MOST:
         raise PeerRefused(PEER_UNKNOWN, f"its certificate has {len(names)} names")

@@ -11,6 +11,7 @@ from uuid import UUID, uuid5
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from troth.pki.unreadable import UNREADABLE
 from troth.radius.supplicants.errors import SUPPLICANT_INVALID, SupplicantRefused
 
 _NAME: Final = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9]([A-Za-z0-9-]{0,62})(\.[A-Za-z0-9]([A-Za-z0-9-]{0,62}))+\Z")
@@ -72,7 +73,7 @@ def roots_in(pem: bytes) -> tuple[x509.Certificate, ...]:
         if len(pem) > ROOTS_OCTETS:
             raise ValueError("too large")
         found = tuple(x509.load_pem_x509_certificates(pem))
-    except ValueError as error:
+    except UNREADABLE as error:
         raise refused("the file with the roots holds no certificates in PEM") from error
     return found
 

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from litestar import get, post
 from litestar.params import FromPath, JSONBody
 from msgspec import Meta, Struct
 
 from troth.access.approvals.errors import PAYLOAD_INVALID, ApprovalRefused
 from troth.access.roles import Permission
+from troth.pki.unreadable import UNREADABLE
 from troth.web.asking import ask
 from troth.web.books.anchors import AnchorView
 from troth.web.guard import needs
@@ -70,7 +70,7 @@ async def judge(request: Req, data: JSONBody[ChainCommand]) -> AnchorView:
     """Which anchor vouches for a chain. Revocation is not asked."""
     try:
         chain = [x509.load_der_x509_certificate(b64decode(one, validate=True)) for one in data.chain]
-    except (Base64Error, ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
+    except (Base64Error, *UNREADABLE) as error:
         raise ApprovalRefused(PAYLOAD_INVALID, "certificates are DER in base64") from error
     return await services_of(request).anchors.judge(chain, data.purpose)
 

@@ -21,6 +21,7 @@ from troth.pki.keys.algorithm import KeyAlgorithm
 from troth.pki.keys.model import KeyPurpose
 from troth.pki.signer import acts
 from troth.pki.signer.class_rules import bounds_of
+from troth.pki.unreadable import UNREADABLE
 from troth.web.asking import ask
 from troth.web.errors import MALFORMED, WebError
 from troth.web.guard import asker, needs
@@ -78,7 +79,7 @@ async def attach_key(request: Req, key_id: FromPath[str], data: JSONBody[AttachK
     """Propose to bind an issuing key to its authority: the signer does with the approval of its pinned approvers."""
     try:
         certificate = x509.load_pem_x509_certificate(data.certificate.encode()).public_bytes(Encoding.DER)
-    except (ValueError, x509.InvalidVersion) as error:
+    except UNREADABLE as error:
         raise WebError(MALFORMED, "the certificate is PEM") from error
     bounds = structs.replace(bounds_of(issuer_classes(data.issuer_classes)), allow_ca=data.allow_ca)
     if data.max_validity_days is not None:

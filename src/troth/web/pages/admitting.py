@@ -12,7 +12,6 @@ from typing import Any
 
 import msgspec
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 from litestar import Response, get, post
 from litestar.params import FromPath
@@ -23,6 +22,7 @@ from troth.kit.canonical import Json
 from troth.kit.errors import TrothError
 from troth.pki.issuer_classes import IssuerClass
 from troth.pki.keys.model import KeyPurpose
+from troth.pki.unreadable import UNREADABLE
 from troth.web.asking import ask
 from troth.web.errors import MALFORMED, NotFound, WebError
 from troth.web.forms import chosen, fields, uploads
@@ -33,7 +33,6 @@ from troth.web.render import Req, page, services_of
 #: Way in → the act, and what the button says.
 _WAYS = {"ceremony": ("ceremony.import", "Take it in"), "certificate": ("authority.add", "Add it")}
 _LONGEST = 3 * 1024 * 1024
-_UNREADABLE = (ValueError, x509.InvalidVersion, UnsupportedAlgorithm)
 
 
 async def _form(request: Req, *, problem: TrothError | None = None) -> Response[str]:
@@ -143,7 +142,7 @@ def certificates_in(content: bytes, name: str) -> list[str]:
             found = x509.load_pem_x509_certificates(content)
         else:
             found = [x509.load_der_x509_certificate(content)]
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise WebError(MALFORMED, f"the file of the {name} holds no certificate, PEM or DER") from error
     return [b64encode(one.public_bytes(Encoding.DER)).decode() for one in found]
 
@@ -153,7 +152,7 @@ def crl_in(content: bytes) -> str:
     try:
         pem = b"-----BEGIN" in content
         found = x509.load_pem_x509_crl(content) if pem else x509.load_der_x509_crl(content)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise WebError(MALFORMED, "the file of the CRL holds none, PEM or DER") from error
     return b64encode(found.public_bytes(Encoding.DER)).decode()
 

@@ -7,7 +7,7 @@ import ssl
 from ipaddress import ip_address
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 
 from troth.enroll.acme.errors import VALIDATION_INCORRECT, VALIDATION_TLS
 from troth.enroll.acme.problems import Identifier
@@ -15,15 +15,11 @@ from troth.enroll.acme.validate.dial import dial, targets_of
 from troth.enroll.acme.validate.network import NetworkPolicy
 from troth.enroll.acme.validate.outcome import Challenge, Log, NotShown
 from troth.enroll.acme.validate.resolver import Resolver
+from troth.pki.unreadable import UNREADABLE
 
 _PROTOCOL = "acme-tls/1"
 # 1.3.6.1.5.5.7.1.31. The 1.3.6.1.5.5.7.1.30.1 of early drafts is refused: it is just an unknown extension here.
 _ACME_IDENTIFIER = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.31")
-#: How the library refuses a certificate, by where it reads; OpenSSL's handshake takes some of these.
-_UNREADABLE = (
-    ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension,
-    x509.UnsupportedGeneralNameType,
-)  # fmt: skip
 
 
 def _context() -> ssl.SSLContext:
@@ -78,7 +74,7 @@ def check_certificate(encoded: bytes, identifier: Identifier, digest: bytes) -> 
         certificate.verify_directly_issued_by(certificate)
     except InvalidSignature:
         raise _wrong("the certificate is not signed by its own key") from None
-    except _UNREADABLE:
+    except UNREADABLE:
         raise _wrong("the certificate cannot be read, or is not self-signed") from None
     if len(names) != 1 or not _names(names[0], identifier):
         raise _wrong(f"the certificate must name exactly {identifier.value} and nothing else")
