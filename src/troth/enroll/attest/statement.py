@@ -87,8 +87,9 @@ def read_encoded(text: object) -> Statement:
 
 
 def read_any(data: bytes) -> Statement:
-    """What a person has: the JSON of a challenge's answer, the base64url, the CBOR itself, or PEM. Raises Unreadable.
+    """What a person has: JSON that holds it, the base64url, the CBOR itself, or PEM. Raises Unreadable.
 
+    JSON is a challenge's answer, the signed request around one, or what a browser says of a registration (WebAuthn).
     A PEM chain has no statement around it: it is taken for what its first certificate can be, Apple's or YubiKey's.
     """
     if len(data) > 2 * cbor.MAX_BYTES:
@@ -100,14 +101,32 @@ def read_any(data: bytes) -> Statement:
     if "-----BEGIN CERTIFICATE-----" in text:
         return _pem(text)
     if text.startswith("{"):
+        return read_encoded(_within(text))
+    return read_encoded("".join(text.split()).rstrip("="))
+
+
+def _within(text: str) -> object:
+    """The base64url in JSON. Raises Unreadable."""
+    found: object = text
+    for _ in range(2):  # a signed request has an answer inside
         try:
-            found = json.loads(text)
+            found = json.loads(found) if isinstance(found, str) else found
         except (ValueError, RecursionError):
             raise Unreadable(MALFORMED, "not JSON") from None
-        if not isinstance(found, dict) or "attObj" not in found:
-            raise Unreadable(EMPTY if found == {} else MALFORMED, "JSON without attObj")
-        return read_encoded(found["attObj"])
-    return read_encoded("".join(text.split()).rstrip("="))
+        if not isinstance(found, dict):
+            break
+        inner = found.get("response")
+        for holder in (found, inner if isinstance(inner, dict) else {}):
+            for name in ("attObj", "attestationObject"):
+                if name in holder:
+                    return holder[name]
+        if not isinstance(found.get("payload"), str):
+            break
+        try:
+            found = b64url_decode(found["payload"]).decode("utf-8")
+        except (JoseError, UnicodeDecodeError):
+            raise Unreadable(MALFORMED, "the payload is no base64url of JSON") from None
+    raise Unreadable(EMPTY if found == {} else MALFORMED, "JSON without attObj")
 
 
 def _pem(text: str) -> Statement:

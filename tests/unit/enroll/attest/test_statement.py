@@ -75,6 +75,8 @@ def test_a_person_may_give_json_base64url_cbor_or_pem() -> None:
         _text(data).encode(),
         (_text(data) + "==\n").encode(),
         json.dumps({"attObj": _text(data)}).encode(),
+        json.dumps({"protected": "e30", "payload": _text(json.dumps({"attObj": _text(data)}).encode())}).encode(),
+        json.dumps({"id": "x", "response": {"attestationObject": _text(data), "clientDataJSON": "e30"}}).encode(),
     ]
     assert {read_any(one).sha256 for one in ways} == {read_attestation(data).sha256}
     chain = cbor2.loads(apple(new_key(), TOKEN))["attStmt"]["x5c"]
@@ -92,6 +94,11 @@ def test_a_person_may_give_json_base64url_cbor_or_pem() -> None:
         b"[1]",
         b'{"x": 1}',
         b"{}",
+        b'{"payload": "e30"}',
+        b'{"payload": "eyJwYXlsb2FkIjoiZTMwIn0"}',
+        b'{"payload": "!"}',
+        b'{"payload": "_w"}',
+        b'{"response": [], "payload": 5}',
         b"-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----",
         b"-----BEGIN CERTIFICATE-----",
         b"x" * 300_000,
