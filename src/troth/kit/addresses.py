@@ -7,6 +7,7 @@ closed or open, each says itself.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final, TypeAlias
@@ -34,6 +35,12 @@ _CLOSED: Final[tuple[tuple[Network, str], ...]] = tuple(
     )
 )
 _NAT64: Final = IPv6Network("64:ff9b::/96")
+#: NAT64 within one organisation (RFC 8215): who set it up chose where in it the IPv4 address stands (RFC 6052, 2.2).
+_OWN_NAT64: Final = IPv6Network("64:ff9b:1::/48")
+#: Prefixes before 32 bits of IPv4: "compatible" (RFC 4291, 2.5.5.1) and "translated" (RFC 7915).
+_BEFORE_IPV4: Final = (IPv6Network("::/96"), IPv6Network("::ffff:0:0:0/96"))
+#: The upper half of an interface identifier of ISATAP (RFC 5214, 6.1), with and without the universal bit.
+_ISATAP: Final = (0x0000_5EFE, 0x0200_5EFE)
 
 
 def plain(text: str) -> Address:
@@ -44,14 +51,30 @@ def plain(text: str) -> Address:
 
 
 def readings(address: Address) -> list[Address]:
-    """``address`` and those that it leads to: IPv4-mapped, NAT64 (RFC 6052), 6to4 and Teredo are undressed."""
+    """``address`` and those that it leads to: all ways of writing an IPv4 address into an IPv6 one are undressed."""
     found: list[Address] = [address]
     if isinstance(address, IPv6Address):
         inner = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
-        if address in _NAT64:
-            inner.append(IPv4Address(int(address) & 0xFFFF_FFFF))
+        inner.extend(_embedded(address))
         found.extend(candidate for candidate in inner if candidate is not None)
     return found
+
+
+def _embedded(address: IPv6Address) -> Iterator[IPv4Address]:
+    """What stands in ``address`` by the conventions that the library does not know."""
+    number = int(address)
+    last = IPv4Address(number & 0xFFFF_FFFF)
+    if address in _NAT64 or number >> 32 & 0xFFFF_FFFF in _ISATAP:
+        yield last
+    elif any(address in network for network in _BEFORE_IPV4):
+        if number & 0xFF00_0000:  # neither :: nor ::1
+            yield last
+    elif address in _OWN_NAT64:
+        # Bits 64 to 71 are none of the address's. What could be no host's is not what was written there.
+        without = number >> 64 << 56 | number & 0xFF_FFFF_FFFF_FFFF
+        for found in (number, *(without >> 120 - length - 32 for length in (48, 56, 64))):
+            if 0 < found >> 24 & 0xFF < 224:
+                yield IPv4Address(found & 0xFFFF_FFFF)
 
 
 @lru_cache(4096)

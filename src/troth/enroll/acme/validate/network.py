@@ -7,7 +7,7 @@ for a certificate chooses where Troth connects to, though; so some places are al
 - the metadata services of clouds, which hand out credentials to whoever asks from the machine;
 - Troth's own listeners: a request from inside must not look like one from outside.
 
-The same address in another dress (IPv4-mapped, NAT64, 6to4, Teredo) is judged as the address it leads to.
+The same address in another dress (IPv4-mapped, NAT64, 6to4, Teredo, ISATAP) is judged as the address it leads to.
 """
 
 from __future__ import annotations
