@@ -7,6 +7,8 @@ narrowed, since its sender is confused or hostile.
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -143,18 +145,18 @@ def _signs(key: PublicKey, csr: x509.CertificateSigningRequest, signed: bytes) -
 
 def _names(csr: x509.CertificateSigningRequest) -> GeneralNames:
     try:
-        extensions = csr.extensions
-        constraints = [e.value for e in extensions if isinstance(e.value, x509.BasicConstraints)]
-        asked = [e.value for e in extensions if isinstance(e.value, x509.SubjectAlternativeName)]
+        # Of their own classes, each of which there is once at most: an abstract class would be asked for each.
+        asked: dict[type, Any] = {type(one.value): one.value for one in csr.extensions}
     except Exception as error:
         raise CsrRefused(CSR_MALFORMED, "the requested extensions cannot be read") from error
-    if any(constraint.ca for constraint in constraints):
+    constraints, names = asked.get(x509.BasicConstraints), asked.get(x509.SubjectAlternativeName)
+    if constraints is not None and constraints.ca:
         raise CsrRefused(CSR_CA)
-    if not asked:
+    if names is None:
         return ()
-    if len(list(asked[0])) > MAX_NAMES:
+    if len(list(names)) > MAX_NAMES:
         raise CsrRefused(CSR_MALFORMED, f"the request asks for more than {MAX_NAMES} names")
-    return canonical_names(names_of(asked[0]))
+    return canonical_names(names_of(names))
 
 
 def _common_name(csr: x509.CertificateSigningRequest) -> str | None:

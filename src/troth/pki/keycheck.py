@@ -60,11 +60,13 @@ class CheckedKey(msgspec.Struct, frozen=True):
         kind: one of :data:`KINDS`.
         spki: DER SubjectPublicKeyInfo in canonical encoding.
         sha256: of ``spki``.
+        public: the key, loaded.
     """
 
     kind: str
     spki: bytes
     sha256: bytes
+    public: algorithms.PublicKey
 
 
 #: Keys that were found sound lately, by what they are: an order's key is looked at where its request comes in and again
@@ -89,7 +91,7 @@ def check_key(key: algorithms.PublicKey) -> CheckedKey:
     else:
         kind = "ed25519" if isinstance(key, ed25519.Ed25519PublicKey) else algorithms.mldsa_kind(key)
     spki = algorithms.spki_of(key)
-    return CheckedKey(kind, spki, hashlib.sha256(spki).digest())
+    return CheckedKey(kind, spki, hashlib.sha256(spki).digest(), key)
 
 
 def check_offered(key: algorithms.PublicKey) -> CheckedKey:
@@ -102,8 +104,8 @@ def check_offered(key: algorithms.PublicKey) -> CheckedKey:
     return checked
 
 
-def check_spki(spki: bytes) -> CheckedKey:
-    """As :func:`check_offered`, from DER of at most 4,096 bytes."""
+def check_spki(spki: bytes, *, offered: bool = True) -> CheckedKey:
+    """As :func:`check_offered`, or :func:`check_key`, from DER of at most 4,096 bytes."""
     if len(spki) > 4096:
         raise KeyRefused(KEY_UNSUPPORTED, "the public key is longer than 4,096 bytes")
     known = _sound.get(spki)
@@ -114,7 +116,7 @@ def check_spki(spki: bytes) -> CheckedKey:
     except Exception as error:
         # cryptography raises ValueError, TypeError and UnsupportedAlgorithm for hostile keys, by version.
         raise KeyRefused(KEY_UNSUPPORTED, "the public key cannot be read or its kind is not accepted") from error
-    return check_offered(key)
+    return check_offered(key) if offered else check_key(key)
 
 
 def _check_rsa(numbers: rsa.RSAPublicNumbers) -> str:

@@ -22,10 +22,10 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.x509.oid import ExtensionOID as Ext
 
-from troth.pki.algorithms import PublicKey, dummy_signature
+from troth.pki.algorithms import dummy_signature
 from troth.pki.attributes import Attributes, attributes_of
 from troth.pki.errors import LINT_REFUSED, TOKEN_MISUSED, KeyRefused, LintRefused, NameRefused
-from troth.pki.keycheck import check_key
+from troth.pki.keycheck import check_spki
 from troth.pki.names import GeneralNames, names_of
 from troth.pki.profile import Profile
 from troth.pki.serial import LENGTH, SerialNumber
@@ -155,16 +155,13 @@ def _validity_fits(certificate: x509.Certificate, template: Template, expected: 
 
 
 def _key_fits(certificate: x509.Certificate, profile: Profile, expected: Expected) -> bool:
-    # From the certificate, not from the request: what was checked when the request came in is checked again on what
-    # will be signed.
-    key = certificate.public_key()
-    if not isinstance(key, PublicKey):
-        return False
+    # The certificate's own, as the library reads it, is to be the one that was checked when the request came in, or is
+    # now.
     try:
-        checked = check_key(key)
+        checked = check_spki(expected.spki, offered=False)
     except KeyRefused:
         return False
-    return checked.spki == expected.spki and checked.kind in profile.keys
+    return certificate.public_key() == checked.public and checked.spki == expected.spki and checked.kind in profile.keys
 
 
 @lru_cache(maxsize=256)

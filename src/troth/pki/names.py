@@ -28,6 +28,7 @@ GeneralNames: TypeAlias = tuple[GeneralName, ...]
 KINDS = ("dns", "ip", "email", "uri", "upn", "permanent-identifier", "hardware-module", "directory")
 
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")
+_HEXADECIMAL = re.compile(r"0x[0-9a-f]*\Z")
 _LOCAL_PART = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*\Z")
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+\Z")
 _TAGS = {"email": 0x81, "dns": 0x82, "uri": 0x86, "ip": 0x87}
@@ -60,7 +61,7 @@ def canonical_dns(value: str, *, wildcard: bool = True) -> str:
             raise _malformed("dns", value, "a label is not letters, digits and inner hyphens")
         if label[2:4] == "--" and not _is_a_label(label):
             raise _malformed("dns", value, "a label with '--' in third place is not valid Punycode (RFC 5890, 2.3.1)")
-    if labels[-1].isdigit() or re.match(r"0x[0-9a-f]*\Z", labels[-1]):
+    if labels[-1].isdigit() or _HEXADECIMAL.match(labels[-1]):
         # WHATWG "ends in a number": software reads such a name as an IPv4 address.
         raise _malformed("dns", value, "an IP address is not a DNS name")
     return name

@@ -149,4 +149,4 @@ BY_OID: Final[dict[int, Codec]] = {
 }
 
 # What is read and what is made here are then of one class.
-make_with(pgproto.UUID)
+make_with(pgproto.UUID)  # type: ignore[arg-type]  # the stub takes either, in words that say less

@@ -360,9 +360,7 @@ class OrderDesk:
     @staticmethod
     def _locked(authz: Authorization) -> Unit:
         """Under the order's lock, so that the last two authorizations of an order see each other."""
-        return Unit().guard(
-            store.LOCK_ORDER, authz.order_id, refuse=AcmeProblem(errors.NOT_FOUND), key=("acme_order", authz.order_id)
-        )
+        return Unit().guard(store.LOCK_ORDER, authz.order_id, refuse=_NO_ORDER, key=("acme_order", authz.order_id))
 
 
 def validation(authz: Authorization, kind: str, due: datetime, *, label: str = "", tried: int = 0) -> Job:
@@ -371,6 +369,10 @@ def validation(authz: Authorization, kind: str, due: datetime, *, label: str = "
     counted = {"tried": tried} if tried else {}
     payload = {"authz": str(authz.id), "type": kind, **more, **counted}
     return Job(VALIDATE_JOB, f"{authz.id}/{kind}", due, payload)
+
+
+#: Made where it is needed: an order that is locked is there as a rule.
+_NO_ORDER = partial(AcmeProblem, errors.NOT_FOUND)
 
 
 class _Placing(msgspec.Struct, frozen=True):

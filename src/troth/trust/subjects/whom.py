@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 from troth.audit.event import Event
@@ -78,11 +79,14 @@ def add_fresh(unit: Unit, subjects: Iterable[Subject], *, actor: str, at: dateti
     for subject in subjects:
         if not subject.fresh:
             continue
-        raced = Retryable(SUBJECT_RACED, f"{subject.kind.value} {subject.name} was made by another request meanwhile")
         key = (CREATE_SUBJECT.name, subject.kind, subject.name)
-        unit.claim(CREATE_SUBJECT, *creation(subject, at), refuse=raced, key=key)
+        unit.claim(CREATE_SUBJECT, *creation(subject, at), refuse=partial(_raced, subject), key=key)
         unit.record(created(subject, actor))
     return unit
+
+
+def _raced(subject: Subject) -> Retryable:
+    return Retryable(SUBJECT_RACED, f"{subject.kind.value} {subject.name} was made by another request meanwhile")
 
 
 def created(subject: Subject, actor: str) -> Event:
