@@ -130,15 +130,19 @@ class VerifyingKey:
         raise JoseError(JOSE_KEY, "the JWK's kty is not one of EC, RSA and OKP")
 
     @classmethod
-    def from_public_key(cls, key: object) -> VerifyingKey:
-        """``key``, an object of ``cryptography``. Raises JoseError for kinds and curves without a JWS algorithm."""
+    def from_public_key(cls, key: object, *, spki: bytes = b"") -> VerifyingKey:
+        """``key``, an object of ``cryptography``. Raises JoseError for kinds and curves without a JWS algorithm.
+
+        ``spki``: its SubjectPublicKeyInfo as ``cryptography`` writes it, where that is at hand: a point stands at the
+        end of it, and need not be written again.
+        """
         jwk: dict[str, str]
         if isinstance(key, ec.EllipticCurvePublicKey):
             curve = _BY_OPENSSL_NAME.get(key.curve.name)
             if curve is None:
                 raise JoseError(JOSE_KEY, "of the curves only P-256, P-384 and P-521 are known here")
-            point = key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
-            x, y = point[1 : 1 + curve.size], point[1 + curve.size :]
+            point = spki or key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+            x, y = point[-2 * curve.size : -curve.size], point[-curve.size :]
             jwk = {"crv": curve.name, "kty": "EC", "x": b64url_encode(x), "y": b64url_encode(y)}
             return cls(key, jwk, thumbprint(jwk), curve.algorithm)
         if isinstance(key, rsa.RSAPublicKey):

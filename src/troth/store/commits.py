@@ -68,6 +68,7 @@ class Commits:
         self._clock = clock
         self._recorded = recorded
         self._woken = woken
+        self._loop = asyncio.get_running_loop()
         self._waiting: deque[_Waiting] = deque()
         self._wake = asyncio.Event()
         #: Something that waits has to leave at once: a hold, a revocation.
@@ -83,7 +84,7 @@ class Commits:
         """See :meth:`troth.store.pool.Database.commit`."""
         if self._closing:
             raise Unavailable(UNAVAILABLE, "this process is stopping")
-        waiting = _Waiting(unit, asyncio.get_running_loop().create_future())
+        waiting = _Waiting(unit, self._loop.create_future())
         self._waiting.append(waiting)
         self._wake.set()
         if unit.urgent or unit.steps:
@@ -99,7 +100,7 @@ class Commits:
 
     async def _gather(self, seconds: float) -> None:
         """Let more units join, until one does that is in a hurry."""
-        timer = asyncio.get_running_loop().call_later(seconds, self._hurry.set)
+        timer = self._loop.call_later(seconds, self._hurry.set)
         await self._hurry.wait()
         timer.cancel()
 

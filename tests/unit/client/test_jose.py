@@ -179,3 +179,9 @@ def test_one_value_has_one_text(text: str) -> None:
 def test_base64url_that_is_not_canonical_is_refused(text: str) -> None:
     with pytest.raises(JoseError):
         b64url_decode(text)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_key_is_the_same_whether_its_point_is_written_anew_or_taken_from_its_spki(algorithm: str) -> None:
+    key = SigningKey.generate(algorithm).public
+    assert VerifyingKey.from_public_key(key.public_key, spki=key.spki()) == key

@@ -31,7 +31,6 @@ from troth.enroll.issuance import Ask, Issuance
 from troth.enroll.tokens.evidence import TokenEvidence
 from troth.kit.clock import Clock
 from troth.kit.errors import Reason, TrothError
-from troth.pki.algorithms import PublicKey
 from troth.pki.csr import SigningRequest, parse_csr
 from troth.pki.errors import (
     HARDWARE_REQUIRED,
@@ -109,7 +108,7 @@ class Finalizer:
             raise AcmeProblem(errors.ORDER_NOT_READY, "an authorization of the order is not valid any more")
         if self._caa is not None:
             await self._caa.check(order, proved, directory, account_uri)
-        attempt, thumbprint = order.attempt + 1, _thumbprint(request.public_key)
+        attempt, thumbprint = order.attempt + 1, _thumbprint(request)
         subject = await self._admission.subject(account)
         device = await self._attested.of(order, directory.attesting)
         ask = Ask(
@@ -257,5 +256,5 @@ def _checked(der: bytes, order: Order, names: GeneralNames) -> SigningRequest:
     return request
 
 
-def _thumbprint(key: PublicKey) -> str:
-    return VerifyingKey.from_public_key(key).thumbprint
+def _thumbprint(request: SigningRequest) -> str:
+    return VerifyingKey.from_public_key(request.public_key, spki=request.key.spki).thumbprint
