@@ -38,14 +38,16 @@ class Refused(Exception):
 
 
 class Exchanges:
-    """Notes what is asked on the writer's wire, and does something else where it is told to."""
+    """Notes what is asked, wake-ups apart, and does something else where it is told to."""
 
     def __init__(self) -> None:
         self.asked: list[list[str]] = []
         self.instead: Callable[[Wire, Sequence[Ask]], Any] | None = None
 
     async def __call__(self, wire: Wire, asks: Sequence[Ask]) -> Outcome:
-        self.asked.append([ask.sql for ask in asks])
+        # A wake-up after a commit leaves when the look-ups' connection is there: when that is, is a matter of time.
+        if said := [ask.sql for ask in asks if "pg_notify" not in ask.sql]:
+            self.asked.append(said)
         instead, last = self.instead, asks[-1].sql == "COMMIT"
         if instead is not None and last:
             self.instead = None
