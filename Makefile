@@ -75,7 +75,7 @@ bench-gate: setup-dev ## issuances per second through the gate, durable
 	$(PYTHON_BIN) -m bench.gate $(ARGS)
 
 .PHONY: bench-acme
-bench-acme: ## whole ACME orders per second and CPU per order, beside step-ca and Debian's pebble
+bench-acme: ## whole ACME orders per second and CPU per order, beside step-ca and Debian's pebble, like beside like
 	@scripts/setup --dev --peers
 	$(PYTHON_BIN) -m bench.acme $(ARGS)
 

@@ -8,9 +8,16 @@ and a web server, finalize, download, each certificate checked; and the same wit
 (an account bound by EAB), whose orders are born ready. CPU is that of every process below the supervisor, by role.
 
 All servers run at the same time and are loaded in turn, ``--rounds`` times over, so that each ratio is of neighbours on
-one machine. step-ca (its own embedded database, a P-256 key) validates the same real http-01. Pebble keeps
-everything in memory and validates nothing (``PEBBLE_VA_ALWAYS_VALID``); it hangs above a handful of clients, so it is
-measured at ``--few``. The last line is JSON.
+one machine. Like is set beside like:
+
+- orders with http-01 beside orders with the same http-01: those of step-ca (its own embedded database, a P-256 key) at
+  the same number of clients, and those of a pebble that really validates (everything in memory; it asks the web server
+  three times an order, as if from three places) at ``--few``, since pebble hangs above a handful of clients;
+- orders that need no validation beside those of a pebble that validates nothing (``PEBBLE_VA_ALWAYS_VALID``), at
+  ``--few`` too.
+
+The other ratios are printed as well, apart: http-01 beside the pebble that validates nothing, and orders without
+validation beside the peers' http-01. The last line is JSON, with the ratios of like with like.
 """
 
 from __future__ import annotations
@@ -34,6 +41,8 @@ from bench.acme_server import Server
 from troth.client.jose import SigningKey
 
 _START_SECONDS = 90
+#: Rows whose orders are validated end so.
+_VALIDATED = " http-01"
 
 
 @dataclass(frozen=True)
@@ -158,34 +167,56 @@ def merged(rows: list[Figures]) -> list[Figures]:
 
 def table(rows: list[Figures]) -> None:
     """Print ``rows``, each with its ratio to each peer."""
-    peers = [row for row in rows if not row.server.startswith("troth")]
     print(
-        f"{'server':<16}{'clients':>8}{'orders':>8}{'per s':>8}{'p50 ms':>8}{'p99 ms':>8}{'CPU ms':>8}{'client':>8}"
-        f"{'requests':>9}{'errors':>7}   CPU ms by part; ratios"
+        f"{'server':<19}{'clients':>8}{'orders':>8}{'per s':>8}{'p50 ms':>8}{'p99 ms':>8}{'CPU ms':>8}{'client':>8}"
+        f"{'requests':>9}{'errors':>7}   CPU ms by part; ratios of like with like; (others)"
     )
     for row in rows:
         parts = "  ".join(f"{part} {spent:.2f}" for part, spent in sorted(row.cpu.items()) if spent >= 0.005)
-        like = [
-            peer for peer in peers if peer is not row and peer.clients in (row.clients, min(p.clients for p in peers))
-        ]
-        ratios = "  ".join(f"{row.total / peer.total:.2f} x {peer.server}@{peer.clients}" for peer in like)
+        same, other = (
+            "  ".join(
+                f"{row.total / peer.total:.2f} x {peer.server}@{peer.clients}"
+                for peer in peers_of(row, rows)
+                if alike(row, peer) == wanted
+            )
+            for wanted in (True, False)
+        )
         print(
-            f"{row.server:<16}{row.clients:>8}{row.orders:>8}{row.per_second:>8.1f}{row.percentile(0.5):>8.0f}"
+            f"{row.server:<19}{row.clients:>8}{row.orders:>8}{row.per_second:>8.1f}{row.percentile(0.5):>8.0f}"
             f"{row.percentile(0.99):>8.0f}{row.total:>8.2f}{row.result.cpu * 1000 / row.orders:>8.2f}"
-            f"{row.result.requests / row.orders:>9.1f}{len(row.result.errors):>7}   {parts}; {ratios}"
+            f"{row.result.requests / row.orders:>9.1f}{len(row.result.errors):>7}   {parts}; {same}; ({other})"
         )
 
 
+def peers_of(row: Figures, rows: list[Figures]) -> list[Figures]:
+    """The others that ``row`` is set beside: of as many clients, or of the few that are all a peer bears."""
+    peers = [peer for peer in rows if not peer.server.startswith("troth")]
+    return [peer for peer in peers if peer is not row and peer.clients in (row.clients, min(p.clients for p in peers))]
+
+
+def alike(row: Figures, peer: Figures) -> bool:
+    """Whether the orders of both are validated, or of neither."""
+    return row.server.endswith(_VALIDATED) == peer.server.endswith(_VALIDATED)
+
+
 def figures(rows: list[Figures]) -> dict[str, float | int]:
-    """The JSON object."""
+    """The JSON object: the figures of each row, and its ratios to those of its kind."""
     found: dict[str, float | int] = {}
     for row in rows:
-        name = f"{row.server.replace(' ', '_').replace('-', '_')}_{row.clients}"
+        name = _json_name(row)
         found[f"{name}_per_s"] = round(row.per_second, 1)
         found[f"{name}_cpu_ms"] = round(row.total, 2)
         found[f"{name}_p50_ms"] = round(row.percentile(0.5), 1)
         found[f"{name}_errors"] = len(row.result.errors)
+        if row.server.startswith("troth"):
+            for peer in peers_of(row, rows):
+                if alike(row, peer):
+                    found[f"{name}_to_{_json_name(peer)}"] = round(row.total / peer.total, 3)
     return found
+
+
+def _json_name(row: Figures) -> str:
+    return f"{row.server.replace(' ', '_').replace('-', '_')}_{row.clients}"
 
 
 def main() -> int:
@@ -194,7 +225,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=6.0, help="of each measurement")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--clients", type=int, nargs="+", default=[16, 64])
-    parser.add_argument("--few", type=int, default=3, help="clients of pebble")
+    parser.add_argument("--few", type=int, default=3, help="clients of each pebble")
     chosen = parser.parse_args()
     most = max(*chosen.clients, chosen.few)
     keys, bound = account_keys(most), account_keys(most)
@@ -204,19 +235,22 @@ def main() -> int:
         ports = stack.enter_context(answering([key.public.thumbprint for key in keys]))
         ours = stack.enter_context(troth(directory, *ports))
         step = stack.enter_context(step_ca(directory, *ports))
-        small = stack.enter_context(pebble(directory))
+        checking = stack.enter_context(pebble(directory, ports))
+        believing = stack.enter_context(pebble(directory))
         rows: list[Figures] = []
         for _ in range(chosen.rounds):
             for clients in chosen.clients:
                 rows.append(measure(ours, "troth http-01", keys[:clients], chosen.seconds))
                 if step is not None:
                     rows.append(measure(step, "step-ca http-01", keys[:clients], chosen.seconds))
+                if checking is not None:
+                    rows.append(measure(checking, "pebble http-01", keys[: chosen.few], chosen.seconds))
                 rows.append(measure(ours, "troth ready", bound[:clients], chosen.seconds, ready=True))
-                if small is not None:
-                    rows.append(measure(small, "pebble", keys[: chosen.few], chosen.seconds))
+                if believing is not None:
+                    rows.append(measure(believing, "pebble unvalidated", keys[: chosen.few], chosen.seconds))
     rows = merged(rows)
     table(rows)
-    for peer, missing in (("step-ca", step is None), ("pebble", small is None)):
+    for peer, missing in (("step-ca", step is None), ("pebble", believing is None)):
         if missing:
             print(f"{peer} is not here: no comparison")
     print(json.dumps(figures(rows)))

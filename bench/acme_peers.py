@@ -79,13 +79,18 @@ def step_ca(directory: Path, dns_port: int, http_port: int) -> Iterator[Server |
 
 
 @contextmanager
-def pebble(directory: Path) -> Iterator[Server | None]:
-    """Debian's pebble, without its deliberate obstacles; None where it is not installed."""
+def pebble(directory: Path, ports: tuple[int, int] | None = None) -> Iterator[Server | None]:
+    """Debian's pebble, without its deliberate obstacles; None where it is not installed.
+
+    Args:
+        ports: of the DNS and the web server that it validates http-01 against (it asks three times, as if from three
+            places); without, it validates nothing and believes every challenge (``PEBBLE_VA_ALWAYS_VALID``).
+    """
     program = shutil.which("pebble", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if program is None:
         yield None
         return
-    home = directory / "pebble"
+    home = directory / ("pebble-http-01" if ports else "pebble")
     home.mkdir()
     _openssl(home, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout",
              "pebble.key", "-out", "pebble.pem", "-days", "2", "-subj", "/CN=localhost", "-addext",
@@ -93,14 +98,19 @@ def pebble(directory: Path) -> Iterator[Server | None]:
     port = _free_port()
     config = {
         "listenAddress": f"127.0.0.1:{port}", "managementListenAddress": f"127.0.0.1:{_free_port()}",
-        "certificate": "pebble.pem", "privateKey": "pebble.key", "httpPort": 5002, "tlsPort": 5001,
+        "certificate": "pebble.pem", "privateKey": "pebble.key", "tlsPort": 5001,
+        "httpPort": ports[1] if ports else 5002,
     }  # fmt: skip
     (home / "pebble.json").write_text(json.dumps({"pebble": config}))
-    environment = {"PEBBLE_VA_ALWAYS_VALID": "1", "PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "0"}
+    command = [program, "-config", "pebble.json"]
+    environment = {"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "0"}
+    if ports:
+        command += ["-dnsserver", f"127.0.0.1:{ports[0]}"]
+    else:
+        environment["PEBBLE_VA_ALWAYS_VALID"] = "1"
     yield from _served(
-        "pebble", [program, "-config", "pebble.json"], home, "Listening on", f"https://127.0.0.1:{port}/dir",
-        home / "pebble.pem", environment,
-    )  # fmt: skip
+        "pebble", command, home, "Listening on", f"https://127.0.0.1:{port}/dir", home / "pebble.pem", environment
+    )
 
 
 def _served(
