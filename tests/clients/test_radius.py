@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import time
 from collections.abc import Callable
@@ -236,6 +237,7 @@ def test_a_worker_that_is_killed_costs_some_a_second_try_and_nobody_a_wrong_answ
 
 def test_new_ticket_keys_come_without_an_interruption(radius: RadiusTroth, laptop: Credential) -> None:
     former = {worker.pid for worker in radius.workers()}
+    assert {os.sched_getscheduler(worker) for worker in former} == {os.SCHED_BATCH}  # from their master on
     devices = [radius.load_device(laptop, "1.3", f"02-00-00-03-00-{number:02X}") for number in range(8)]
     asked: list[int] = []
 

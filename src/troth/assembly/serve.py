@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import uvloop
 
-from troth.assembly import listeners, state
+from troth.assembly import listeners, state, turns
 from troth.assembly.context import FORKING, LISTENERS, Inherited, Role, RoleContext, inherited
 from troth.assembly.errors import NOT_PREPARED, AssemblyError
 from troth.assembly.layout import Layout
@@ -67,6 +67,8 @@ def serve(role: Role, layout: Layout, run: Run | None = None) -> int:
     known = state.read(layout.state_file)
     if known is None:
         raise AssemblyError(NOT_PREPARED, f"{layout.state_file} does not exist")
+    if config.processes.gather:
+        turns.gather(role)
     if run is None and role in FORKING:
         one_ticket()  # where no fork server has: this is the first that loads the role
         module = importlib.import_module(f"troth.assembly.roles.{role}")

@@ -84,7 +84,7 @@ class ListenSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class ProcessSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How many processes of a role ``troth up`` keeps running."""
+    """How many processes of a role ``troth up`` keeps running, and how they get their turns."""
 
     web: Annotated[
         int,
@@ -96,6 +96,14 @@ class ProcessSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         ),
     ] = 0
     status: Annotated[int, Meta(ge=1, le=64, description="Processes that share the http listener.")] = 1
+    gather: Annotated[
+        bool,
+        Meta(
+            description="On a busy processor, *web* and *radius* wait for their turn when they are woken and do not "
+            "interrupt others (`SCHED_BATCH`): what came meanwhile is worked on together, for less CPU. "
+            "Their share of it stays the same."
+        ),
+    ] = True
 
 
 _Timeout = Annotated[

@@ -92,6 +92,8 @@ def test_a_killed_role_comes_back_and_a_killed_fork_server_takes_its_roles_along
     assert "troth forkserver" in " ".join(server.cmdline())
     assert signer.ppid() != server.pid  # the signer shares no memory with the rest
     assert server.parent() == signer.parent()
+    assert {os.sched_getscheduler(one.pid) for one in forked.role("web")} == {os.SCHED_BATCH}
+    assert {os.sched_getscheduler(one.pid) for one in (signer, status, server)} == {os.SCHED_OTHER}
 
     status.kill()
     eventually(lambda: [one for one in forked.role("status") if one.pid != status.pid] != [])

@@ -108,12 +108,17 @@ def eventually(holds: Callable[[], bool], seconds: float = 300.0) -> None:
 
 def processes(data: Path) -> list[str]:
     """Command lines of everything that runs on this data directory."""
-    found = []
+    return list(by_pid(data).values())
+
+
+def by_pid(data: Path) -> dict[int, str]:
+    """The same, with whose each is."""
+    found = {}
     for entry in Path("/proc").iterdir():
         with contextlib.suppress(OSError):
             words = (entry / "cmdline").read_bytes().split(b"\0") if entry.name.isdecimal() else []
             if os.fsencode(data) in words and b"--role" in words:
-                found.append(b" ".join(words).decode())
+                found[int(entry.name)] = b" ".join(words).decode()
     return found
 
 
@@ -143,11 +148,13 @@ def test_it_says_where_everything_is_in_one_json_object_and_stops_cleanly(data: 
 
 
 def test_radius_over_tls_alone_needs_no_udp(data: Path) -> None:
-    with up(data, more={"TROTH__RADSEC__LISTEN": "localhost:2083"}) as troth_up:
+    more = {"TROTH__RADSEC__LISTEN": "localhost:2083", "TROTH__PROCESSES__GATHER": "false"}
+    with up(data, more=more) as troth_up:
         assert {key: troth_up.summary["radius"][key] for key in ("auth_port", "acct_port", "radsec")} == {
             "auth_port": None, "acct_port": None, "radsec": "localhost:2083",
         }  # fmt: skip
-        assert sum("--role radius" in one for one in processes(data)) == 1
+        (radius,) = [pid for pid, words in by_pid(data).items() if "--role radius" in words]
+        assert os.sched_getscheduler(radius) == os.SCHED_OTHER  # as the setting has it
         assert "Traceback" not in troth_up.log.read_text()
 
 
