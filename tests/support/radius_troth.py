@@ -64,7 +64,7 @@ network={{
 
 @dataclass(frozen=True)
 class Joined:
-    """What came of it. ``told``: all that eapol_test said."""
+    """What came of it. ``accepted``: let in, and both sides have the same keys. ``told``: all that eapol_test said."""
 
     accepted: bool
     told: str
@@ -158,6 +158,7 @@ class RadiusTroth:
             check=False,
         )  # fmt: skip
         assert (done.returncode == 0) == done.stdout.rstrip().endswith("SUCCESS"), done.stdout[-3000:]
+        assert done.returncode != 0 or "mismatch: 0" in done.stdout, done.stdout[-3000:]
         return Joined(done.returncode == 0, done.stdout)
 
     def ask(

@@ -64,7 +64,7 @@ async def test_what_devices_must_be_told_is_shown(
     monkeypatch.setattr(commands.Api, "at", lambda _data: Answering())
     assert commands.identity() == 0
     told = capsys.readouterr().out
-    assert 'domain_suffix_match="radius.corp.test"' in told
+    assert 'domain_match="radius.corp.test"' in told
     assert shown["anchor"]["sha256"] in told
     commands.identity(pem=True)
     assert capsys.readouterr().out == shown["anchor"]["pem"]

@@ -28,7 +28,7 @@ class ServerIdentity:
         chain: DER, leaf first, then intermediates; never the root, which the device has or does not trust.
         key: PKCS#8, DER.
         not_before, not_after: of the leaf, UTC.
-        names: the leaf's DNS names: what `domain_suffix_match` on a device is held against.
+        names: the leaf's DNS names: what `domain_match` on a device is held against.
         second: for devices that do not take the leaf's kind of key; of another kind, with a chain of its own.
     """
 

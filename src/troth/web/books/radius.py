@@ -109,7 +109,7 @@ def _view(
             not_after=root.not_valid_after_utc,
             pem=_pem(root),
         ),
-        supplicant=f'ca_cert="root.pem"\ndomain_suffix_match="{name}"',
+        supplicant=f'ca_cert="root.pem"\ndomain_match="{name}"',
     )
 
 
