@@ -24,6 +24,7 @@ from troth.pki.errors import AUTHORITY_CERTIFICATE, AUTHORITY_EXISTS, AUTHORITY_
 from troth.pki.issuer_classes import IssuerClasses
 from troth.pki.keycheck import check_key
 from troth.pki.reading import value_of
+from troth.pki.unreadable import UNREADABLE
 
 #: A chain that is longer than this is no chain that anybody builds.
 MAX_CHAIN = 8
@@ -71,7 +72,7 @@ def read_authority(certificate: bytes, now: datetime) -> x509.Certificate:
         if not isinstance(key, algorithms.PublicKey):
             raise _refused("its key is of a kind that Troth does not know")
         check_key(key)
-    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension) as error:
+    except UNREADABLE as error:
         raise _refused("it cannot be read") from error
     except KeyRefused as error:
         raise _refused(f"its key: {error.detail}") from error

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 
 from troth.kit.clock import to_seconds
 from troth.kit.errors import TrothError
@@ -27,6 +26,7 @@ from troth.pki.lint_full import Finding
 from troth.pki.model import CertificateRecord
 from troth.pki.names import names_of
 from troth.pki.sid import SECURITY_EXTENSION
+from troth.pki.unreadable import UNREADABLE
 
 _SAN = "2.5.29.17"
 #: Actors of doors at which strangers ask: what came through them was decided upon.
@@ -63,7 +63,7 @@ def _audit(one: Audited, context: Context) -> Iterator[tuple[str, str]]:
         certificate = x509.load_der_x509_certificate(der)
         extensions = list(certificate.extensions)
         key = certificate.public_key()
-    except (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.InvalidVersion):
+    except UNREADABLE:
         yield "audit.unparsable", "der"
         return
     yield from _columns(record, certificate)

@@ -21,6 +21,7 @@ from troth.pki.lint_full import Finding, lint_full
 from troth.pki.serial import new_serial
 from troth.pki.signer.errors import BIRTH_FAILED, BirthFailed
 from troth.pki.template import subject_key_identifier
+from troth.pki.usages import AUTHORITY_USAGES, named_usages
 
 ROOT_YEARS, ISSUING_YEARS = 20, 5
 _CRL_LIFE = timedelta(days=365)
@@ -99,17 +100,6 @@ def _sign(
 def _builder(
     subject: x509.Name, issuer: x509.Name, public_key: PublicKey, now: datetime, years: int, *, path_length: int
 ) -> x509.CertificateBuilder:
-    usage = x509.KeyUsage(
-        digital_signature=False,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=True,
-        crl_sign=True,
-        encipher_only=False,
-        decipher_only=False,
-    )
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -120,7 +110,7 @@ def _builder(
         # The last second is inclusive (RFC 5280, 4.1.2.5).
         .not_valid_after(_years_after(now, years) - timedelta(seconds=1))
         .add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
-        .add_extension(usage, critical=True)
+        .add_extension(named_usages(AUTHORITY_USAGES), critical=True)
         .add_extension(x509.SubjectKeyIdentifier(_key_id(public_key)), critical=False)
     )
 

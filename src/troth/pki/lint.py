@@ -19,7 +19,6 @@ from uuid import UUID
 
 import msgspec
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.x509.oid import ExtensionOID as Ext
 
 from troth.pki.algorithms import dummy_signature
@@ -31,15 +30,8 @@ from troth.pki.profile import Profile
 from troth.pki.serial import LENGTH, SerialNumber
 from troth.pki.sid import SECURITY_EXTENSION, sid_extension
 from troth.pki.template import TbsBytes, Template, subject_key_identifier, subject_of
+from troth.pki.unreadable import UNREADABLE
 
-_UNPARSABLE = (
-    ValueError,
-    TypeError,
-    UnsupportedAlgorithm,
-    x509.DuplicateExtension,
-    x509.InvalidVersion,
-    x509.UnsupportedGeneralNameType,
-)
 _SECURITY = x509.ObjectIdentifier(SECURITY_EXTENSION)
 #: Extensions by identifier: each is asked for it once.
 _Stated: TypeAlias = dict[x509.ObjectIdentifier, x509.Extension[Any]]
@@ -109,7 +101,7 @@ def findings_of(tbs: TbsBytes, template: Template, expected: Expected) -> list[s
     try:
         certificate = x509.load_der_x509_certificate(unsigned(tbs, template))
         stated: _Stated = {one.oid: one for one in certificate.extensions}
-    except _UNPARSABLE:
+    except UNREADABLE:
         # Whatever a strict parser dislikes, the certificate is unusable; there is nothing finer to say.
         return ["lint.unparsable"]
     checks = {

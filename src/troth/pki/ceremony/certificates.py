@@ -23,11 +23,7 @@ from troth.pki.names import canonical_dns
 from troth.pki.reading import value_of
 from troth.pki.serial import SerialNumber
 from troth.pki.template import subject_key_identifier
-
-_USAGES = (
-    "digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement",
-    "encipher_only", "decipher_only",
-)  # fmt: skip
+from troth.pki.usages import AUTHORITY_USAGES, named_usages
 
 
 def subject_name(subject: Subject) -> x509.Name:
@@ -68,7 +64,7 @@ def certificate_tbs(
         .not_valid_before(utc(plan.validity.begin))
         .not_valid_after(utc(plan.validity.end))
         .add_extension(x509.BasicConstraints(ca=True, path_length=plan.path_length), critical=True)
-        .add_extension(x509.KeyUsage(key_cert_sign=True, crl_sign=True, **dict.fromkeys(_USAGES, False)), critical=True)
+        .add_extension(named_usages(AUTHORITY_USAGES), critical=True)
         .add_extension(x509.SubjectKeyIdentifier(key_id), critical=False)
         # A self-signed certificate may do without (RFC 5280, 4.2.1.1); linters see that only under its signature.
         .add_extension(_authority_key(issuer, key_id), critical=False)

@@ -19,6 +19,8 @@ from troth.pki.lint_full import STOPPING, lint_full
 from troth.pki.reading import value_of
 from troth.pki.signer.certificate_rules import TbsFields, read_tbs
 from troth.pki.signer.errors import SignerRefused
+from troth.pki.unreadable import UNREADABLE
+from troth.pki.usages import AUTHORITY_USAGES, named_usages
 
 _CRITICAL = (x509.BasicConstraints, x509.KeyUsage, x509.NameConstraints)
 
@@ -38,7 +40,7 @@ def lint_certificate(encoded: bytes, issuer: x509.Certificate | None, issuer_key
         broken = _own_rules(certificate, fields, issuer, issuer_key)
     except (LintRefused, SignerRefused) as refusal:
         raise CeremonyFailed(LINT, refusal.detail) from refusal
-    except (ValueError, x509.DuplicateExtension) as error:
+    except UNREADABLE as error:
         raise CeremonyFailed(LINT, f"unreadable: {error}") from error
     if broken:
         raise CeremonyFailed(LINT, "; ".join(broken), findings=broken)
@@ -75,22 +77,8 @@ def _own_rules(
         "own.authority_key": authority is not None and authority.key_identifier == above_key is not None,
         "own.subject_key": key_id_of(certificate) is not None,
         "own.ca": constraints is not None and constraints.ca,
-        "own.key_usage": usage is not None and usage == _authority_usage(),
+        "own.key_usage": usage is not None and usage == named_usages(AUTHORITY_USAGES),
         "own.critical": all(critical.get(kind, True) for kind in _CRITICAL),
         "own.year": certificate.not_valid_after_utc < datetime(2100, 1, 1, tzinfo=UTC),
     }
     return [code for code, kept in rules.items() if not kept]
-
-
-def _authority_usage() -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=False,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=True,
-        crl_sign=True,
-        encipher_only=False,
-        decipher_only=False,
-    )

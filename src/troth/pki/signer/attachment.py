@@ -16,6 +16,7 @@ from troth.pki.signer.class_rules import bounds_of
 from troth.pki.signer.errors import AUTHORITY_CERTIFICATE, SignerRefused
 from troth.pki.signer.name_constraints import read_constraints
 from troth.pki.signer.protocol import Bounds
+from troth.pki.unreadable import UNREADABLE
 
 _ANY_USAGE = ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE.dotted_string
 
@@ -25,7 +26,7 @@ def limits_from(certificate: bytes, spki: bytes, bounds: Bounds, now: datetime) 
     try:
         parsed = x509.load_der_x509_certificate(certificate)
         extensions = parsed.extensions
-    except (ValueError, TypeError, x509.InvalidVersion, x509.DuplicateExtension) as error:
+    except UNREADABLE as error:
         raise SignerRefused(AUTHORITY_CERTIFICATE, "the certificate cannot be read") from error
     fields = read_tbs(parsed.tbs_certificate_bytes)
     constraints = value_of(extensions, x509.BasicConstraints)

@@ -44,6 +44,7 @@ from troth.pki.signer.errors import (
     SignerRefused,
 )
 from troth.pki.signer.name_constraints import NameConstraints
+from troth.pki.unreadable import UNREADABLE
 
 #: A responder with nocheck cannot be revoked (RFC 6960, 4.2.2.2.1), so it lives a week at most.
 MAX_RESPONDER_VALIDITY = timedelta(days=7)
@@ -51,13 +52,6 @@ MAX_RESPONDER_VALIDITY = timedelta(days=7)
 MAX_AHEAD = timedelta(minutes=5)
 
 _T = TypeVar("_T", bound=x509.ExtensionType)
-_UNREADABLE = (
-    ValueError,
-    TypeError,
-    x509.InvalidVersion,
-    x509.DuplicateExtension,
-    x509.UnsupportedGeneralNameType,
-)
 _MIN_SERIAL, _MAX_SERIAL = 8, 20
 #: What may stand in a certificate, as cryptography reads it. All other extensions are refused, critical or not:
 #: Windows, for one, believes its application policies (1.3.6.1.4.1.311.21.10) rather than the usages beside them.
@@ -141,7 +135,7 @@ def parse_tbs(tbs: bytes, algorithm: bytes) -> x509.Certificate:
         certificate = x509.load_der_x509_certificate(der.sequence(tbs, algorithm, der.bits(bytes(64))))
         _ = certificate.extensions, certificate.subject
         _ = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise SignerRefused(MALFORMED, "the TBSCertificate cannot be read") from error
     if certificate.tbs_certificate_bytes != tbs:
         raise SignerRefused(MALFORMED, "the TBSCertificate has more than one reading")

@@ -35,6 +35,7 @@ from troth.pki.signer.errors import (
     SignerRefused,
 )
 from troth.pki.template import StatusUrls
+from troth.pki.unreadable import UNREADABLE
 
 #: How old thisUpdate may be: as long as a large CRL may take to build.
 _MAX_AGE = timedelta(hours=1)
@@ -87,7 +88,7 @@ def check_frame(frame: CrlFrame, algorithm: KeyAlgorithm, limits: IssuingLimits,
     try:
         crl = x509.load_der_x509_crl(der.sequence(bare, found_algorithm, der.bits(bytes(64))))
         extensions, this_update, next_update = crl.extensions, crl.last_update_utc, crl.next_update_utc
-    except (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+    except UNREADABLE as error:
         raise SignerRefused(MALFORMED, "the TBSCertList cannot be read") from error
     if next_update is None or not this_update < next_update:
         raise SignerRefused(LIMIT_CRL, "nextUpdate is missing or not after thisUpdate")

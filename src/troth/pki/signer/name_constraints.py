@@ -22,6 +22,7 @@ from cryptography.x509.oid import NameOID
 
 from troth.pki import der
 from troth.pki.signer.errors import LIMIT_NAME_CONSTRAINTS, SignerRefused
+from troth.pki.unreadable import UNREADABLE
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 _Base: TypeAlias = Any
@@ -44,7 +45,7 @@ def read_constraints(value: bytes) -> x509.NameConstraints:
     """
     try:
         found = _parsed(der.sequence(der.sequence(der.oid("2.5.29.30"), der.TRUE, der.octets(value))))
-    except (ValueError, TypeError, x509.UnsupportedGeneralNameType) as error:
+    except UNREADABLE as error:
         raise ValueError("the name constraints cannot be read") from error
     if found.public_bytes() != value:
         raise ValueError("the name constraints have minimum, maximum or an encoding of their own")

@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from troth.pki.unreadable import UNREADABLE
+
 #: Of one certificate.
 _MOST: Final = 4
 #: That are remembered between two looks, and as told.
@@ -32,7 +34,7 @@ def points_of(certificate: x509.Certificate) -> tuple[str, ...]:
     """Addresses of complete lists of the certificate's own issuer: no indirect ones, none for some reasons alone."""
     try:
         points = certificate.extensions.get_extension_for_class(x509.CRLDistributionPoints).value
-    except (x509.ExtensionNotFound, ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+    except (x509.ExtensionNotFound, *UNREADABLE):
         return ()
     found = [
         name.value
